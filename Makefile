@@ -1,0 +1,58 @@
+# The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
+PYTHON ?= .venv/bin/python
+
+.PHONY: install check lint types test slow granian browser node demo wheel bench docs pins clean
+
+install:            ## a development environment in .venv
+	python3 -m venv .venv
+	.venv/bin/pip install -q -e '.[demo,test,browser,lint]'
+
+check: lint types test
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:
+	$(PYTHON) -m mypy
+
+test:               ## the default suite: under five minutes on two cores
+	$(PYTHON) -m pytest
+
+slow:               ## what the default suite leaves out: gigabytes, ten thousand aborts, Sentinel failover
+	$(PYTHON) -m pytest -m slow
+
+granian:            ## journeys once more, under another ASGI server
+	BFF_TEST_SERVER=granian $(PYTHON) -m pytest tests/journeys tests/http
+
+browser:            ## the page in the system's Chromium
+	$(PYTHON) -m pytest -m browser tests/browser
+
+node:               ## the certified npm `oidc-provider`
+	npm install --no-audit --no-fund --silent --prefix tests/node
+	$(PYTHON) -m pytest -m node tests/node
+
+demo:
+	$(PYTHON) -m bff demo
+
+wheel:              ## build, install into a new environment, and walk through the demo there
+	rm -rf dist build/wheel-env
+	$(PYTHON) -m pip wheel -q --no-deps -w dist .
+	python3 -m venv build/wheel-env
+	build/wheel-env/bin/pip install -q "$$(ls dist/bff_gateway-*.whl)[demo]"
+	build/wheel-env/bin/bff demo --check
+
+bench:              ## see docs/performance.md for what it wants installed
+	$(PYTHON) -m bench $(BENCH)
+
+docs:               ## docs/compliance.md, from the marks of the tests
+	$(PYTHON) scripts/compliance.py
+
+pins:               ## requirements/*.txt, hashed, without index lines
+	$(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
+	    -o requirements/runtime.txt pyproject.toml
+	$(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
+	    --extra demo --extra test --extra browser --extra lint -o requirements/development.txt pyproject.toml
+
+clean:
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

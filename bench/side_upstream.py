@@ -1,0 +1,25 @@
+"""What nginx cannot answer alone, behind it: event streams that stay silent, and a sink that counts a large body."""
+
+import json
+from typing import Any
+
+STREAM = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """GET: one event, then silence until the reader leaves. POST: how many bytes came."""
+    if scope["type"] != "http":
+        return
+    if scope["method"] == "GET":
+        await send({"type": "http.response.start", "status": 200, "headers": STREAM})
+        await send({"type": "http.response.body", "body": b"data: open\n\n", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    received, more = 0, True
+    while more:
+        message = await receive()
+        received += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": json.dumps({"received": received}).encode()})

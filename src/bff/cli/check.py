@@ -1,0 +1,69 @@
+"""`bff check`: what `bff serve` would refuse, without starting; with `--online` also what the others say."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import click
+
+from bff.cli.config_file import load_or_exit
+from bff.config.model import Config, TokenKind
+from bff.errors import BffError, ProviderMisbehaved, ProviderRefused
+from bff.oauth.authorization import AuthorizationCode
+from bff.provider import Provider
+from bff.sessions.opening import open_store
+
+
+def check(file: Path, *, online: bool) -> int:
+    """Print what is wrong; 0 if nothing, 1 if something online, 2 (by `load_or_exit`) if the file itself."""
+    config = load_or_exit(file)
+    click.echo(f"{file}: ok ({len(config.providers)} provider(s), {len(config.routes)} route(s))")
+    return asyncio.run(_check_online(config)) if online else 0
+
+
+async def _check_online(config: Config) -> int:
+    failures = await _failed("store", _ask_store(config))
+    for name, settings in config.providers.items():
+        provider = Provider(name=name, config=settings, redirect_uri=f"{config.public_url}/", clock=time.time)
+        try:
+            failures += await _failed(f"provider {name}: metadata", provider.metadata())
+            if "openid" in settings.scope.split():
+                failures += await _failed(f"provider {name}: keys", provider.keys())
+            failures += await _failed(f"provider {name}: client authentication", _ask_tokens(config, provider))
+        finally:
+            await provider.close()
+    return 1 if failures else 0
+
+
+async def _failed(what: str, question: object) -> int:
+    try:
+        await question  # type: ignore[misc]  # any awaitable
+    except BffError as error:
+        click.echo(f"FAIL {what}: {error}")
+        return 1
+    click.echo(f"ok   {what}")
+    return 0
+
+
+async def _ask_store(config: Config) -> None:
+    store = open_store(config.session)
+    try:
+        await store.ping()
+    finally:
+        await store.close()
+
+
+async def _ask_tokens(config: Config, provider: Provider) -> None:
+    """Client credentials where a route needs them; else a code that cannot exist, which only an unknown client is refused for."""
+    for route in config.routes:
+        if route.provider == provider.name and route.token in {TokenKind.CLIENT, TokenKind.USER_OR_CLIENT}:
+            await provider.client_credentials(scope=route.scope, resource=route.resource, audience=route.audience)
+            return
+    try:
+        code = AuthorizationCode(value="bff-check")
+        await provider.exchange_code(code, code_verifier="x" * 43, redirect_uri=provider.redirect_uri, resource=None)
+    except ProviderRefused as refused:
+        if refused.error in {"invalid_client", "unauthorized_client"}:
+            raise
+    else:
+        raise ProviderMisbehaved("took a code that it never gave", provider=provider.name, reason="code_accepted")

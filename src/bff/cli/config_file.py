@@ -1,0 +1,33 @@
+"""Which configuration file, and what an operator sees when it is wrong."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from bff.config.load import format_problems, load
+from bff.config.model import Config
+from bff.errors import ConfigError
+
+BAD_CONFIG = 2
+PLACES = (Path("bff.yaml"), Path("/etc/bff/bff.yaml"))
+
+
+def find(given: Path | None) -> Path:
+    """`-c`, else `$BFF_CONFIG`, else the first of `./bff.yaml` and `/etc/bff/bff.yaml` that exists."""
+    if given is not None:
+        return given
+    if variable := os.environ.get("BFF_CONFIG"):
+        return Path(variable)
+    return next((place for place in PLACES if place.exists()), PLACES[0])
+
+
+def load_or_exit(file: Path) -> Config:
+    """The configuration; prints every problem and exits with 2 if there are any."""
+    try:
+        return load(file)
+    except ConfigError as error:
+        for line in format_problems(error):
+            click.echo(line, err=True)
+        sys.exit(BAD_CONFIG)

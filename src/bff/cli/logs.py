@@ -1,0 +1,59 @@
+"""What is written to standard error: one event for each outcome, as JSON or for a person (style.md, rule 13).
+
+Libraries log through `logging`; they are kept at warning, because at debug some of them print fields and URLs (invariant 10).
+"""
+
+import logging
+import os
+import sys
+from typing import Any
+
+import structlog
+
+from bff.config.model import LogConfig
+from bff.web.api import BrokenTransfer
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+def configure(settings: LogConfig) -> None:
+    """Set up logging for this process; `BFF_LOG_LEVEL` wins over the file."""
+    level = LEVELS.get(os.environ.get("BFF_LOG_LEVEL", "").lower(), LEVELS[settings.level])
+    as_json = settings.format == "json" or (settings.format is None and not sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _renderer(as_json=as_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers = [_LibraryHandler()]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
+def _renderer(*, as_json: bool) -> Any:
+    if as_json:
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A transfer that we break on purpose was logged where it was decided; the server needs no traceback for it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BrokenTransfer))
+
+
+class _LibraryHandler(logging.Handler):
+    """Hands what libraries log to structlog, so that a log has one format; ANSI and line ends come out escaped in JSON."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one library event."""
+        facts: dict[str, Any] = {"logger": record.name, "level_name": record.levelname.lower()}
+        if record.exc_info:
+            facts["exc_info"] = record.exc_info
+        structlog.get_logger().warning("library.message", message=ascii(record.getMessage()), **facts)

@@ -1,0 +1,93 @@
+"""What an operator can type; see the package for where the work is."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from bff import __version__
+
+_config_option = click.option(
+    "-c",
+    "--config",
+    "given",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The YAML file. Default: $BFF_CONFIG, ./bff.yaml, /etc/bff/bff.yaml.",
+)
+
+
+@click.group()
+@click.version_option(__version__, prog_name="bff")
+def main() -> None:
+    """A backend for frontend: the OAuth client in front of a single-page app."""
+
+
+@main.command()
+@_config_option
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
+def serve(given: Path | None, workers: int) -> None:
+    """Run the gateway."""
+    from bff.cli import config_file
+    from bff.cli import serve as serving
+
+    serving.serve(config_file.find(given), workers=workers)
+
+
+@main.command()
+@_config_option
+@click.option("--online", is_flag=True, help="Also ask discovery, keys, the store and the token endpoint.")
+def check(given: Path | None, online: bool) -> None:
+    """Find everything wrong with a configuration, without starting."""
+    from bff.cli import check as checking
+    from bff.cli import config_file
+
+    sys.exit(checking.check(config_file.find(given), online=online))
+
+
+@main.command()
+@click.option("--check", "headless", is_flag=True, help="Walk through everything headless and report each step.")
+@click.option(
+    "--eject", type=click.Path(path_type=Path, file_okay=False), help="Write the demo's files for you to edit."
+)
+def demo(headless: bool, eject: Path | None) -> None:
+    """A working world on loopback: gateway, provider, API and page."""
+    from bff.cli import logs
+    from bff.config.model import LogConfig
+    from bff.demo import check as walking
+    from bff.demo import eject as ejecting
+    from bff.demo import world
+
+    if eject is not None:
+        try:
+            written = ejecting.eject(eject)
+        except OSError as error:
+            raise click.ClickException(f"{error.strerror}: {error.filename}; choose another folder") from error
+        for file in written:
+            click.echo(file)
+        return
+    logs.configure(LogConfig(level="warning" if headless else "info"))
+    if headless:
+        sys.exit(0 if walking.run_check() else 1)
+    world.run()
+
+
+@main.group()
+def sessions() -> None:
+    """Look after the sessions in the store."""
+
+
+@sessions.command("end")
+@_config_option
+@click.option("--all", "everybody", is_flag=True, help="End every session.")
+@click.option("--provider", help="With --subject: the provider that knows the user.")
+@click.option("--subject", help="End all sessions of this user (the `sub` of the ID token).")
+def sessions_end(given: Path | None, everybody: bool, provider: str | None, subject: str | None) -> None:
+    """Sign a user out everywhere, or everybody."""
+    from bff.cli import config_file
+    from bff.cli import sessions as ending
+
+    if everybody == (subject is not None):
+        raise click.UsageError("say either --all or --subject SUB")
+    config = config_file.load_or_exit(config_file.find(given))
+    sys.exit(asyncio.run(ending.end(config, provider=provider, subject=subject)))

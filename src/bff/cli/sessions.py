@@ -1,0 +1,32 @@
+"""`bff sessions end`: an administrator ends a user's sessions, or all of them, at once on every worker (ASVS V7.4.2, V7.4.5)."""
+
+import click
+
+from bff.config.model import Config
+from bff.errors import StoreUnavailable
+from bff.sessions.opening import open_store
+
+
+async def end(config: Config, *, provider: str | None, subject: str | None) -> int:
+    """End the sessions of `subject` at `provider` (the first one if none is named), or all if it is None; the exit code."""
+    if config.session.store.startswith("memory:"):
+        click.echo("error: memory:// lives inside the gateway; restart it to end all sessions", err=True)
+        return 2
+    if provider is not None and provider not in config.providers:
+        click.echo(f"error: there is no provider {provider}; known: {', '.join(config.providers)}", err=True)
+        return 2
+    store = open_store(config.session)
+    try:
+        if subject is None:
+            ended = await store.delete_all()
+        else:
+            name = provider or next(iter(config.providers))
+            keys = await store.find(issuer=config.providers[name].issuer, subject=subject)
+            ended = sum([await store.delete(key) for key in keys])
+    except StoreUnavailable as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+    finally:
+        await store.close()
+    click.echo(f"{ended} session(s) ended")
+    return 0

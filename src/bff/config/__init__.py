@@ -1,0 +1,15 @@
+"""What the operator said: one YAML file, typed, checked as a whole before anything starts.
+
+Nouns: a *setting* is one key of the file; a *reference* names where a secret is kept (`{file: PATH}`, `{env: NAME}`);
+a *mark* says how a setting is spelt, or where it stands in the file; a *problem* is one thing wrong, and where.
+
+    model.py                        the manual: every key, its type, its default, its spelling
+    load.py                         the recipe: YAML file -> Config, or every problem at once
+    yaml_nodes.py, reader.py        YAML -> tree with marks -> typed sections
+    completion.py, checks.py        what follows from other keys; what contradicts them (provider_checks, route_checks)
+    units, urls, paths, words,
+    addresses, variables, secrets   how one value is spelt, and what it may be
+    spelling.py, problems.py        the marks on the model; what is wrong, and where
+
+Nothing here knows OAuth messages, sessions or sockets; only `yaml_nodes.py` knows YAML.
+"""

@@ -1,0 +1,32 @@
+"""What needs more than one key to judge. Each check looks at sound keys only, so that one mistake is told once."""
+
+from bff.config.model import Config
+from bff.config.problems import Findings
+from bff.config.provider_checks import check_providers
+from bff.config.route_checks import check_routes
+
+
+def check(config: Config, findings: Findings) -> None:
+    """Report everything in `config` that does not fit together."""
+    _check_addresses(config, findings)
+    _check_session(config, findings)
+    check_providers(config, findings)
+    check_routes(config, findings)
+
+
+def _check_addresses(config: Config, findings: Findings) -> None:
+    if config.management is None or not findings.sound(("listen",), ("management",)):
+        return
+    if config.management.port == config.listen.port != 0:
+        said = "management" if "management" in config.model_fields_set else "listen"
+        findings.report((said,), "listen and management share a port: the management endpoints are never public")
+
+
+def _check_session(config: Config, findings: Findings) -> None:
+    session = config.session
+    at = ("session",)
+    if not session.keys and findings.sound((*at, "store"), (*at, "keys")):
+        findings.report((*at, "keys"), "is missing: a store that outlives the process needs session keys that do")
+    timeouts_known = findings.sound((*at, "idle_timeout"), (*at, "absolute_timeout"))
+    if timeouts_known and session.idle_timeout > session.absolute_timeout:
+        findings.report((*at, "idle_timeout"), "is longer than absolute_timeout, which ends the session first")

@@ -1,0 +1,56 @@
+"""From a YAML file to a `Config`, or to everything that is wrong with it: the one way in for an operator's words.
+
+    read the file -> tree with marks -> typed sections -> what follows from other keys -> checks across keys
+
+Each step reports into one list of findings and goes on with what is sound. No message repeats a value.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from bff.config.checks import check
+from bff.config.completion import complete
+from bff.config.model import Config
+from bff.config.problems import Findings
+from bff.config.reader import Reader
+from bff.config.yaml_nodes import MAX_BYTES, read_tree
+from bff.errors import ConfigError, ConfigProblem
+
+
+def load(path: Path, *, env: Mapping[str, str] | None = None) -> Config:
+    """The configuration in `path`, with every secret readable. `env` stands for the process's environment.
+
+    Raises:
+        ConfigError: it cannot be run; all reasons at once, in the order of the file.
+    """
+    findings = Findings()
+    tree = read_tree(_contents(path), findings)
+    if tree is None:
+        raise findings.error(str(path))
+    reader = Reader(folder=path.absolute().parent, env=os.environ if env is None else env, findings=findings)
+    config = complete(reader.section(Config, tree, ()), findings)
+    check(config, findings)
+    if not findings.sound(()):
+        raise findings.error(str(path))
+    return config
+
+
+def format_problems(error: ConfigError) -> list[str]:
+    """One line for each problem: `FILE:LINE:COL: error: KEY: what is wrong; did you mean ...`."""
+    return [_line(error.file, problem) for problem in error.problems]
+
+
+def _line(file: str, problem: ConfigProblem) -> str:
+    key = f"{problem.key}: " if problem.key else ""
+    return f"{file}:{problem.line}:{problem.column}: error: {key}{problem.message}"
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else "no usable path"
+        problem = ConfigProblem(line=1, column=1, key="", message=f"the file cannot be read: {reason}")
+        raise ConfigError(file=str(path), problems=(problem,)) from None

@@ -1,0 +1,171 @@
+"""The YAML manual as typed models: every key that `bff.yaml` may hold, with its default, its spelling and its meaning.
+
+Values are frozen. Durations are seconds (float), sizes are bytes (int) once loaded. Unknown keys are errors.
+The marks on the types (`Spelt`, `Checked`, ...) say how `reader.py` reads a key from YAML; pydantic passes them over.
+What needs more than one key to judge (overlapping routes, a provider that does not exist) stands in `checks.py`.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from bff.config import addresses, paths, secrets, units, urls, words
+from bff.config.addresses import Network
+from bff.config.secrets import Secret
+from bff.config.spelling import Checked, MayBeEmpty, OrOff, Singular, Spelt, not_empty, positive
+
+
+class Model(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class TokenKind(StrEnum):
+    """Whose access token a route's upstream receives (the words are those of the field, see docs)."""
+
+    USER = "user"
+    CLIENT = "client"
+    USER_OR_CLIENT = "user_or_client"
+    USER_OR_NONE = "user_or_none"
+    NONE = "none"
+
+
+class Address(Model):
+    """HOST:PORT to listen on."""
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """From `HOST:PORT`; raises SpellingError."""
+        host, port = addresses.host_and_port(text)
+        return cls(host=host, port=port)
+
+
+ListenAddress = Annotated[Address, Spelt(Address.parse)]
+Duration = Annotated[float, Spelt(units.parse_duration)]
+Timeout = Annotated[float, Spelt(units.parse_duration), Checked(positive)]
+Size = Annotated[int, Spelt(units.parse_size)]
+Limit = Annotated[int, Spelt(units.parse_size), Checked(positive)]
+Origin = Annotated[str, Spelt(urls.origin)]
+Issuer = Annotated[str, Spelt(urls.issuer)]
+Endpoint = Annotated[str, Spelt(urls.endpoint)]
+Scope = Annotated[str, Spelt(words.scope)]
+ExistingFile = Annotated[Path, Checked(paths.existing_file)]
+# A dump shows references and redacted URLs, never values: pydantic would look inside a dataclass (R-172).
+Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
+SessionKey = Annotated[Secret, Checked(secrets.session_key), PlainSerializer(repr, return_type=str)]
+StoreUrl = Annotated[str, Spelt(urls.store), PlainSerializer(urls.without_userinfo, return_type=str)]
+
+
+class LogConfig(Model):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning"] = "info"
+    format: Literal["json", "console"] | None = None  # None: console on a terminal, json elsewhere
+    access: bool = False  # one event for each request; costs time on the data path
+
+
+class SessionConfig(Model):
+    """Where sessions are kept, under which keys, and for how long."""
+
+    store: StoreUrl = Field(default="memory://", repr=False)
+    keys: Annotated[
+        tuple[SessionKey, ...], Checked(not_empty)
+    ] = ()  # newest first; memory:// may do without: made at start
+    idle_timeout: Timeout = 30 * 60.0
+    absolute_timeout: Timeout = 12 * 3600.0
+    local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
+
+
+class ProviderConfig(Model):
+    """One authorization server or OpenID Provider, and us as its client."""
+
+    issuer: Issuer
+    client_id: str
+    client_secrets: Annotated[
+        tuple[Reference, ...], Singular("client_secret"), Checked(secrets.one_or_two)
+    ]  # newest first
+    client_auth: (  # None: from metadata, else basic
+        Annotated[Literal["client_secret_basic", "client_secret_post"], Spelt(words.client_auth)] | None
+    ) = None
+    scope: Scope = "openid profile email"
+    discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` whenever token_endpoint is given
+    authorization_endpoint: Endpoint | None = None
+    token_endpoint: Endpoint | None = None
+    jwks_uri: Endpoint | None = None
+    userinfo_endpoint: Endpoint | None = None
+    end_session_endpoint: Endpoint | None = None
+    revocation_endpoint: Endpoint | None = None
+    id_token_algorithms: Annotated[tuple[Annotated[str, Spelt(words.signing_algorithm)], ...], Checked(not_empty)] = (
+        "RS256",
+    )
+    unadvertised_iss: Literal["discard", "check"] = "discard"  # RFC 9207 section 2.4
+    userinfo: bool = False  # also ask the UserInfo endpoint at sign-in
+    authorization_params: dict[Annotated[str, Spelt(words.authorization_parameter)], Annotated[str, MayBeEmpty()]] = {}
+    # fixed additions to the authorization request, e.g. `prompt: consent`; an empty one is not sent at all
+    max_age: Duration | None = None
+    acr_values: tuple[str, ...] = ()
+    leeway: Duration = 30.0
+    default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
+    timeout: Timeout = 10.0
+    ca_file: ExistingFile | None = None
+
+
+class TimeoutConfig(Model):
+    """How long an upstream may take, in seconds."""
+
+    connect: Timeout = 5.0
+    first_byte: Timeout = 60.0
+    idle: Timeout = 60.0  # between bytes, both ways
+    total: Timeout | None = None
+
+
+class RouteConfig(Model):
+    """A path prefix and what happens below it."""
+
+    path: Annotated[str, Spelt(paths.url_path)]
+    upstream: Annotated[str, Spelt(urls.upstream)] | None = None
+    files: Annotated[Path, Checked(paths.app_folder)] | None = None
+    methods: Annotated[tuple[Annotated[str, Spelt(words.method)], ...], Checked(not_empty)] | None = None
+    token: TokenKind = TokenKind.USER  # `files:` routes: none, filled in at load
+    provider: str | None = None  # filled in at load while there is only one
+    resource: Annotated[str, Spelt(urls.resource)] | None = None
+    audience: str | None = None
+    scope: Scope | None = None
+    session: Literal["required", "none"] = "required"  # for `token: client`
+    csrf: Literal["header", "origin"] = "header"
+    websocket: bool = False
+    timeouts: TimeoutConfig = TimeoutConfig()
+    ca_file: ExistingFile | None = None
+    max_body: Size | None = None  # bytes; None: limits.max_body
+    max_connections: int = Field(default=256, ge=1)
+    max_waiting: int = Field(default=1024, ge=0)
+
+
+class LimitsConfig(Model):
+    """How much one request may ask for, in bytes and seconds."""
+
+    max_body: Limit = 10 * 1024 * 1024
+    max_head: Limit = 64 * 1024
+    max_target: Limit = 16 * 1024
+    head_timeout: Timeout = 10.0
+
+
+class Config(Model):
+    """The whole file."""
+
+    public_url: Origin  # an origin: scheme://host[:port], no path
+    listen: ListenAddress = Address(host="127.0.0.1", port=8080)
+    management: Annotated[ListenAddress | None, OrOff(None)] = Address(host="127.0.0.1", port=9090)
+    base_path: Annotated[str, Spelt(paths.base_path)] = "/bff"
+    trusted_proxies: tuple[Annotated[Network, Spelt(addresses.trusted_network)], ...] = ()
+    log: LogConfig = LogConfig()
+    limits: LimitsConfig = LimitsConfig()
+    session: SessionConfig = SessionConfig()
+    providers: Annotated[dict[Annotated[str, Spelt(words.provider_name)], ProviderConfig], Checked(not_empty)]
+    routes: Annotated[tuple[RouteConfig, ...], Checked(not_empty)]

@@ -1,0 +1,84 @@
+"""Checks across the keys of one route, of all routes, and of the providers that they name."""
+
+from bff.config.model import Config, RouteConfig, TokenKind
+from bff.config.problems import Findings, KeyPath, suggestion
+
+_SAFE_FOR_FILES = frozenset({"GET", "HEAD"})
+_NEEDS_TOKEN = ("resource", "audience", "scope")
+
+
+def check_routes(config: Config, findings: Findings) -> None:
+    """Report routes that contradict themselves, each other, or the rest of the file."""
+    for index, route in enumerate(config.routes):
+        path: KeyPath = ("routes", index)
+        _check_destination(route, path, findings)
+        _check_own_endpoints(route, config.base_path, path, findings)
+        _check_token(route, path, findings)
+        _check_provider(route, config, path, findings)
+        if route.files is not None:
+            _check_files(route, path, findings)
+    _check_overlaps(config.routes, findings)
+
+
+def _check_destination(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    if not findings.sound((*path, "upstream"), (*path, "files")):
+        return
+    if route.upstream is None and route.files is None:
+        findings.report_key(path, "leads nowhere: it needs `upstream` or `files`")
+    if route.upstream is not None and route.files is not None:
+        findings.report_key((*path, "files"), "stands beside `upstream`: a route leads to one of them")
+    if route.ca_file is not None and route.upstream is not None and route.upstream.startswith("http:"):
+        findings.report_key((*path, "ca_file"), "verifies nothing: the upstream is plain http")
+
+
+def _check_own_endpoints(route: RouteConfig, base_path: str, path: KeyPath, findings: Findings) -> None:
+    if not findings.sound((*path, "path"), ("base_path",)):
+        return
+    if route.path == base_path or route.path.startswith(f"{base_path}/"):
+        findings.report((*path, "path"), "is below base_path, where the gateway answers itself: it would never match")
+
+
+def _check_token(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    if not findings.sound((*path, "token")):
+        return
+    if route.session == "none" and route.token is not TokenKind.CLIENT and findings.sound((*path, "session")):
+        findings.report((*path, "session"), "`none` is for `token: client` only")
+    if route.token is TokenKind.NONE and route.files is None:
+        for key in _NEEDS_TOKEN:
+            if getattr(route, key) is not None:
+                findings.report_key((*path, key), "is of no use with `token: none`")
+
+
+def _check_provider(route: RouteConfig, config: Config, path: KeyPath, findings: Findings) -> None:
+    at = (*path, "provider")
+    if route.token is TokenKind.NONE or not config.providers or not findings.sound((*path, "token"), at):
+        return
+    if route.provider is None:
+        findings.report(at, f"is missing: say which of {', '.join(config.providers)}")
+    elif route.provider not in config.providers:
+        findings.report(at, f"is no provider of this file{suggestion(route.provider, config.providers)}")
+
+
+def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    if route.token is not TokenKind.NONE and findings.sound((*path, "token")):
+        findings.report((*path, "token"), "files receive no token: leave it out")
+    if route.websocket:
+        findings.report((*path, "websocket"), "files speak no WebSocket: this needs `upstream`")
+    if not set(route.methods or ()) <= _SAFE_FOR_FILES:
+        findings.report_key((*path, "methods"), "files are read with GET and HEAD only: leave it out")
+    for key in (*_NEEDS_TOKEN, "ca_file"):
+        if getattr(route, key) is not None:
+            findings.report_key((*path, key), "is of no use with `files`")
+
+
+def _check_overlaps(routes: tuple[RouteConfig, ...], findings: Findings) -> None:
+    """One path is routed once: the longest prefix decides nothing between two routes that share it."""
+    earlier: dict[str, int] = {}
+    for index, route in enumerate(routes):
+        path: KeyPath = ("routes", index, "path")
+        if not findings.sound(path):
+            continue
+        first = earlier.setdefault(route.path, index)
+        if first != index:
+            line = findings.line(("routes", first))
+            findings.report(path, f"is the path of routes[{first}] (line {line}) already: a path is routed once")

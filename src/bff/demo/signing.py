@@ -1,0 +1,66 @@
+"""The demo provider's keys: sign, publish, rotate.
+
+The newest key signs; the one before it stays published, so that tokens signed just before a rotation still verify
+(OpenID Connect Core section 10.1.1).
+"""
+
+import itertools
+from typing import cast
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, RSAKey
+
+PUBLISHED_KEYS = 2
+
+
+class TokenError(Exception):
+    """A JWT that this provider did not sign, or not in this form."""
+
+
+def new_key(kid: str) -> RSAKey:
+    """An RSA key for RS256; 2048 bits, the least that clients accept."""
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"}, private=True)
+
+
+def sign(key: RSAKey, *, header: dict[str, object], claims: dict[str, object]) -> str:
+    """A JWS in compact form; `header` is completed with `alg` and `kid` unless it has them."""
+    return jwt.encode({"alg": "RS256", "kid": key.kid, **header}, claims, key, default_type=None)
+
+
+class SigningKeys:
+    """The keys in use, newest first."""
+
+    def __init__(self) -> None:
+        self._names = itertools.count(1)
+        self._keys = [self._next()]
+
+    def _next(self) -> RSAKey:
+        return new_key(f"demo-{next(self._names)}")
+
+    @property
+    def current(self) -> RSAKey:
+        """The key that signs."""
+        return self._keys[0]
+
+    def rotate(self) -> None:
+        """Sign with a new key from now on; the oldest published key is withdrawn."""
+        self._keys = [self._next(), *self._keys][:PUBLISHED_KEYS]
+
+    def published(self) -> dict[str, object]:
+        """The JWK Set (RFC 7517 section 5): public halves only."""
+        return {"keys": [key.as_dict(private=False) for key in self._keys]}
+
+    def verify(self, token: str, *, typ: str) -> dict[str, object]:
+        """The claims of a token that we signed ourselves; expiry is the caller's to judge.
+
+        Raises:
+            TokenError: not ours, or of another type.
+        """
+        try:
+            decoded = jwt.decode(token, KeySet(list(self._keys)), algorithms=["RS256"])
+        except (JoseError, ValueError) as error:
+            raise TokenError("signature") from error
+        if decoded.header.get("typ") != typ:
+            raise TokenError("typ")
+        return cast("dict[str, object]", decoded.claims)

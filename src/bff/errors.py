@@ -1,0 +1,235 @@
+"""Everything that can go wrong, grouped by whose fault it is.
+
+    BffError
+    ├── ConfigError                the operator    a configuration that cannot be run; carries every problem found
+    ├── SecretUnavailable          the operator    a secret's file or variable is gone
+    ├── BrowserError               the browser     nothing was done on its behalf
+    │   ├── MalformedRequest           unusable path, repeated parameter
+    │   ├── CallbackRefused            an authorization response that is not the answer to our question
+    │   ├── CsrfRefused                the call does not prove that it comes from our own pages
+    │   ├── LoginRequired              no session, or none at the route's provider
+    │   ├── NoRoute                    nothing is configured for this path
+    │   ├── MethodNotAllowed           the route does not take this method
+    │   ├── MisdirectedRequest         names a host that is not ours
+    │   ├── PlainHttp                  came without TLS, where browsers are to use it
+    │   ├── RequestTimeout             too slow in sending, or in reading
+    │   ├── ContentTooLarge            more body than the route takes
+    │   ├── HeadTooLarge               more header fields than anybody needs
+    │   ├── LoopDetected               the request has been here before
+    │   ├── MaxForwardsReached         an OPTIONS that we are to answer ourselves
+    │   └── BrowserGone                it left: nobody to answer to
+    ├── ProviderError              the provider
+    │   ├── ProviderUnavailable        no answer, too slow, 5xx, 429: asking again later may help
+    │   ├── ProviderRefused            an OAuth error response (RFC 6749 section 5.2)
+    │   ├── ProviderMisbehaved         an answer that breaks the specification: never used
+    │   └── JwtRefused                 a signed token (ID token, logout token, UserInfo) that fails its checks: never used
+    ├── StoreUnavailable           the store       cannot ask; never to be read as "not found"
+    └── UpstreamError              the upstream
+        ├── UpstreamUnreachable        no connection
+        ├── UpstreamBusy               our own limits towards it are used up
+        ├── UpstreamBroke              broke HTTP, or went away before an answer
+        └── UpstreamTimeout            too slow
+
+Decisions read attributes, never message text. No message carries a token, code, cookie, secret or query string (invariant 10).
+The HTTP status of each class stands in one table, `web/problems.py`.
+"""
+
+from dataclasses import dataclass
+
+
+class BffError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+# --- the operator -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigProblem:
+    """One thing wrong in the configuration file; `line` and `column` count from 1, `key` is dotted (`routes[0].path`)."""
+
+    line: int
+    column: int
+    key: str
+    message: str
+
+
+class ConfigError(BffError):
+    """The configuration cannot be run. `problems` holds all of them, in the order of the file."""
+
+    def __init__(self, *, file: str, problems: tuple[ConfigProblem, ...]) -> None:
+        super().__init__(f"{file}: {len(problems)} problem(s)")
+        self.file = file
+        self.problems = problems
+
+
+class SecretUnavailable(BffError):
+    """A secret could not be read. `source` names the file or variable, never the value."""
+
+    def __init__(self, source: str, *, reason: str) -> None:
+        super().__init__(f"secret from {source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+# --- the browser ------------------------------------------------------------------------------------------------------
+
+
+class BrowserError(BffError):
+    """The request cannot be served as it was sent; `detail` is shown to the caller and says what to do."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class MalformedRequest(BrowserError):
+    """A path, query or body that has no single meaning."""
+
+
+class CallbackRefused(BrowserError):
+    """An authorization response that does not belong to this browser, transaction and provider.
+
+    `reason` is a short stable word for logs and tests, e.g. `state_unknown`, `iss_mismatch`, `nonce_mismatch`.
+    """
+
+    def __init__(self, detail: str, *, reason: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class CsrfRefused(BrowserError):
+    """The call does not prove that it comes from our own pages (RFC 10017 section 6.1.3.3)."""
+
+
+class LoginRequired(BrowserError):
+    """No session, or no grant from the provider that the route needs; `provider` is that provider's name."""
+
+    def __init__(self, detail: str, *, provider: str) -> None:
+        super().__init__(detail)
+        self.provider = provider
+
+
+class NoRoute(BrowserError):
+    """Nothing is configured for this path, so nothing is forwarded."""
+
+
+class MethodNotAllowed(BrowserError):
+    """`allow` is the value of the `Allow` field."""
+
+    def __init__(self, detail: str, *, allow: str) -> None:
+        super().__init__(detail)
+        self.allow = allow
+
+
+class MisdirectedRequest(BrowserError):
+    """The request names a host that is not ours (RFC 9110 section 15.5.20)."""
+
+
+class PlainHttp(BrowserError):
+    """The browser used http where `public_url` is https; `location` is the same page over https, if a person waits for one."""
+
+    def __init__(self, detail: str, *, location: str | None) -> None:
+        super().__init__(detail)
+        self.location = location
+
+
+class RequestTimeout(BrowserError):
+    """The browser did not send, or read, in time."""
+
+
+class ContentTooLarge(BrowserError):
+    """The request's content is larger than the route takes."""
+
+
+class HeadTooLarge(BrowserError):
+    """The request has more header fields than we take (431)."""
+
+
+class LoopDetected(BrowserError):
+    """Our own name stands in `Via`: a route leads back to us (508)."""
+
+
+class MaxForwardsReached(BrowserError):
+    """Not a failure: an OPTIONS with `Max-Forwards: 0` is answered here (200); `allow` is the value of the `Allow` field."""
+
+    def __init__(self, detail: str, *, allow: str) -> None:
+        super().__init__(detail)
+        self.allow = allow
+
+
+class BrowserGone(BrowserError):
+    """The browser closed the connection before its answer was complete: there is nobody to answer to."""
+
+
+# --- the provider -----------------------------------------------------------------------------------------------------
+
+
+class ProviderError(BffError):
+    """Something about a provider; `provider` is its name in the configuration."""
+
+    def __init__(self, message: str, *, provider: str) -> None:
+        super().__init__(f"provider {provider}: {message}")
+        self.provider = provider
+
+
+class ProviderUnavailable(ProviderError):
+    """No usable answer now. Ends nothing: the session and its tokens stay."""
+
+
+class ProviderRefused(ProviderError):
+    """An OAuth error response. `error` is the code on the wire (RFC 6749 section 5.2), e.g. `invalid_grant`."""
+
+    def __init__(self, message: str, *, provider: str, error: str) -> None:
+        super().__init__(message, provider=provider)
+        self.error = error
+
+
+class ProviderMisbehaved(ProviderError):
+    """An answer that breaks the specification. `reason` is a short stable word, e.g. `token_type`, `not_json`."""
+
+    def __init__(self, message: str, *, provider: str, reason: str) -> None:
+        super().__init__(message, provider=provider)
+        self.reason = reason
+
+
+class JwtRefused(ProviderError):
+    """A JWT that fails a check. `reason` is a short stable word, e.g. `signature`, `nonce`, `expired`, `aud`, `alg`."""
+
+    def __init__(self, message: str, *, provider: str, reason: str) -> None:
+        super().__init__(message, provider=provider)
+        self.reason = reason
+
+
+# --- the store --------------------------------------------------------------------------------------------------------
+
+
+class StoreUnavailable(BffError):
+    """The session store did not answer. Not the same as "no such session": nobody is signed out by it."""
+
+
+# --- the upstream -----------------------------------------------------------------------------------------------------
+
+
+class UpstreamError(BffError):
+    """Something about the resource server behind a route; `origin` is for logs, never for the caller."""
+
+    def __init__(self, message: str, *, origin: str) -> None:
+        super().__init__(f"upstream {origin}: {message}")
+        self.origin = origin
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made (name, network, TLS)."""
+
+
+class UpstreamBusy(UpstreamError):
+    """All connections are in use and the queue is full."""
+
+
+class UpstreamBroke(UpstreamError):
+    """It broke HTTP, or closed before a complete answer."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """It did not connect, answer or go on in time."""

@@ -1,0 +1,182 @@
+"""The authorization request, and the judging of what the browser brings back (RFC 6749 section 4.1, RFC 9207).
+
+A response is an answer to our question only if (in this order)
+    1. its `state` named a transaction of this very browser           web/login.py, with the store
+    2. it says that it comes from the provider that we asked (`iss`)  here, before anything else is believed, errors too
+    3. it is not an error
+    4. it holds a code
+and only then is there an `AuthorizationCode`, which the token request takes. Tokens in the query are ignored: nothing
+here reads them (RFC 9700 section 2.1.2).
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bff.errors import CallbackRefused, ProviderMisbehaved, ProviderRefused
+from bff.oauth.error_response import is_error_code
+from bff.oauth.form import RepeatedParameter, add_to_query, decode_once
+from bff.oauth.metadata import ProviderMetadata
+from bff.oauth.pkce import CODE_CHALLENGE_METHOD
+
+# What the operator's additions can never set: what we say ourselves, and what changes how the answer comes back.
+RESERVED_PARAMETERS = frozenset(
+    {
+        *("response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce"),
+        *("code_challenge", "code_challenge_method", "resource", "max_age", "acr_values", "request", "request_uri"),
+    }
+)
+
+LONGEST_DESCRIPTION = 200
+
+_NOT_DESCRIPTIVE = re.compile(r"[^ !#-\[\]-~]")  # RFC 6749 appendix A.8
+_CALLBACK_PARAMETERS = frozenset({"state", "code", "iss", "error", "error_description"})
+
+
+def new_state() -> str:
+    """256 random bits in 43 characters; one for each authorization request."""
+    return secrets.token_urlsafe(32)
+
+
+def new_nonce() -> str:
+    """256 random bits in 43 characters (providers need to take 64); one for each authorization request."""
+    return secrets.token_urlsafe(32)
+
+
+def build_authorization_request(
+    *,
+    metadata: ProviderMetadata,
+    provider: str,
+    client_id: str,
+    redirect_uri: str,
+    scope: str,
+    state: str,
+    nonce: str | None,
+    code_challenge: str,
+    resources: tuple[str, ...] = (),
+    max_age: float | None = None,
+    acr_values: tuple[str, ...] = (),
+    extra: Mapping[str, str] | None = None,
+) -> str:
+    """The URL that the browser is sent to (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core 3.1.2.1).
+
+    `extra` is the operator's (`authorization_params`) and never the browser's: it adds, and sets nothing of
+    `RESERVED_PARAMETERS`; an empty value leaves a parameter out. `nonce` is sent with the scope `openid` only.
+
+    Raises:
+        ProviderMisbehaved: `endpoint`: the provider has no authorization endpoint.
+        ValueError: the scope `openid` without a nonce.
+    """
+    if metadata.authorization_endpoint is None:
+        raise ProviderMisbehaved("it has no authorization_endpoint", provider=provider, reason="endpoint")
+    parameters = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "scope": scope,
+        "state": state,
+        "code_challenge": code_challenge,
+        "code_challenge_method": CODE_CHALLENGE_METHOD,
+        **_openid_parameters(scope=scope, nonce=nonce),
+        **({} if max_age is None else {"max_age": str(int(max_age))}),
+        **({"acr_values": " ".join(acr_values)} if acr_values else {}),
+        **{name: value for name, value in (extra or {}).items() if name not in RESERVED_PARAMETERS},
+    }
+    present = [(name, value) for name, value in parameters.items() if value]
+    return add_to_query(metadata.authorization_endpoint, [*present, *(("resource", r) for r in resources)])
+
+
+def _openid_parameters(*, scope: str, nonce: str | None) -> dict[str, str]:
+    scopes = scope.split()
+    if "openid" not in scopes:
+        return {}
+    if not nonce:
+        raise ValueError("the scope openid needs a nonce")
+    # Core section 11: for offline access "a prompt parameter value of consent MUST be used"; `extra` may say otherwise.
+    return {"nonce": nonce, "prompt": "consent" if "offline_access" in scopes else ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackParameters:
+    """What the query of a callback says, believed by nobody yet: anybody can write such a link. None: absent or empty.
+
+    `error_description` is reduced to the characters that RFC 6749 gives it, and bounded; it still has to be escaped
+    wherever it is shown, because `<` is one of them.
+    """
+
+    state: str | None = field(repr=False)
+    code: str | None = field(repr=False)
+    iss: str | None
+    error: str | None
+    error_description: str | None = field(repr=False)
+
+
+def parse_callback_query(query: bytes) -> CallbackParameters:
+    """The parameters of an authorization response; unknown ones are ignored (RFC 6749 section 4.1.2).
+
+    Raises:
+        CallbackRefused: `repeated_parameter`, or `malformed`: not UTF-8.
+    """
+    try:
+        values = decode_once(query, names=_CALLBACK_PARAMETERS)
+    except RepeatedParameter as error:
+        raise CallbackRefused(f"{error.name} is given more than once", reason="repeated_parameter") from None
+    except ValueError:
+        raise CallbackRefused("a parameter is not UTF-8", reason="malformed") from None
+    return CallbackParameters(
+        state=values.get("state"),
+        code=values.get("code"),
+        iss=values.get("iss"),
+        error=values.get("error"),
+        error_description=_description(values.get("error_description")),
+    )
+
+
+def _description(text: str | None) -> str | None:
+    return None if text is None else _NOT_DESCRIPTIVE.sub("", text)[:LONGEST_DESCRIPTION]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationCode:
+    """A code from a response that passed its checks. Made by `parse_authorization_response` only; redeemed once."""
+
+    value: str = field(repr=False)
+
+
+def parse_authorization_response(
+    parameters: CallbackParameters,
+    *,
+    provider: str,
+    issuer: str,
+    iss_supported: bool,
+    unadvertised_iss: Literal["discard", "check"] = "discard",
+) -> AuthorizationCode:
+    """The code, from a response whose `state` was already found to be ours; `issuer` is the one recorded with it.
+
+    Raises:
+        CallbackRefused: `iss_missing`, `iss_mismatch`, `iss_unadvertised`, `error_malformed` or `code_missing`.
+        ProviderRefused: an error response of that provider (RFC 6749 section 4.1.2.1), e.g. `access_denied`.
+    """
+    _check_iss(parameters.iss, issuer=issuer, supported=iss_supported, unadvertised=unadvertised_iss)
+    if parameters.error is not None:
+        if not is_error_code(parameters.error):
+            raise CallbackRefused("the error is not an error code", reason="error_malformed")
+        raise ProviderRefused(f"refused: {parameters.error}", provider=provider, error=parameters.error)
+    if parameters.code is None:
+        raise CallbackRefused("the response holds no code", reason="code_missing")
+    return AuthorizationCode(value=parameters.code)
+
+
+def _check_iss(iss: str | None, *, issuer: str, supported: bool, unadvertised: Literal["discard", "check"]) -> None:
+    # RFC 9207 section 2.4: a supporting server's response without iss MUST be rejected; simple string comparison; an
+    # unadvertised iss SHOULD be discarded, and local policy may accept it.
+    if iss is None:
+        if supported:
+            raise CallbackRefused("the response does not say which provider it is from", reason="iss_missing")
+        return
+    if not supported and unadvertised == "discard":
+        raise CallbackRefused("the response names a provider that never said it would", reason="iss_unadvertised")
+    if iss != issuer:
+        raise CallbackRefused("the response is from another provider", reason="iss_mismatch")

@@ -1,0 +1,96 @@
+"""The checks that our JWTs share (OpenID Connect Core 3.1.3.7, Back-Channel Logout 2.6): who said it, to whom, when.
+
+A claim has the type that its specification gives it or the token is refused; nothing is converted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bff.errors import JwtRefused
+
+FAR_OFF_SECONDS = 86400.0  # a token that was issued longer ago was not issued for what happens now
+BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+_END_OF_TIME = 253402300800.0  # the year 10000: instants beyond are mistakes, or attacks on arithmetic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """The claims of a verified JWT, and whom to blame for them."""
+
+    provider: str
+    members: Mapping[str, object] = field(repr=False)
+
+    def refusal(self, message: str, *, reason: str) -> JwtRefused:
+        """The error to raise."""
+        return JwtRefused(message, provider=self.provider, reason=reason)
+
+    def text(self, name: str, *, longest: int = 255) -> str | None:
+        """The claim as a string of 1 to `longest` characters; None if absent.
+
+        Raises:
+            JwtRefused: named like the claim: it is anything else.
+        """
+        if name not in self.members:
+            return None
+        value = self.members[name]
+        if not isinstance(value, str) or not 1 <= len(value) <= longest:
+            raise self.refusal(f"{name} is not a string of 1 to {longest} characters", reason=name)
+        return value
+
+    def required_text(self, name: str) -> str:
+        """Like `text`, but absent is refused too."""
+        value = self.text(name)
+        if value is None:
+            raise self.refusal(f"{name} is missing", reason=name)
+        return value
+
+    def instant(self, name: str) -> float | None:
+        """The claim as Unix seconds (RFC 7519's NumericDate, fractions allowed); None if absent.
+
+        Raises:
+            JwtRefused: named like the claim: not a number, or no instant.
+        """
+        if name not in self.members:
+            return None
+        value = self.members[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _END_OF_TIME:
+            raise self.refusal(f"{name} is not an instant", reason=name)
+        return float(value)
+
+    def required_instant(self, name: str) -> float:
+        """Like `instant`, but absent is refused too."""
+        value = self.instant(name)
+        if value is None:
+            raise self.refusal(f"{name} is missing", reason=name)
+        return value
+
+
+def check_issuer(claims: Claims, *, issuer: str) -> None:
+    """Core 3.1.3.7-2: "MUST exactly match". Raises JwtRefused `iss`."""
+    if claims.members.get("iss") != issuer:
+        raise claims.refusal("iss is another issuer", reason="iss")
+
+
+def check_audience(claims: Claims, *, client_id: str) -> None:
+    """Core 3.1.3.7-3: we are an audience, and no one else is, as we trust no other. Raises JwtRefused `aud`."""
+    audience = claims.members.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    if not audiences or any(one != client_id for one in audiences):
+        raise claims.refusal("aud is not this client alone", reason="aud")
+
+
+def check_times(claims: Claims, *, now: float, leeway: float, oldest_seconds: float = FAR_OFF_SECONDS) -> None:
+    """`exp` and `iat` are required, `nbf` is honoured; `leeway` and `oldest_seconds` are seconds.
+
+    Raises:
+        JwtRefused: `exp`, `expired`, `iat` (missing, ahead of us, or older than `oldest_seconds`) or `nbf`.
+    """
+    if now >= claims.required_instant("exp") + leeway:
+        raise claims.refusal("it is expired", reason="expired")
+    issued_at = claims.required_instant("iat")
+    if not now - oldest_seconds - leeway <= issued_at <= now + leeway:
+        raise claims.refusal("iat is too far from now", reason="iat")
+    not_before = claims.instant("nbf")
+    if not_before is not None and not_before > now + leeway:
+        raise claims.refusal("nbf is ahead of now", reason="nbf")

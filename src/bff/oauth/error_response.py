@@ -1,0 +1,74 @@
+"""Answers that are not what was asked for, and what each means.
+
+    status                  body                     is
+    408, 429, 5xx           any                      ProviderUnavailable: asking again later may help
+    400..499, or 200        {"error": "code"}        ProviderRefused(error="code")
+                            two codes mean "later"   ProviderUnavailable: temporarily_unavailable, server_error
+    anything else           any                      ProviderMisbehaved
+
+Of the body only `error` is kept, and only if it looks like a code: an `error_description` can quote the code, token or
+secret that we sent, so it goes into no message (invariant 10).
+"""
+
+import re
+from typing import NoReturn
+
+from bff.errors import ProviderMisbehaved, ProviderRefused, ProviderUnavailable
+from bff.oauth.messages import ProviderResponse, parse_json_object
+
+_CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")  # within RFC 6749 appendix A.7's NQSCHAR; no registered code needs more
+_LATER = frozenset({"temporarily_unavailable", "server_error"})
+
+
+def is_error_code(text: str) -> bool:
+    """Whether `text` may stand as an `error` code in messages and decisions."""
+    return _CODE.fullmatch(text) is not None
+
+
+def check_available(response: ProviderResponse, *, provider: str) -> None:
+    """Stop unless the provider dealt with the request.
+
+    Raises:
+        ProviderUnavailable: it did not: 408, 429 or 5xx.
+    """
+    if response.status in {408, 429} or response.status >= 500:
+        raise ProviderUnavailable(f"answered {response.status}", provider=provider)
+
+
+def check_ok(response: ProviderResponse, *, provider: str) -> None:
+    """Stop unless the status is 200.
+
+    Raises:
+        ProviderUnavailable: 408, 429 or 5xx.
+        ProviderMisbehaved: `status`: any other.
+    """
+    check_available(response, provider=provider)
+    if response.status != 200:
+        raise ProviderMisbehaved(f"answered {response.status}", provider=provider, reason="status")
+
+
+def raise_error_response(response: ProviderResponse, *, provider: str) -> NoReturn:
+    """Turn an answer that is not a success into the error that it means (RFC 6749 section 5.2).
+
+    Raises:
+        ProviderUnavailable, ProviderRefused, ProviderMisbehaved: by the table above.
+    """
+    check_available(response, provider=provider)
+    if not 400 <= response.status < 500:
+        raise ProviderMisbehaved(f"answered {response.status}", provider=provider, reason="status")
+    raise_error_member(parse_json_object(response, provider=provider), provider=provider)
+
+
+def raise_error_member(members: dict[str, object], *, provider: str) -> NoReturn:
+    """Raise what the `error` member of a JSON error response means.
+
+    Raises:
+        ProviderUnavailable, ProviderRefused: by the code.
+        ProviderMisbehaved: `error_response`: no usable code.
+    """
+    code = members.get("error")
+    if not isinstance(code, str) or not is_error_code(code):
+        raise ProviderMisbehaved("refused without a usable error code", provider=provider, reason="error_response")
+    if code in _LATER:
+        raise ProviderUnavailable(f"answered {code}", provider=provider)
+    raise ProviderRefused(f"refused: {code}", provider=provider, error=code)

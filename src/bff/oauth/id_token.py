@@ -1,0 +1,141 @@
+"""ID token validation (OpenID Connect Core 3.1.3.7; after a refresh, 12.2).
+
+Takes a `VerifiedJwt`, so the signature, `alg` and `typ` were judged with the keys of this issuer (steps 6 to 8, `jws`).
+Here, in this order: iss, aud, azp, not a logout token, sub, exp, iat, nbf, nonce, acr, auth_time, at_hash. Unknown
+claims are kept for `/bff/user` and decide nothing. A user is (iss, sub), never an e-mail address.
+"""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from hmac import compare_digest
+
+from bff.oauth.claims import BACKCHANNEL_LOGOUT_EVENT, Claims, check_audience, check_issuer, check_times
+from bff.oauth.jws import VerifiedJwt
+
+# Core 12.2: iat of a refreshed ID token "MUST represent the time that the new ID Token is issued", which is now.
+REFRESHED_WITHIN_SECONDS = 300.0
+
+_PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "exp", "iat", "aud", "azp", "nbf", "jti"})
+_HASHES = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdToken:
+    """Who signed in, when and how. `claims` are without those that only serve the protocol."""
+
+    subject: str
+    claims: dict[str, object] = field(repr=False)
+    sid: str | None
+    auth_time: float | None
+    nonce: str | None = field(repr=False)
+
+
+def check_id_token(
+    jwt: VerifiedJwt,
+    *,
+    provider: str,
+    issuer: str,
+    client_id: str,
+    nonce: str,
+    access_token: str | None,
+    now: float,
+    leeway: float,
+    max_age: float | None = None,
+    acr_values: tuple[str, ...] = (),
+) -> IdToken:
+    """Judge the ID token of a sign-in; `nonce`, `max_age` and `acr_values` are those of the authorization request.
+
+    Raises:
+        JwtRefused: the claim at fault is the reason; `expired` for a past `exp`, `typ` for a logout token.
+    """
+    claims = Claims(provider=provider, members=jwt.claims)
+    subject = _check_parties(claims, issuer=issuer, client_id=client_id)
+    check_times(claims, now=now, leeway=leeway)
+    _check_nonce(claims, nonce=nonce)
+    _check_acr(claims, acr_values=acr_values)
+    _check_auth_time(claims, max_age=max_age, now=now, leeway=leeway)
+    _check_at_hash(claims, access_token=access_token, alg=jwt.alg)
+    return _id_token(claims, subject=subject)
+
+
+def check_refreshed_id_token(
+    jwt: VerifiedJwt,
+    *,
+    provider: str,
+    issuer: str,
+    client_id: str,
+    subject: str,
+    auth_time: float | None,
+    nonce: str | None,
+    access_token: str | None,
+    now: float,
+    leeway: float,
+) -> IdToken:
+    """Judge an ID token that came with a refresh; `subject`, `auth_time` and `nonce` are the first one's (Core 12.2).
+
+    Raises:
+        JwtRefused: as `check_id_token`; `sub`, `auth_time` or `nonce` that differ from the first ones.
+    """
+    claims = Claims(provider=provider, members=jwt.claims)
+    if _check_parties(claims, issuer=issuer, client_id=client_id) != subject:
+        raise claims.refusal("sub is another user", reason="sub")
+    check_times(claims, now=now, leeway=leeway, oldest_seconds=REFRESHED_WITHIN_SECONDS)
+    if "nonce" in jwt.claims:  # "SHOULD NOT have a nonce Claim [...] if it is present, its value MUST be the same"
+        _check_nonce(claims, nonce=nonce)
+    new_auth_time = claims.instant("auth_time")
+    if None not in {new_auth_time, auth_time} and new_auth_time != auth_time:
+        raise claims.refusal("auth_time is not that of the original authentication", reason="auth_time")
+    _check_at_hash(claims, access_token=access_token, alg=jwt.alg)
+    return _id_token(claims, subject=subject)
+
+
+def _check_parties(claims: Claims, *, issuer: str, client_id: str) -> str:
+    """From whom, for us, about whom: returns `sub`."""
+    check_issuer(claims, issuer=issuer)
+    check_audience(claims, client_id=client_id)
+    if claims.members.get("azp", client_id) != client_id:
+        raise claims.refusal("azp is another client", reason="azp")
+    events = claims.members.get("events")
+    if isinstance(events, dict) and BACKCHANNEL_LOGOUT_EVENT in events:
+        raise claims.refusal("it is a logout token", reason="typ")
+    return claims.required_text("sub")
+
+
+def _check_nonce(claims: Claims, *, nonce: str | None) -> None:
+    theirs = claims.members.get("nonce")
+    if nonce is None or not isinstance(theirs, str) or not compare_digest(theirs.encode(), nonce.encode()):
+        raise claims.refusal("nonce is not ours", reason="nonce")
+
+
+def _check_acr(claims: Claims, *, acr_values: tuple[str, ...]) -> None:
+    if acr_values and claims.members.get("acr") not in acr_values:
+        raise claims.refusal("acr is none of those asked for", reason="acr")
+
+
+def _check_auth_time(claims: Claims, *, max_age: float | None, now: float, leeway: float) -> None:
+    auth_time = claims.instant("auth_time")
+    if max_age is None:
+        return
+    if auth_time is None or not now - max_age - leeway <= auth_time <= now + leeway:
+        raise claims.refusal("the authentication is older than max_age, or undated", reason="auth_time")
+
+
+def _check_at_hash(claims: Claims, *, access_token: str | None, alg: str) -> None:
+    if "at_hash" not in claims.members or access_token is None:
+        return
+    # Core 3.1.3.6: left half of the hash of the ASCII access token, with the hash of alg; Ed25519 hashes with SHA-512.
+    digest = _HASHES.get(alg[-3:], hashlib.sha512)(access_token.encode("ascii")).digest()
+    expected = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode("ascii")
+    if claims.members["at_hash"] != expected:
+        raise claims.refusal("at_hash is not that of the access token", reason="at_hash")
+
+
+def _id_token(claims: Claims, *, subject: str) -> IdToken:
+    return IdToken(
+        subject=subject,
+        claims={name: value for name, value in claims.members.items() if name not in _PROTOCOL_CLAIMS},
+        sid=claims.text("sid"),
+        auth_time=claims.instant("auth_time"),
+        nonce=claims.text("nonce"),
+    )

@@ -1,0 +1,43 @@
+"""What goes to a provider and what comes back: `provider.py` moves it, this room writes and judges it."""
+
+from dataclasses import dataclass, field
+
+from bff.errors import ProviderMisbehaved
+from bff.oauth import strict_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRequest:
+    """One request, complete: whoever sends it adds nothing but what HTTP needs (Host, Content-Length)."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # holds our secret, or an access token
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderResponse:
+    """One answer, complete, and bounded by whoever read it; `content_type` and `retry_after` are as received."""
+
+    status: int
+    content_type: str = ""
+    body: bytes = field(default=b"", repr=False)
+    retry_after: str | None = None
+
+
+def media_type(content_type: str) -> str:
+    """A Content-Type without parameters, in lower case, e.g. `application/json`."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def parse_json_object(response: ProviderResponse, *, provider: str) -> dict[str, object]:
+    """The JSON object in the body. The bytes are judged, not the media type: providers serve JSON under many names.
+
+    Raises:
+        ProviderMisbehaved: `not_json`: no JSON object with one meaning (`strict_json`).
+    """
+    try:
+        return strict_json.parse_object(response.body)
+    except ValueError as error:
+        raise ProviderMisbehaved(f"answered with {error}", provider=provider, reason="not_json") from None

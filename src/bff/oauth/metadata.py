@@ -1,0 +1,130 @@
+"""Provider metadata: where the endpoints are (OpenID Connect Discovery 1.0, RFC 8414).
+
+The document is believed only if its `issuer` is, code point by code point, the issuer that the operator configured:
+nothing is normalised, because a provider that answers for another name is how mix-up attacks begin (RFC 8414 section
+6.2). Endpoints are https; http only on this machine. What the operator configured by hand wins over what the document
+says; that is `provider.py`'s to apply, with `dataclasses.replace`.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from bff.errors import ProviderMisbehaved
+from bff.oauth.error_response import check_ok
+from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
+
+_PRINTABLE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderMetadata:
+    """What we need to know of a provider; None is an endpoint that it does not have."""
+
+    issuer: str
+    token_endpoint: str
+    authorization_endpoint: str | None = None
+    jwks_uri: str | None = None
+    userinfo_endpoint: str | None = None
+    end_session_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    iss_parameter_supported: bool = False  # `authorization_response_iss_parameter_supported`, RFC 9207 section 3
+    token_endpoint_auth_methods: tuple[str, ...] = ()  # empty: not stated
+
+
+def metadata_url(issuer: str, *, discovery: Literal["openid", "oauth"]) -> str:
+    """Where the metadata of `issuer` is; with a path, OpenID Connect appends and RFC 8414 inserts the well-known part.
+
+    Raises:
+        ValueError: the issuer is not an https URL (http on loopback) without query and fragment.
+    """
+    if not is_endpoint(issuer) or "?" in issuer:
+        raise ValueError("an issuer is an https URL without query and fragment")
+    # Discovery section 4 and RFC 8414 section 3.1: "any terminating '/' MUST be removed"
+    bare = issuer.removesuffix("/")
+    if discovery == "openid":
+        return f"{bare}/.well-known/openid-configuration"
+    scheme, _, rest = bare.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority}/.well-known/oauth-authorization-server{slash}{path}"
+
+
+def build_metadata_request(url: str) -> ProviderRequest:
+    """GET the metadata document."""
+    return ProviderRequest(method="GET", url=url, headers=(("Accept", "application/json"),))
+
+
+def parse_metadata_response(response: ProviderResponse, *, provider: str, issuer: str) -> ProviderMetadata:
+    """The metadata, if it is that of `issuer`. Members that we do not know are ignored.
+
+    Raises:
+        ProviderUnavailable: 408, 429 or 5xx.
+        ProviderMisbehaved: `status`, `not_json`, `issuer`, `endpoint` (missing, or not https) or `metadata`.
+    """
+    check_ok(response, provider=provider)
+    document = parse_json_object(response, provider=provider)
+    if document.get("issuer") != issuer:
+        raise ProviderMisbehaved("its metadata names another issuer", provider=provider, reason="issuer")
+    token_endpoint = _endpoint(document, "token_endpoint", provider=provider)
+    if token_endpoint is None:
+        raise ProviderMisbehaved("its metadata names no token_endpoint", provider=provider, reason="endpoint")
+    return ProviderMetadata(
+        issuer=issuer,
+        token_endpoint=token_endpoint,
+        authorization_endpoint=_endpoint(document, "authorization_endpoint", provider=provider),
+        jwks_uri=_endpoint(document, "jwks_uri", provider=provider),
+        userinfo_endpoint=_endpoint(document, "userinfo_endpoint", provider=provider),
+        end_session_endpoint=_endpoint(document, "end_session_endpoint", provider=provider),
+        revocation_endpoint=_endpoint(document, "revocation_endpoint", provider=provider),
+        iss_parameter_supported=_flag(document, "authorization_response_iss_parameter_supported", provider=provider),
+        token_endpoint_auth_methods=_names(document, "token_endpoint_auth_methods_supported", provider=provider),
+    )
+
+
+def is_endpoint(url: str) -> bool:
+    """Whether we may send secrets to `url`: https (http on loopback), a host, no user or fragment, visible ASCII."""
+    if _PRINTABLE.fullmatch(url) is None or "#" in url or "\\" in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port  # a port that is no number
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _endpoint(document: dict[str, object], name: str, *, provider: str) -> str | None:
+    url = document.get(name)
+    if url is None:
+        return None
+    if not isinstance(url, str) or not is_endpoint(url):
+        raise ProviderMisbehaved(f"its {name} is not an https URL", provider=provider, reason="endpoint")
+    return url
+
+
+def _flag(document: dict[str, object], name: str, *, provider: str) -> bool:
+    flag = document.get(name, False)
+    if not isinstance(flag, bool):
+        raise ProviderMisbehaved(f"its {name} is not a boolean", provider=provider, reason="metadata")
+    return flag
+
+
+def _names(document: dict[str, object], name: str, *, provider: str) -> tuple[str, ...]:
+    names = document.get(name, [])
+    if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
+        raise ProviderMisbehaved(f"its {name} is not a list of strings", provider=provider, reason="metadata")
+    return tuple(names)

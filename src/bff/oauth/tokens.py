@@ -1,0 +1,225 @@
+"""The token endpoint and the revocation endpoint (RFC 6749 sections 4.1.3 to 6, RFC 7009).
+
+An access token is opaque: nothing of it is parsed and its lifetime is only what `expires_in` says (RFC 9068 section 6).
+
+    expires_in                              the access token expires
+    absent                                  after `default_lifetime_seconds`; None: unknown, until an API answers 401
+    number above 0, or digits in a string   after so many seconds, at most a year
+    0 or below                              at once
+    anything else, null too                 after `default_lifetime_seconds`, or five minutes: never "forever"
+
+`refresh_expires_in` (or `refresh_token_expires_in`) bounds the refresh token in the same way, except that 0, below 0
+and what is no number mean that nothing is known.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bff.errors import ProviderMisbehaved
+from bff.oauth.authorization import AuthorizationCode
+from bff.oauth.client_auth import Client, authenticate
+from bff.oauth.error_response import raise_error_member, raise_error_response
+from bff.oauth.form import CONTENT_TYPE, encode_body
+from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
+from bff.oauth.metadata import ProviderMetadata
+
+LONGEST_LIFETIME_SECONDS = 366 * 86400.0
+ASSUMED_LIFETIME_SECONDS = 300.0
+
+_VISIBLE = re.compile(r"[!-~]+")  # RFC 6749 appendix A.12 less the space: it has to fit into an Authorization field
+_DIGITS = re.compile(r"[0-9]{1,15}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenResponse:
+    """A successful answer of the token endpoint. None is what the provider did not say or send."""
+
+    access_token: str = field(repr=False)
+    expires_at: float | None
+    refresh_token: str | None = field(repr=False)
+    refresh_token_expires_at: float | None
+    id_token: str | None = field(repr=False)  # not yet verified
+    scope: str | None  # as granted, if it was said
+
+
+def build_code_exchange_request(
+    *,
+    metadata: ProviderMetadata,
+    client: Client,
+    secret: str,
+    code: AuthorizationCode,
+    redirect_uri: str,
+    code_verifier: str,
+    resource: str | None = None,
+) -> ProviderRequest:
+    """Redeem a code (RFC 6749 section 4.1.3, RFC 7636 section 4.5). Sent once, never repeated.
+
+    Raises:
+        SecretUnavailable: the secret is empty.
+    """
+    fields = {
+        "grant_type": "authorization_code",
+        "code": code.value,
+        "redirect_uri": redirect_uri,
+        "code_verifier": code_verifier,
+        "resource": resource,
+    }
+    return _form_request(metadata.token_endpoint, fields.items(), client=client, secret=secret)
+
+
+def build_refresh_request(
+    *,
+    metadata: ProviderMetadata,
+    client: Client,
+    secret: str,
+    refresh_token: str,
+    scope: str | None = None,
+    resource: str | None = None,
+    audience: str | None = None,
+) -> ProviderRequest:
+    """Refresh an access token (RFC 6749 section 6); `resource` is RFC 8707's.
+
+    Raises:
+        SecretUnavailable: the secret is empty.
+    """
+    fields = {
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
+        "scope": scope,
+        "resource": resource,
+        "audience": audience,
+    }
+    return _form_request(metadata.token_endpoint, fields.items(), client=client, secret=secret)
+
+
+def build_client_credentials_request(
+    *,
+    metadata: ProviderMetadata,
+    client: Client,
+    secret: str,
+    scope: str | None = None,
+    resource: str | None = None,
+    audience: str | None = None,
+) -> ProviderRequest:
+    """Ask for an access token of our own (RFC 6749 section 4.4.2).
+
+    Raises:
+        SecretUnavailable: the secret is empty.
+    """
+    fields = {"grant_type": "client_credentials", "scope": scope, "resource": resource, "audience": audience}
+    return _form_request(metadata.token_endpoint, fields.items(), client=client, secret=secret)
+
+
+def build_revocation_request(
+    *, revocation_endpoint: str, client: Client, secret: str, token: str, token_type_hint: str
+) -> ProviderRequest:
+    """Revoke a token (RFC 7009 section 2.1); the hint is `refresh_token` or `access_token`.
+
+    Raises:
+        SecretUnavailable: the secret is empty.
+    """
+    fields = {"token": token, "token_type_hint": token_type_hint}
+    return _form_request(revocation_endpoint, fields.items(), client=client, secret=secret)
+
+
+def _form_request(
+    url: str, fields: Iterable[tuple[str, str | None]], *, client: Client, secret: str
+) -> ProviderRequest:
+    credential_headers, credential_fields = authenticate(client, secret=secret)
+    said = [(name, value) for name, value in fields if value]
+    return ProviderRequest(
+        method="POST",
+        url=url,
+        headers=(("Accept", "application/json"), ("Content-Type", CONTENT_TYPE), *credential_headers),
+        body=encode_body([*said, *credential_fields]),
+    )
+
+
+def parse_token_response(
+    response: ProviderResponse, *, provider: str, now: float, default_lifetime_seconds: float | None = None
+) -> TokenResponse:
+    """The tokens that the provider issued (RFC 6749 section 5.1). Unknown members are ignored.
+
+    Raises:
+        ProviderUnavailable: 408, 429, 5xx, or an error code that says "later".
+        ProviderRefused: an OAuth error response, e.g. `invalid_grant`; also with status 200, as some providers do.
+        ProviderMisbehaved: `status`, `not_json`, `error_response`, `token_type`, or the name of an unusable member.
+    """
+    if response.status != 200:
+        raise_error_response(response, provider=provider)
+    members = parse_json_object(response, provider=provider)
+    if "access_token" not in members and "error" in members:
+        raise_error_member(members, provider=provider)
+    _check_token_type(members.get("token_type"), provider=provider)
+    return TokenResponse(
+        access_token=_access_token(members.get("access_token"), provider=provider),
+        expires_at=_expires_at(members, now=now, default_lifetime_seconds=default_lifetime_seconds),
+        refresh_token=_text(members, "refresh_token", provider=provider) or None,
+        refresh_token_expires_at=_refresh_token_expires_at(members, now=now),
+        id_token=_text(members, "id_token", provider=provider) or None,
+        scope=_text(members, "scope", provider=provider),
+    )
+
+
+def missing_scopes(response: TokenResponse, *, required: str) -> tuple[str, ...]:
+    """The scope tokens of `required` that were not granted; a provider that does not say granted what was asked for."""
+    if response.scope is None:
+        return ()
+    granted = response.scope.split()
+    return tuple(token for token in required.split() if token not in granted)
+
+
+def parse_revocation_response(response: ProviderResponse, *, provider: str) -> None:
+    """Return if the token is revoked, or was never known (RFC 7009 section 2.2).
+
+    Raises:
+        ProviderUnavailable: 408, 429, 5xx: the token has to be taken to still exist (section 2.2.1).
+        ProviderRefused: e.g. `unsupported_token_type`, `invalid_client`.
+        ProviderMisbehaved: anything else.
+    """
+    if response.status in {200, 204}:
+        return
+    raise_error_response(response, provider=provider)
+
+
+def _check_token_type(token_type: object, *, provider: str) -> None:
+    # RFC 6749 section 5.1: "Value is case insensitive"; section 7.1: "MUST NOT use an access token if it does not
+    # understand the token type"
+    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+        raise ProviderMisbehaved("issued a token that is not a bearer token", provider=provider, reason="token_type")
+
+
+def _access_token(token: object, *, provider: str) -> str:
+    if not isinstance(token, str) or _VISIBLE.fullmatch(token) is None:
+        raise ProviderMisbehaved("issued no usable access token", provider=provider, reason="access_token")
+    return token
+
+
+def _text(members: dict[str, object], name: str, *, provider: str) -> str | None:
+    text = members.get(name)
+    if text is not None and not isinstance(text, str):
+        raise ProviderMisbehaved(f"its {name} is not a string", provider=provider, reason=name)
+    return text
+
+
+def _expires_at(members: dict[str, object], *, now: float, default_lifetime_seconds: float | None) -> float | None:
+    if "expires_in" not in members:
+        return None if default_lifetime_seconds is None else now + default_lifetime_seconds
+    stated = _lifetime_seconds(members["expires_in"])
+    if stated is None:
+        return now + (default_lifetime_seconds or ASSUMED_LIFETIME_SECONDS)
+    return now + stated
+
+
+def _refresh_token_expires_at(members: dict[str, object], *, now: float) -> float | None:
+    stated = _lifetime_seconds(members.get("refresh_expires_in", members.get("refresh_token_expires_in")))
+    return now + stated if stated else None  # 0 is Keycloak's word for an offline token, which does not expire
+
+
+def _lifetime_seconds(stated: object) -> float | None:
+    if isinstance(stated, str) and _DIGITS.fullmatch(stated):
+        stated = int(stated)
+    if isinstance(stated, bool) or not isinstance(stated, int | float):
+        return None
+    return float(min(max(stated, 0), LONGEST_LIFETIME_SECONDS))

@@ -1,0 +1,73 @@
+"""The UserInfo endpoint (OpenID Connect Core 5.3): an answer about another `sub` is another person's, and is discarded.
+
+The answer is JSON, or a signed JWT under `application/jwt`: ask `signed_userinfo` first, verify what it returns with
+`jws`, then `check_signed_userinfo`; if it returns None, `parse_userinfo_response`.
+"""
+
+from bff.errors import JwtRefused, ProviderMisbehaved, ProviderRefused
+from bff.oauth.claims import Claims, check_audience, check_issuer
+from bff.oauth.error_response import check_available, check_ok
+from bff.oauth.jws import VerifiedJwt
+from bff.oauth.messages import ProviderRequest, ProviderResponse, media_type, parse_json_object
+
+_PROTOCOL_CLAIMS = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti"})
+
+
+def build_userinfo_request(*, endpoint: str, access_token: str) -> ProviderRequest:
+    """GET with the access token in the Authorization field (Core 5.3.1, RFC 6750 section 2.1)."""
+    return ProviderRequest(
+        method="GET",
+        url=endpoint,
+        headers=(("Accept", "application/json, application/jwt"), ("Authorization", f"Bearer {access_token}")),
+    )
+
+
+def signed_userinfo(response: ProviderResponse, *, provider: str) -> str | None:
+    """The JWT of a signed answer, not yet verified; None if the answer is of another kind.
+
+    Raises:
+        JwtRefused: `format`: not ASCII.
+    """
+    if response.status != 200 or media_type(response.content_type) != "application/jwt":
+        return None
+    try:
+        return response.body.decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise JwtRefused("its signed UserInfo is not a JWT", provider=provider, reason="format") from None
+
+
+def parse_userinfo_response(response: ProviderResponse, *, provider: str, subject: str) -> dict[str, object]:
+    """The claims about `subject`.
+
+    Raises:
+        ProviderUnavailable: 408, 429 or 5xx.
+        ProviderRefused: `invalid_token` or `insufficient_scope`: 401 or 403 (RFC 6750 section 3.1).
+        ProviderMisbehaved: `status`, `not_json`, or `sub`: missing or another's.
+    """
+    check_available(response, provider=provider)
+    if response.status in {401, 403}:
+        error = "invalid_token" if response.status == 401 else "insufficient_scope"
+        raise ProviderRefused(f"refused UserInfo with {response.status}", provider=provider, error=error)
+    check_ok(response, provider=provider)
+    claims = parse_json_object(response, provider=provider)
+    if claims.get("sub") != subject:
+        raise ProviderMisbehaved("its UserInfo is about another user", provider=provider, reason="sub")
+    return claims
+
+
+def check_signed_userinfo(
+    jwt: VerifiedJwt, *, provider: str, issuer: str, client_id: str, subject: str
+) -> dict[str, object]:
+    """The claims about `subject`, from an answer that this issuer signed for us.
+
+    Raises:
+        JwtRefused: `iss`, `aud`, `sub`, or `typ`: it is an ID token or a logout token.
+    """
+    claims = Claims(provider=provider, members=jwt.claims)
+    check_issuer(claims, issuer=issuer)
+    check_audience(claims, client_id=client_id)
+    if "nonce" in jwt.claims or "events" in jwt.claims:
+        raise claims.refusal("it is a token of another kind", reason="typ")
+    if claims.text("sub") != subject:
+        raise claims.refusal("sub is another user", reason="sub")
+    return {name: value for name, value in jwt.claims.items() if name not in _PROTOCOL_CLAIMS}

@@ -1,0 +1,23 @@
+"""Forwarding: from a browser's request to a route's upstream and back.
+
+Knows no sessions and no OAuth: it is handed a bearer.
+
+    Route            a path prefix and methods, and the upstream behind them               routes.py     pure
+    Upstream         an origin and a base path, parsed once                                routes.py     pure
+    Match            the route that a request belongs to, and what follows its prefix      routes.py     pure
+    verdict          what becomes of a field because of its name                           fields.py     pure
+    UpstreamRequest  method, target, fields and framing, ready to be written               rewrite.py    pure
+    hops             where a request came from, as the upstream is told                     hops.py       pure
+    Upload           a request's content, framed as it is written                          writer.py     pure
+    ResponseReader   one response, as its bytes come in                                    reader.py     pure
+    Connection       carries exchanges one by one                                          connection.py I/O
+    Browser          what the browser still sends, and whether it is still there           browser.py    I/O
+    Patience         with an exchange that does not get on                                 patience.py   pure
+    UpstreamResponse one exchange, of which status and fields are in                       response.py   I/O
+    UpstreamPool     the connections to one upstream                                       pool.py       I/O
+    Forwarder        all pools; sends one request and relays one response                  forward.py    I/O
+    WebSocket        one handshake and two pumps                                           websocket.py  I/O
+    Ending           what each side of a WebSocket hears of its end                        closes.py     pure
+
+May import `bff.errors` and `bff.config` only; `httptools` in `reader.py`, `websockets` in `websocket.py`.
+"""

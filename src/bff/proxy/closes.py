@@ -1,0 +1,61 @@
+"""How a WebSocket conversation ends, and what each side hears of it.
+
+A close that was sent passes with its code and reason. One that nobody sent (RFC 6455 section 7.4.1 reserves their codes) is
+told like this:
+
+    what happened                            the browser hears            the upstream hears
+    closed without a code (1005)             1000                         1000
+    the upstream's connection was lost       1014 bad gateway             -
+    the browser's connection was lost        -                            1001 going away
+    a message above the route's `max_body`   1009 message too big         1009 message too big
+    the session ended (sign-out, expiry)     1008 `session ended`         1001 going away
+
+1008 and not a private code such as 4401: those belong to the application, which may have given them a meaning of its own.
+"""
+
+from typing import NamedTuple
+
+
+class Close(NamedTuple):
+    """What a close frame says."""
+
+    code: int
+    reason: str = ""
+
+
+class Ending(NamedTuple):
+    """What each side hears when a conversation ends; None: it left by itself."""
+
+    browser: Close | None
+    upstream: Close | None
+
+
+GOING_AWAY = Close(1001)
+MESSAGE_TOO_BIG = Close(1009, "message too big")
+TOO_BIG = Ending(MESSAGE_TOO_BIG, MESSAGE_TOO_BIG)
+UPSTREAM_LOST = Ending(Close(1014, "upstream connection lost"), None)
+BROWSER_LOST = Ending(None, GOING_AWAY)
+SESSION_ENDED = Ending(Close(1008, "session ended"), GOING_AWAY)
+
+
+def left_by_browser(code: int | None, reason: str | None) -> Ending:
+    """The browser has closed, or is lost: the numbers are those of ASGI's `websocket.disconnect`."""
+    return Ending(None, _sendable(Close(code or 1005, reason or "")) or GOING_AWAY)
+
+
+def left_by_upstream(*, heard: Close | None, told: Close | None) -> Ending:
+    """The upstream has closed, or is lost. `heard` came from it; `told` we said on our own account, if we did."""
+    if told is not None and told.code == MESSAGE_TOO_BIG.code:
+        return TOO_BIG  # the connection measured what came, and has told the upstream
+    if heard is None:
+        return UPSTREAM_LOST
+    return Ending(_sendable(heard) or UPSTREAM_LOST.browser, None)
+
+
+def _sendable(close: Close) -> Close | None:
+    """A close as it may be sent on: no code becomes 1000; None for a close that nobody sent."""
+    if close.code == 1005:
+        return Close(1000)
+    if 1000 <= close.code <= 1003 or 1007 <= close.code <= 1014 or 3000 <= close.code < 5000:
+        return close
+    return None

@@ -1,0 +1,198 @@
+"""One response of an upstream as its bytes come in, sans-I/O.
+
+What the reader holds to (RFC 9112 section 6.3, and the reasons in brackets):
+    - Every response gets a parser of its own; nothing of one response can lead into the next.
+    - Interim responses (1xx) are skipped, any number of them; 101 breaks the exchange, since we never ask for an upgrade.
+    - A response to HEAD, and 204 and 304, end with their fields, whatever Content-Length says.
+    - A response without Content-Length and chunked coding ends with the connection, cleanly only if that was closed in order.
+    - Trailers are dropped, never merged (llhttp reports them through `on_header`, after the content).
+    - `Transfer-Encoding` other than `chunked`, or besides Content-Length, and impossible lengths or status codes: broken.
+    - No more than `MAX_BARREN` bytes in a row may come without content: heads, interim responses, chunk extensions, trailers.
+
+`reusable` is true only after a response that was complete, that left no byte over, and whose framing leaves no room for one (not
+after HEAD, nor a length where no content may be: some upstreams send it nevertheless).
+"""
+
+from typing import cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from bff.proxy.fields import Field
+
+MAX_BARREN = 64 * 1024
+
+# Names that the reader looks at have one of these lengths: an integer in a set is found faster than six names are lower-cased.
+_WATCHED_LENGTHS = frozenset(map(len, (b"content-length", b"transfer-encoding", b"keep-alive")))
+_NO_CONTENT = frozenset({204, 304})
+
+
+class ResponseReader:
+    """One response, sans-I/O: bytes go in through `feed` and `eof`, content comes out through `take`.
+
+    `status` is 0 until the final response's fields are all in `fields` (raw names, wire order). `broken` says in one phrase what
+    the upstream did wrong; it is set at most once, and never after `complete`. `received` counts bytes, heads and framing too.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_coding",
+        "_content_seen_at",
+        "_head_only",
+        "_length",
+        "_parser",
+        "_rest",
+        "_until_close",
+        "broken",
+        "buffered",
+        "complete",
+        "fields",
+        "keep_alive",
+        "received",
+        "reusable",
+        "status",
+    )
+
+    def __init__(self, *, head_only: bool) -> None:
+        self._head_only = head_only  # the request is a HEAD
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._chunks: list[bytes] = []
+        self._coding: bytes | None = None
+        self._length: bytes | None = None
+        self._rest = 0  # content still to come, once the parser has handed over; content of a known length needs none
+        self._until_close = False
+        self._content_seen_at = 0
+        self.status = 0
+        self.fields: list[Field] = []
+        self.keep_alive: bytes | None = None  # the upstream's word on how long it keeps the connection
+        self.received = 0
+        self.buffered = 0
+        self.complete = False
+        self.reusable = False
+        self.broken: str | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Takes in what the upstream sent."""
+        self.received += len(data)
+        if self._rest:
+            self._count_down(data)
+            return
+        try:
+            cast(HttpResponseParser, self._parser).feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            # The text is llhttp's or ours; it quotes nothing that was received.
+            self._break(str(error.__context__ or error) if isinstance(error, HttpParserError) else "switched protocols")
+            return
+        if self.complete:
+            self._parser = None
+        elif self.received - self._content_seen_at > MAX_BARREN:
+            self._break("too many bytes without content")
+        elif self._length is not None and self.status:
+            self._rest = int(self._length) - self.buffered
+            self._parser = None
+
+    def eof(self) -> None:
+        """The upstream closed in order."""
+        if self._until_close and self.broken is None:
+            self.complete = True
+            self._parser = None
+        else:
+            self._break("closed before the end of its answer")
+
+    def lost(self) -> None:
+        """The connection went away, and not in order."""
+        self._break("the connection was lost")
+
+    def take(self) -> bytes:
+        """The content that came in since the last call."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._chunks = []
+        self.buffered = 0
+        return data
+
+    def _break(self, reason: str) -> None:
+        self._parser = None  # its callbacks are our methods: a cycle
+        self.reusable = False
+        if not self.complete and self.broken is None:
+            self.broken = reason
+
+    def _count_down(self, data: bytes) -> None:
+        """Content of a known length: a parser would copy it."""
+        if len(data) >= self._rest:
+            self.reusable = self.reusable and len(data) == self._rest
+            data = data[: self._rest]
+            self.complete = True
+        self._rest -= len(data)
+        self._chunks.append(data)
+        self.buffered += len(data)
+
+    # --- what llhttp reports; what is raised here comes out of `feed_data` as an HttpParserError ---
+
+    def on_message_begin(self) -> None:
+        """Also before each interim response."""
+        if self.complete:
+            raise HttpParserError("bytes after the response")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Also for each trailer, after the content."""
+        if self.status:
+            return
+        if len(name) in _WATCHED_LENGTHS:
+            self._note(name.lower(), value)
+        self.fields.append((name, value))
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self._length = value.strip(b" \t")  # digits: llhttp has seen to it, and to its being the only one
+        elif name == b"transfer-encoding":
+            self._coding = value.strip(b" \t").lower() if self._coding is None else b"twice"
+        elif name == b"keep-alive":
+            self.keep_alive = value
+
+    def on_headers_complete(self) -> None:
+        """The end of a head, interim or final."""
+        parser = cast(HttpResponseParser, self._parser)
+        status = parser.get_status_code()
+        if status < 200:
+            self._skip_interim(status)
+            return
+        self._check_framing(status)
+        self.reusable = parser.should_keep_alive()
+        if self._head_only or status in _NO_CONTENT:
+            self.complete = True
+            self.reusable = (
+                self.reusable and not self._head_only and self._length in {None, b"0"} and self._coding is None
+            )
+        elif self._coding is not None:
+            self.reusable = self.reusable and parser.get_http_version() == "1.1"  # RFC 9112 section 6.1
+        elif self._length is None:
+            self._until_close = True
+        self.status = status
+
+    def _skip_interim(self, status: int) -> None:
+        if status < 100 or status == 101:
+            raise HttpParserError("switched protocols" if status == 101 else "impossible status code")
+        if self._coding is not None or self._length is not None:
+            raise HttpParserError("content in an interim response")  # RFC 9110 section 8.6
+        self.fields.clear()
+
+    def _check_framing(self, status: int) -> None:
+        if status > 599:
+            raise HttpParserError("impossible status code")  # RFC 9110 section 15
+        if self._coding is not None and self._coding != b"chunked":
+            raise HttpParserError("a transfer coding that we did not ask for")
+
+    def on_body(self, chunk: bytes) -> None:
+        """Some content; also what comes after the head of a response that may have none, and is for nobody."""
+        if self.complete:
+            return
+        self._content_seen_at = self.received
+        self._chunks.append(chunk)
+        self.buffered += len(chunk)
+
+    def on_message_complete(self) -> None:
+        """The end of a message, interim or final."""
+        if self.status:
+            self.complete = True

@@ -1,0 +1,304 @@
+"""Forwarding a WebSocket: one handshake on each side, then messages both ways until one of the three who may end it does.
+
+the upstream first    its handshake is made before the browser's is answered, so that its refusal is the browser's answer
+the fields            rewritten as any request's (rewrite.py); the upgrade's own fields are ours, no extension is offered
+the subprotocol       what the browser offered is offered, and only one of those can be chosen (RFC 6455 section 4.1)
+messages              whole ones, text as text and binary as binary; the next is read when the last has been written
+the end               whoever closes, the other side hears of it (closes.py); neither connection outlives the other
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Coroutine, Iterable
+
+from websockets import frames
+from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI
+
+from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
+from bff.proxy.browser import Message, Receive, Scope, Send
+from bff.proxy.closes import (
+    BROWSER_LOST,
+    SESSION_ENDED,
+    TOO_BIG,
+    UPSTREAM_LOST,
+    Close,
+    Ending,
+    left_by_browser,
+    left_by_upstream,
+)
+from bff.proxy.fields import Field, is_token
+from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
+from bff.proxy.routes import Match, Route, Upstream
+
+CLOSE_TIMEOUT = 5.0  # seconds that either side has to take a close; then its connection is dropped
+MAX_QUEUE = 4  # frames read ahead of a slow browser; beyond, TCP holds the upstream back
+
+# Not asked for by name: at level DEBUG this library writes every field it sends, `Authorization` too (invariant 10).
+_SILENT = logging.Logger("websockets.silenced", level=logging.CRITICAL + 1)
+
+_FRAMED_BY_US = frozenset({b"host", b"content-length"})  # written by the library; a handshake has no content
+_OF_THE_UPGRADE = b"sec-websocket-"
+
+
+async def forward_websocket(
+    *,
+    match: Match,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    bearer: str | None,
+    ended: asyncio.Event,
+    ssl_context: ssl.SSLContext | None,
+    peer_host: str | None,
+    trusted: bool,
+    public_scheme: bytes,
+    public_host: bytes,
+) -> None:
+    """One WebSocket from handshake to close; origin, session and token were judged by the caller.
+
+    `ended` is set when the session ends. The other arguments are those of `upstream_request`. Returns when both sides are closed.
+
+    Raises:
+        MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
+        UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the browser.
+    """
+    request = upstream_request(
+        match=match,
+        method=b"GET",
+        query=scope["query_string"],
+        fields=scope["headers"],
+        bearer=bearer,
+        peer_host=peer_host,
+        trusted=trusted,
+        public_scheme=public_scheme,
+        public_host=public_host,
+    )
+    if request.has_content:
+        raise MalformedRequest("a WebSocket handshake has no content")
+    connection = _connection(match.route, request, offered=_offered(scope))
+    if (await receive())["type"] != "websocket.connect":
+        return
+    try:
+        await _open(connection, match.route, request, ssl_context=ssl_context)
+        await _converse(connection, receive, send, ended=ended, max_message=match.route.max_body)
+    except InvalidStatus as refusal:
+        await _refuse(scope, send, refusal.response)
+    finally:
+        _drop(connection)
+
+
+def _offered(scope: Scope) -> list[Subprotocol] | None:
+    """The browser's subprotocols in its order of preference.
+
+    Raises:
+        MalformedRequest: one of them is no token (RFC 6455 section 4.1).
+    """
+    offered = [Subprotocol(name) for name in scope.get("subprotocols", ())]
+    if not all(is_token(name) for name in offered):
+        raise MalformedRequest("a subprotocol is not a token")
+    return offered or None
+
+
+# --- the upstream's handshake -------------------------------------------------------------------------------------------
+
+
+def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None) -> ClientConnection:
+    """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
+    upstream = _upstream(route)
+    protocol = ClientProtocol(
+        WebSocketURI(upstream.tls, upstream.host, upstream.port, request.target.decode("ascii"), "", None, None),
+        subprotocols=offered,
+        max_size=route.max_body,
+        logger=_SILENT,
+    )
+    return ClientConnection(protocol, close_timeout=CLOSE_TIMEOUT, max_queue=MAX_QUEUE)
+
+
+async def _open(
+    connection: ClientConnection, route: Route, request: UpstreamRequest, *, ssl_context: ssl.SSLContext | None
+) -> None:
+    upstream, timeouts = _upstream(route), route.config.timeouts
+    try:
+        async with asyncio.timeout(timeouts.connect):
+            await _connect(connection, upstream, ssl_context=ssl_context)
+        async with asyncio.timeout(timeouts.first_byte):
+            await connection.handshake(_written(request.fields), user_agent_header=None)
+    except InvalidStatus:
+        raise
+    except TimeoutError as error:
+        raise UpstreamTimeout("no answer to a WebSocket handshake", origin=upstream.origin) from error
+    except OSError as error:  # ssl.SSLError and socket.gaierror among them
+        raise UpstreamUnreachable(type(error).__name__, origin=upstream.origin) from error
+    except WebSocketException as error:
+        raise UpstreamBroke(f"WebSocket handshake: {type(error).__name__}", origin=upstream.origin) from error
+    connection.start_keepalive()
+
+
+async def _connect(connection: ClientConnection, upstream: Upstream, *, ssl_context: ssl.SSLContext | None) -> None:
+    await asyncio.get_running_loop().create_connection(
+        lambda: connection,
+        upstream.host,
+        upstream.port,
+        ssl=(ssl_context or True) if upstream.tls else None,  # never in the clear for want of a context
+        server_hostname=upstream.host if upstream.tls else None,
+    )
+
+
+def _upstream(route: Route) -> Upstream:
+    if route.upstream is None:
+        raise ValueError("the route has no upstream")
+    return route.upstream
+
+
+def _written(fields: Iterable[Field]) -> list[tuple[str, str]]:
+    """As the library takes them: it writes ISO 8859-1, so the bytes stay what they were."""
+    return [(name.decode("ascii"), value.decode("latin-1")) for name, value in fields if name not in _FRAMED_BY_US]
+
+
+def _drop(connection: ClientConnection) -> None:
+    """Closed properly or not, nothing is left of it."""
+    if hasattr(connection, "transport"):  # set when the connection was made
+        connection.transport.abort()
+
+
+# --- the browser's handshake --------------------------------------------------------------------------------------------
+
+
+def _answered(response: Response) -> list[Field]:
+    """The upstream's fields for the browser, without those of its upgrade."""
+    raw = ((name.encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items())
+    fields = response_fields(response.status_code, raw, private_default=False)
+    return [(name, value) for name, value in fields if not name.startswith(_OF_THE_UPGRADE)]
+
+
+async def _refuse(scope: Scope, send: Send, response: Response) -> None:
+    """The upstream's own refusal, where the server can send one (ASGI's Denial Response extension); else a plain 403."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = bytes(response.body)
+    fields = [field for field in _answered(response) if field[0] != b"content-length"]
+    fields.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": fields})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+# --- messages -----------------------------------------------------------------------------------------------------------
+
+
+async def _converse(
+    connection: ClientConnection, receive: Receive, send: Send, *, ended: asyncio.Event, max_message: int
+) -> None:
+    """From the answer to the browser's handshake to the last close."""
+    try:
+        response = connection.response
+        fields = [] if response is None else _answered(response)
+        await send({"type": "websocket.accept", "subprotocol": connection.subprotocol, "headers": fields})
+        ending = await _first_ending(
+            _from_browser(receive, connection, max_message=max_message),
+            _from_upstream(send, connection),
+            _session_end(ended),
+        )
+    except OSError:  # the ASGI specification's word for a browser that has left
+        ending = BROWSER_LOST
+    await asyncio.gather(_close_browser(send, ending.browser), _close_upstream(connection, ending.upstream))
+
+
+async def _close_browser(send: Send, close: Close | None) -> None:
+    """A browser that takes nothing is not waited for: the server drops its connection when we return."""
+    if close is None:
+        return
+    with contextlib.suppress(OSError):  # TimeoutError is one
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
+
+
+async def _close_upstream(connection: ClientConnection, close: Close | None) -> None:
+    if close is not None:
+        await asyncio.gather(connection.close(close.code, close.reason), _drain(connection))
+
+
+async def _first_ending(*parts: Coroutine[None, None, Ending | None]) -> Ending:
+    """Runs all of them until one says how the conversation ended; leaves no task behind."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        return await _first_said(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _first_said(tasks: Iterable[asyncio.Task[Ending | None]]) -> Ending:
+    pending = set(tasks)
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            ending = task.result()
+            if ending is not None:
+                return ending
+    return UPSTREAM_LOST
+
+
+async def _from_browser(receive: Receive, connection: ClientConnection, *, max_message: int) -> Ending | None:
+    """Ends when the browser leaves; says nothing when the upstream cannot be written to: whoever reads it knows why."""
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return left_by_browser(message.get("code"), message.get("reason"))
+        content = _content(message)
+        if _size(content, limit=max_message) > max_message:
+            return TOO_BIG
+        try:
+            await connection.send(content)
+        except ConnectionClosed:
+            return None
+
+
+async def _from_upstream(send: Send, connection: ClientConnection) -> Ending:
+    """Ends when the upstream closes or its connection is lost."""
+    while True:
+        try:
+            content = await connection.recv()
+        except ConnectionClosed as closed:
+            return left_by_upstream(
+                heard=_said(closed.rcvd), told=None if closed.rcvd_then_sent else _said(closed.sent)
+            )
+        kind = "text" if isinstance(content, str) else "bytes"
+        await send({"type": "websocket.send", kind: content})
+
+
+def _said(close: frames.Close | None) -> Close | None:
+    return None if close is None else Close(close.code, close.reason)
+
+
+async def _drain(connection: ClientConnection) -> None:
+    """An upstream with much to say would not hear our close before it is rid of that; nobody listens to it any more."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await connection.recv()
+
+
+async def _session_end(ended: asyncio.Event) -> Ending:
+    await ended.wait()
+    return SESSION_ENDED
+
+
+def _content(message: Message) -> str | bytes:
+    text: str | None = message.get("text")
+    binary: bytes | None = message.get("bytes")
+    return text if text is not None else binary or b""
+
+
+def _size(content: str | bytes, *, limit: int) -> int:
+    """In bytes; a text is measured exactly only where it could exceed the limit (a character has up to four)."""
+    if isinstance(content, str) and len(content) * 4 > limit:
+        return len(content.encode())
+    return len(content)

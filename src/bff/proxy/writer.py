@@ -1,0 +1,46 @@
+"""A request as it is written to an upstream, sans-I/O: its head, then its content, counted, held to what was announced, framed."""
+
+from bff.errors import ContentTooLarge, MalformedRequest
+from bff.proxy.rewrite import UpstreamRequest
+
+
+def request_head(request: UpstreamRequest) -> bytes:
+    """Request line and fields (RFC 9112 sections 3 and 5). The rewrite has seen to it that no value ends a line."""
+    lines = b"\r\n".join(map(b": ".join, request.fields))
+    return b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (request.method, request.target, lines)
+
+
+class Upload:
+    """One request's content. `length` (bytes) is what Content-Length announced, None is chunked; `limit` is the most it may be."""
+
+    __slots__ = ("_length", "_limit", "taken")
+
+    def __init__(self, *, length: int | None, limit: int) -> None:
+        self._length = length
+        self._limit = limit
+        self.taken = 0  # bytes of content so far
+
+    def frame(self, content: bytes, *, last: bool) -> list[bytes]:
+        """What to write for the next piece of content.
+
+        Raises:
+            ContentTooLarge: more than `limit`.
+            MalformedRequest: more or less than Content-Length says. The server in front should not let that through; an upstream
+                that took one request for two would be worse (RFC 9112 section 11.2).
+        """
+        self.taken += len(content)
+        if self.taken > self._limit:
+            raise ContentTooLarge(f"more than {self._limit} bytes")
+        if self._length is None:
+            return _chunk(content, last=last)
+        if self.taken > self._length or (last and self.taken < self._length):
+            raise MalformedRequest("not as much content as Content-Length says")
+        return [content]
+
+
+def _chunk(content: bytes, *, last: bool) -> list[bytes]:
+    """RFC 9112 section 7.1; an empty chunk would end the content."""
+    pieces = [b"%x\r\n" % len(content), content, b"\r\n"] if content else []
+    if last:
+        pieces.append(b"0\r\n\r\n")
+    return pieces

@@ -1,0 +1,168 @@
+"""Sessions as frozen values, and the freshness of an access token as a table. Pure: `now` is an argument, in Unix
+seconds.
+
+    state     condition                              a request               in the background
+    fresh     now < refresh_at                       uses it                 -
+    stale     refresh_at <= now < expires_at         uses it                 refresh
+    expired   now >= expires_at, can be renewed      waits for the refresh   -
+    ended     cannot be renewed                      401                     the grant is removed
+
+`refresh_at` is `expires_at` minus the larger of 30 s and a tenth of the lifetime, never more than half of it, with
+jitter, so that sessions that began together do not refresh together. An access token without a known expiry is fresh
+until the API says 401 (RFC 6749 section 5.1 lets a provider leave `expires_in` out).
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+
+class Freshness(Enum):
+    """What may be done with an access token now."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    EXPIRED = "expired"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What an access token is for. Two tokens of one grant differ in nothing else (invariant 8)."""
+
+    resource: str | None = None
+    audience: str | None = None
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """An access token as received: opaque, never parsed (RFC 9068 section 6)."""
+
+    value: str = field(repr=False)
+    expires_at: float | None
+    refresh_at: float | None
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What one session holds from one provider. The user is (`issuer`, `subject`), never an e-mail address."""
+
+    provider: str
+    issuer: str
+    subject: str | None  # None: plain OAuth 2.0, nobody told us who it is
+    sid: str | None  # OpenID Connect's claim, for back-channel logout
+    claims: dict[str, object] = field(repr=False)
+    auth_time: float | None
+    nonce: str | None = field(repr=False)
+    id_token: str | None = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    refresh_token_expires_at: float | None
+    access_tokens: tuple[tuple[Target, AccessToken], ...]
+    granted_at: float
+
+    def access_token(self, target: Target) -> AccessToken | None:
+        """The token for this target, or None while it was never fetched."""
+        for known, token in self.access_tokens:
+            if known == target:
+                return token
+        return None
+
+    def with_access_token(self, target: Target, token: AccessToken | None) -> "Grant":
+        """A new grant in which `token` stands for `target`; None forgets it."""
+        others = tuple(pair for pair in self.access_tokens if pair[0] != target)
+        return replace(self, access_tokens=others if token is None else (*others, (target, token)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The record behind a session cookie. `version` counts its changes; the store sets it, nobody else."""
+
+    key: str
+    version: int
+    created_at: float
+    absolute_expires_at: float
+    grants: tuple[Grant, ...]  # newest sign-in first
+
+    def grant(self, provider: str) -> Grant | None:
+        """What this session holds from `provider`."""
+        for grant in self.grants:
+            if grant.provider == provider:
+                return grant
+        return None
+
+    def has_grant(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> bool:
+        """Whether it holds a grant from `issuer` for this subject or this `sid` (the one that is given)."""
+        return any(
+            grant.issuer == issuer and (grant.subject == subject if sid is None else grant.sid == sid)
+            for grant in self.grants
+        )
+
+    def with_grant(self, grant: Grant) -> "Session":
+        """A new session in which `grant` takes the place of that provider's grant, in front if it is new."""
+        if self.grant(grant.provider) is None:
+            return replace(self, grants=(grant, *self.grants))
+        return replace(self, grants=tuple(grant if g.provider == grant.provider else g for g in self.grants))
+
+    def without_grant(self, provider: str) -> "Session":
+        """A new session that holds nothing from `provider`."""
+        return replace(self, grants=tuple(g for g in self.grants if g.provider != provider))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSession:
+    """A session as just read: with the instant at which it ends if nobody uses it."""
+
+    session: Session
+    idle_expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginTransaction:
+    """What we remember between an authorization request and its response (RFC 6749 section 4.1, RFC 9700 4.7.1)."""
+
+    provider: str
+    issuer: str
+    redirect_uri: str
+    return_to: str = field(repr=False)
+    nonce: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+    session_key: str | None  # the session that /login was called in: the Strict cookie is absent at the callback
+    created_at: float
+
+
+def new_session_id() -> str:
+    """256 random bits, base64url (43 characters)."""
+    return secrets.token_urlsafe(32)
+
+
+def session_key(session_id: str) -> str:
+    """The name under which the store knows a session: a hash, so that a dump of the store opens no session."""
+    return hashlib.sha256(b"bff session\0" + session_id.encode()).hexdigest()
+
+
+def transaction_key(*, browser_id: str, state: str) -> str:
+    """The name of a login transaction: only the browser that began it can name it (RFC 9700 section 4.7.1)."""
+    return hashlib.sha256(b"bff login\0" + browser_id.encode() + b"\0" + state.encode()).hexdigest()
+
+
+def refresh_instant(*, now: float, expires_at: float | None, jitter: float) -> float | None:
+    """When to refresh a token received at `now`; `jitter` in [0, 1) makes the lead up to a tenth longer."""
+    if expires_at is None:
+        return None
+    lifetime = max(expires_at - now, 0.0)
+    lead = max(30.0, lifetime / 10) * (1 + jitter / 10)
+    return expires_at - min(lead, lifetime / 2)
+
+
+def freshness(token: AccessToken | None, *, renewable: bool, now: float) -> Freshness:
+    """The state of a token by the table above; None is a token that was never fetched for its target."""
+    if token is None:
+        return Freshness.EXPIRED if renewable else Freshness.ENDED
+    if token.expires_at is not None and now >= token.expires_at:
+        return Freshness.EXPIRED if renewable else Freshness.ENDED
+    if renewable and token.refresh_at is not None and now >= token.refresh_at:
+        return Freshness.STALE
+    return Freshness.FRESH

@@ -1,0 +1,184 @@
+"""How to talk to Redis where it is: one server, a primary behind Sentinel, or a Cluster.
+
+One server and Sentinel share a lane (`redis_lane.py`). A Cluster is left to redis-py, which follows moved slots; there
+each command runs in a task of ours, so that a cancelled caller never interrupts redis-py between a command and its
+answer.
+
+Timeouts are the store's: redis-py's own (5 s, with ten tries) are too long for a request.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, cast
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError
+
+from bff.config.urls import STORE_TLS_OPTIONS
+from bff.sessions.redis_lane import Lane, Word
+from bff.sessions.redis_location import Location, parse_location
+
+# Everything that redis-py and the network may raise. RedisClusterException is not a RedisError; RuntimeError is what uvloop
+# raises when a transport is written to that has just closed.
+REDIS_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError)
+
+SCANNED_AT_ONCE = 500
+CLUSTER_COMMANDS_AT_ONCE = 64  # each has a connection of its own; redis-py raises when a node's 100 are in use
+
+
+class SingleServer:
+    """One server, or the primary that the Sentinels name."""
+
+    def __init__(self, location: Location, *, connect_timeout_seconds: float, command_timeout_seconds: float) -> None:
+        options: dict[str, Any] = {
+            **location.options,
+            "db": location.database,
+            "socket_connect_timeout": connect_timeout_seconds,
+            "socket_timeout": None,  # the lane's task reads for as long as it lives; callers have their own timeouts
+            "protocol": 2,
+            "driver_info": None,
+        }
+        self._sentinel = _sentinel(location, timeout_seconds=connect_timeout_seconds) if location.service else None
+        self._pool = _primary_pool(location, self._sentinel, options) if self._sentinel else _pool(location, options)
+        self._lane = Lane(
+            self._pool.make_connection,
+            connect_timeout_seconds=connect_timeout_seconds,
+            command_timeout_seconds=command_timeout_seconds,
+        )
+
+    async def execute(self, *command: Word, again: bool) -> object:
+        """The answer to one command, which may be sent twice if `again`."""
+        return await self._lane.execute(*command, again=again)
+
+    async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
+        """Every key that matches, in portions; one may come twice."""
+        cursor: object = b"0"
+        while True:
+            command = ("SCAN", cast(bytes, cursor), "MATCH", pattern, "COUNT", SCANNED_AT_ONCE)
+            cursor, keys = cast(list[Any], await self._lane.execute(*command, again=True))
+            yield keys
+            if cursor == b"0":
+                return
+
+    async def new_connection(self) -> AbstractConnection:
+        """An unconnected connection, for the subscription."""
+        return cast(AbstractConnection, self._pool.make_connection())  # type: ignore[no-untyped-call]  # redis-py
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._lane.close()
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+
+
+def _pool(location: Location, options: dict[str, Any]) -> ConnectionPool:
+    """Only used to make connections: the lane keeps them."""
+    host, port = location.hosts[0]
+    kind = SSLConnection if location.tls else Connection
+    return ConnectionPool(connection_class=kind, host=host, port=port, **options)
+
+
+def _primary_pool(location: Location, sentinel: Sentinel, options: dict[str, Any]) -> ConnectionPool:
+    """The same; each connection asks the Sentinels first, who the primary is."""
+    pool = SentinelConnectionPool(location.service, sentinel, ssl=location.tls, **options)  # type: ignore[no-untyped-call]  # redis-py
+    return cast(ConnectionPool, pool)
+
+
+def _sentinel(location: Location, *, timeout_seconds: float) -> Sentinel:
+    tls = {name: value for name, value in location.options.items() if name in STORE_TLS_OPTIONS}
+    options = {
+        **location.sentinel_options,
+        **tls,
+        "ssl": location.tls,
+        "socket_connect_timeout": timeout_seconds / 2,  # so that the second is asked within one connect timeout
+        "socket_timeout": timeout_seconds / 2,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    return Sentinel(location.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]  # redis-py
+
+
+class ClusterServer:
+    """A Redis Cluster, spoken to through redis-py's own client."""
+
+    def __init__(self, location: Location, *, connect_timeout_seconds: float, command_timeout_seconds: float) -> None:
+        self._whole_timeout_seconds = connect_timeout_seconds + command_timeout_seconds
+        self._cluster = RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in location.hosts],
+            ssl=location.tls,
+            retry=Retry(NoBackoff(), 0),  # what may be sent twice is our decision
+            socket_connect_timeout=connect_timeout_seconds,
+            socket_timeout=command_timeout_seconds,
+            protocol=2,
+            driver_info=None,
+            **cast(Any, location.options),
+        )
+        self._turns = asyncio.Semaphore(CLUSTER_COMMANDS_AT_ONCE)
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def execute(self, *command: Word, again: bool) -> object:
+        """The answer to one command, which may be sent twice if `again`; redis-py may ask several nodes for the way."""
+        async with asyncio.timeout(self._whole_timeout_seconds):
+            try:
+                return await self._in_own_task(self._in_turn(command))
+            except RedisConnectionError:
+                if not again:
+                    raise
+                return await self._in_own_task(self._in_turn(command))
+
+    async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
+        """Every key of every primary that matches, in portions; one may come twice."""
+        async for key in self._cluster.scan_iter(match=pattern, count=SCANNED_AT_ONCE):
+            yield [key]
+
+    async def new_connection(self) -> AbstractConnection:
+        """An unconnected connection to one of the primaries: each hears every message."""
+        await self._in_own_task(self._cluster.initialize())
+        node = random.choice(self._cluster.get_primaries())  # noqa: S311 - spreads load, guards nothing
+        return node.connection_class(**node.connection_kwargs | {"socket_timeout": None})
+
+    async def close(self) -> None:
+        """Close every connection, once what was under way has ended."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._whole_timeout_seconds)
+        for task in self._running:
+            task.cancel()
+        await self._cluster.aclose()
+
+    async def _in_turn(self, command: tuple[Word, ...]) -> Any:
+        async with self._turns:
+            return await self._cluster.execute_command(*command)
+
+    async def _in_own_task(self, work: Coroutine[Any, Any, Any]) -> Any:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken note of, also when its caller has left
+
+
+def open_server(
+    url: str, *, connect_timeout_seconds: float, command_timeout_seconds: float
+) -> SingleServer | ClusterServer:
+    """The server of this URL; connects when first asked.
+
+    Raises:
+        ValueError: not a URL of ours.
+    """
+    location = parse_location(url)
+    kind = ClusterServer if location.topology == "cluster" else SingleServer
+    return kind(
+        location,
+        connect_timeout_seconds=connect_timeout_seconds,
+        command_timeout_seconds=command_timeout_seconds,
+    )

@@ -1,0 +1,256 @@
+"""Sessions in Redis or Valkey, shared by every worker and kept over restarts.
+
+    bff:s:<session key>        hash {version, record, absolute}      ends when idle, never after the absolute end
+    bff:t:<transaction key>    sealed login transaction              ends after its lifetime, taken out once
+    bff:i:<hash>               the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
+    bff:l:<hash>               holder of a lease
+    bff:changed                channel of changes
+
+- Records are sealed and bound to kind, name and version (invariant 9): a swapped, planted or misdelivered record is no
+  session.
+- "Not found" and "cannot ask" differ (invariant 7): whatever redis-py or the network raise is `StoreUnavailable`, here
+  and only here.
+- `replace` and every other change is one script with its conditions (invariant 6), and may be sent twice
+  (`redis_scripts.py`). `take_transaction` may not: if its answer is lost the transaction may be gone, the user is told
+  to sign in again.
+- Index entries are written before the record, so no session is ever missing from `find`; stale ones are harmless,
+  because `find` opens what it found and judges by the grants in it.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import cast
+
+from redis.exceptions import NoScriptError
+
+from bff.errors import StoreUnavailable
+from bff.sessions import redis_scripts as scripts
+from bff.sessions.model import LiveSession, LoginTransaction, Session
+from bff.sessions.records import decode_session, decode_transaction, encode_session, encode_transaction
+from bff.sessions.redis_changes import Subscription
+from bff.sessions.redis_lane import Word
+from bff.sessions.redis_server import REDIS_ERRORS, open_server
+from bff.sessions.sealing import Sealer
+from bff.sessions.store import Change, ChangeListener
+
+SESSION = b"bff:s:"
+TRANSACTION = b"bff:t:"
+INDEX = b"bff:i:"
+LEASE = b"bff:l:"
+
+
+class RedisStore:
+    """A `SessionStore` in Redis; `url` as in `redis_location.py`, how long a session lives unused is ours to say."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        sealer: Sealer,
+        idle_timeout_seconds: float,
+        connect_timeout_seconds: float = 1.0,
+        command_timeout_seconds: float = 1.0,
+    ) -> None:
+        self._server = open_server(
+            url,
+            connect_timeout_seconds=connect_timeout_seconds,
+            command_timeout_seconds=command_timeout_seconds,
+        )
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._sealer = sealer
+        self._idle_ms = _ms(idle_timeout_seconds)
+        self._listener: ChangeListener | None = None
+        self._subscription: Subscription | None = None
+
+    async def open(self, listener: ChangeListener) -> None:
+        """Begin to listen for changes; the server may come later."""
+        self._listener = listener
+        self._subscription = Subscription(
+            self._server.new_connection, listener, connect_timeout_seconds=self._connect_timeout_seconds
+        )
+        self._subscription.start()
+
+    async def close(self) -> None:
+        """Let go of every connection and task."""
+        if self._subscription is not None:
+            await self._subscription.close()
+        await self._server.close()
+
+    async def ping(self) -> None:
+        """Return if the server answers."""
+        await self._execute("PING", again=True)
+
+    async def create(self, session: Session, *, now: float) -> Session:
+        """Keep a new session and its index entries.
+
+        Raises:
+            ValueError: its key is taken.
+        """
+        created = replace(session, version=1)
+        await self._index(created, now=now)
+        absolute = _ms(session.absolute_expires_at)
+        ttl = max(1, min(self._idle_ms, absolute - _ms(now)))
+        if not await self._run(scripts.CREATE, SESSION + session.key.encode(), self._seal(created), absolute, ttl):
+            raise ValueError("a new session needs a new key")
+        return created
+
+    async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
+        """The session, if it lives at `now`; one round trip, which also moves the idle deadline."""
+        name = SESSION + key.encode()
+        found = await self._run(scripts.READ, name, _ms(now), self._idle_ms if touch else 0)
+        if found is None:
+            return None
+        version, record, ttl = cast(tuple[bytes, bytes, int], found)
+        session = self._unseal(key, version, record)
+        if session is None:
+            return None
+        return LiveSession(session=session, idle_expires_at=now + ttl / 1000)
+
+    async def replace(self, session: Session, *, now: float) -> Session | None:
+        """Write `session` if its version is still the stored one; its index entries first."""
+        replaced = replace(session, version=session.version + 1)
+        await self._index(replaced, now=now)
+        message = session.key + ":changed"
+        arguments = (session.version, replaced.version, self._seal(replaced), scripts.CHANNEL, message)
+        try:
+            written = await self._run(scripts.REPLACE, SESSION + session.key.encode(), _ms(now), *arguments)
+        finally:
+            self._tell(session.key, ended=False)  # at once, and also if nobody knows whether it was written
+        return replaced if written else None
+
+    async def delete(self, key: str) -> bool:
+        """End a session, and take it out of the indexes if that can be done now."""
+        found: object = None
+        try:
+            found = await self._run(scripts.DELETE, SESSION + key.encode(), scripts.CHANNEL, key + ":ended")
+        finally:
+            self._tell(key, ended=found is not None)
+        session = self._unseal(key, *found) if isinstance(found, list) and all(found) and found else None
+        if session is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._unindex(session)
+        return found is not None
+
+    async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
+        """The keys of the sessions with such a grant: from the index, each judged by its record."""
+        if (subject is None) == (sid is None):
+            raise ValueError("exactly one of subject and sid")
+        name = _index_name(issuer, subject=subject, sid=sid)
+        keys = [key.decode() for key in cast(list[bytes], await self._execute("ZRANGE", name, 0, -1, again=True))]
+        sessions = await asyncio.gather(*(self._peek(key) for key in keys))
+        return [s.key for s in sessions if s is not None and s.has_grant(issuer=issuer, subject=subject, sid=sid)]
+
+    async def delete_all(self) -> int:
+        """End every session."""
+        count = 0
+        async for names in self._names_of_sessions():
+            count += sum(await asyncio.gather(*(self.delete(name[len(SESSION) :].decode()) for name in names)))
+        return count
+
+    async def put_transaction(
+        self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
+    ) -> None:
+        """Keep a login transaction for `lifetime_seconds`; the server counts them, so `now` is not needed."""
+        name = TRANSACTION + key.encode()
+        record = self._sealer.seal(encode_transaction(transaction), bound_to=name)
+        await self._execute("SET", name, record, "PX", _ms(lifetime_seconds), again=True)
+
+    async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
+        """Take a login transaction out, once; never asked for twice."""
+        name = TRANSACTION + key.encode()
+        record = await self._execute("GETDEL", name, again=False)
+        if not isinstance(record, bytes):
+            return None
+        opened = self._sealer.open(record, bound_to=name)
+        return None if opened is None else decode_transaction(opened)
+
+    async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
+        """Become the holder of the lease, or extend it if we are."""
+        return await self._run(scripts.TAKE_LEASE, _lease_name(name), holder, _ms(lifetime_seconds)) == 1
+
+    async def drop_lease(self, name: str, holder: str) -> None:
+        """Give the lease back, if it is still ours."""
+        await self._run(scripts.DROP_LEASE, _lease_name(name), holder)
+
+    # --- records ---
+
+    def _seal(self, session: Session) -> bytes:
+        return self._sealer.seal(encode_session(session), bound_to=_binding(session.key, session.version))
+
+    def _unseal(self, key: str, version: bytes, record: bytes) -> Session | None:
+        opened = self._sealer.open(record, bound_to=_binding(key, version.decode(errors="replace")))
+        return None if opened is None else decode_session(opened)
+
+    async def _peek(self, key: str) -> Session | None:
+        """The session without its deadlines: what Redis still holds lives."""
+        found = await self._execute("HMGET", SESSION + key.encode(), "version", "record", again=True)
+        version, record = cast(list[bytes | None], found)
+        return None if version is None or record is None else self._unseal(key, version, record)
+
+    # --- indexes ---
+
+    async def _index(self, session: Session, *, now: float) -> None:
+        arguments = (_ms(now), _ms(session.absolute_expires_at), session.key)
+        await asyncio.gather(*(self._run(scripts.INDEX, name, *arguments) for name in _index_names(session)))
+
+    async def _unindex(self, session: Session) -> None:
+        await asyncio.gather(*(self._run(scripts.UNINDEX, name, session.key) for name in _index_names(session)))
+
+    async def _names_of_sessions(self) -> AsyncIterator[list[bytes]]:
+        try:
+            async for names in self._server.scan(SESSION + b"*"):
+                yield names
+        except REDIS_ERRORS as error:
+            raise _unavailable(error) from error
+
+    # --- the server ---
+
+    async def _run(self, script: scripts.Script, name: bytes, *arguments: Word) -> object:
+        """Run a script; the server may have forgotten it (restart, failover, another node of the Cluster)."""
+        try:
+            return await self._server.execute("EVALSHA", script.sha, 1, name, *arguments, again=True)
+        except NoScriptError:
+            return await self._execute("EVAL", script.source, 1, name, *arguments, again=True)
+        except REDIS_ERRORS as error:
+            raise _unavailable(error) from error
+
+    async def _execute(self, *command: Word, again: bool) -> object:
+        try:
+            return await self._server.execute(*command, again=again)
+        except REDIS_ERRORS as error:
+            raise _unavailable(error) from error
+
+    def _tell(self, key: str, *, ended: bool) -> None:
+        if self._listener is not None:
+            self._listener.session_changed(Change(key=key, ended=ended))
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the session store: {type(error).__name__}")
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _binding(key: str, version: int | str) -> bytes:
+    return SESSION + f"{key}:{version}".encode()
+
+
+def _index_names(session: Session) -> set[bytes]:
+    """The indexes in which this session belongs."""
+    subjects = {_index_name(g.issuer, subject=g.subject) for g in session.grants if g.subject is not None}
+    return subjects | {_index_name(g.issuer, sid=g.sid) for g in session.grants if g.sid is not None}
+
+
+def _index_name(issuer: str, *, subject: str | None = None, sid: str | None = None) -> bytes:
+    """A hash, so that a dump of the store does not say who is signed in."""
+    kind, value = ("subject", subject) if sid is None else ("sid", sid)
+    return INDEX + hashlib.sha256(f"bff {kind}\0{issuer}\0{value}".encode()).hexdigest().encode()
+
+
+def _lease_name(name: str) -> bytes:
+    return LEASE + hashlib.sha256(name.encode()).hexdigest().encode()

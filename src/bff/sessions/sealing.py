@@ -1,0 +1,94 @@
+"""Encryption at rest: what the store sees is sealed under the operator's session keys, and bound to the place where it
+lies.
+
+    envelope        format (1 byte) | key id (4) | nonce (12, random) | ciphertext and tag (AES-256-GCM)
+    authenticated   format, key id, and `bound_to`: the kind, name and version of the record
+
+- A record is bound to its own key (invariant 9): moved to another name, or put back at an older version, it does not
+  open.
+- The first key seals, every key opens (rotation signs nobody out). A key that left the configuration opens nothing.
+- "Not ours", "wrong key" and "tampered with" are one answer, None: whoever plants records learns nothing from us.
+- No operator key is used as it is: each purpose has its own, derived with HKDF-SHA256 (RFC 5869).
+
+A nonce is 96 random bits, so one key may seal 2**32 records before a collision has odds of 2**-32 (NIST SP 800-38D
+section 8.3).
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from bff.config.secrets import Secret
+
+FORMAT = b"\x01"
+HEADER_LENGTH = 5
+NONCE_LENGTH = 12
+REMEMBERED_KEYS = 16
+
+
+def derive(secret: str, purpose: bytes) -> bytes:
+    """32 bytes for one purpose from an operator's session key (RFC 5869); different purposes are unrelated keys."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"bff " + purpose).derive(secret.encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DerivedKey:
+    header: bytes  # format and key id, as they open an envelope
+    cipher: AESGCM = field(repr=False)
+
+
+class Sealer:
+    """Seals records under the first of the operator's keys and opens them with any.
+
+    Keys are read on each use, so that a rotated file takes effect without a restart; what is derived from them is kept.
+    """
+
+    __slots__ = ("_derived", "_keys")
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        if not keys:
+            raise ValueError("at least one session key is needed")
+        self._keys = tuple(keys)
+        self._derived: dict[str, _DerivedKey] = {}
+
+    def seal(self, plaintext: bytes, *, bound_to: bytes) -> bytes:
+        """An envelope that opens only with the same `bound_to`.
+
+        Raises:
+            SecretUnavailable: the first key cannot be read and never could be.
+        """
+        key = self._key(self._keys[0].read())
+        nonce = os.urandom(NONCE_LENGTH)
+        return key.header + nonce + key.cipher.encrypt(nonce, plaintext, key.header + bound_to)
+
+    def open(self, envelope: bytes, *, bound_to: bytes) -> bytes | None:
+        """The plaintext, or None for everything that we did not seal for this place under one of these keys.
+
+        Raises:
+            SecretUnavailable: a key that might open it cannot be read and never could be.
+        """
+        header, nonce = envelope[:HEADER_LENGTH], envelope[HEADER_LENGTH : HEADER_LENGTH + NONCE_LENGTH]
+        for secret in self._keys:
+            key = self._key(secret.read())
+            if key.header == header and len(nonce) == NONCE_LENGTH:
+                try:
+                    return key.cipher.decrypt(nonce, envelope[HEADER_LENGTH + NONCE_LENGTH :], header + bound_to)
+                except InvalidTag:
+                    continue  # four bytes of key id may be shared by two keys
+        return None
+
+    def _key(self, value: str) -> _DerivedKey:
+        known = self._derived.get(value)
+        if known is not None:
+            return known
+        if len(self._derived) >= REMEMBERED_KEYS:
+            self._derived.clear()  # rotated away since
+        header = FORMAT + derive(value, b"sealing key id")[: HEADER_LENGTH - len(FORMAT)]
+        key = _DerivedKey(header=header, cipher=AESGCM(derive(value, b"sealing")))
+        self._derived[value] = key
+        return key

@@ -1,0 +1,103 @@
+"""The one seam of this room: what every session store does. `memory_store.py` and `redis_store.py` pass the same
+contract suite.
+
+Rules that every store keeps:
+
+- "Not found" is None or False; "cannot ask" is `StoreUnavailable`. They are never mixed up (invariant 7).
+- `replace` succeeds only if the session still exists at the version that was read (invariant 6).
+- Reading with `touch` moves the idle deadline, never past the absolute one; nothing else moves it.
+- Every change is published with the write, so that local copies and open streams learn of it.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bff.sessions.model import LiveSession, LoginTransaction, Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A session changed (`ended=False`) or is gone (`ended=True`), here or in another worker."""
+
+    key: str
+    ended: bool
+
+
+class ChangeListener(Protocol):
+    """Who wants to hear of changes. Called on the event loop; must not block or raise."""
+
+    def session_changed(self, change: Change) -> None:
+        """One session changed or ended."""
+        ...
+
+    def changes_interrupted(self) -> None:
+        """Changes may be missed from now on: forget every copy, and make none until `changes_resumed`."""
+        ...
+
+    def changes_resumed(self) -> None:
+        """Changes are heard again."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Sessions, login transactions and leases. Every method may raise `StoreUnavailable`."""
+
+    async def open(self, listener: ChangeListener) -> None:
+        """Begin to listen for changes. Call once, on the running loop.
+
+        Does not wait for the store: it may come later.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection and task."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the store answers."""
+        ...
+
+    async def create(self, session: Session, *, now: float) -> Session:
+        """Keep a new session and its index entries; returns it at version 1. Its key must be new."""
+        ...
+
+    async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
+        """The session of this key, if it lives at `now`. `touch` extends its idle deadline in the same step."""
+        ...
+
+    async def replace(self, session: Session, *, now: float) -> Session | None:
+        """Write `session` if the stored one still has `session.version`; returns it at its new version, else None.
+
+        The idle deadline stays where it was: a refresh in the background keeps no session alive.
+        """
+        ...
+
+    async def delete(self, key: str) -> bool:
+        """End a session; False if there was none."""
+        ...
+
+    async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
+        """The keys of the sessions with a grant from `issuer` for this subject or this `sid` (exactly one is given)."""
+        ...
+
+    async def delete_all(self) -> int:
+        """End every session; returns how many."""
+        ...
+
+    async def put_transaction(
+        self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
+    ) -> None:
+        """Keep a login transaction."""
+        ...
+
+    async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
+        """Take a login transaction out: of any number of callers, one gets it."""
+        ...
+
+    async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
+        """Become the holder of the lease, or extend it if we are; False while somebody else holds it."""
+        ...
+
+    async def drop_lease(self, name: str, holder: str) -> None:
+        """Give the lease back, if it is still ours."""
+        ...

@@ -1,0 +1,70 @@
+"""The gateway's own access tokens (RFC 6749 section 4.4): one per provider and target, fetched once however many ask, renewed early.
+
+Never mixed with users' tokens: they are kept here, in memory, and nowhere else. The same freshness table holds, with the fetch in
+the place of the refresh.
+"""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from bff.errors import ProviderError
+from bff.provider import Provider
+from bff.sessions.model import AccessToken, Freshness, Target, freshness
+from bff.tokens import grants
+from bff.tokens.background import BackgroundTasks
+from bff.tokens.flights import Flights
+
+log = structlog.get_logger()
+
+Wanted = tuple[str, Target]
+"""Provider and target: with the client that each provider knows us as, all that tells two such tokens apart (invariant 8)."""
+
+
+class ClientCredentials:
+    """Hands out the gateway's own access tokens."""
+
+    def __init__(
+        self, *, providers: Mapping[str, Provider], tasks: BackgroundTasks, clock: Callable[[], float]
+    ) -> None:
+        self._providers = providers
+        self._clock = clock
+        self._tokens: dict[Wanted, AccessToken] = {}
+        self._flights: Flights[Wanted] = Flights(self._fetch, tasks=tasks, clock=clock)
+
+    async def usable(self, *, provider: str, target: Target) -> AccessToken:
+        """The access token to use now; the first caller and those after an expiry wait for the one fetch.
+
+        Raises:
+            ProviderError: there is none, and none is to be had now.
+        """
+        token = self._tokens.get((provider, target))
+        state = freshness(token, renewable=True, now=self._clock())
+        if token is None or state is Freshness.EXPIRED:
+            return await self._flights.result((provider, target), provider=provider)
+        if state is Freshness.STALE:
+            self._flights.begin((provider, target))
+        return token
+
+    async def instead_of(self, rejected: AccessToken, *, provider: str, target: Target) -> AccessToken | None:
+        """Another token in place of one that the upstream answered with 401; None if there is none to be had now."""
+        current = self._tokens.get((provider, target))
+        if current is not None and current.value != rejected.value:
+            return current
+        return await self._flights.instead_of(rejected, (provider, target), provider=provider)
+
+    async def _fetch(self, wanted: Wanted, rejected: str | None) -> AccessToken:
+        provider, target = wanted
+        if rejected is not None:
+            self._tokens.pop(wanted, None)
+        try:
+            response = await self._providers[provider].client_credentials(
+                scope=target.scope, resource=target.resource, audience=target.audience
+            )
+        except ProviderError as error:
+            log.warning("client_token.failed", provider=provider, error=type(error).__name__)
+            raise
+        token = grants.access_token(response, now=self._clock())
+        self._tokens[wanted] = token
+        log.info("client_token.fetched", provider=provider)
+        return token

@@ -1,0 +1,89 @@
+"""Single flights: for each need one attempt at a time, shared by all who want its result and owned by the application.
+
+Used for users' tokens (`refresh.py`) and for our own (`client_credentials.py`). Rules kept here:
+
+- Whoever leaves, the flight goes on (invariant 5); whoever comes while it is under way waits for the same one.
+- The provider is asked no faster than the back-off allows after a failure, and on an upstream's 401 no faster than a back-off of
+  its own: an upstream that always says 401 must not make us hammer the provider.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+from bff.errors import BffError, ProviderError, ProviderUnavailable
+from bff.sessions.model import AccessToken
+from bff.tokens.background import BackgroundTasks
+from bff.tokens.backoff import Backoff
+
+PATIENCE_SECONDS = 30.0  # how long a request waits before it is told to come again
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Flights(Generic[K]):
+    """Runs `fetch(key, rejected)` for each key that needs it; `rejected` is a token's value that will not do."""
+
+    def __init__(
+        self,
+        fetch: Callable[[K, str | None], Coroutine[Any, Any, AccessToken]],
+        *,
+        tasks: BackgroundTasks,
+        clock: Callable[[], float],
+    ) -> None:
+        self._fetch = fetch
+        self._tasks = tasks
+        self._under_way: dict[K, asyncio.Task[AccessToken]] = {}
+        self._failures: Backoff[K] = Backoff(clock=clock)
+        self._rejections: Backoff[K] = Backoff(clock=clock)
+
+    def begin(self, key: K) -> None:
+        """Have it fetched in the background, unless it failed a moment ago."""
+        if self._failures.permits(key):
+            self._flight(key)
+
+    async def result(self, key: K, *, provider: str) -> AccessToken:
+        """Wait for it.
+
+        Raises:
+            ProviderUnavailable: it failed a moment ago, or takes longer than `PATIENCE_SECONDS`.
+            BffError: whatever `fetch` raises.
+        """
+        if key not in self._under_way and not self._failures.permits(key):
+            raise ProviderUnavailable("failed a moment ago", provider=provider)
+        return await self._patiently(self._flight(key), provider=provider)
+
+    async def instead_of(self, rejected: AccessToken, key: K, *, provider: str) -> AccessToken | None:
+        """Another one than the upstream rejected with 401; None: none to be had now, the upstream's own 401 is the answer."""
+        if key not in self._under_way:
+            if not self._rejections.permits(key):
+                return None
+            self._rejections.note(key)
+        try:
+            return await self._patiently(self._flight(key, rejected=rejected.value), provider=provider)
+        except BffError:  # whatever it was, the flight has told; the browser gets what the API said
+            return None
+
+    async def _patiently(self, flight: "asyncio.Task[AccessToken]", *, provider: str) -> AccessToken:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await asyncio.shield(flight)
+        except TimeoutError as error:
+            raise ProviderUnavailable("still asking", provider=provider) from error
+
+    def _flight(self, key: K, *, rejected: str | None = None) -> "asyncio.Task[AccessToken]":
+        flight = self._under_way.get(key)
+        if flight is None:
+            flight = self._tasks.start(self._fly(key, rejected))
+            self._under_way[key] = flight
+            flight.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return flight
+
+    async def _fly(self, key: K, rejected: str | None) -> AccessToken:
+        try:
+            token = await self._fetch(key, rejected)
+        except ProviderError:
+            self._failures.note(key)
+            raise
+        self._failures.forget(key)
+        return token

@@ -1,0 +1,96 @@
+"""From token responses to grants: values, nothing is asked and nothing is kept here."""
+
+import random
+from dataclasses import replace
+
+from bff.errors import BffError, LoginRequired, ProviderMisbehaved
+from bff.oauth.id_token import IdToken
+from bff.oauth.tokens import TokenResponse
+from bff.sessions.model import AccessToken, Grant, Target, refresh_instant
+
+DEAD_ON_ARRIVAL_SECONDS = 10.0
+
+
+def access_token(response: TokenResponse, *, now: float) -> AccessToken:
+    """The access token of a response received at `now`."""
+    jitter = random.random()  # noqa: S311 - spreads refreshes, keeps no secret
+    return AccessToken(
+        value=response.access_token,
+        expires_at=response.expires_at,
+        refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=jitter),
+        scope=response.scope,
+    )
+
+
+def granted(
+    response: TokenResponse,
+    *,
+    provider: str,
+    issuer: str,
+    target: Target,
+    id_token: IdToken | None,
+    userinfo: dict[str, object],
+    now: float,
+) -> Grant:
+    """What a sign-in gave us. `id_token` is None for plain OAuth 2.0; it was checked before this can be called."""
+    return Grant(
+        provider=provider,
+        issuer=issuer,
+        subject=id_token.subject if id_token else None,
+        sid=id_token.sid if id_token else None,
+        claims={**userinfo, **(id_token.claims if id_token else {})},
+        auth_time=id_token.auth_time if id_token else None,
+        nonce=id_token.nonce if id_token else None,
+        id_token=response.id_token if id_token else None,
+        refresh_token=response.refresh_token,
+        refresh_token_expires_at=response.refresh_token_expires_at,
+        access_tokens=((target, access_token(response, now=now)),),
+        granted_at=now,
+    )
+
+
+def refreshed(
+    grant: Grant, response: TokenResponse, *, target: Target, token: AccessToken, id_token: IdToken | None
+) -> Grant:
+    """The grant after a refresh: a new refresh token takes the old one's place, none leaves it (RFC 6749 section 6)."""
+    renewed = with_refresh_token(grant, response).with_access_token(target, token)
+    if id_token is not None:
+        renewed = replace(renewed, id_token=response.id_token, claims={**grant.claims, **id_token.claims})
+    return renewed
+
+
+def with_refresh_token(grant: Grant, response: TokenResponse) -> Grant:
+    """The grant with the refresh token of the response, if it brought one."""
+    if response.refresh_token is None:
+        return grant
+    return replace(
+        grant, refresh_token=response.refresh_token, refresh_token_expires_at=response.refresh_token_expires_at
+    )
+
+
+def renewable(grant: Grant, *, now: float) -> bool:
+    """Whether this grant can still be asked for an access token."""
+    if grant.refresh_token is None:
+        return False
+    return grant.refresh_token_expires_at is None or now < grant.refresh_token_expires_at
+
+
+def ended(grant: Grant, *, now: float) -> bool:
+    """Whether the provider told us that this grant is over: no session outlives its refresh token (RFC 10017 section 6.1.2.2)."""
+    return grant.refresh_token_expires_at is not None and now >= grant.refresh_token_expires_at
+
+
+def not_renewable(grant: Grant, token: AccessToken | None, *, now: float) -> BffError:
+    """Why this grant gives no access token any more, and who can mend it.
+
+    A sign-in helps only if it gave us a token that then expired. Where it gave none, or a dead one, another sign-in would give
+    the same, and a navigation would run in circles.
+    """
+    if token is None:
+        reason, text = "no_refresh_token", "gave no refresh token, which the resource of this route needs"
+        return ProviderMisbehaved(text, provider=grant.provider, reason=reason)
+    if now - grant.granted_at < DEAD_ON_ARRIVAL_SECONDS:
+        return ProviderMisbehaved(
+            "gave an access token that had expired", provider=grant.provider, reason="dead_on_arrival"
+        )
+    return LoginRequired("The sign-in has ended.", provider=grant.provider)

@@ -1,0 +1,51 @@
+"""The lease: the right to change one session's grants, held by one task among all workers.
+
+A lock that expires while the call is still running is no lock (oauth2-proxy #1992), so the lease is extended for as long as the
+block runs; it expires by itself only when its holder has died. It is per session and not per access token, because all access
+tokens of a grant are asked for with the same refresh token, and a rotated one may be used once (RFC 9700 section 4.14.2).
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from bff.errors import StoreUnavailable
+from bff.sessions.store import SessionStore
+
+LIFETIME_SECONDS = 15.0
+FIRST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.25
+
+
+@asynccontextmanager
+async def lease(store: SessionStore, session_key: str) -> AsyncIterator[None]:
+    """Hold the lease of a session for the length of the block; waits for as long as somebody else holds it.
+
+    Raises:
+        StoreUnavailable: nobody can tell who holds it.
+    """
+    holder = secrets.token_hex(16)
+    await _take(store, session_key, holder)
+    keeper = asyncio.create_task(_keep(store, session_key, holder))
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])  # an extension under way must not come after the lease was given back
+        with suppress(StoreUnavailable):  # then it expires by itself
+            await store.drop_lease(session_key, holder)
+
+
+async def _take(store: SessionStore, session_key: str, holder: str) -> None:
+    pause = FIRST_PAUSE_SECONDS
+    while not await store.take_lease(session_key, holder, lifetime_seconds=LIFETIME_SECONDS):
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+async def _keep(store: SessionStore, session_key: str, holder: str) -> None:
+    while True:
+        await asyncio.sleep(LIFETIME_SECONDS / 3)
+        with suppress(StoreUnavailable):  # the next round may succeed before the lease is over
+            await store.take_lease(session_key, holder, lifetime_seconds=LIFETIME_SECONDS)

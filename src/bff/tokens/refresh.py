@@ -1,0 +1,76 @@
+"""Keeping a user's access token usable, by the freshness table in `sessions/model.py`: who waits, who does not, and for what.
+
+Outages, 5xx, 429 and `invalid_client` end nothing: the token serves until its real expiry, then the answer is 503.
+The refresh itself is `renewal.py`; that there is only one of it at a time is `flights.py` here and `lease.py` among workers.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from bff import metrics
+from bff.errors import BffError, LoginRequired
+from bff.sessions.model import AccessToken, Freshness, Session, Target, freshness
+from bff.tokens import grants
+from bff.tokens.background import BackgroundTasks
+from bff.tokens.flights import Flights
+from bff.tokens.renewal import Need, Renewal
+
+log = structlog.get_logger()
+
+
+class Refresher:
+    """Hands out usable access tokens of users and has them renewed in time."""
+
+    def __init__(self, *, renewal: Renewal, tasks: BackgroundTasks, clock: Callable[[], float]) -> None:
+        self._renewal = renewal
+        self._clock = clock
+        self._flights: Flights[Need] = Flights(self._renew, tasks=tasks, clock=clock)
+
+    async def usable(self, session: Session, *, provider: str, target: Target) -> AccessToken:
+        """The access token to use now: at once while it is fresh or stale, after the refresh once it has expired.
+
+        Raises:
+            LoginRequired: there is no grant, or it has ended.
+            ProviderError: no token now, though the grant lives.
+            StoreUnavailable: the session cannot be read or written.
+        """
+        now = self._clock()
+        grant = session.grant(provider)
+        if grant is None or grants.ended(grant, now=now):
+            raise LoginRequired("Nobody is signed in at the provider of this route.", provider=provider)
+        token = grant.access_token(target)
+        state = freshness(token, renewable=grants.renewable(grant, now=now), now=now)
+        if token is not None and state is Freshness.FRESH:
+            return token
+        if state is Freshness.ENDED:
+            raise grants.not_renewable(grant, token, now=now)
+        need = Need(session_key=session.key, provider=provider, target=target)
+        if token is None or state is Freshness.EXPIRED:
+            return await self._flights.result(need, provider=provider)
+        self._flights.begin(need)
+        return token
+
+    async def instead_of(
+        self, rejected: AccessToken, session: Session, *, provider: str, target: Target
+    ) -> AccessToken | None:
+        """Another token in place of one that the upstream answered with 401; None if there is none to be had now."""
+        grant = session.grant(provider)
+        if grant is None or not grants.renewable(grant, now=self._clock()):
+            return None
+        need = Need(session_key=session.key, provider=provider, target=target)
+        known = await self._renewal.known_instead_of(rejected, need)
+        if known is not None:
+            return known
+        return await self._flights.instead_of(rejected, need, provider=provider)
+
+    async def _renew(self, need: Need, rejected: str | None) -> AccessToken:
+        session = need.session_key[:8]
+        try:
+            return await self._renewal.run(need, rejected=rejected)
+        except BffError as error:
+            outcome = type(error).__name__
+            reason = getattr(error, "error", None) or getattr(error, "reason", None)
+            metrics.REFRESHES.labels(need.provider, outcome).inc()
+            log.warning("session.refresh_failed", session=session, provider=need.provider, error=outcome, reason=reason)
+            raise

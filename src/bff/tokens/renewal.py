@@ -1,0 +1,215 @@
+"""One refresh, start to end, under the lease: read, ask, judge, store (RFC 6749 section 6, OpenID Connect Core section 12.2).
+
+Rules kept here:
+
+- The session is read again once the lease is ours: whoever held it before may have done the work (oauth2-proxy #1992).
+- The new refresh token is stored before the access token that came with it is used (invariant 5).
+- Writes are conditional (invariant 6): a session that went away meanwhile stays away, and its new refresh token is revoked.
+- Only `invalid_grant`, and a refreshed ID token that fails its checks, end a grant (invariant 7).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from bff import metrics
+from bff.errors import (
+    JwtRefused,
+    LoginRequired,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    StoreUnavailable,
+)
+from bff.oauth.id_token import IdToken, check_refreshed_id_token
+from bff.oauth.tokens import TokenResponse
+from bff.provider import KeyUndecided, Provider
+from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
+from bff.sessions.store import SessionStore
+from bff.tokens import grants
+from bff.tokens.lease import lease
+
+WRITE_ATTEMPTS = 8
+FIRST_WRITE_PAUSE_SECONDS = 0.1
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Whose access token is wanted and what for: everything that tells one refresh from another (invariant 8)."""
+
+    session_key: str
+    provider: str
+    target: Target
+
+
+class Renewal:
+    """Renews the access tokens of grants."""
+
+    def __init__(self, *, store: SessionStore, providers: Mapping[str, Provider], clock: Callable[[], float]) -> None:
+        self._store = store
+        self._providers = providers
+        self._clock = clock
+
+    async def run(self, need: Need, *, rejected: str | None) -> AccessToken:
+        """A fresh access token other than `rejected`, from the store if somebody else was quicker, else from the provider.
+
+        Raises:
+            LoginRequired: the session, or what it held from this provider, is gone.
+            ProviderError: no answer that could be used; the grant stays as it was.
+            StoreUnavailable: the session cannot be read, or the result not be kept.
+        """
+        async with lease(self._store, need.session_key):
+            session, grant = await self._read(need)
+            known = self._renewed_by_another(grant, need, rejected=rejected)
+            if known is not None:
+                return known
+            try:
+                response = await self._ask(grant, need)
+                id_token = await self._judge(response, grant, session)
+            except (ProviderRefused, JwtRefused) as refused:
+                return await self._refused(refused, grant, need, rejected=rejected)
+            token = grants.access_token(response, now=self._clock())
+            renewed = grants.refreshed(grant, response, target=need.target, token=token, id_token=id_token)
+            await self._keep(renewed, session, used=grant)
+            metrics.REFRESHES.labels(need.provider, "ok").inc()
+            log.info("session.refreshed", session=need.session_key[:8], provider=need.provider)
+            return token
+
+    async def known_instead_of(self, rejected: AccessToken, need: Need) -> AccessToken | None:
+        """The token that has taken the place of a rejected one since the request began; None while there is no other."""
+        try:
+            _, grant = await self._read(need)
+        except (LoginRequired, StoreUnavailable):
+            return None
+        token = grant.access_token(need.target)
+        state = freshness(token, renewable=True, now=self._clock())
+        return None if token is None or token.value == rejected.value or state is Freshness.EXPIRED else token
+
+    async def _read(self, need: Need) -> tuple[Session, Grant]:
+        live = await self._store.read(need.session_key, touch=False, now=self._clock())
+        grant = live.session.grant(need.provider) if live else None
+        if live is None or grant is None:
+            raise LoginRequired("The session has ended.", provider=need.provider)
+        return live.session, grant
+
+    def _renewed_by_another(self, grant: Grant, need: Need, *, rejected: str | None) -> AccessToken | None:
+        now = self._clock()
+        token = grant.access_token(need.target)
+        renewable = grants.renewable(grant, now=now)
+        fresh = freshness(token, renewable=renewable, now=now) is Freshness.FRESH
+        if token is not None and fresh and token.value != rejected:
+            return token
+        if not renewable:
+            raise grants.not_renewable(grant, token, now=now)
+        return None
+
+    async def _ask(self, grant: Grant, need: Need) -> TokenResponse:
+        return await self._providers[need.provider].refresh(
+            grant.refresh_token or "",
+            scope=need.target.scope,
+            resource=need.target.resource,
+            audience=need.target.audience,
+        )
+
+    async def _judge(self, response: TokenResponse, grant: Grant, session: Session) -> IdToken | None:
+        """The ID token, if there is one and it is right. Without keys to judge by nothing is used, but the refresh token is kept:
+        the old one is spent."""
+        try:
+            return await self._check_id_token(self._providers[grant.provider], grant, response)
+        except KeyUndecided as undecided:
+            outage: ProviderError = ProviderUnavailable("its keys cannot be fetched now", provider=grant.provider)
+            outage.__cause__ = undecided
+        except JwtRefused:
+            raise
+        except ProviderError as unavailable:
+            outage = unavailable
+        await self._keep(grants.with_refresh_token(grant, response), session, used=grant)
+        raise outage
+
+    async def _refused(
+        self, refused: ProviderRefused | JwtRefused, grant: Grant, need: Need, *, rejected: str | None
+    ) -> AccessToken:
+        """What a refusal means: a grant that is over is removed before we say so, unless somebody else was quicker."""
+        if isinstance(refused, ProviderRefused) and refused.error != "invalid_grant":
+            raise refused
+        session, current = await self._read(need)
+        if current.refresh_token == grant.refresh_token:
+            await self._end(session, need, cause=refused)
+            raise LoginRequired("The sign-in has ended at the provider.", provider=need.provider) from refused
+        known = self._renewed_by_another(current, need, rejected=rejected)
+        if known is None:
+            raise ProviderUnavailable("was asked by another at the same time", provider=need.provider) from refused
+        return known
+
+    async def _check_id_token(self, provider: Provider, grant: Grant, response: TokenResponse) -> IdToken | None:
+        if response.id_token is None or grant.subject is None:
+            return None
+        return check_refreshed_id_token(
+            await provider.verify(response.id_token, types=("JWT",)),
+            provider=provider.name,
+            issuer=grant.issuer,
+            client_id=provider.config.client_id,
+            subject=grant.subject,
+            auth_time=grant.auth_time,
+            nonce=grant.nonce,
+            access_token=response.access_token,
+            now=self._clock(),
+            leeway=provider.config.leeway,
+        )
+
+    async def _keep(self, renewed: Grant, session: Session, *, used: Grant) -> None:
+        """Write the grant; a store in trouble is tried for some seconds, because the old refresh token is spent."""
+        pause = FIRST_WRITE_PAUSE_SECONDS
+        for attempt in range(1, WRITE_ATTEMPTS + 1):
+            try:
+                if await self._written(
+                    session, lambda now: now.with_grant(renewed) if now.grant(renewed.provider) else None
+                ):
+                    return
+                break
+            except StoreUnavailable:
+                if attempt == WRITE_ATTEMPTS:
+                    log.error("session.refresh_lost", session=session.key[:8], provider=renewed.provider)
+                    raise
+            await asyncio.sleep(pause)
+            pause *= 2
+        await self._discard(renewed, used=used)
+        raise LoginRequired("The session ended while its token was refreshed.", provider=renewed.provider)
+
+    async def _discard(self, renewed: Grant, *, used: Grant) -> None:
+        """The session is gone: nobody may use what it would have held."""
+        token = renewed.refresh_token or used.refresh_token
+        if token is None:
+            return
+        try:
+            await self._providers[renewed.provider].revoke(token, token_type_hint="refresh_token")  # noqa: S106 - a type's name
+        except ProviderError as error:
+            log.warning("token.revocation_failed", provider=renewed.provider, error=type(error).__name__)
+
+    async def _end(self, session: Session, need: Need, *, cause: ProviderError) -> None:
+        """Remove a grant that is over, and the session with its last one."""
+        log.info(
+            "session.grant_ended", session=need.session_key[:8], provider=need.provider, cause=type(cause).__name__
+        )
+        metrics.LOGOUTS.labels("grant_ended").inc()
+        if len(session.grants) == 1:
+            await self._store.delete(session.key)
+            return
+        await self._written(session, lambda now: now.without_grant(need.provider))
+
+    async def _written(self, session: Session, change: Callable[[Session], Session | None]) -> bool:
+        """Apply `change` to the newest version of the session; False if the session is gone, or what was to be changed in it."""
+        current: Session | None = session
+        while current is not None:
+            changed = change(current)
+            if changed is None:
+                return False
+            if await self._store.replace(changed, now=self._clock()) is not None:
+                return True
+            live = await self._store.read(session.key, touch=False, now=self._clock())
+            current = live.session if live else None
+        return False

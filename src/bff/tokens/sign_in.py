@@ -1,0 +1,51 @@
+"""Keeping what a sign-in gave us: always under a new session id; the old one dies (ASVS V7.2.4)."""
+
+from dataclasses import replace
+
+from bff.sessions.model import Grant, Session, new_session_id, session_key
+from bff.sessions.store import SessionStore
+from bff.tokens.lease import lease
+
+
+async def keep_sign_in(
+    store: SessionStore, *, grant: Grant, previous_key: str | None, absolute_timeout_seconds: float, now: float
+) -> str:
+    """Create the session that holds `grant`, and what the previous session held from other providers; returns its id.
+
+    The lease of the previous session is taken first: a refresh in flight would otherwise store its rotated refresh token in a
+    session that is about to die.
+
+    Raises:
+        StoreUnavailable: nothing was kept that a browser could use.
+    """
+    session_id = new_session_id()
+    fresh = Session(
+        key=session_key(session_id),
+        version=0,
+        created_at=now,
+        absolute_expires_at=now + absolute_timeout_seconds,
+        grants=(grant,),
+    )
+    if previous_key is None:
+        await store.create(fresh, now=now)
+        return session_id
+    async with lease(store, previous_key):
+        live = await store.read(previous_key, touch=False, now=now)
+        await store.create(_with_other_grants(fresh, live.session if live else None), now=now)
+        await store.delete(previous_key)
+    return session_id
+
+
+def _with_other_grants(fresh: Session, previous: Session | None) -> Session:
+    """Carry over what other providers granted, unless another user has signed in; carried grants keep their deadline."""
+    grant = fresh.grants[0]
+    if previous is None:
+        return fresh
+    replaced = previous.grant(grant.provider)
+    if replaced is not None and (replaced.issuer, replaced.subject) != (grant.issuer, grant.subject):
+        return fresh
+    others = previous.without_grant(grant.provider).grants
+    if not others:
+        return fresh
+    deadline = min(fresh.absolute_expires_at, previous.absolute_expires_at)
+    return replace(fresh, grants=(grant, *others), absolute_expires_at=deadline)

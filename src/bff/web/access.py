@@ -1,0 +1,56 @@
+"""Whose token a route takes, worked out once from the configuration so that a request only looks it up."""
+
+from dataclasses import dataclass
+
+from bff.config.model import Config, RouteConfig, TokenKind
+from bff.sessions.model import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteAccess:
+    """What a route asks of a request before it is forwarded."""
+
+    label: str  # for logs and metrics: the route's path as configured
+    provider: str | None
+    target: Target
+    needs_session: bool
+    csrf: str
+    takes_user: bool  # a signed-in user's own token is attached
+    takes_client: bool  # else the gateway's own
+    reads_session: bool
+    asks_csrf: bool  # not where no token is attached: nothing there rests on the cookie
+    serves_files: bool
+
+
+def route_access(route: RouteConfig) -> RouteAccess:
+    """The access rules of one route."""
+    kind = route.token
+    return RouteAccess(
+        label=route.path,
+        provider=route.provider,
+        target=Target(resource=route.resource, audience=route.audience, scope=route.scope),
+        needs_session=kind is TokenKind.USER or (kind is TokenKind.CLIENT and route.session == "required"),
+        csrf=route.csrf,
+        takes_user=kind in {TokenKind.USER, TokenKind.USER_OR_CLIENT, TokenKind.USER_OR_NONE},
+        takes_client=kind in {TokenKind.CLIENT, TokenKind.USER_OR_CLIENT},
+        reads_session=kind is not TokenKind.NONE and route.session == "required",
+        asks_csrf=kind is not TokenKind.NONE,
+        serves_files=route.files is not None,
+    )
+
+
+def user_targets(config: Config, provider: str) -> tuple[Target, ...]:
+    """What users' tokens of this provider are for, in the order of the routes."""
+    accesses = [route_access(route) for route in config.routes]
+    return tuple(
+        dict.fromkeys(access.target for access in accesses if access.takes_user and access.provider == provider)
+    )
+
+
+def sign_in_target(config: Config, provider: str) -> Target:
+    """What the access token of the sign-in itself is for: the first target that a code exchange can ask for.
+
+    A code exchange can name a resource (RFC 8707 section 2.2) but not narrow the scope; such tokens are fetched by a refresh.
+    """
+    plain = (t for t in user_targets(config, provider) if t.scope is None and t.audience is None)
+    return next(plain, Target())

@@ -1,0 +1,93 @@
+"""Our two cookies (RFC 10017 section 6.1.3.2): opaque random values and their signature, meaningless without the store.
+
+Both are `Secure; HttpOnly; Path=/` without `Domain`, which the prefix `__Host-Http-` has browsers enforce (a browser that does not
+know it reads plain `__Host-`). The session cookie is Strict; the login cookie is Lax, because the callback arrives from another
+site. Deleting repeats every attribute, or browsers keep a prefixed cookie (CVE-2025-55162).
+
+The signature is checked before the store is asked, so a flood of invented cookies costs no round trip. Keys are read again when
+they change: the newest signs, all verify.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from functools import lru_cache
+
+from itsdangerous import BadSignature, Signer
+
+from bff.config.secrets import Secret
+from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
+from bff.sessions.sealing import derive
+
+SESSION_NAME = SESSION_COOKIE.encode()
+LOGIN_NAME = LOGIN_COOKIE.encode()
+MAX_VALUE_BYTES = 256
+
+_AFTER_NAME = (b"=", b"")
+_ATTRIBUTES = "Path=/; Secure; HttpOnly"
+
+
+class CookieSigner:
+    """Signs and verifies the values of our cookies; each cookie has a key of its own, so neither passes for the other."""
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        self._keys = keys
+        self._built_from: tuple[str, ...] = ()
+        self._signers: dict[bytes, Signer] = {}
+
+    def sign(self, name: bytes, value: str) -> str:
+        """The cookie value that carries `value`."""
+        return self._signer(name).sign(value).decode("ascii")
+
+    def verify(self, name: bytes, signed: bytes) -> str | None:
+        """What the cookie value carries; None for anything that we did not sign for this cookie."""
+        if len(signed) > MAX_VALUE_BYTES:
+            return None
+        try:
+            return self._signer(name).unsign(signed).decode("ascii")
+        except (BadSignature, UnicodeDecodeError):
+            return None
+
+    def _signer(self, name: bytes) -> Signer:
+        values = tuple(key.read() for key in self._keys)
+        if values != self._built_from:
+            self._signers = {cookie: _signer(values, cookie) for cookie in (SESSION_NAME, LOGIN_NAME)}
+            self._built_from = values
+        return self._signers[name]
+
+
+def _signer(values: tuple[str, ...], name: bytes) -> Signer:
+    oldest_first = [derive(value, b"cookie " + name) for value in reversed(values)]
+    return Signer(oldest_first, salt=name, key_derivation="hmac", digest_method=hashlib.sha256)
+
+
+@lru_cache(maxsize=256)  # a page makes its calls in bursts, all with the same field: 0.1 us instead of 1
+def find(cookie_field: bytes | None, name: bytes) -> bytes | None:
+    """The value of a cookie; None if it is absent, or there twice: a tossed cookie must not choose the session (R-187)."""
+    if cookie_field is None or name not in cookie_field:
+        return None
+    size = len(name)
+    # Separators only: without its inner space `_ _Host-...`, which any subdomain may set, would be our cookie.
+    pairs = cookie_field.replace(b"; ", b";").split(b";")
+    found = [pair[size:] for pair in pairs if pair.startswith(name) and pair[size : size + 1] in _AFTER_NAME]
+    return found[0][1:] if len(found) == 1 else None
+
+
+def new_browser_id() -> str:
+    """256 random bits that bind login transactions to one browser."""
+    return secrets.token_urlsafe(32)
+
+
+def set_session(signed: str) -> str:
+    """The `Set-Cookie` value of a new session; it ends with the browser, and on the server before that."""
+    return f"{SESSION_COOKIE}={signed}; {_ATTRIBUTES}; SameSite=Strict"
+
+
+def clear_session() -> str:
+    """The `Set-Cookie` value that removes the session cookie."""
+    return f"{SESSION_COOKIE}=; {_ATTRIBUTES}; SameSite=Strict; Max-Age=0"
+
+
+def set_login(signed: str) -> str:
+    """The `Set-Cookie` value that binds login transactions to this browser."""
+    return f"{LOGIN_COOKIE}={signed}; {_ATTRIBUTES}; SameSite=Lax"

@@ -1,0 +1,73 @@
+"""The single-page app itself: files of one folder, with ETag, ranges and correct types, and the app's start page for navigations
+that match no file (history fallback). Public: it holds no secrets and must load without a Strict cookie."""
+
+import mimetypes
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from bff.errors import NoRoute
+from bff.proxy.routes import Match
+from bff.web import facts
+from bff.web.facts import Facts
+from bff.web.fields import app_fields
+
+_TYPES = {  # what slim systems without /etc/mime.types do not know, or know by an older name (RFC 9239)
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".webmanifest": "application/manifest+json",
+    ".wasm": "application/wasm",
+    ".svg": "image/svg+xml",
+    ".ico": "image/x-icon",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+}
+
+
+class AppFiles:
+    """Serves one `files:` route."""
+
+    def __init__(self, directory: Path, *, https: bool) -> None:
+        self._static = StaticFiles(directory=directory)
+        self._https = https
+        for extension, media_type in _TYPES.items():
+            mimetypes.add_type(media_type, extension)
+
+    async def send(self, match: Match, seen: Facts, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a GET or HEAD.
+
+        Raises:
+            NoRoute: no such file, and no person waits for a page.
+        """
+        name = unquote(match.rest.decode("ascii")).strip("/")
+        response = None if _is_hidden(name) else await self._find(name or "index.html", scope)
+        if response is None and (facts.is_navigation(seen, method=scope["method"])):
+            response = await self._find("index.html", scope)
+        if response is None:
+            raise NoRoute("There is no such file.")
+        present = {field for field, _ in response.raw_headers}
+        response.raw_headers.extend(field for field in app_fields(https=self._https) if field[0] not in present)
+        response.raw_headers.append((b"cache-control", b"no-cache"))  # kept, and asked for again by ETag
+        await response(scope, receive, send)
+
+    async def _find(self, name: str, scope: Any) -> Response | None:
+        try:
+            return await self._static.get_response(name, scope)
+        except HTTPException as error:
+            if error.status_code in {401, 404, 405}:
+                return None
+            raise
+
+
+def _is_hidden(name: str) -> bool:
+    """`.env`, `.git/config` and the like lie in folders by mistake; `.well-known` is there on purpose (RFC 8615)."""
+    return any(part.startswith(".") and part != ".well-known" for part in name.split("/"))

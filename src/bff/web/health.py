@@ -1,0 +1,58 @@
+"""The management listener: `/livez`, `/readyz`, `/metrics`, `/version`. Never on the public one; it shows no session and no secret."""
+
+import json
+import os
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from bff import __version__
+from bff.errors import StoreUnavailable
+from bff.sessions.store import SessionStore
+from bff.web.fields import own_fields
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def management(store: SessionStore, scope: Any, send: Any) -> None:
+    """Answer one request of an orchestrator or a metrics collector."""
+    status, content_type, body = await _answer(store, scope["raw_path"], scope["method"])
+    fields = [*own_fields(content_type, https=False), (b"content-length", str(len(body)).encode("ascii"))]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _answer(store: SessionStore, path: bytes, method: str) -> tuple[int, str, bytes]:
+    if method not in {"GET", "HEAD"}:
+        return _json(405, {"error": "GET only"})
+    if path == b"/livez":
+        return _json(200, {"status": "ok"})
+    if path == b"/readyz":
+        return await _readiness(store)
+    if path == b"/metrics":
+        return 200, METRICS_TYPE, generate_latest(_registry())
+    if path == b"/version":
+        return _json(200, {"version": __version__})
+    return _json(404, {"error": "ask for /livez, /readyz, /metrics or /version"})
+
+
+async def _readiness(store: SessionStore) -> tuple[int, str, bytes]:
+    try:
+        await store.ping()
+    except StoreUnavailable:
+        return _json(503, {"status": "unavailable", "store": "does not answer"})
+    return _json(200, {"status": "ok", "store": "ok"})
+
+
+def _registry() -> CollectorRegistry:
+    """All workers' numbers when there are several (they share a folder), else this process's."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # ships no types for it
+    return registry
+
+
+def _json(status: int, content: dict[str, str]) -> tuple[int, str, bytes]:
+    return status, "application/json", json.dumps(content).encode()

@@ -1,0 +1,246 @@
+"""Sign-in: `GET /login` sends the browser to the provider, `GET /callback/{provider}` takes it back (RFC 6749 section 4.1).
+
+What protects it, in the order of the recipes: only a navigation of the whole window may start it; a transaction is named by state
+and browser together, so another browser cannot even find it, and is taken out once; the response's `iss` is judged before anything
+else in it; the code is redeemed once; no token is used before signature, issuer, audience, nonce and time of the ID token were
+checked; the session gets a new id.
+"""
+
+from urllib.parse import parse_qsl
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bff import metrics
+from bff.errors import BffError, CallbackRefused, MalformedRequest, ProviderRefused
+from bff.oauth import authorization, pkce
+from bff.oauth.id_token import IdToken, check_id_token
+from bff.oauth.metadata import ProviderMetadata
+from bff.oauth.tokens import TokenResponse
+from bff.provider import Provider
+from bff.sessions.model import Grant, LoginTransaction, transaction_key
+from bff.tokens import grants
+from bff.tokens.sign_in import keep_sign_in
+from bff.web import cookies, facts, guards, navigation
+from bff.web.access import sign_in_target, user_targets
+from bff.web.facts import Facts
+from bff.web.parts import Parts
+from bff.web.responses import redirect
+
+TRANSACTION_LIFETIME_SECONDS = 600.0
+
+log = structlog.get_logger()
+
+
+async def login(parts: Parts, request: Request) -> Response:
+    """`GET /login?provider=&return_to=`: everything else in the query is ignored and reaches nobody (R-043).
+
+    Raises:
+        MalformedRequest: no such provider, or `return_to` leads elsewhere.
+        CsrfRefused: not a navigation of the whole window.
+        ProviderError, StoreUnavailable: cannot begin now.
+    """
+    seen = facts.read(request.scope["headers"])
+    guards.top_level(seen)
+    query = _single_parameters(request.scope["query_string"])
+    return_to = guards.local_path(query.get("return_to", "/"))
+    provider = parts.provider(query.get("provider"))
+    if navigation.must_bounce(seen):
+        return navigation.bounce_page(request.scope, https=parts.site.https)
+    known = await provider.metadata()
+    live = await guards.session(parts, seen, touch=False)
+    browser_id = _browser_id(parts, seen) or cookies.new_browser_id()
+    state = authorization.new_state()
+    transaction = LoginTransaction(
+        provider=provider.name,
+        issuer=known.issuer,
+        redirect_uri=provider.redirect_uri,
+        return_to=return_to,
+        nonce=authorization.new_nonce(),
+        code_verifier=pkce.new_code_verifier(),
+        session_key=live.session.key if live else None,
+        created_at=parts.clock(),
+    )
+    url = _authorization_request(parts, provider, known, transaction, state=state)
+    await parts.store.put_transaction(
+        transaction_key(browser_id=browser_id, state=state),
+        transaction,
+        lifetime_seconds=TRANSACTION_LIFETIME_SECONDS,
+        now=parts.clock(),
+    )
+    log.info("login.started", provider=provider.name)
+    cookie = cookies.set_login(parts.signer.sign(cookies.LOGIN_NAME, browser_id))
+    return redirect(url, https=parts.site.https, set_cookie=cookie)
+
+
+def _authorization_request(
+    parts: Parts, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction, *, state: str
+) -> str:
+    return authorization.build_authorization_request(
+        metadata=known,
+        provider=provider.name,
+        client_id=provider.config.client_id,
+        redirect_uri=transaction.redirect_uri,
+        scope=provider.config.scope,
+        state=state,
+        nonce=transaction.nonce,
+        code_challenge=pkce.code_challenge(transaction.code_verifier),
+        resources=_resources(parts, provider),
+        max_age=provider.config.max_age,
+        acr_values=provider.config.acr_values,
+        extra=provider.config.authorization_params,
+    )
+
+
+async def callback(parts: Parts, request: Request) -> Response:
+    """`GET /callback/{provider}`: the redirection endpoint.
+
+    Raises:
+        CallbackRefused: not the answer to a question of this browser.
+        ProviderError, StoreUnavailable: the sign-in could not be completed.
+    """
+    provider = parts.provider(request.path_params["provider"])
+    try:
+        response = await _complete(parts, provider, request)
+    except BffError as error:
+        reason = getattr(error, "reason", None) or getattr(error, "error", None) or type(error).__name__
+        metrics.LOGINS.labels(provider.name, type(error).__name__).inc()
+        log.warning("login.declined", provider=provider.name, reason=reason)
+        raise
+    metrics.LOGINS.labels(provider.name, "ok").inc()
+    return response
+
+
+async def _complete(parts: Parts, provider: Provider, request: Request) -> Response:
+    parameters = authorization.parse_callback_query(request.scope["query_string"])
+    known = await provider.metadata()
+    transaction = await _take_transaction(parts, provider, request, state=parameters.state)
+    code = _judge_response(parameters, provider, transaction, iss_supported=known.iss_parameter_supported)
+    tokens = await _redeem(parts, provider, transaction, code)
+    id_token = await _checked_id_token(parts, provider, transaction, tokens)
+    grant = await _grant(parts, provider, transaction, tokens, id_token)
+    session_id = await keep_sign_in(
+        parts.store,
+        grant=grant,
+        previous_key=transaction.session_key,
+        absolute_timeout_seconds=parts.config.session.absolute_timeout,
+        now=parts.clock(),
+    )
+    log.info("login.completed", provider=provider.name)
+    cookie = cookies.set_session(parts.signer.sign(cookies.SESSION_NAME, session_id))
+    return redirect(transaction.return_to, https=parts.site.https, set_cookie=cookie)
+
+
+async def _take_transaction(
+    parts: Parts, provider: Provider, request: Request, *, state: str | None
+) -> LoginTransaction:
+    """The transaction that this browser began with this state at this provider; nobody can take it again."""
+    browser_id = _browser_id(parts, facts.read(request.scope["headers"]))
+    if browser_id is None or state is None:
+        reason = "state_missing" if state is None else "browser_unknown"
+        raise CallbackRefused(
+            "This sign-in did not begin in this browser, or not recently. Sign in again.", reason=reason
+        )
+    key = transaction_key(browser_id=browser_id, state=state)
+    transaction = await parts.store.take_transaction(key, now=parts.clock())
+    if transaction is None:
+        raise CallbackRefused("This sign-in is unknown, over or already used. Sign in again.", reason="state_unknown")
+    if transaction.provider != provider.name:  # RFC 9700 section 4.4.2.2
+        raise CallbackRefused("This sign-in began at another provider. Sign in again.", reason="provider_mismatch")
+    return transaction
+
+
+def _judge_response(
+    parameters: authorization.CallbackParameters,
+    provider: Provider,
+    transaction: LoginTransaction,
+    *,
+    iss_supported: bool,
+) -> authorization.AuthorizationCode:
+    try:
+        return authorization.parse_authorization_response(
+            parameters,
+            provider=provider.name,
+            issuer=transaction.issuer,
+            iss_supported=iss_supported,
+            unadvertised_iss=provider.config.unadvertised_iss,
+        )
+    except ProviderRefused as refused:
+        raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
+
+
+async def _redeem(
+    parts: Parts, provider: Provider, transaction: LoginTransaction, code: authorization.AuthorizationCode
+) -> TokenResponse:
+    try:
+        return await provider.exchange_code(
+            code,
+            code_verifier=transaction.code_verifier,
+            redirect_uri=transaction.redirect_uri,
+            resource=sign_in_target(parts.config, provider.name).resource,
+        )
+    except ProviderRefused as refused:
+        if refused.error == "invalid_grant":
+            raise CallbackRefused("The sign-in took too long. Sign in again.", reason="invalid_grant") from refused
+        raise
+
+
+async def _checked_id_token(
+    parts: Parts, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse
+) -> IdToken | None:
+    """The ID token after every check of OpenID Connect Core section 3.1.3.7; None for plain OAuth 2.0."""
+    if "openid" not in provider.config.scope.split():
+        return None
+    if tokens.id_token is None:
+        raise CallbackRefused("The provider sent no ID token.", reason="id_token_missing")
+    return check_id_token(
+        await provider.verify(tokens.id_token, types=("JWT",)),
+        provider=provider.name,
+        issuer=transaction.issuer,
+        client_id=provider.config.client_id,
+        nonce=transaction.nonce,
+        access_token=tokens.access_token,
+        now=parts.clock(),
+        leeway=provider.config.leeway,
+        max_age=provider.config.max_age,
+        acr_values=provider.config.acr_values,
+    )
+
+
+async def _grant(
+    parts: Parts, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse, id_token: IdToken | None
+) -> Grant:
+    userinfo: dict[str, object] = {}
+    if provider.config.userinfo and id_token is not None:
+        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject)
+    return grants.granted(
+        tokens,
+        provider=provider.name,
+        issuer=transaction.issuer,
+        target=sign_in_target(parts.config, provider.name),
+        id_token=id_token,
+        userinfo=userinfo,
+        now=parts.clock(),
+    )
+
+
+def _browser_id(parts: Parts, seen: Facts) -> str | None:
+    cookie = cookies.find(seen.get(b"cookie"), cookies.LOGIN_NAME)
+    return parts.signer.verify(cookies.LOGIN_NAME, cookie) if cookie else None
+
+
+def _resources(parts: Parts, provider: Provider) -> tuple[str, ...]:
+    targets = user_targets(parts.config, provider.name)
+    return tuple(dict.fromkeys(target.resource for target in targets if target.resource is not None))
+
+
+def _single_parameters(query: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
+    except ValueError as error:
+        raise MalformedRequest("The query cannot be read.") from error
+    found = dict(pairs)
+    if any(sum(name == known for name, _ in pairs) > 1 for known in ("provider", "return_to")):
+        raise MalformedRequest("provider and return_to may appear only once.")
+    return found

@@ -1,0 +1,77 @@
+"""`POST /logout`: the session ends here first, then the provider hears of it, then the browser is told where to sign out there.
+
+Order matters (ASVS V7.4.1): once this answers, the cookie is dead everywhere, whatever the provider does. Revocation never holds
+the answer up (RFC 7009 section 2.2). Without a session it succeeds as well.
+"""
+
+import secrets
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bff import metrics
+from bff.errors import BffError, ProviderError
+from bff.oauth.logout import build_end_session_url
+from bff.sessions.model import Grant, Session
+from bff.web import cookies, facts, guards
+from bff.web.parts import Parts
+from bff.web.responses import json_answer, redirect
+
+log = structlog.get_logger()
+
+
+async def logout(parts: Parts, request: Request) -> Response:
+    """`200 {"logout_url"}` to fetch, `303` there to a form post of our own pages.
+
+    Raises:
+        CsrfRefused: the call does not come from our own pages.
+        StoreUnavailable: the session could not be ended; it and its cookie stay.
+    """
+    seen = facts.read(request.scope["headers"])
+    by_form = b"x-csrf" not in seen
+    guards.csrf(seen, by="origin" if by_form else "header", method="POST", public_origin=parts.site.origin_bytes)
+    live = await guards.session(parts, seen, touch=False)
+    if live is not None:
+        await parts.store.delete(live.session.key)
+        metrics.LOGOUTS.labels("logout").inc()
+        log.info("session.signed_out", session=live.session.key[:8])
+        parts.tasks.start(_revoke(parts, live.session))
+    url = await _logout_url(parts, live.session.grants[0] if live and live.session.grants else None)
+    if by_form:
+        return redirect(url, https=parts.site.https, set_cookie=cookies.clear_session())
+    return json_answer({"logout_url": url}, https=parts.site.https, set_cookie=cookies.clear_session())
+
+
+async def _logout_url(parts: Parts, grant: Grant | None) -> str:
+    """The provider's end-session URL (RP-Initiated Logout 1.0 section 2), or our own start page where it has none."""
+    if grant is None:
+        return "/"
+    provider = parts.providers[grant.provider]
+    try:
+        endpoint = (await provider.metadata()).end_session_endpoint
+    except ProviderError:
+        return "/"
+    if endpoint is None:
+        return "/"
+    return build_end_session_url(
+        end_session_endpoint=endpoint,
+        client_id=provider.config.client_id,
+        id_token_hint=grant.id_token,
+        post_logout_redirect_uri=parts.site.url("/"),
+        state=secrets.token_urlsafe(16),
+    )
+
+
+async def _revoke(parts: Parts, session: Session) -> None:
+    """Tell every provider that its tokens are not needed any more; what fails is logged and expires by itself."""
+    for grant in session.grants:
+        tokens = [(token.value, "access_token") for _, token in grant.access_tokens]
+        if grant.refresh_token is not None:
+            tokens.insert(0, (grant.refresh_token, "refresh_token"))
+        for token, kind in tokens:
+            try:
+                await parts.providers[grant.provider].revoke(token, token_type_hint=kind)
+            except BffError as error:
+                log.warning("token.revocation_failed", provider=grant.provider, error=type(error).__name__)
+                break

@@ -1,0 +1,136 @@
+"""Every error and the answer it becomes: one table (RFC 9457). What a caller is told names no host, no token, no query string.
+
+`detail` comes from the error only where the browser is to blame and can do something about it; everybody else's fault is told in
+words of this table, with the request id under which the log has the rest (ASVS V16.5.1).
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+
+import structlog
+
+from bff import errors, metrics
+from bff.web.fields import Field, own_fields
+
+log = structlog.get_logger()
+
+RETRY_AFTER_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one class of error is told: HTTP status, the last part of `type`, `title`, and what to do where the error does not say."""
+
+    status: int
+    type: str
+    title: str
+    detail: str = ""
+
+
+TABLE: dict[type[Exception], Row] = {
+    errors.MalformedRequest: Row(400, "malformed-request", "Malformed request"),
+    errors.CallbackRefused: Row(400, "callback-refused", "Sign-in could not be completed"),
+    errors.JwtRefused: Row(
+        400,
+        "token-refused",
+        "Sign-in could not be completed",
+        "The provider's answer failed a security check. Sign in again.",
+    ),
+    errors.LoginRequired: Row(401, "login-required", "Sign-in required"),
+    errors.CsrfRefused: Row(403, "csrf-refused", "Refused by the CSRF defence"),
+    errors.PlainHttp: Row(403, "plain-http", "HTTPS required"),
+    errors.NoRoute: Row(404, "no-route", "Not found"),
+    errors.MethodNotAllowed: Row(405, "method-not-allowed", "Method not allowed"),
+    errors.RequestTimeout: Row(408, "request-timeout", "Request timeout"),
+    errors.ContentTooLarge: Row(413, "content-too-large", "Content too large"),
+    errors.MisdirectedRequest: Row(421, "misdirected-request", "Misdirected request"),
+    errors.HeadTooLarge: Row(431, "head-too-large", "Request header fields too large"),
+    errors.LoopDetected: Row(508, "loop-detected", "Loop detected"),
+    errors.BrowserError: Row(400, "bad-request", "Bad request"),
+    errors.ProviderUnavailable: Row(
+        503,
+        "provider-unavailable",
+        "Provider unavailable",
+        "The sign-in provider does not answer. Try again shortly; you stay signed in.",
+    ),
+    errors.ProviderError: Row(
+        502, "provider-misbehaved", "Bad answer from the provider", "The sign-in provider gave an unusable answer."
+    ),
+    errors.StoreUnavailable: Row(
+        503,
+        "store-unavailable",
+        "Session store unavailable",
+        "Sessions cannot be looked up now. Try again shortly; you stay signed in.",
+    ),
+    errors.SecretUnavailable: Row(
+        503, "secret-unavailable", "Not ready", "The gateway cannot read one of its secrets."
+    ),
+    errors.UpstreamBusy: Row(
+        503, "upstream-busy", "Too many requests in progress", "The API takes no more requests now. Try again shortly."
+    ),
+    errors.UpstreamTimeout: Row(504, "upstream-timeout", "Upstream timeout", "The API did not answer in time."),
+    errors.UpstreamError: Row(
+        502, "upstream-failed", "Bad gateway", "The API could not be reached or gave an unusable answer."
+    ),
+}
+LAST_RESORT = Row(500, "internal-error", "Internal error", "Something went wrong on our side.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error as it goes over the wire."""
+
+    status: int
+    fields: list[Field]
+    body: bytes
+
+
+def problem_of(error: Exception, *, base_path: str, https: bool) -> Problem:
+    """The answer to an error; the request id in it is also in the log event written here."""
+    row = _row(error)
+    request_id = secrets.token_hex(8)
+    _log(error, row, request_id=request_id)
+    metrics.PROBLEMS.labels(row.type).inc()
+    content: dict[str, object] = {
+        "type": f"urn:bff:problem:{row.type}",
+        "title": row.title,
+        "status": row.status,
+        "detail": error.detail if isinstance(error, errors.BrowserError) else row.detail,
+        "request_id": request_id,
+    }
+    fields = own_fields("application/problem+json", https=https)
+    if isinstance(error, errors.LoginRequired):
+        content["login_url"] = login_url(base_path, provider=error.provider)
+        fields.append((b"www-authenticate", f'BFF login_url="{content["login_url"]}"'.encode("ascii")))
+    if isinstance(error, errors.MethodNotAllowed):
+        fields.append((b"allow", error.allow.encode("ascii")))
+    if row.status == 503:
+        fields.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode("ascii")))
+    body = json.dumps(content).encode()
+    return Problem(status=row.status, fields=[*fields, (b"content-length", str(len(body)).encode())], body=body)
+
+
+def login_url(base_path: str, *, provider: str) -> str:
+    """Where a sign-in at `provider` starts; the page adds `return_to`."""
+    return f"{base_path}/login?provider={provider}"
+
+
+def _row(error: Exception) -> Row:
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return LAST_RESORT
+
+
+def _log(error: Exception, row: Row, *, request_id: str) -> None:
+    facts = {"request_id": request_id, "status": row.status, "error": type(error).__name__}
+    for name in ("reason", "provider", "origin", "error"):
+        if hasattr(error, name) and name not in facts:
+            facts[name] = getattr(error, name)
+    if row is LAST_RESORT:
+        log.error("request.failed", exc_info=error, **facts)
+    elif row.status >= 500:
+        log.warning("request.not_served", **facts)
+    else:
+        log.info("request.refused", **facts)

@@ -1,0 +1,76 @@
+"""Streams that live longer than a request should (WebSockets, server-sent events) end when their session ends.
+
+Sign-out and back-channel logout are heard through the store's changes, in this worker or another; absolute and idle expiry, and
+whatever was missed while changes could not be heard, by looking every `LOOK_SECONDS`. Looking touches nothing: an open stream is
+no activity.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from bff.errors import StoreUnavailable
+from bff.sessions.store import Change, SessionStore
+
+LOOK_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class OpenStreams:
+    """The streams open in this worker, by the key of their session."""
+
+    def __init__(self, *, store: SessionStore, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._ends: dict[str, set[Callable[[], None]]] = {}
+
+    @contextmanager
+    def opened(self, session_key: str, *, end: Callable[[], None]) -> Iterator[None]:
+        """For the length of the block, `end` is called once the session is gone. It must not block, and may be called twice."""
+        ends = self._ends.setdefault(session_key, set())
+        ends.add(end)
+        try:
+            yield
+        finally:
+            ends.discard(end)
+            if not ends and self._ends.get(session_key) is ends:
+                del self._ends[session_key]
+
+    def session_changed(self, change: Change) -> None:
+        """A change listener's call: end the streams of a session that is gone."""
+        if change.ended:
+            self._end(change.key, cause="session_ended")
+
+    def changes_interrupted(self) -> None:
+        """Nothing to do but say so: looking goes on."""
+        log.warning("store.changes_interrupted")
+
+    def changes_resumed(self) -> None:
+        """Nothing to do but say so."""
+        log.info("store.changes_heard")
+
+    async def look(self) -> None:
+        """Look after every open stream's session, for as long as the application runs."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look_once()
+
+    async def look_once(self) -> None:
+        """End the streams whose session is gone; a store that does not answer ends nothing."""
+        for key in list(self._ends):
+            try:
+                live = await self._store.read(key, touch=False, now=self._clock())
+            except StoreUnavailable:
+                return
+            if live is None:
+                self._end(key, cause="session_expired")
+
+    def _end(self, key: str, *, cause: str) -> None:
+        ends = self._ends.pop(key, set())
+        for end in ends:
+            end()
+        if ends:
+            log.info("streams.ended", session=key[:8], count=len(ends), cause=cause)

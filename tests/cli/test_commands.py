@@ -1,0 +1,227 @@
+"""The commands as processes: what an operator types, sees and gets as exit code."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from bff import __version__
+from bff.sessions.model import Session, session_key
+from bff.sessions.opening import open_store
+from bff_command import command, environment
+from valkey_server import ValkeyServer, free_port
+
+KEY = "a session key that is long enough 0123456789"
+TEN_MISTAKES = """\
+public_url: ftp://app.example.com
+listen: 8080
+session:
+  store: mysql://x
+  keys: [short]
+  idle_timeout: 30
+providers:
+  corp:
+    issuer: http://login.example.com
+    client_id: shop
+    client_secret: hunter2
+    scpoe: openid
+routes:
+  - path: api
+    upstream: http://orders:8000
+  - path: /b
+    upstream: http://*.example.com
+  - path: /b
+    upstream: http://orders:8000
+    token: nobody
+"""
+
+
+def bff(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(**variables),
+    )
+
+
+def configuration(folder: Path, **changes: Any) -> Path:
+    """A small configuration on free ports."""
+    text: dict[str, Any] = {
+        "public_url": "http://localhost:8080",
+        "listen": f"127.0.0.1:{free_port()}",
+        "management": f"127.0.0.1:{free_port()}",
+        "session": {"store": "memory://", "keys": [KEY]},
+        "providers": {
+            "corp": {
+                "issuer": "http://127.0.0.1:9",
+                "client_id": "shop",
+                "client_secret": "a secret of the shop that is long enough",
+            }
+        },
+        "routes": [{"path": "/api", "upstream": "http://127.0.0.1:9"}],
+        **changes,
+    }
+    file = folder / "bff.yaml"
+    file.write_text(json.dumps(text))
+    return file
+
+
+@contextmanager
+def serving(file: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`bff serve` until the block ends; killed by its process id if it does not stop."""
+    process = subprocess.Popen(
+        command("serve", "-c", str(file), *arguments),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _wait_until_ready(json.loads(file.read_text())["management"], process)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def _wait_until_ready(management: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx2.get(f"http://{management}/readyz").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"not ready; exit {process.poll()}")
+
+
+def test_the_version_is_told() -> None:
+    """`bff --version` names the version."""
+    assert __version__ in bff("--version").stdout
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize("verb", ["check", "serve"])
+def test_ten_mistakes_are_ten_errors_with_their_lines(tmp_path: Path, verb: str) -> None:
+    """Everything wrong is reported at once with line and column; nothing starts; the exit code is 2."""
+    file = tmp_path / "bff.yaml"
+    file.write_text(TEN_MISTAKES)
+    ran = bff(verb, "-c", str(file))
+    assert ran.returncode == 2
+    found = re.findall(rf"^{re.escape(str(file))}:(\d+):\d+: error: \S+: .+$", ran.stderr, re.MULTILINE)
+    assert {int(line) for line in found} >= {1, 2, 4, 5, 6, 9, 11, 12, 14, 17, 18, 20}
+    assert "did you mean `scope`" in ran.stderr
+    assert "hunter2" not in ran.stderr
+
+
+@pytest.mark.requirement("R-278", "R-172")
+def test_a_missing_secret_starts_nothing(tmp_path: Path) -> None:
+    """A secret that cannot be read is an error at its line, and nothing starts."""
+    file = configuration(tmp_path, session={"store": "memory://", "keys": [{"file": "/nowhere/key"}]})
+    ran = bff("serve", "-c", str(file))
+    assert ran.returncode == 2
+    assert "session.keys[0]: the secret cannot be read" in ran.stderr
+
+
+def test_a_good_file_is_ok_and_found_by_its_variable(tmp_path: Path) -> None:
+    """`bff check` exits 0 and takes the file from $BFF_CONFIG."""
+    ran = bff("check", BFF_CONFIG=str(configuration(tmp_path)))
+    assert ran.returncode == 0, ran.stderr
+    assert "ok" in ran.stdout
+
+
+def test_check_online_asks_everybody(tmp_path: Path) -> None:
+    """`--online` says of each part whether it answers, and exits 1 if one does not."""
+    ran = bff("check", "--online", "-c", str(configuration(tmp_path)))
+    assert ran.returncode == 1
+    assert "ok   store" in ran.stdout
+    assert "FAIL provider corp: metadata" in ran.stdout
+
+
+def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    """A port that is taken ends the start with exit code 3 and a sentence."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        file = configuration(tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        ran = bff("serve", "-c", str(file))
+    assert ran.returncode == 3
+    assert "cannot listen" in ran.stderr
+
+
+def test_memory_sessions_are_for_one_worker(tmp_path: Path) -> None:
+    """memory:// with several workers is refused, because each would have sessions of its own."""
+    ran = bff("serve", "-c", str(configuration(tmp_path)), "--workers", "2")
+    assert ran.returncode == 3
+    assert "redis://" in ran.stderr
+
+
+@pytest.mark.requirement("R-276", "R-123")
+def test_serve_starts_while_its_provider_is_away_and_stops_at_sigterm(tmp_path: Path) -> None:
+    """The gateway is ready without its provider, answers both listeners, and ends at SIGTERM with code 0."""
+    file = configuration(tmp_path)
+    told = json.loads(file.read_text())
+    with serving(file) as process:
+        host = {"host": "localhost:8080", "x-csrf": "1"}
+        assert httpx2.get(f"http://{told['listen']}/bff/user", headers=host).json()["authenticated"] is False
+        assert httpx2.get(f"http://{told['listen']}/livez", headers=host).status_code == 404
+        assert httpx2.get(f"http://{told['management']}/version").json() == {"version": __version__}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_workers_share_one_listener_one_store_and_their_metrics(tmp_path: Path) -> None:
+    """Two workers answer on the same port, and /metrics adds their numbers up, whichever is asked."""
+    with ValkeyServer() as valkey:
+        file = configuration(tmp_path, session={"store": valkey.url, "keys": [KEY]})
+        told = json.loads(file.read_text())
+        with serving(file, "--workers", "2"):
+            host = {"host": "localhost:8080", "x-csrf": "1"}
+            for _ in range(20):
+                assert httpx2.get(f"http://{told['listen']}/api/x", headers=host).status_code == 401
+            metrics = httpx2.get(f"http://{told['management']}/metrics").text
+            assert 'bff_problems_total{type="login-required"} 20.0' in metrics
+
+
+@pytest.mark.requirement("R-184")
+async def test_an_administrator_ends_sessions(tmp_path: Path) -> None:
+    """`bff sessions end` ends one user's sessions, or all, in the store that the workers share."""
+    with ValkeyServer() as valkey:
+        file = configuration(tmp_path, session={"store": valkey.url, "keys": [KEY]})
+        from bff.config.load import load
+        from session_samples import a_grant
+
+        store = open_store(load(file).session)
+        now = time.time()
+        for user in ("alice", "alice", "bob"):
+            session = Session(
+                key=session_key(f"{user}{time.monotonic_ns()}"),
+                version=0,
+                created_at=now,
+                absolute_expires_at=now + 1000,
+                grants=(a_grant(issuer="http://127.0.0.1:9", subject=user),),
+            )
+            await store.create(session, now=now)
+        assert "2 session(s) ended" in bff("sessions", "end", "--subject", "alice", "-c", str(file)).stdout
+        assert "1 session(s) ended" in bff("sessions", "end", "--all", "-c", str(file)).stdout
+        await store.close()
+    assert bff("sessions", "end", "-c", str(file)).returncode == 2

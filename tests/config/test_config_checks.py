@@ -1,0 +1,394 @@
+"""What needs more than one key to judge."""
+
+from pathlib import Path
+
+import pytest
+
+from bff.config.model import TokenKind
+from config_texts import SESSION_KEY, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems
+
+OTHER = "  other:\n    issuer: https://other.example\n    client_id: x\n    client_secret: {env: OTHER_SECRET}\n"
+TWO_PROVIDERS = changed("routes:\n", f"{OTHER}routes:\n")
+BY_HAND = "    token_endpoint: https://login.example.com/token\n"
+
+
+def with_provider_keys(*lines: str) -> str:
+    """The twelve lines with these keys added to the provider, from line 8 on."""
+    return changed("    client_id", "".join(f"    {line}\n" for line in lines) + "    client_id")
+
+
+def with_route_keys(*lines: str) -> str:
+    """The twelve lines with these keys added to the route, from line 13 on."""
+    return TWELVE_LINES + "".join(f"    {line}\n" for line in lines)
+
+
+# --- credentials ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-001")
+def test_provider_without_credential() -> None:
+    """A provider without a client secret is refused: the gateway is a confidential client."""
+    found = problem(changed("    client_secret: {env: CORP_SECRET}\n", ""))
+    assert (found.line, found.key, found.message) == (
+        6,
+        "providers.corp.client_secret",
+        "is missing, and has no default",
+    )
+
+
+@pytest.mark.requirement("R-001")
+@pytest.mark.parametrize("written", ["[]", "[{env: CORP_SECRET}, {env: OTHER_SECRET}, {env: SESSION_KEY}]"])
+def test_number_of_client_secrets(written: str) -> None:
+    """One client secret, or two during a rotation: neither none nor three."""
+    found = problem(changed("client_secret: {env: CORP_SECRET}", f"client_secrets: {written}"))
+    assert (found.line, found.key) == (9, "providers.corp.client_secrets")
+
+
+def test_two_client_secrets(tmp_path: Path) -> None:
+    """Of two client secrets the first is the newest."""
+    text = changed("client_secret: {env: CORP_SECRET}", "client_secrets: [{env: OTHER_SECRET}, {env: CORP_SECRET}]")
+    read = [secret.read() for secret in loaded(text, tmp_path).providers["corp"].client_secrets]
+    assert read == ["other-secret", "corp-secret"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_both_spellings_of_client_secrets(before: bool) -> None:
+    """`client_secret` beside `client_secrets` is refused, in either order, at the second."""
+    lines = ["    client_secret: {env: CORP_SECRET}\n", "    client_secrets: [{env: OTHER_SECRET}]\n"]
+    found = problem(changed(lines[0], "".join(lines if before else reversed(lines))))
+    assert found.line == 10
+    assert "keep one of them" in found.message
+
+
+# --- providers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-056", "R-277")
+def test_two_providers_with_one_issuer() -> None:
+    """Two providers that share an issuer are refused: `iss` could not tell their answers apart (RFC 9207 section 4)."""
+    text = TWO_PROVIDERS.replace("https://other.example", "https://login.example.com")
+    found = problem(text.replace("    upstream", "    provider: corp\n    upstream"))
+    assert (found.line, found.column, found.key) == (11, 13, "providers.other.issuer")
+    assert "line 7" in found.message
+
+
+def test_issuers_are_compared_as_written(tmp_path: Path) -> None:
+    """Issuers that differ in a slash are different issuers (RFC 8414 section 4)."""
+    text = TWO_PROVIDERS.replace("https://other.example", "https://login.example.com/")
+    assert len(loaded(text.replace("    upstream", "    provider: corp\n    upstream"), tmp_path).providers) == 2
+
+
+def test_token_endpoint_switches_discovery_off(tmp_path: Path) -> None:
+    """A token endpoint by hand means that nothing is discovered, unless discovery is asked for."""
+    by_hand = "authorization_endpoint: https://l.example/a", "token_endpoint: https://l.example/t", "scope: api"
+    assert loaded(with_provider_keys(*by_hand), tmp_path).providers["corp"].discovery == "off"
+    assert loaded(with_provider_keys(*by_hand, "discovery: oauth"), tmp_path).providers["corp"].discovery == "oauth"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        (["discovery: off", "scope: api", "authorization_endpoint: https://l.example/a"], "token_endpoint"),
+        (["token_endpoint: https://l.example/t", "scope: api"], "authorization_endpoint"),
+        (["token_endpoint: https://l.example/t", "authorization_endpoint: https://l.example/a"], "jwks_uri"),
+        (
+            [
+                "token_endpoint: https://l.example/t",
+                "authorization_endpoint: https://l.example/a",
+                "scope: api",
+                "userinfo: true",
+            ],
+            "userinfo_endpoint",
+        ),
+    ],
+)
+def test_endpoints_that_nobody_tells(lines: list[str], key: str) -> None:
+    """Without discovery, every endpoint that will be needed must be written down."""
+    found = problem(with_provider_keys(*lines))
+    assert (found.line, found.key) == (6, f"providers.corp.{key}")
+    assert found.message.startswith("is missing")
+
+
+def test_provider_for_machines(tmp_path: Path) -> None:
+    """A provider that only client routes name needs a token endpoint and nothing else."""
+    text = with_provider_keys("token_endpoint: https://l.example/t")
+    provider = loaded(f"{text}    token: client\n", tmp_path).providers["corp"]
+    assert (provider.discovery, provider.authorization_endpoint, provider.jwks_uri) == ("off", None, None)
+
+
+def test_openid_connect_without_openid(tmp_path: Path) -> None:
+    """A scope without `openid` fits plain OAuth only."""
+    found = problem(with_provider_keys("scope: profile openidx"))
+    assert (found.line, found.column, found.key) == (8, 12, "providers.corp.scope")
+    assert (
+        loaded(with_provider_keys("scope: profile", "discovery: oauth"), tmp_path).providers["corp"].scope == "profile"
+    )
+
+
+AUTHORIZE, TOKEN = "authorization_endpoint: https://l.example/a", "token_endpoint: https://l.example/t"
+
+
+def test_endpoints_by_hand(tmp_path: Path) -> None:
+    """OpenID Connect without discovery: every endpoint and the keys are written down."""
+    by_hand = ["userinfo: true", "userinfo_endpoint: https://l.example/u", "jwks_uri: https://l.example/k"]
+    provider = loaded(with_provider_keys(AUTHORIZE, TOKEN, *by_hand), tmp_path).providers["corp"]
+    assert (provider.discovery, provider.jwks_uri, provider.userinfo) == ("off", "https://l.example/k", True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        (["discovery: opennid", TOKEN], "discovery"),
+        (["discovery: ouath", "scope: api"], "discovery"),
+        (["discovery: off", "token_endpoint: http://l.example/t", "scope: api", AUTHORIZE], "token_endpoint"),
+        ([TOKEN, "authorization_endpoint: http://l.example/a", "scope: api"], "authorization_endpoint"),
+        ([TOKEN, AUTHORIZE, "jwks_uri: http://l.example/k"], "jwks_uri"),
+        ([TOKEN, AUTHORIZE, "scope: api", "userinfo: true", "userinfo_endpoint: /u"], "userinfo_endpoint"),
+        ([TOKEN, AUTHORIZE, "scope: 'a  b'"], "scope"),
+    ],
+)
+def test_one_mistake_in_a_provider_is_told_once(lines: list[str], key: str) -> None:
+    """A value that will not do is told; what would follow from its absence is not."""
+    assert problem(with_provider_keys(*lines)).key == f"providers.corp.{key}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        (["token: usr", "session: none"], "token"),
+        (["token: nome", "scope: a"], "token"),
+        (["token: client", "session: nome"], "session"),
+        (["provider: ''"], "provider"),
+        (["methods: [PUSH]", "websocket: true"], "methods[0]"),
+    ],
+)
+def test_one_mistake_in_a_route_is_told_once(lines: list[str], key: str) -> None:
+    """The same for a route."""
+    assert problem(with_route_keys(*lines)).key == f"routes[0].{key}"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (f"listen: 8080\nmanagement: 127.0.0.1:8080\n{TWELVE_LINES}", "listen"),
+        (f"listen: 127.0.0.1:9090\nmanagement: 9090\n{TWELVE_LINES}", "management"),
+        (changed("session:\n", "session:\n  absolute_timeout: 10m\n  idle_timeout: 5\n"), "session.idle_timeout"),
+        (changed("session:\n", "session:\n  absolute_timeout: 24\n  idle_timeout: 20h\n"), "session.absolute_timeout"),
+        (
+            changed("redis://redis:6379/0", "redsi://redis").replace("  keys: [{env: SESSION_KEY}]\n", ""),
+            "session.store",
+        ),
+        (f"base_path: bff/\n{changed('path: /api', 'path: /bff/api')}", "base_path"),
+        (changed("  - path: /api", "  - path: api") + "  - path: /\n    upstream: http://a\n", "routes[0].path"),
+        (f"{TWELVE_LINES}  - path: /x\n    upstream: http://a\n    methods: [PSOT]\n", "routes[1].methods[0]"),
+        (changed("issuer: https://login.example.com", "issuer: ''") + "    provider: corp\n", "providers.corp.issuer"),
+        (changed("providers:\n", "providres:\n"), "providres"),
+    ],
+)
+def test_one_mistake_in_the_file_is_told_once(text: str, key: str) -> None:
+    """The same across sections."""
+    assert problem(text).key == key
+
+
+def test_leeway_has_a_limit() -> None:
+    """Leeway is for clocks that differ, not for making expired tokens good."""
+    assert problem(with_provider_keys("leeway: 1h")).key == "providers.corp.leeway"
+
+
+# --- a route and its provider -----------------------------------------------------------------------------------------
+
+
+def test_unknown_provider() -> None:
+    """A provider that is not in the file is told with the name that was probably meant."""
+    found = problem(with_route_keys("provider: crop"))
+    assert (found.line, found.column, found.key) == (13, 15, "routes[0].provider")
+    assert found.message == "is no provider of this file; did you mean `corp`?"
+
+
+def test_left_out_provider() -> None:
+    """Which of several providers is never guessed."""
+    found = problem(TWO_PROVIDERS)
+    assert (found.line, found.key, found.message) == (15, "routes[0].provider", "is missing: say which of corp, other")
+
+
+@pytest.mark.parametrize("token", ["user", "client", "user_or_client", "user_or_none"])
+def test_the_only_provider_is_filled_in(tmp_path: Path, token: str) -> None:
+    """While there is one provider, a route that sends tokens sends that one's."""
+    route = loaded(with_route_keys(f"token: {token}"), tmp_path).routes[0]
+    assert (route.token, route.provider) == (TokenKind(token), "corp")
+
+
+def test_routes_without_token_need_no_provider(tmp_path: Path) -> None:
+    """`token: none` and files need no provider, one or several."""
+    make_app_folder(tmp_path)
+    assert loaded(with_route_keys("token: none"), tmp_path).routes[0].provider is None
+    text = f"{TWO_PROVIDERS}    token: none\n  - path: /\n    files: dist\n"
+    assert [(r.token, r.provider) for r in loaded(text, tmp_path).routes] == [(TokenKind.NONE, None)] * 2
+
+
+@pytest.mark.parametrize("key", ["resource: https://a.example", "audience: a", "scope: a"])
+def test_details_of_a_token_that_is_not_sent(key: str) -> None:
+    """A route that sends no token has no resource, audience or scope: one of the two is a mistake."""
+    found = problem(with_route_keys("token: none", key))
+    assert (found.line, found.column) == (14, 5)
+
+
+@pytest.mark.parametrize("token", ["user", "user_or_client", "user_or_none", "none"])
+def test_session_none_is_for_client_tokens(tmp_path: Path, token: str) -> None:
+    """Only a route with the gateway's own token can be opened to people without a session."""
+    found = problem(with_route_keys(f"token: {token}", "session: none"))
+    assert (found.line, found.key) == (14, "routes[0].session")
+    assert loaded(with_route_keys("token: client", "session: none"), tmp_path).routes[0].session == "none"
+
+
+# --- where a route leads ----------------------------------------------------------------------------------------------
+
+
+def test_route_that_leads_nowhere() -> None:
+    """A route needs an upstream or files."""
+    found = problem(changed("    upstream: http://api:8000\n", ""))
+    assert (found.line, found.key) == (11, "routes[0]")
+
+
+def test_misspelt_upstream_is_told_once() -> None:
+    """A misspelt key is the problem; that the route therefore leads nowhere is not another."""
+    assert problem(changed("upstream:", "upstrem:")).message.endswith("did you mean `upstream`?")
+
+
+def test_route_that_leads_to_both(tmp_path: Path) -> None:
+    """A route has an upstream or files, not both."""
+    make_app_folder(tmp_path)
+    assert "routes[0].files" in {p.key for p in problems(with_route_keys("files: dist"), folder=tmp_path)}
+
+
+def test_files(tmp_path: Path) -> None:
+    """A folder with an index.html is the page; a missing folder or page is told at its line."""
+    text = changed("upstream: http://api:8000", "files: ./dist")
+    assert problem(text, folder=tmp_path).message.startswith("there is no such folder")
+    (tmp_path / "dist").mkdir()
+    assert problem(text, folder=tmp_path).message == "the folder has no index.html"
+    (tmp_path / "dist" / "index.html").touch()
+    assert loaded(text, tmp_path).routes[0].token is TokenKind.NONE
+
+
+@pytest.mark.parametrize(
+    "line", ["token: user", "token: client", "websocket: true", "methods: [GET, POST]", "scope: a", "ca_file: bff.yaml"]
+)
+def test_files_take_nothing_of_an_upstream(tmp_path: Path, line: str) -> None:
+    """Files receive no token, no WebSocket and no other method than GET and HEAD."""
+    make_app_folder(tmp_path)
+    found = problem(changed("upstream: http://api:8000", f"files: ./dist\n    {line}"), folder=tmp_path)
+    assert (found.line, found.key) == (13, f"routes[0].{line.partition(':')[0]}")
+
+
+def test_ca_file(tmp_path: Path) -> None:
+    """A CA file must be there, and must have something to verify."""
+    secure = changed("http://api:8000", "https://api\n    ca_file: ca.pem")
+    assert problem(secure, folder=tmp_path).message.startswith("there is no such file")
+    (tmp_path / "ca.pem").touch()
+    assert loaded(secure, tmp_path).routes[0].ca_file == tmp_path / "ca.pem"
+    found = problem(with_route_keys("ca_file: ca.pem"), folder=tmp_path)
+    assert (found.line, found.message) == (13, "verifies nothing: the upstream is plain http")
+
+
+@pytest.mark.parametrize("path", ["/bff", "/bff/api"])
+def test_route_below_our_own_endpoints(path: str) -> None:
+    """A route below base_path would never match."""
+    found = problem(changed("path: /api", f"path: {path}"))
+    assert (found.line, found.key) == (11, "routes[0].path")
+
+
+def test_route_beside_our_own_endpoints(tmp_path: Path) -> None:
+    """Below means behind a segment border."""
+    assert loaded(changed("path: /api", "path: /bffs"), tmp_path).routes[0].path == "/bffs"
+
+
+# --- overlaps ---------------------------------------------------------------------------------------------------------
+
+
+def two_routes(first: str, second: str) -> str:
+    """Two routes with one path and these methods; "" for all."""
+    lines = [f"    methods: [{methods}]\n" if methods else "" for methods in (first, second)]
+    return f"{TWELVE_LINES}{lines[0]}  - path: /api\n    upstream: http://other:8000\n{lines[1]}"
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("", ""), ("", "GET"), ("POST", ""), ("GET, POST", "PUT, POST"), ("GET", "POST, DELETE"), ("GET, PSOT", "GET")],
+)
+def test_overlapping_routes(first: str, second: str) -> None:
+    """A path is routed once, whatever the methods: the second route with it is refused and names the first."""
+    found = problems(two_routes(first, second))[-1]
+    assert (found.line, found.key) == (14 if first else 13, "routes[1].path")
+    assert found.message == "is the path of routes[0] (line 11) already: a path is routed once"
+
+
+def test_third_route_with_one_path() -> None:
+    """Every further route with a path is told, and each names the first."""
+    found = problems(f"{two_routes('', '')}  - path: /api\n    upstream: http://a\n")
+    assert [problem.key for problem in found] == ["routes[1].path", "routes[2].path"]
+    assert all("routes[0] (line 11)" in problem.message for problem in found)
+
+
+def test_routes_with_other_paths(tmp_path: Path) -> None:
+    """A path's case and its segments make other paths."""
+    other = "  - path: /Api\n    upstream: http://a\n  - path: /api/x\n    upstream: http://a\n"
+    assert len(loaded(TWELVE_LINES + other, tmp_path).routes) == 3
+
+
+def test_page_beside_a_form_endpoint(tmp_path: Path) -> None:
+    """Files share their path with no upstream either."""
+    make_app_folder(tmp_path)
+    text = changed("upstream: http://api:8000", "files: dist")
+    text = f"{text}  - path: /api\n    upstream: http://a\n    methods: [POST]\n"
+    assert problem(text, folder=tmp_path).key == "routes[1].path"
+
+
+# --- addresses and sessions -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("listen: 0.0.0.0:9090\n", 1),
+        ("management: 127.0.0.1:8080\n", 1),
+        ("listen: 0.0.0.0:80\nmanagement: 127.0.0.1:80\n", 2),
+    ],
+)
+def test_shared_port(text: str, line: int) -> None:
+    """The management endpoints never share the public port, said or by default."""
+    found = problem(text + TWELVE_LINES)
+    assert (found.line, found.message[:37]) == (line, "listen and management share a port: t")
+
+
+def test_ports_that_the_system_chooses(tmp_path: Path) -> None:
+    """Port 0 is not a port that can be shared."""
+    assert loaded(f"listen: 127.0.0.1:0\nmanagement: 127.0.0.1:0\n{TWELVE_LINES}", tmp_path).listen.port == 0
+
+
+@pytest.mark.parametrize("lines", ["  idle_timeout: 13h\n", "  absolute_timeout: 10m\n", "  idle_timeout: 0s\n"])
+def test_session_timeouts(lines: str) -> None:
+    """A session cannot idle for longer than it lasts, nor for no time at all."""
+    assert problem(changed("session:\n", f"session:\n{lines}")).key == "session.idle_timeout"
+
+
+def test_keys_are_required_beyond_memory() -> None:
+    """A store that outlives the process needs keys that do."""
+    found = problem(changed("  keys: [{env: SESSION_KEY}]\n", ""))
+    assert (found.line, found.key) == (2, "session.keys")
+
+
+def test_given_keys_for_memory(tmp_path: Path) -> None:
+    """Keys that are given are used, in memory too."""
+    config = loaded(changed("redis://redis:6379/0", "memory://"), tmp_path)
+    assert [key.read() for key in config.session.keys] == [SESSION_KEY]
+
+
+@pytest.mark.parametrize("session", ["", "session: {store: 'memory://'}\n", "session: {idle_timeout: 5m}\n"])
+def test_keys_for_memory(tmp_path: Path, session: str) -> None:
+    """Sessions in memory need no keys: every load makes its own."""
+    text = TWELVE_LINES[: TWELVE_LINES.index("session")] + session + TWELVE_LINES[TWELVE_LINES.index("providers") :]
+    keys = [loaded(text, tmp_path).session.keys[0].read() for _ in range(2)]
+    assert keys[0] != keys[1]
+    assert min(len(key) for key in keys) >= 43

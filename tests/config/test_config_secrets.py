@@ -1,0 +1,179 @@
+"""Secrets: where they come from, what is refused, and that they never show."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bff.config.secrets import EnvSecret, FileSecret, LiteralSecret, Secret
+from bff.errors import SecretUnavailable
+from config_texts import ENV, SESSION_KEY, TWELVE_LINES, changed, loaded, problem, problems
+
+CANARY = "c4nary-0123456789-abcdefghijklmnop"
+
+
+def replace_file(path: Path, text: str | bytes) -> None:
+    """A new file in the place of the old one, as secret mounts do it."""
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(text if isinstance(text, bytes) else text.encode())
+    os.replace(fresh, path)
+
+
+@pytest.mark.requirement("R-172", "R-278")
+@pytest.mark.parametrize(
+    "reference", ["{env: NOWHERE}", "{env: EMPTY}", "{file: nowhere}", "{file: empty}", "{file: binary}", "{file: .}"]
+)
+@pytest.mark.parametrize(("right", "line"), [("{env: SESSION_KEY}", 4), ("{env: CORP_SECRET}", 9)])
+def test_missing_secret(tmp_path: Path, reference: str, right: str, line: int) -> None:
+    """A secret that cannot be read, or is empty, is a problem at its line: the gateway does not start without it."""
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "binary").write_bytes(b"\xff" * 64)
+    found = problem(changed(right, reference), folder=tmp_path, env={**ENV, "EMPTY": "  "})
+    assert found.line == line
+    assert found.message.startswith("the secret cannot be read: ")
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize(
+    "key",
+    [
+        "x" * 64,
+        "aabbabbbaabababbaaabbbabaabbaababbbab",
+        "short-0123456789",
+        "ab" * 32,
+        "0123456789abcdef" * 4,
+        SESSION_KEY[:31],
+        "1234567 " * 8,
+    ],
+)
+def test_weak_session_key(key: str) -> None:
+    """A session key that is short, hardly varied or repeats itself is refused, wherever it comes from."""
+    found = problem(TWELVE_LINES, env={**ENV, "SESSION_KEY": key})
+    assert (found.line, found.key) == (4, "session.keys[0]")
+    assert key not in found.message
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize("literal", ["hunter2", "${HUNTER}", "x" * 31])
+def test_short_literal_secret(literal: str) -> None:
+    """A short literal is a secret that a person made up, in a file that many people read: refused, with what to do."""
+    found = problem(changed("{env: CORP_SECRET}", literal), env={**ENV, "HUNTER": "hunter2"})
+    assert (found.line, found.column, found.key) == (9, 20, "providers.corp.client_secret")
+    assert "write {file: PATH} or {env: NAME}" in found.message
+    assert "hunter2" not in found.message
+
+
+def test_long_literal_secret(tmp_path: Path) -> None:
+    """A long literal is taken, as the demo writes it."""
+    secret = loaded(changed("{env: CORP_SECRET}", CANARY), tmp_path).providers["corp"].client_secrets[0]
+    assert secret == LiteralSecret(value=CANARY)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["{}", "{fil: x}", "{file: x, env: Y}", "[x]", "{file: [x]}", "{env: }", "{vault: x}", "{file: {env: X}}"],
+)
+def test_no_reference(reference: str) -> None:
+    """Anything but one place to look is refused."""
+    found = problem(changed("{env: CORP_SECRET}", reference))
+    assert (found.line, found.key) == (9, "providers.corp.client_secret")
+
+
+def test_secret_files_start_at_the_configuration(tmp_path: Path) -> None:
+    """A relative secret file stands beside the configuration; white space round its text is no secret."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "corp").write_text(f"\n {CANARY}\r\n")
+    config = loaded(changed("{env: CORP_SECRET}", "{file: secrets/corp}"), tmp_path)
+    assert config.providers["corp"].client_secrets[0].read() == CANARY
+
+
+@pytest.mark.requirement("R-172")
+def test_loaded_secrets_do_not_show(tmp_path: Path) -> None:
+    """Neither the text of a configuration nor its dumps hold a secret or the store's password."""
+    (tmp_path / "key").write_text(CANARY)
+    text = changed("{env: CORP_SECRET}", CANARY).replace("{env: SESSION_KEY}", "{file: key}, {env: KEY}")
+    store = f"rediss+sentinel://user:{CANARY}@redis:6379/main/0?sentinel_password={CANARY}&ssl_password={CANARY}@x"
+    text = text.replace("redis://redis:6379/0", store)
+    config = loaded(text, tmp_path, env={**ENV, "KEY": CANARY})
+    assert config.session.store == store
+    assert config.model_dump()["session"]["store"] == "rediss+sentinel://redis:6379/main/0"
+    assert [key.read() for key in config.session.keys] == [CANARY, CANARY]
+    shown = [repr(config), str(config), f"{config.session}", str(config.model_dump()), config.model_dump_json()]
+    shown += [repr(config.session.keys), repr(config.providers["corp"].client_secrets)]
+    assert not any(CANARY in text for text in shown)
+
+
+@pytest.mark.requirement("R-172")
+def test_errors_do_not_show_secrets(tmp_path: Path) -> None:
+    """A reference whose name is really a secret does not turn up in a message."""
+    for reference in (f"{{env: {CANARY}}}", f"{{file: {CANARY}}}", f"{{{CANARY}: x}}", f"[{CANARY}]"):
+        assert not any(CANARY in f"{p}" for p in problems(changed("{env: CORP_SECRET}", reference), folder=tmp_path))
+
+
+def test_secrets_are_secrets() -> None:
+    """The three kinds keep the Protocol that the models check at run time."""
+    for secret in (FileSecret(path=Path("x")), EnvSecret(name="X"), LiteralSecret(value="x")):
+        assert isinstance(secret, Secret)
+
+
+# --- while the gateway runs -------------------------------------------------------------------------------------------
+
+
+def test_changed_file(tmp_path: Path) -> None:
+    """A file that changes is read again: in place, or replaced by another of the same size."""
+    path = tmp_path / "secret"
+    path.write_text("one\n")
+    secret = FileSecret(path=path)
+    assert secret.read() == "one"
+    replace_file(path, "two\n")
+    assert secret.read() == "two"
+    path.write_text("three")
+    assert secret.read() == "three"
+
+
+@pytest.mark.requirement("R-278")
+@pytest.mark.parametrize("becomes", [None, b"", b" \n", b"\xff\xfe\xfa"])
+def test_file_that_goes_away(tmp_path: Path, becomes: bytes | None) -> None:
+    """A file that vanishes, turns empty or turns into something else keeps its last good value until it is good again."""
+    path = tmp_path / "secret"
+    path.write_text("one")
+    secret = FileSecret(path=path)
+    assert secret.read() == "one"
+    if becomes is None:
+        path.unlink()
+    else:
+        replace_file(path, becomes)
+    assert secret.read() == "one"
+    replace_file(path, "two")
+    assert secret.read() == "two"
+
+
+@pytest.mark.requirement("R-278")
+def test_file_that_never_was(tmp_path: Path) -> None:
+    """A file that could never be read has no value, and comes to have one when it appears."""
+    secret = FileSecret(path=tmp_path / "secret")
+    with pytest.raises(SecretUnavailable):
+        secret.read()
+    (tmp_path / "secret").write_text("one")
+    assert secret.read() == "one"
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable is read when asked for, from the process's environment unless another was handed over."""
+    monkeypatch.setenv("BFF_TEST_SECRET", " one ")
+    secret = EnvSecret(name="BFF_TEST_SECRET")
+    assert secret.read() == "one"
+    assert EnvSecret(name="BFF_TEST_SECRET", environment={"BFF_TEST_SECRET": "two"}).read() == "two"
+    monkeypatch.delenv("BFF_TEST_SECRET")
+    with pytest.raises(SecretUnavailable):
+        secret.read()
+
+
+@pytest.mark.requirement("R-172")
+def test_decoding_error_does_not_travel(tmp_path: Path) -> None:
+    """What could not be decoded is not shown with the error: a traceback would print a part of it."""
+    (tmp_path / "secret").write_bytes(b"\xff" + CANARY.encode())
+    with pytest.raises(SecretUnavailable) as caught:
+        FileSecret(path=tmp_path / "secret").read()
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__

@@ -1,0 +1,109 @@
+"""`docs/explanation/`: numbers and rules that the threat model promises are those of the code, and the walks name files that exist."""
+
+import re
+
+import pytest
+
+from bff.cli.serve import server_config
+from bff.config.model import Config, LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
+from bff.oauth import jws
+from bff.provider import MAX_RESPONSE_BYTES
+from bff.proxy import connection, pool, reader, rewrite
+from bff.published import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
+from bff.sessions.local_copy import LocalCopies
+from bff.sessions.memory_store import MemoryStore
+from bff.sessions.model import session_key
+from bff.tokens import backoff, flights, lease
+from bff.tokens.sign_in import keep_sign_in
+from bff.web.backchannel_logout import MAX_BODY_BYTES
+from bff.web.login import TRANSACTION_LIFETIME_SECONDS
+from documented import ROOT, page, rows, section
+from session_samples import NOW, a_grant
+
+THREATS = page("explanation/threat-model.md")
+KIB, MIB = 1024, 1024 * 1024
+
+
+def default(model: type, name: str) -> object:
+    """A key's default."""
+    return model.model_fields[name].get_default()  # type: ignore[attr-defined]
+
+
+def keep_alive_seconds() -> int:
+    """How long an idle connection of a browser is kept."""
+    address = {"host": "127.0.0.1", "port": 0}
+    provider = {"issuer": "https://login.example.com", "client_id": "a", "client_secrets": ()}
+    routes = [{"path": "/api", "upstream": "http://api:8000"}]
+    shape = {"public_url": "https://app.example.com", "listen": address, "providers": {"corp": provider}}
+    return server_config(Config.model_validate({**shape, "routes": routes})).timeout_keep_alive
+
+
+LIMITS = {
+    ("browsers", "head fields together"): f"{default(LimitsConfig, 'max_head') // KIB} KiB",
+    ("browsers", "number of fields"): f"{rewrite.MAX_FIELDS}",
+    ("browsers", "request target"): f"{default(LimitsConfig, 'max_target') // KIB} KiB",
+    ("browsers", "time for a head"): f"{default(LimitsConfig, 'head_timeout'):.0f} s",
+    ("browsers", "content"): f"{default(LimitsConfig, 'max_body') // MIB} MiB",
+    ("browsers", "pause in sending or reading"): f"{default(TimeoutConfig, 'idle'):.0f} s",
+    ("browsers", "an idle connection"): f"{keep_alive_seconds()} s",
+    ("upstreams", "connections"): f"{default(RouteConfig, 'max_connections')} per origin",
+    ("upstreams", "queue"): f"{default(RouteConfig, 'max_waiting')},",
+    ("upstreams", "connecting"): f"{default(TimeoutConfig, 'connect'):.0f} s",
+    ("upstreams", "status and fields"): f"{default(TimeoutConfig, 'first_byte'):.0f} s, {reader.MAX_BARREN // KIB} KiB",
+    ("upstreams", "pause in the content"): f"{default(TimeoutConfig, 'idle'):.0f} s",
+    ("upstreams", "the whole exchange"): f"{str(default(TimeoutConfig, 'total')).lower()}",
+    ("upstreams", "content waiting for a slow reader"): f"{connection.HIGH_WATER // KIB} KiB",
+    ("upstreams", "an idle connection"): f"{pool.IDLE_SECONDS:.0f} s",
+    ("providers", "one call"): f"{default(ProviderConfig, 'timeout'):.0f} s",
+    ("providers", "an answer"): f"{MAX_RESPONSE_BYTES // MIB} MiB",
+    ("providers", "keys in a set"): f"{jws.MOST_KEYS}",
+    ("providers", "a signed token"): f"{jws.LONGEST_TOKEN // KIB} KiB",
+    ("providers", "metadata and keys are kept"): f"every {REFETCH_INTERVAL_SECONDS:.0f} s",
+    ("providers", "after a failure"): f"{FIRST_BACKOFF_SECONDS:.0f} s to {backoff.LONGEST_SECONDS:.0f} s",
+    ("providers", "a request waits for a refresh"): f"{flights.PATIENCE_SECONDS:.0f} s",
+    ("the store", "a login transaction"): f"{TRANSACTION_LIFETIME_SECONDS / 60:.0f} min",
+    ("the store", "a refresh's lease"): f"{lease.LIFETIME_SECONDS:.0f} s",
+    ("memory", "local copies of sessions"): f"{LocalCopies(max_age_seconds=1)._max_entries:,}",
+    ("back-channel logout", "a request's content"): f"{MAX_BODY_BYTES // KIB} KiB",
+}
+
+
+@pytest.mark.requirement("R-279")
+@pytest.mark.parametrize(
+    ("place", "number"), LIMITS.items(), ids=lambda value: " ".join(value) if len(value) == 2 else ""
+)
+def test_every_limit_is_documented_with_its_value(place: tuple[str, str], number: str) -> None:
+    """The table of limits says of each what the code enforces unless it is configured otherwise."""
+    told = {(row[0], row[1]): row[2] for row in rows(section(THREATS, "Limits"))}
+    assert number in told[place]
+
+
+@pytest.mark.requirement("R-185")
+async def test_a_user_may_have_several_sessions_as_documented() -> None:
+    """A second sign-in of the same user elsewhere leaves the first session as it is, and the threat model says so."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    ids = [
+        await keep_sign_in(store, grant=a_grant(), previous_key=None, absolute_timeout_seconds=43200, now=NOW)
+        for _ in range(3)
+    ]
+    living = [await store.read(session_key(session_id), touch=True, now=NOW + 1) for session_id in ids]
+    assert None not in living
+    assert "a user may have any number of sessions" in section(THREATS, "Sessions")
+
+
+@pytest.mark.requirement("R-196")
+async def test_a_session_ends_without_the_provider_as_documented() -> None:
+    """A session ends at its own deadline while what the provider granted still lives; the threat model tells how the two relate."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    lasting = a_grant()
+    session_id = await keep_sign_in(store, grant=lasting, previous_key=None, absolute_timeout_seconds=43200, now=NOW)
+    assert lasting.refresh_token is not None
+    assert await store.read(session_key(session_id), touch=False, now=NOW + 1801) is None
+    assert "**Relation to the provider's session** (R-196)" in section(THREATS, "Sessions")
+
+
+def test_the_walks_name_files_that_exist() -> None:
+    """Every file in the walks is there."""
+    named = re.findall(r"\*\*`([a-z_/]+\.py)(?:: [a-z_]+)?`\*\*", page("explanation/walks.md"))
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / "src" / "bff" / name).is_file()] == []

@@ -1,0 +1,77 @@
+"""Forwarders in tests: a table of routes, a forwarder over it, and requests as a server would hand them over."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asgi_browser import AsgiBrowser
+from bff.config.model import Config, Network, RouteConfig, SessionConfig
+from bff.config.secrets import LiteralSecret
+from bff.proxy.forward import Forwarder
+from bff.proxy.response import UpstreamResponse
+from bff.proxy.routes import RouteTable
+
+Field = tuple[bytes, bytes]
+
+
+def a_config(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] = ()) -> Config:
+    """A whole configuration round these routes."""
+    return Config(
+        public_url="https://app.example.com",
+        session=SessionConfig(keys=(LiteralSecret(value="k" * 43),)),
+        providers={},
+        routes=routes,
+        trusted_proxies=trusted_proxies,
+    )
+
+
+class Forwarding:
+    """A forwarder with its table."""
+
+    def __init__(self, config: Config) -> None:
+        self.table = RouteTable(config.routes, max_body=config.limits.max_body)
+        self.forwarder = Forwarder(self.table.routes, config=config)
+
+    async def send(
+        self,
+        path: str = "/api",
+        *fields: Field,
+        method: str = "GET",
+        query: bytes = b"",
+        bearer: str | None = "user-token",
+        browser: AsgiBrowser | None = None,
+        client: tuple[str, int] | None = ("192.0.2.1", 4711),
+        http_version: str = "1.1",
+    ) -> UpstreamResponse:
+        """The response to one request."""
+        browser = browser or AsgiBrowser()
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": http_version,
+            "method": method,
+            "raw_path": path.encode(),
+            "query_string": query,
+            "headers": [(b"host", b"app.example.com"), *fields],
+            "client": client,
+        }
+        match = self.table.match(path.encode(), method.encode())
+        return await self.forwarder.send(match, scope, browser.receive, bearer=bearer)
+
+    async def fetch(self, path: str = "/api", *fields: Field, **request: Any) -> AsgiBrowser:
+        """The browser that saw the whole response."""
+        browser = request.setdefault("browser", AsgiBrowser())
+        assert isinstance(browser, AsgiBrowser)
+        answer = await self.send(path, *fields, **request)
+        await answer.relay(browser.send)
+        return browser
+
+
+@asynccontextmanager
+async def forwarding(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] = ()) -> AsyncIterator[Forwarding]:
+    """A forwarder that must have nothing under way when the test is over."""
+    room = Forwarding(a_config(*routes, trusted_proxies=trusted_proxies))
+    try:
+        yield room
+        assert [pool.usage.active for pool in room.forwarder.pools] == [0] * len(list(room.forwarder.pools))
+    finally:
+        await room.forwarder.aclose()

@@ -1,0 +1,197 @@
+"""The WebSocket handshake as bytes: judged before it is answered, and nothing of it becomes anything else (RFC 6455 section 4)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from raw_browser import RawBrowser
+from raw_world import RawWorld, raw_world
+from scripted_upstream import Conversation, Received
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # to the key below (RFC 6455 section 1.3)
+UPGRADE = (
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+SEEN: list[Received] = []
+
+
+async def accepting(it: Conversation) -> None:
+    """Takes every handshake, echoes nothing, and waits for the end."""
+    import base64
+    import hashlib
+
+    request = await it.head()
+    SEEN.append(request)
+    key = request.values(b"sec-websocket-key")[0]
+    answer = base64.b64encode(
+        hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False).digest()
+    )
+    await it.send(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + answer + b"\r\nSet-Cookie: __Host-Http-bff=evil\r\n\r\n"
+    )
+    await it.send(b"\x81\x05hello")
+    await it.reader.read(1)  # a close frame, or the end: either way it leaves at once
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway() -> AsyncIterator[RawWorld]:
+    """A gateway with WebSocket routes."""
+    routes = [
+        {"path": "/ws", "upstream": "{raw}", "provider": "corp", "websocket": True},
+        {"path": "/openws", "upstream": "{raw}", "token": "none", "websocket": True},
+        {"path": "/plain", "upstream": "{raw}", "provider": "corp"},
+    ]
+    async with raw_world(accepting, routes=routes) as running:
+        yield running
+
+
+@pytest.fixture
+def site(gateway: RawWorld) -> RawWorld:
+    """The same, with nothing seen yet."""
+    SEEN.clear()
+    return gateway
+
+
+def origin(site: RawWorld) -> bytes:
+    """Our own."""
+    return b"Origin: http://" + site.host
+
+
+async def greeted(browser: RawBrowser) -> None:
+    """The handshake is accepted and the upstream's first message arrives."""
+    status, fields = await browser.head()
+    assert status == 101
+    assert (b"sec-websocket-accept", ACCEPT) in fields
+    assert not [name for name, _ in fields if name == b"set-cookie"]
+    assert await browser.wire.exactly(7) == b"\x81\x05hello"
+
+
+@pytest.mark.requirement("R-255", "R-256")
+@pytest.mark.parametrize("path", ["/ws/x", "/openws/x"])
+async def test_our_own_page_gets_through(site: RawWorld, path: str) -> None:
+    """101 with the right answer, the token for the upstream where the route has one, and no cookie of the upstream's for us."""
+    async with site.connect() as browser:
+        await browser.say(site.request(f"GET {path}", *UPGRADE, origin(site)))
+        await greeted(browser)
+    (seen,) = SEEN
+    assert len(seen.values(b"authorization")) == (1 if path == "/ws/x" else 0)
+    assert seen.values(b"cookie") == []
+    assert seen.target == b"/x"
+
+
+@pytest.mark.requirement("R-255")
+@pytest.mark.parametrize(
+    "origins",
+    [
+        (),
+        (b"Origin: null",),
+        (b"Origin: https://evil.example",),
+        (b"Origin: http://HOST.evil.example",),
+        (b"Origin: https://HOST",),
+        (b"Origin: http://localhost",),
+        (b"Origin: HTTP://HOST",),
+        (b"Origin: http://HOST/",),
+        (b"Origin: http://HOST", b"Origin: https://evil.example"),
+        (b"Origin: http://HOST, https://evil.example",),
+    ],
+)
+@pytest.mark.parametrize("path", ["/ws/x", "/openws/x"])
+async def test_another_origin_is_refused_before_the_upgrade(
+    site: RawWorld, path: str, origins: tuple[bytes, ...]
+) -> None:
+    """Although the cookie is there: an answer that is no 101, and no upstream hears of it (cross-site WebSocket hijacking)."""
+    told = [line.replace(b"HOST", site.host) for line in origins]
+    reply = await site.ask(site.request(f"GET {path}", *UPGRADE, *told))
+    assert reply.status in {400, 403}
+    assert SEEN == []
+
+
+@pytest.mark.requirement("R-255")
+async def test_a_stranger_is_refused_before_the_upgrade(site: RawWorld) -> None:
+    """401 where a session is needed; a made-up cookie is none."""
+    for cookie in ((), (b"Cookie: __Host-Http-bff=made.up",)):
+        reply = await site.ask(site.request("GET /ws/x", *UPGRADE, origin(site), *cookie, signed_in=False))
+        assert reply.status == 401
+    assert SEEN == []
+
+
+@pytest.mark.requirement("R-254", "R-255")
+async def test_a_route_without_websockets_takes_none(site: RawWorld) -> None:
+    """404, and the handshake is not forwarded as a request either."""
+    for path in ("/plain/x", "/nowhere", "/bff/user"):
+        reply = await site.ask(site.request(f"GET {path}", *UPGRADE, origin(site)))
+        assert reply.status in {403, 404}
+    assert SEEN == []
+
+
+@pytest.mark.requirement("R-240", "R-239")
+async def test_a_handshake_is_judged_by_its_target_and_host(site: RawWorld) -> None:
+    """Absolute-form with another authority, a foreign Host, two of them, a fragment, dot segments: refused like any request."""
+    ours = site.host
+    for line, status in (
+        (b"GET http://evil.example/ws/x", {421}),
+        (b"GET /ws/x#y", {400}),
+        (b"GET /openws/../ws/x", {400}),
+        (b"GET /openws/%2e%2e/ws/x", {400}),
+    ):
+        assert (await site.ask(site.request(line, *UPGRADE, origin(site)))).status in status
+    head = b"GET /ws/x HTTP/1.1\r\nHost: evil.example\r\n" + b"\r\n".join(
+        [*UPGRADE, origin(site), b"Cookie: " + site.cookie]
+    )
+    assert (await site.ask(head + b"\r\n\r\n")).status == 421
+    async with site.connect() as browser:
+        await browser.say(site.request(b"GET http://" + ours + b"/ws/x", *UPGRADE, origin(site)))
+        await greeted(browser)
+    assert [request.target for request in SEEN] == [b"/x"]
+
+
+@pytest.mark.requirement("R-254", "R-235")
+@pytest.mark.parametrize("framing", [b"Content-Length: 30", b"Transfer-Encoding: chunked"])
+async def test_a_handshake_has_no_content(site: RawWorld, framing: bytes) -> None:
+    """What could hide a request, or frames, is refused and closed."""
+    async with site.connect() as browser:
+        await browser.say(
+            site.request("GET /ws/x", *UPGRADE, origin(site), framing) + b"GET /openws/canary HTTP/1.1\r\n\r\n"
+        )
+        reply = await browser.reply()
+        assert reply.status == 400
+        assert await browser.rest() == b""
+    assert SEEN == []
+
+
+@pytest.mark.requirement("R-254")
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        ("POST /ws/x", UPGRADE),
+        ("GET /ws/x", tuple(line for line in UPGRADE if b"Key" not in line)),
+        ("GET /ws/x", tuple(line.replace(b"13", b"8") for line in UPGRADE)),
+        ("GET /ws/x", (*UPGRADE[:3], b"Sec-WebSocket-Key: short")),
+    ],
+    ids=["POST", "no key", "version 8", "short key"],
+)
+async def test_half_a_handshake_is_none(site: RawWorld, line: str, fields: tuple[bytes, ...]) -> None:
+    """Refused by the server before anybody else looks at it."""
+    reply = await site.ask(site.request(line, *fields, origin(site)))
+    assert 400 <= reply.status < 500
+    assert SEEN == []
+
+
+@pytest.mark.requirement("R-256")
+async def test_a_browser_that_leaves_ends_the_upstreams_websocket(site: RawWorld) -> None:
+    """Neither connection outlives the other."""
+    async with site.connect() as browser:
+        await browser.say(site.request("GET /ws/x", *UPGRADE, origin(site)))
+        await greeted(browser)
+        browser.leave()
+    async with asyncio.timeout(15):
+        while site.upstream.open:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,155 @@
+"""Everybody at once, everything going wrong at random: nobody ever receives a byte that was meant for somebody else.
+
+The upstream answers with the bearer it was sent, over and over, in any framing, cut anywhere; it over-sends, breaks off, stalls,
+answers early. Browsers leave at random, requests are cancelled, responses discarded. Whatever a browser got, status or not, must
+be a piece of its own answer; and when all is over, nothing is left.
+"""
+
+import asyncio
+import random
+
+import pytest
+
+from asgi_browser import AsgiBrowser
+from bff.config.model import RouteConfig, TimeoutConfig
+from bff.errors import BffError
+from forwarding import Forwarding, forwarding
+from scripted_upstream import Conversation, Received, response, scripted_upstream
+from upstream_rooms import until
+
+CONCURRENT = 64
+USERS = 50
+
+
+def _own(bearer: bytes, target: bytes) -> bytes:
+    """What belongs to this user's request, and to no other."""
+    return b"<%b %b>" % (bearer, target)
+
+
+def _wire(own: bytes, copies: int, chance: random.Random) -> bytes:
+    content = own * copies
+    head = b"HTTP/1.1 200 OK\r\nX-Owner: %b\r\n" % own
+    interim = b"HTTP/1.1 103 Early Hints\r\nX-Owner: %b\r\n\r\n" % own if chance.random() < 0.1 else b""
+    if chance.random() < 0.5:
+        return interim + head + b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
+    pieces = [content[i : i + 700] for i in range(0, len(content), 700)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return interim + head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nX-Trailer: %b\r\n\r\n" % own
+
+
+class Mischief:
+    """The script: what it does is drawn anew for each request."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)  # noqa: S311  (to be repeatable is the point)
+
+    async def __call__(self, it: Conversation) -> None:
+        """Serves until it ends the connection."""
+        chance = self._chance
+        while True:
+            early = chance.random() < 0.1  # an answer before the content, if there is any
+            received = await (it.head() if early else it.request())
+            if not await self._answer(it, received):
+                return
+            if early and received.values(b"transfer-encoding"):
+                await it.gone()
+                return
+            if chance.random() < 0.03:  # gone while idle
+                it.close()
+                return
+
+    async def _answer(self, it: Conversation, received: Received) -> bool:
+        chance = self._chance
+        own = _own(received.values(b"authorization")[0].removeprefix(b"Bearer "), received.target)
+        wire = _wire(own, chance.choice([0, 1, 3, 50, 2000]), chance)
+        fate = chance.random()
+        if fate < 0.05:
+            await it.gone()  # never answers
+        elif fate < 0.10:
+            await it.send(wire[: chance.randrange(len(wire))])
+            chance.choice([it.close, it.reset])()
+        elif fate < 0.15:
+            await it.send(wire + response(own))  # over-sends
+        elif fate < 0.18:
+            await it.send(b"garbage " + wire)
+        elif fate < 0.40:
+            cut = chance.randrange(len(wire))
+            await it.send(wire[:cut], wire[cut:])
+            return True
+        else:
+            await it.send(wire)
+            return True
+        return False
+
+
+async def _one(room: Forwarding, number: int, chance: random.Random) -> str:
+    """One user's request; how it ended, after whatever it got was found to be its own."""
+    bearer, target = b"user-%d" % chance.randrange(USERS), b"/%d" % number
+    sends = chance.random() < 0.3
+    browser = AsgiBrowser([b"x" * chance.choice([1, 5000]) for _ in range(3)] if sends else ())
+    fields = [(b"transfer-encoding", b"chunked")] if sends else []
+    fetching = asyncio.ensure_future(
+        room.fetch(
+            f"/api/{number}", *fields, method="POST" if sends else "GET", bearer=bearer.decode(), browser=browser
+        )
+    )
+    await _disturb(fetching, browser, chance)
+    try:
+        await fetching
+        ending = "answered"
+    except BffError as error:
+        ending = type(error).__name__
+    except asyncio.CancelledError:
+        ending = "cancelled"
+    own = _own(bearer, target)
+    copies = len(browser.content) // len(own) + 1
+    assert (own * copies).startswith(browser.content)
+    assert {value for name, value in browser.fields if name == b"x-owner"} <= {own}
+    assert browser.complete == (ending == "answered")
+    return ending
+
+
+async def _disturb(fetching: "asyncio.Future[AsgiBrowser]", browser: AsgiBrowser, chance: random.Random) -> None:
+    fate = chance.random()
+    if fate > 0.3:
+        return
+    await asyncio.sleep(chance.choice([0, 0, 0.001, 0.01, 0.05]))
+    if fate < 0.1:
+        fetching.cancel()
+    elif fate < 0.2:
+        browser.leave()
+    else:
+        browser.reads.clear()
+        await asyncio.sleep(chance.choice([0, 0.01]))
+        browser.reads.set()
+
+
+@pytest.mark.requirement("R-250", "R-262", "R-279")
+@pytest.mark.parametrize("requests", [3000, pytest.param(20_000, marks=pytest.mark.slow)])
+async def test_nobody_receives_anybody_elses_bytes(requests: int) -> None:
+    """Thousands of requests of many users over few connections, disturbed at random, and nothing left behind."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # shown when the test fails
+    chance = random.Random(seed)  # noqa: S311  (to be repeatable is the point)
+    endings: dict[str, int] = {}
+    numbers = iter(range(requests))
+
+    async def user() -> None:
+        for number in numbers:
+            ending = await _one(room, number, chance)
+            endings[ending] = endings.get(ending, 0) + 1
+
+    timeouts = TimeoutConfig(connect=20.0, first_byte=0.4, idle=0.4)
+    async with scripted_upstream(Mischief(seed)) as upstream:
+        tasks = len(asyncio.all_tasks())
+        route = RouteConfig(path="/api", upstream=upstream.url, timeouts=timeouts, max_connections=40, max_waiting=1000)
+        async with forwarding(route) as room:
+            await asyncio.gather(*(user() for _ in range(CONCURRENT)))
+            (pool,) = room.forwarder.pools
+            assert pool.usage.active == pool.usage.waiting == 0
+            await until(lambda: pool.usage.connections == pool.usage.idle)
+        await until(lambda: upstream.open == 0)
+        await until(lambda: len(asyncio.all_tasks()) == tasks)
+    assert sum(endings.values()) == requests
+    assert endings["answered"] > requests / 10
+    assert {"answered", "cancelled", "BrowserGone", "UpstreamBroke", "UpstreamTimeout"} <= endings.keys()

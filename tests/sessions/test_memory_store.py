@@ -1,0 +1,61 @@
+"""What only the memory store promises: time is `now`, and nothing piles up."""
+
+import pytest
+
+from bff.sessions.memory_store import MemoryStore
+from session_samples import ISSUER, NOW, Heard, a_session, a_transaction
+
+
+@pytest.mark.requirement("R-182", "R-183")
+async def test_an_unused_session_ends_after_the_idle_time() -> None:
+    """At its idle deadline a session is gone for every method."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    session = await store.create(a_session(), now=NOW)
+    assert await store.read(session.key, touch=True, now=NOW + 1000) is not None
+    assert await store.read(session.key, touch=False, now=NOW + 2799) is not None
+    assert await store.read(session.key, touch=True, now=NOW + 2800) is None
+    assert await store.replace(session, now=NOW + 2800) is None
+    assert await store.find(issuer=ISSUER, subject="alice-subject") == []
+    assert not await store.delete(session.key)
+    assert await store.delete_all() == 0
+
+
+async def test_a_login_transaction_ends_after_its_lifetime() -> None:
+    """Who comes back too late finds nothing."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    await store.put_transaction("t", a_transaction(), lifetime_seconds=600, now=NOW)
+    assert await store.take_transaction("t", now=NOW + 600) is None
+
+
+async def test_what_expired_is_not_kept() -> None:
+    """Ten thousand sign-ins that were begun and never finished do not stay in memory."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    for number in range(10_000):
+        await store.put_transaction(str(number), a_transaction(), lifetime_seconds=10, now=NOW + number)
+    assert store.kept <= 20
+
+
+async def test_living_sessions_are_not_swept() -> None:
+    """However many entries expire around it, what lives stays."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    living = [await store.create(a_session(lifetime_seconds=10**6), now=NOW) for _ in range(50)]
+    for second in range(3000):
+        await store.create(a_session(lifetime_seconds=1), now=NOW + second)
+        if second % 500 == 0:
+            for session in living:
+                assert await store.read(session.key, touch=True, now=NOW + second) is not None
+    assert store.kept <= 200
+
+
+async def test_a_lease_that_ran_out_is_free() -> None:
+    """A holder that vanished blocks nobody for longer than its lease."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    assert await store.take_lease("refresh", "vanished", lifetime_seconds=0.0)
+    assert await store.take_lease("refresh", "next", lifetime_seconds=60)
+
+
+async def test_memory_always_hears_its_changes() -> None:
+    """There is no connection to lose, so copies may be made at once."""
+    store, heard = MemoryStore(idle_timeout_seconds=1800), Heard()
+    await store.open(heard)
+    assert heard.events == ["resumed"]

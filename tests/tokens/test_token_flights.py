@@ -1,0 +1,200 @@
+"""Single flights: one attempt at a time, owned by the application (invariant 5), asked no faster than allowed."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from bff.errors import LoginRequired, ProviderMisbehaved, ProviderUnavailable, StoreUnavailable
+from bff.sessions.model import AccessToken
+from bff.tokens import flights
+from bff.tokens.background import BackgroundTasks
+from bff.tokens.flights import Flights
+from fake_internet import FakeClock
+
+
+def a_token(value: str = "token") -> AccessToken:
+    """An access token."""
+    return AccessToken(value=value, expires_at=None, refresh_at=None)
+
+
+class Source:
+    """What the flights fetch from: counts, waits at a gate, and fails on request."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str | None]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+
+    async def fetch(self, key: str, rejected: str | None) -> AccessToken:
+        """One attempt."""
+        self.calls.append((key, rejected))
+        number = len(self.calls)
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        return a_token(f"{key}-{number}")
+
+
+@pytest.fixture
+def source() -> Source:
+    """A source that answers at once."""
+    return Source()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until a test moves it."""
+    return FakeClock()
+
+
+@pytest.fixture
+def fly(source: Source, clock: FakeClock) -> Flights[str]:
+    """Flights to the source."""
+    return Flights(source.fetch, tasks=BackgroundTasks(), clock=clock)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until it is so."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@pytest.mark.requirement("R-133", "R-165")
+async def test_a_hundred_callers_share_one_fetch(fly: Flights[str], source: Source) -> None:
+    """All who want the same thing at the same time get the result of one attempt."""
+    tokens = await asyncio.gather(*(fly.result("a", provider="corp") for _ in range(100)))
+    assert {token.value for token in tokens} == {"a-1"}
+    assert len(source.calls) == 1
+
+
+@pytest.mark.requirement("R-144")
+async def test_keys_fly_apart(fly: Flights[str], source: Source) -> None:
+    """Different needs are fetched separately and at the same time."""
+    source.gate.clear()
+    both = asyncio.gather(fly.result("a", provider="corp"), fly.result("b", provider="corp"))
+    await until(lambda: len(source.calls) == 2)
+    source.gate.set()
+    a, b = await both
+    assert (a.value[0], b.value[0]) == ("a", "b")
+
+
+@pytest.mark.requirement("R-139")
+async def test_cancelled_caller_does_not_cancel_the_flight(fly: Flights[str], source: Source) -> None:
+    """Whoever leaves, the flight goes on, and those who stayed get its result."""
+    source.gate.clear()
+    leaver = asyncio.ensure_future(fly.result("a", provider="corp"))
+    stayer = asyncio.ensure_future(fly.result("a", provider="corp"))
+    await until(lambda: bool(source.calls))
+    leaver.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaver
+    source.gate.set()
+    assert (await stayer).value == "a-1"
+    assert len(source.calls) == 1
+
+
+async def test_next_need_after_a_flight_is_a_new_one(fly: Flights[str], source: Source) -> None:
+    """A finished flight is not served again: the result is kept elsewhere."""
+    assert (await fly.result("a", provider="corp")).value == "a-1"
+    assert (await fly.result("a", provider="corp")).value == "a-2"
+    assert len(source.calls) == 2
+
+
+@pytest.mark.requirement("R-145")
+async def test_after_a_providers_failure_nobody_asks_until_the_pause_is_over(
+    fly: Flights[str], source: Source, clock: FakeClock
+) -> None:
+    """All waiters see the failure, later ones are told at once, and after the pause it is tried again."""
+    source.failure = ProviderMisbehaved("odd", provider="corp", reason="odd")
+    outcomes = await asyncio.gather(*(fly.result("a", provider="corp") for _ in range(10)), return_exceptions=True)
+    assert all(outcome is source.failure for outcome in outcomes)
+    with pytest.raises(ProviderUnavailable):
+        await fly.result("a", provider="corp")
+    fly.begin("a")
+    await asyncio.sleep(0)
+    assert len(source.calls) == 1
+    clock.advance(1.3)
+    source.failure = None
+    assert (await fly.result("a", provider="corp")).value == "a-2"
+
+
+@pytest.mark.requirement("R-145")
+async def test_failure_holds_up_its_own_key_only(fly: Flights[str], source: Source) -> None:
+    """One user's failing refresh does not keep another's from being tried."""
+    source.failure = ProviderUnavailable("away", provider="corp")
+    with pytest.raises(ProviderUnavailable):
+        await fly.result("a", provider="corp")
+    source.failure = None
+    assert await fly.result("b", provider="corp")
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("no answer"), LoginRequired("over", provider="corp")], ids=repr)
+async def test_what_is_not_the_providers_fault_needs_no_pause(
+    failure: Exception, fly: Flights[str], source: Source
+) -> None:
+    """A store in trouble or an ended session does not hold up the next attempt."""
+    source.failure = failure
+    for _ in range(3):
+        with pytest.raises(type(failure)):
+            await fly.result("a", provider="corp")
+    assert len(source.calls) == 3
+
+
+@pytest.mark.requirement("R-279")
+async def test_patience_has_an_end_and_the_flight_goes_on(
+    fly: Flights[str], source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that waited long enough is told to come again; the attempt under way is not given up."""
+    monkeypatch.setattr(flights, "PATIENCE_SECONDS", 0.01)
+    source.gate.clear()
+    with pytest.raises(ProviderUnavailable):
+        await fly.result("a", provider="corp")
+    monkeypatch.undo()
+    waiting = asyncio.ensure_future(fly.result("a", provider="corp"))
+    source.gate.set()
+    assert (await waiting).value == "a-1"
+
+
+async def test_timeout_of_the_work_itself_is_not_patience(fly: Flights[str], source: Source) -> None:
+    """A TimeoutError out of the fetch is not mistaken for the end of our patience without the fetch having ended."""
+    source.failure = ProviderUnavailable("TimeoutError", provider="corp")
+    with pytest.raises(ProviderUnavailable) as told:
+        await fly.result("a", provider="corp")
+    assert told.value is source.failure
+
+
+@pytest.mark.requirement("R-154")
+async def test_rejected_value_reaches_the_fetch(fly: Flights[str], source: Source) -> None:
+    """The fetch learns which token will not do."""
+    token = await fly.instead_of(a_token("old"), "a", provider="corp")
+    assert token is not None
+    assert source.calls == [("a", "old")]
+
+
+@pytest.mark.requirement("R-154", "R-145")
+async def test_rejections_in_a_row_are_not_passed_on(fly: Flights[str], source: Source, clock: FakeClock) -> None:
+    """An upstream that rejects every token makes one attempt at first, and another only after a pause."""
+    assert await fly.instead_of(a_token("old"), "a", provider="corp")
+    assert await fly.instead_of(a_token("a-1"), "a", provider="corp") is None
+    clock.advance(1.3)
+    assert await fly.instead_of(a_token("a-1"), "a", provider="corp")
+    assert len(source.calls) == 2
+
+
+@pytest.mark.requirement("R-154")
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ProviderUnavailable("away", provider="corp"),
+        LoginRequired("over", provider="corp"),
+        StoreUnavailable("no answer"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_no_other_token_is_no_error(failure: Exception, fly: Flights[str], source: Source) -> None:
+    """If there is none to be had, the upstream's own 401 is the answer: nothing is raised in its place."""
+    source.failure = failure
+    assert await fly.instead_of(a_token("old"), "a", provider="corp") is None

@@ -1,0 +1,176 @@
+"""The lease: one holder among all workers, for as long as it takes (oauth2-proxy #1992)."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from bff.errors import StoreUnavailable
+from bff.sessions import memory_store
+from bff.sessions.memory_store import MemoryStore
+from bff.tokens import lease as lease_module
+from bff.tokens.lease import LIFETIME_SECONDS, lease
+from fake_internet import FakeClock
+
+
+class LeaseStore(MemoryStore):
+    """A memory store that tells of every extension, and fails on request."""
+
+    def __init__(self) -> None:
+        super().__init__(idle_timeout_seconds=1800)
+        self.holders: list[str] = []
+        self.asked = asyncio.Condition()
+        self.away = False
+
+    async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
+        """As the memory store, noting who has got it."""
+        if self.away:
+            raise StoreUnavailable("no answer")
+        taken = await super().take_lease(name, holder, lifetime_seconds=lifetime_seconds)
+        async with self.asked:
+            if taken:
+                self.holders.append(holder)
+            self.asked.notify_all()
+        return taken
+
+    async def extended(self, count: int) -> None:
+        """Wait until somebody got or extended it so often."""
+        async with asyncio.timeout(10), self.asked:
+            await self.asked.wait_for(lambda: len(self.holders) >= count)
+
+
+@pytest.fixture
+def store_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The time by which the store judges leases; our own pauses are as short as can be."""
+    clock = FakeClock()
+    monkeypatch.setattr(memory_store, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(lease_module, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(lease_module, "LONGEST_PAUSE_SECONDS", 0.0)
+    return clock
+
+
+@pytest.mark.requirement("R-133")
+async def test_holders_take_turns() -> None:
+    """Of many who want the lease of one session, one has it at any time, and all get it."""
+    store, inside, most, turns = LeaseStore(), 0, 0, 0
+
+    async def want() -> None:
+        nonlocal inside, most, turns
+        async with lease(store, "session"):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+            turns += 1
+
+    await asyncio.gather(*(want() for _ in range(10)))
+    assert (most, turns) == (1, 10)
+
+
+async def test_sessions_do_not_wait_for_each_other() -> None:
+    """Leases of different sessions are held at the same time."""
+    store = LeaseStore()
+    async with asyncio.timeout(5), lease(store, "one"), lease(store, "another"):
+        pass
+
+
+@pytest.mark.requirement("R-133")
+async def test_long_holder_keeps_it(store_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that runs many lifetimes long keeps the lease: nobody else gets in before it ends."""
+    monkeypatch.setattr(
+        lease_module, "LIFETIME_SECONDS", 0.003
+    )  # how often it is extended; the store's time is the test's
+    store, rival_is_in = LeaseStore(), asyncio.Event()
+
+    async def rival() -> None:
+        async with lease(store, "session"):
+            rival_is_in.set()
+
+    async with lease(store, "session"):
+        waiting = asyncio.create_task(rival())
+        for extension in range(2, 40):
+            await store.extended(extension)
+            store_clock.advance(0.0015)
+            assert not rival_is_in.is_set()
+        assert len(set(store.holders)) == 1
+    await waiting
+    assert rival_is_in.is_set()
+
+
+@pytest.mark.requirement("R-133")
+async def test_lease_of_a_dead_holder_expires(store_clock: FakeClock) -> None:
+    """A worker that died holds the lease for its lifetime and no longer."""
+    store, got_in = LeaseStore(), asyncio.Event()
+    assert await store.take_lease("session", "dead worker", lifetime_seconds=LIFETIME_SECONDS)
+
+    async def successor() -> None:
+        async with lease(store, "session"):
+            got_in.set()
+
+    waiting = asyncio.create_task(successor())
+    store_clock.advance(LIFETIME_SECONDS - 0.1)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not got_in.is_set()
+    store_clock.advance(0.2)
+    async with asyncio.timeout(10):
+        await waiting
+
+
+@pytest.mark.parametrize("leaves_by", [RuntimeError, asyncio.CancelledError])
+async def test_lease_is_given_back_however_the_block_ends(leaves_by: type[BaseException]) -> None:
+    """An error or a cancellation in the block gives the lease back at once."""
+    store = LeaseStore()
+    with pytest.raises(leaves_by):
+        async with lease(store, "session"):
+            raise leaves_by
+    assert await store.take_lease("session", "next", lifetime_seconds=1)
+
+
+@pytest.mark.requirement("R-133")
+async def test_nobody_extends_it_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the block has ended its lease is extended no more."""
+    monkeypatch.setattr(lease_module, "LIFETIME_SECONDS", 0.003)
+    store = LeaseStore()
+    before = asyncio.all_tasks()
+    async with lease(store, "session"):
+        await store.extended(3)
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelled_while_waiting_leaves_nothing_behind() -> None:
+    """Who stops waiting for a lease neither gets it later nor disturbs its holder."""
+    store = LeaseStore()
+    async with lease(store, "session"):
+        waiter = asyncio.create_task(lease(store, "session").__aenter__())
+        await asyncio.sleep(0)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+    assert await store.take_lease("session", "next", lifetime_seconds=1)
+
+
+@pytest.mark.requirement("R-190")
+async def test_store_that_is_away_is_said_so() -> None:
+    """Without the store nobody can tell who holds the lease: that is an outage, and the block is not entered."""
+    store = LeaseStore()
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        async with lease(store, "session"):
+            pytest.fail("nobody gave us the lease")
+
+
+@pytest.mark.requirement("R-190")
+async def test_short_outage_of_the_store_does_not_disturb_the_holder(
+    store_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extension that fails is tried again, and the block runs on."""
+    monkeypatch.setattr(lease_module, "LIFETIME_SECONDS", 0.003)
+    store = LeaseStore()
+    async with lease(store, "session"):
+        await store.extended(2)
+        store.away = True
+        await asyncio.sleep(0)
+        store.away = False
+        await store.extended(len(store.holders) + 2)
+        assert not await store.take_lease("session", "rival", lifetime_seconds=1)

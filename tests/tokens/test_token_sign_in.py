@@ -1,0 +1,119 @@
+"""Keeping a sign-in: a new session id each time, and nothing of another user (ASVS V7.2.4)."""
+
+import asyncio
+
+import pytest
+
+from bff.errors import LoginRequired
+from bff.sessions.model import session_key
+from token_room import ABSOLUTE_TIMEOUT, EXPIRED_AFTER, HERE, token_room
+
+
+@pytest.mark.requirement("R-180", "R-035")
+async def test_session_ids_are_long_and_never_alike() -> None:
+    """A session id carries 256 random bits, and no two are alike."""
+    async with token_room() as room:
+        grant = await room.grant()
+        ids = {await room.keep(grant) for _ in range(200)}
+        assert len(ids) == 200
+        assert {len(one) for one in ids} == {43}
+
+
+@pytest.mark.requirement("R-063")
+async def test_sign_in_makes_a_new_session_and_the_old_one_dies() -> None:
+    """After a sign-in the previous session id opens nothing."""
+    async with token_room() as room:
+        before = await room.sign_in()
+        after = await room.stored(session_key(await room.keep(await room.grant(), previous=before)))
+        assert after.key != before.key
+        assert await room.find(before.key) is None
+        assert [grant.provider for grant in after.grants] == ["corp"]
+        assert after.grants[0].refresh_token != before.grants[0].refresh_token
+
+
+@pytest.mark.requirement("R-063")
+async def test_previous_session_that_is_gone_does_no_harm() -> None:
+    """A previous session that ended while the user was at the provider contributes nothing."""
+    async with token_room() as room:
+        before = await room.sign_in("corp", "partner")
+        await room.store.delete(before.key)
+        after = await room.stored(session_key(await room.keep(await room.grant(), previous=before)))
+        assert [grant.provider for grant in after.grants] == ["corp"]
+
+
+@pytest.mark.requirement("R-194")
+async def test_second_provider_joins_and_carried_grants_keep_the_earlier_deadline() -> None:
+    """Signing in at a second provider keeps the first one's grant, and does not lengthen its time."""
+    async with token_room() as room:
+        first = await room.sign_in("corp")
+        room.clock.advance(60)
+        both = await room.stored(session_key(await room.keep(await room.grant("partner"), previous=first)))
+        assert [grant.provider for grant in both.grants] == ["partner", "corp"]
+        assert both.grants[1] == first.grants[0]
+        assert both.absolute_expires_at == first.absolute_expires_at
+        assert await room.find(first.key) is None
+
+
+async def test_signing_in_again_at_the_only_provider_starts_the_clock_anew() -> None:
+    """Nothing is carried over, so the new session has its whole time."""
+    async with token_room() as room:
+        first = await room.sign_in("corp")
+        room.clock.advance(60)
+        again = await room.stored(session_key(await room.keep(await room.grant("corp"), previous=first)))
+        assert again.absolute_expires_at == room.clock() + ABSOLUTE_TIMEOUT
+
+
+async def test_same_user_again_keeps_the_other_providers_grant() -> None:
+    """The same user signing in again at one provider stays signed in at the other."""
+    async with token_room() as room:
+        both = await room.sign_in("corp", "partner")
+        again = await room.stored(session_key(await room.keep(await room.grant("corp"), previous=both)))
+        assert [grant.provider for grant in again.grants] == ["corp", "partner"]
+        assert again.absolute_expires_at == both.absolute_expires_at
+
+
+@pytest.mark.requirement("R-066")
+async def test_another_user_takes_nothing_over() -> None:
+    """When somebody else signs in at a provider, nothing that the first user held anywhere stays."""
+    async with token_room() as room:
+        alice = await room.sign_in("corp", "partner", user="alice")
+        bob = await room.stored(session_key(await room.keep(await room.grant("corp", "bob"), previous=alice)))
+        assert [(grant.provider, grant.subject) for grant in bob.grants] == [("corp", "bob")]
+        assert await room.find(alice.key) is None
+        assert bob.absolute_expires_at == room.clock() + ABSOLUTE_TIMEOUT
+
+
+@pytest.mark.requirement("R-066", "R-140")
+async def test_refresh_under_way_ends_before_the_session_changes_hands() -> None:
+    """A sign-in waits for a refresh under way: what it carries over holds the rotated refresh token, not the spent one."""
+    async with token_room() as room:
+        first = await room.sign_in("corp")
+        grant = await room.grant("partner")
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.hold("/token")
+        asked = asyncio.ensure_future(room.usable(first, "corp"))
+        await room.token_calls_reach(1)
+        keeping = asyncio.ensure_future(room.keep(grant, previous=first))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not keeping.done()
+        room.corp.release("/token")
+        token = await asked
+        both = await room.stored(session_key(await keeping))
+        carried = both.grant("corp")
+        assert carried is not None
+        assert carried.access_token(HERE) == token
+        assert carried.refresh_token != first.grants[0].refresh_token
+
+
+@pytest.mark.requirement("R-066")
+async def test_old_view_of_a_session_that_changed_hands_gets_no_new_token() -> None:
+    """A request that still holds the previous session's view is told to sign in once its token has expired."""
+    async with token_room() as room:
+        alice = await room.sign_in("corp", user="alice")
+        await room.keep(await room.grant("corp", "bob"), previous=alice)
+        room.corp.calls.clear()
+        room.clock.advance(EXPIRED_AFTER)
+        with pytest.raises(LoginRequired):
+            await room.usable(alice)
+        assert room.refreshes() == []

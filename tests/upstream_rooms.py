@@ -1,0 +1,103 @@
+"""Pools in tests: one pool to a scripted upstream, and requests as the rewrite would make them."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from asgi_browser import AsgiBrowser
+from bff.config.model import TimeoutConfig
+from bff.proxy.pool import UpstreamPool
+from bff.proxy.response import UpstreamResponse
+from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.routes import parse_upstream
+from scripted_upstream import ScriptedUpstream
+
+
+class Clock:
+    """A clock that stands still until a test moves it; `later` also waits until the pool has looked at it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        self.looks += 1
+        return self.now
+
+    async def looked_at(self) -> None:
+        """Returns after the next look."""
+        looks = self.looks
+        await until(lambda: self.looks > looks)
+
+    async def later(self, seconds: float) -> None:
+        """Lets the pool see what is under way, and then that so much time has passed."""
+        await self.looked_at()
+        self.now += seconds
+        await self.looked_at()
+
+
+UNHURRIED = TimeoutConfig(connect=20.0, first_byte=20.0, idle=20.0)
+# On a test's own clock the size of a limit does not matter, but the pool looks at the clock four times in the shortest one.
+MS = 0.001
+LIMITS = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS, total=100 * MS)
+
+
+def a_request(
+    method: bytes = b"GET", target: bytes = b"/", *, length: int | None = None, chunked: bool = False
+) -> UpstreamRequest:
+    """A rewritten request."""
+    fields = [(b"host", b"upstream"), (b"authorization", b"Bearer abc")]
+    if length is not None:
+        fields.append((b"content-length", b"%d" % length))
+    if chunked:
+        fields.append((b"transfer-encoding", b"chunked"))
+    return UpstreamRequest(method, target, fields, length, chunked)
+
+
+@asynccontextmanager
+async def pool_to(
+    upstream: ScriptedUpstream | str,
+    *,
+    timeouts: TimeoutConfig = UNHURRIED,
+    max_connections: int = 8,
+    max_waiting: int = 8,
+    ssl_context: ssl.SSLContext | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[UpstreamPool]:
+    """A pool that must have nothing under way when the test is over."""
+    pool = UpstreamPool(
+        parse_upstream(upstream if isinstance(upstream, str) else upstream.url),
+        timeouts=timeouts,
+        max_connections=max_connections,
+        max_waiting=max_waiting,
+        ssl_context=ssl_context,
+        clock=clock,
+    )
+    try:
+        yield pool
+        assert pool.usage.active == 0
+        assert pool.usage.waiting == 0
+    finally:
+        await pool.aclose()
+    await until(lambda: pool.usage.connections == 0)
+
+
+async def until(condition: object) -> None:
+    """Lets the loop turn until `condition()` holds; the test's own patience ends after 20 seconds."""
+    assert callable(condition)
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def fetch(
+    pool: UpstreamPool, request: UpstreamRequest, browser: AsgiBrowser | None = None, *, max_body: int = 1 << 30
+) -> AsgiBrowser:
+    """One exchange from end to end; the browser that saw it."""
+    browser = browser or AsgiBrowser()
+    answer: UpstreamResponse = await pool.send(request, browser.receive, max_body=max_body)
+    await answer.relay(browser.send)
+    return browser

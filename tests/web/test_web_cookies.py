@@ -1,0 +1,201 @@
+"""Our two cookies (RFC 10017 section 6.1.3.2): attributes, signatures, and what is made of a `Cookie` field that anybody can write."""
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.config.secrets import LiteralSecret
+from bff.sessions.model import new_session_id
+from bff.web import cookies
+from bff.web.cookies import LOGIN_NAME, SESSION_NAME, CookieSigner, find
+
+OLD = LiteralSecret(value="Zk3vQ9xLw2Rb7TnYc5HsJ8dMfAe4GpUq")
+NEW = LiteralSecret(value="mN8bV3cX9zQ2wE5rT7yU1iO4pA6sD0fG")
+SET_COOKIES = [cookies.set_session("value.signature"), cookies.clear_session(), cookies.set_login("value.signature")]
+
+
+def attributes(set_cookie: str) -> dict[str, str]:
+    """The attributes of a Set-Cookie value, by lower-case name."""
+    pairs = [part.strip().partition("=") for part in set_cookie.split(";")[1:]]
+    return {name.lower(): value for name, _, value in pairs}
+
+
+@pytest.mark.requirement("R-005", "R-006", "R-008", "R-009", "R-010")
+@pytest.mark.parametrize("set_cookie", SET_COOKIES)
+def test_every_cookie_is_host_bound_secure_and_hidden_from_scripts(set_cookie: str) -> None:
+    """Each Set-Cookie of ours, deletions too, has Secure, HttpOnly, Path=/ and no Domain under the prefix `__Host-Http-`."""
+    assert set_cookie.startswith("__Host-Http-bff")
+    found = attributes(set_cookie)
+    assert {"secure", "httponly"} <= found.keys()
+    assert found["path"] == "/"
+    assert "domain" not in found
+
+
+@pytest.mark.requirement("R-007")
+def test_session_cookie_is_strict_and_login_cookie_is_lax() -> None:
+    """The session cookie is Strict; only the login cookie comes along when the provider sends the browser back."""
+    assert attributes(SET_COOKIES[0])["samesite"] == "Strict"
+    assert attributes(SET_COOKIES[2])["samesite"] == "Lax"
+
+
+@pytest.mark.requirement("R-186")
+def test_deletion_repeats_every_attribute() -> None:
+    """A browser only drops a prefixed cookie if name, Path, Secure and the rest are repeated."""
+    made, gone = cookies.set_session("x"), cookies.clear_session()
+    assert gone.split("=")[0] == made.split("=")[0]
+    assert attributes(gone) == {**attributes(made), "max-age": "0"}
+
+
+@pytest.mark.requirement("R-189")
+def test_cookies_are_small() -> None:
+    """Name, value and attributes are far below 4096 bytes."""
+    signer = CookieSigner([NEW, OLD])
+    session = cookies.set_session(signer.sign(SESSION_NAME, new_session_id()))
+    login = cookies.set_login(signer.sign(LOGIN_NAME, cookies.new_browser_id()))
+    assert len(session) < 256
+    assert len(login) < 256
+
+
+@pytest.mark.requirement("R-035", "R-180")
+@pytest.mark.parametrize("make", [new_session_id, cookies.new_browser_id])
+def test_values_are_long_random_and_unique(make: object) -> None:
+    """A thousand values are all different, 43 characters of base64url each, and use the alphabet evenly."""
+    values = [make() for _ in range(1000)]
+    assert len(set(values)) == 1000
+    assert {len(value) for value in values} == {43}
+    counts = Counter("".join(values))
+    total = sum(counts.values())
+    entropy = -sum(count / total * math.log2(count / total) for count in counts.values())
+    assert entropy * 43 > 250
+
+
+def test_what_is_signed_is_verified() -> None:
+    """A value comes back out of its own signature."""
+    signer = CookieSigner([NEW])
+    assert signer.verify(SESSION_NAME, signer.sign(SESSION_NAME, "value").encode()) == "value"
+
+
+@pytest.mark.requirement("R-173")
+def test_old_keys_verify_and_the_newest_signs() -> None:
+    """A rotation signs nobody out: the newest key signs, all verify, and a key that is gone verifies nothing."""
+    before, during, after = CookieSigner([OLD]), CookieSigner([NEW, OLD]), CookieSigner([NEW])
+    old = before.sign(SESSION_NAME, "value").encode()
+    assert during.verify(SESSION_NAME, old) == "value"
+    assert after.verify(SESSION_NAME, during.sign(SESSION_NAME, "value").encode()) == "value"
+    assert after.verify(SESSION_NAME, old) is None
+
+
+def test_one_cookie_never_passes_for_the_other() -> None:
+    """A login cookie's value is no session cookie, nor the other way round."""
+    signer = CookieSigner([NEW])
+    assert signer.verify(SESSION_NAME, signer.sign(LOGIN_NAME, "value").encode()) is None
+    assert signer.verify(LOGIN_NAME, signer.sign(SESSION_NAME, "value").encode()) is None
+
+
+@pytest.mark.requirement("R-011")
+@pytest.mark.parametrize("signer", [CookieSigner([NEW]), CookieSigner([NEW, OLD])], ids=["one key", "two keys"])
+def test_every_flipped_bit_is_refused_in_the_same_way(signer: CookieSigner) -> None:
+    """Whatever bit of a signed value changes, the answer is None: no exception, no other value."""
+    signed = signer.sign(LOGIN_NAME, "browser").encode()
+    for position in range(len(signed)):
+        for bit in range(8):
+            forged = bytearray(signed)
+            forged[position] ^= 1 << bit
+            found = signer.verify(LOGIN_NAME, bytes(forged))
+            assert found is None or (found == "browser" and position == len(signed) - 1)  # unused bits of base64
+
+
+@pytest.mark.requirement("R-011")
+def test_moved_border_between_value_and_signature_is_refused() -> None:
+    """Characters that move from the value into the name or the signature make another value: refused (CVE-2023-35941)."""
+    signer = CookieSigner([NEW])
+    value, _, signature = signer.sign(SESSION_NAME, "ab.cd").rpartition(".")
+    for forged in (
+        f"ab.{signature}",
+        f"ab.c.{signature}",
+        f"{value}{signature}",
+        f"{value}..{signature}",
+        f".{signature}",
+    ):
+        assert signer.verify(SESSION_NAME, forged.encode()) is None
+
+
+@pytest.mark.requirement("R-188")
+@given(st.binary(max_size=400))
+def test_no_value_raises(value: bytes) -> None:
+    """Any bytes at all: None, never an exception."""
+    assert CookieSigner([NEW]).verify(SESSION_NAME, value) is None
+
+
+@pytest.mark.requirement("R-188")
+@pytest.mark.parametrize("value", [b"x" * 8192, b"." * 300, b"\xff.\xff", b".", b"", b"a.", b".a", b"=", b"\x00.x"])
+def test_garbage_is_no_session(value: bytes) -> None:
+    """Empty, huge and non-ASCII values are nobody's."""
+    assert CookieSigner([NEW]).verify(SESSION_NAME, value) is None
+
+
+@pytest.mark.requirement("R-188")
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_no_cookie_field_raises(before: bytes, after: bytes) -> None:
+    """Whatever surrounds our cookie, finding it raises nothing, and what is found is a piece of the field."""
+    field = before + b"; " + SESSION_NAME + b"=value; " + after
+    found = find(field, SESSION_NAME)
+    assert found is None or found in field
+
+
+@pytest.mark.requirement("R-187")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (b"%s=a", b"a"),
+        (b"x=1; %s=a; y=2", b"a"),
+        (b"x=1;%s=a;y=2", b"a"),
+        (b"x=1;  %s=a", None),
+        (b"%s=a=b", b"a=b"),
+        (b"%s=", b""),
+        (b"%s", b""),
+        (b"x%s=a", None),
+        (b"%s2=a", None),
+        (b"x=%s=a", None),
+        (b"%s=a; %s=b", None),
+        (b"%s=a; %s=a", None),
+        (b"%s=a; x=1; %s=", None),
+        (b"%s=a; %s", None),
+        (b"", None),
+        (b";;;", None),
+    ],
+)
+def test_cookie_counts_only_if_it_is_there_once(field: bytes, value: bytes | None) -> None:
+    """The value of our cookie whatever stands around it; none at all if it is there twice, in whatever order."""
+    assert find(field.replace(b"%s", SESSION_NAME), SESSION_NAME) == value
+
+
+@pytest.mark.requirement("R-187", "R-010")
+@pytest.mark.parametrize("position", range(1, len(SESSION_NAME) + 1))
+@pytest.mark.parametrize("space", [b" ", b"\t", b"  ", b"\x0b", b"\xa0", b'"', b"\\"])
+def test_name_with_something_in_it_is_another_name(position: int, space: bytes) -> None:
+    """`_ _Host-Http-bff` may be set by any subdomain: it is neither our cookie nor a second one."""
+    tossed = SESSION_NAME[:position] + space + SESSION_NAME[position:] + b"=evil"
+    assert find(tossed, SESSION_NAME) is None
+    assert find(tossed + b"; " + SESSION_NAME + b"=ours", SESSION_NAME) == b"ours"
+
+
+@pytest.mark.requirement("R-187")
+@pytest.mark.parametrize("name", [name.swapcase() for name in (SESSION_NAME, LOGIN_NAME)] + [SESSION_NAME.lower()])
+def test_names_have_case(name: bytes) -> None:
+    """Another spelling of the name is another cookie."""
+    assert find(name + b"=evil", SESSION_NAME) is None
+
+
+def test_no_cookie_field() -> None:
+    """No field, no cookie."""
+    assert find(None, SESSION_NAME) is None
+
+
+def test_login_cookie_is_not_found_as_the_session_cookie() -> None:
+    """The login cookie's name begins with the session cookie's: they are told apart."""
+    assert find(LOGIN_NAME + b"=a", SESSION_NAME) is None
+    assert find(LOGIN_NAME + b"=a; " + SESSION_NAME + b"=b", SESSION_NAME) == b"b"

@@ -1,0 +1,594 @@
+"""May this request pass? Each guard against the corpus of what passed elsewhere (C-1, C-2, C-14, C-46)."""
+
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.errors import CsrfRefused, MalformedRequest
+from bff.web import facts, guards
+from bff.web.guards import MAX_LOCAL_PATH, local_path
+from door import FETCH, FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
+
+OURS = ORIGIN.encode()
+
+# --- facts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-187")
+def test_several_cookie_lines_are_one_field() -> None:
+    """HTTP/2 splits cookies into crumbs: they are joined, in order."""
+    seen = facts.read([(b"cookie", b"a=1"), (b"x", b"y"), (b"cookie", b"b=2"), (b"cookie", b"c=3")])
+    assert seen == {b"cookie": b"a=1; b=2; c=3"}
+
+
+@pytest.mark.requirement("R-012", "R-239")
+@pytest.mark.parametrize(
+    "name", [b"host", b"origin", b"x-csrf", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"]
+)
+def test_judged_field_that_is_there_twice_is_refused(name: bytes) -> None:
+    """A field that a guard reads has one meaning or none: two lines are refused, even equal ones."""
+    with pytest.raises(MalformedRequest):
+        facts.read([(name, b"1"), (name, b"1")])
+
+
+@pytest.mark.requirement("R-258")
+@pytest.mark.parametrize(
+    "name", [b"x-forwarded-host", b"x-forwarded-uri", b"x-original-url", b"x-http-method-override", b"forwarded"]
+)
+def test_forwarding_fields_are_no_facts(name: bytes) -> None:
+    """What proxies or attackers say about the request is not among what guards can see."""
+    assert facts.read([(name, b"evil")]) == {}
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"cookie", b"accept", b"host", b"x"]), st.binary(max_size=20)), max_size=8))
+def test_facts_raise_nothing_but_malformed(fields: list[tuple[bytes, bytes]]) -> None:
+    """Any list of fields gives facts or MalformedRequest."""
+    try:
+        seen = facts.read(fields)
+    except MalformedRequest:
+        return
+    assert b"x" not in seen
+
+
+# --- navigations ------------------------------------------------------------------------------------------------------
+
+HTML = b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.requirement("R-021")
+@pytest.mark.parametrize(
+    ("mode", "accept", "navigation"),
+    [
+        (b"navigate", HTML, True),
+        (b"navigate", b"*/*", True),
+        (b"navigate", None, True),
+        (b"cors", HTML, False),
+        (b"cors", b"*/*", False),
+        (b"no-cors", HTML, False),
+        (b"same-origin", HTML, False),
+        (b"websocket", HTML, False),
+        (b"", HTML, False),
+        (None, HTML, True),
+        (None, b"application/json", False),
+        (None, b"*/*", False),
+        (None, None, False),
+    ],
+)
+def test_navigation_is_what_the_browser_says_it_is(mode: bytes | None, accept: bytes | None, navigation: bool) -> None:
+    """`Sec-Fetch-Mode` decides where there is one; without it only a request for HTML is a navigation."""
+    named = {b"sec-fetch-mode": mode, b"accept": accept}
+    seen = {name: value for name, value in named.items() if value is not None}
+    assert facts.is_navigation(seen, method="GET") is navigation
+
+
+@pytest.mark.requirement("R-021")
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_unsafe_methods_are_never_redirected(method: str) -> None:
+    """A form post is no navigation to repeat after sign-in."""
+    assert not facts.is_navigation({b"sec-fetch-mode": b"navigate", b"accept": HTML}, method=method)
+
+
+@pytest.mark.requirement("R-021", "R-041")
+@pytest.mark.parametrize("dest", [b"iframe", b"frame", b"embed", b"object", b"empty", b"image"])
+def test_frames_are_not_sent_to_sign_in(dest: bytes) -> None:
+    """Only the whole window is sent to the provider; a frame gets a 401."""
+    assert not facts.is_navigation({b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": dest}, method="GET")
+
+
+@pytest.mark.requirement("R-021")
+def test_call_with_our_header_is_a_fetch() -> None:
+    """Where the browser does not say, `X-CSRF` tells a fetch from a page."""
+    assert not facts.is_navigation({b"accept": HTML, b"x-csrf": b"1"}, method="GET")
+
+
+# --- CSRF -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-013")
+@pytest.mark.parametrize("value", [None, b"", b"0", b"true", b"1 ", b"1, 1", b"11", b"%31"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
+def test_header_is_needed_on_every_method(value: bytes | None, method: str) -> None:
+    """Without exactly `X-CSRF: 1` every call is refused, reads and body-less posts too, whatever else it proves."""
+    seen = {b"sec-fetch-site": b"same-origin", b"origin": OURS}
+    if value is not None:
+        seen[b"x-csrf"] = value
+    with pytest.raises(CsrfRefused):
+        guards.csrf(seen, by="header", method=method, public_origin=OURS)
+
+
+@pytest.mark.requirement("R-012", "R-271")
+@pytest.mark.parametrize("by", ["header", "origin"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("site", [b"cross-site", b"same-site", b"", b"Same-Origin", b"same-origin, cross-site", b"x"])
+def test_call_from_another_site_is_refused(by: str, method: str, site: bytes) -> None:
+    """`Sec-Fetch-Site` that is not ours is refused though the header is there; a sibling domain counts as another site."""
+    seen = {b"x-csrf": b"1", b"sec-fetch-site": site, b"origin": OURS}
+    with pytest.raises(CsrfRefused):
+        guards.csrf(seen, by=by, method=method, public_origin=OURS)
+
+
+@pytest.mark.requirement("R-014", "R-015")
+@pytest.mark.parametrize("by", ["header", "origin"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        b"null",
+        b"",
+        b"https://evil.example.com",
+        b"https://evil.app.example.com",
+        b"https://app.example.com.evil.net",
+        b"https://evilapp.example.com",
+        b"http://app.example.com",
+        b"https://app.example.com:8443",
+        b"https://app.example.com/",
+        b"app.example.com",
+        b"https://APP.example.com",
+        b"https://app.example.com https://evil.net",
+    ],
+)
+def test_call_from_another_origin_is_refused(by: str, origin: bytes) -> None:
+    """Siblings, look-alikes, other schemes and ports, `null`: refused, header or not."""
+    for extra in ({}, {b"sec-fetch-site": b"same-origin"}):
+        with pytest.raises(CsrfRefused):
+            guards.csrf({b"x-csrf": b"1", b"origin": origin, **extra}, by=by, method="POST", public_origin=OURS)
+
+
+@pytest.mark.requirement("R-013", "R-271")
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {},
+        {b"sec-fetch-site": b"same-origin"},
+        {b"origin": OURS},
+        {b"sec-fetch-site": b"same-origin", b"origin": OURS},
+    ],
+)
+def test_call_of_our_own_pages_passes(proof: dict[bytes, bytes]) -> None:
+    """With the header, and nothing said against it, a call passes; old clients send no Sec-Fetch fields."""
+    guards.csrf({b"x-csrf": b"1", **proof}, by="header", method="POST", public_origin=OURS)
+
+
+@pytest.mark.requirement("R-012")
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_without_the_header_an_unsafe_call_needs_the_browsers_word(method: str) -> None:
+    """`csrf: origin`: an unsafe call that says nothing about where it comes from is refused."""
+    with pytest.raises(CsrfRefused):
+        guards.csrf({}, by="origin", method=method, public_origin=OURS)
+    with pytest.raises(CsrfRefused):
+        guards.csrf({b"sec-fetch-site": b"none"}, by="origin", method=method, public_origin=OURS)
+    guards.csrf({b"sec-fetch-site": b"same-origin"}, by="origin", method=method, public_origin=OURS)
+    guards.csrf({b"origin": OURS}, by="origin", method=method, public_origin=OURS)
+
+
+@pytest.mark.requirement("R-255")
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {},
+        {b"origin": b"null"},
+        {b"origin": b"https://evil.example.com"},
+        {b"origin": OURS, b"sec-fetch-site": b"cross-site"},
+        {b"sec-fetch-site": b"same-origin"},
+        {b"x-csrf": b"1"},
+    ],
+)
+def test_websocket_from_elsewhere_is_refused(seen: dict[bytes, bytes]) -> None:
+    """A handshake without our own `Origin` is refused."""
+    with pytest.raises(CsrfRefused):
+        guards.websocket_origin(seen, public_origin=OURS)
+    guards.websocket_origin({b"origin": OURS}, public_origin=OURS)
+
+
+@pytest.mark.requirement("R-041")
+@pytest.mark.parametrize(
+    "dest", [b"iframe", b"frame", b"embed", b"object", b"fencedframe", b"empty", b"image", b"script"]
+)
+def test_sign_in_starts_in_the_whole_window_only(dest: bytes) -> None:
+    """Frames, fetches and subresources cannot start a sign-in."""
+    with pytest.raises(CsrfRefused):
+        guards.top_level({b"sec-fetch-dest": dest})
+    guards.top_level({b"sec-fetch-dest": b"document"})
+    guards.top_level({})
+
+
+# --- where to come back to --------------------------------------------------------------------------------------------
+
+EVIL = [
+    "",
+    "evil",
+    "http://evil.example",
+    "https://evil.example/",
+    "https:evil.example",
+    "http:/evil.example",
+    "https:///evil.example",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "//evil.example",
+    "///evil.example",
+    "////evil.example/",
+    "/\\evil.example",
+    "\\/evil.example",
+    "\\\\evil.example",
+    "/\\/evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "/\r/evil.example",
+    "/\x0b/evil.example",
+    "/\x0c/evil.example",
+    "\t//evil.example",
+    " //evil.example",
+    "/ /evil.example",
+    "/\x00/evil.example",
+    "/\x7f/evil.example",
+    "/\x85/evil.example",
+    "/\u2028/evil.example",
+    "/\u3000/evil.example",
+    "/\u2215evil.example",
+    "\uff0f\uff0fevil.example",
+    "/%09/evil.example",
+    "/%0a/evil.example",
+    "/%0D/evil.example",
+    "/%0d%0aSet-Cookie:x=y",
+    "/%5cevil.example",
+    "/%5C/evil.example",
+    "/%00",
+    "/./evil.example",
+    "/.//evil.example",
+    "/..//evil.example",
+    "/a/..//evil.example",
+    "/a/../../evil.example",
+    "/%2e//evil.example",
+    "/%2E%2e//evil.example",
+    "/.%2e/evil.example",
+    "/./\\evil.example",
+    "/a\\b",
+    "//[",
+    "//[evil",
+    "//[::1",
+    "http://[",
+    "//evil.example:port/",
+    "//\uff3b",
+    "@evil.example",
+    ":evil",
+    "?return_to=x",
+    "#x",
+    "/" + "a" * MAX_LOCAL_PATH,
+]
+
+
+@pytest.mark.requirement("R-064")
+@pytest.mark.parametrize("value", EVIL)
+def test_what_may_lead_elsewhere_is_refused(value: str) -> None:
+    """Everything that a browser or a parser may read as another origin, or that has no single meaning, is refused."""
+    with pytest.raises(MalformedRequest):
+        local_path(value)
+
+
+@pytest.mark.requirement("R-064")
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/",
+        "/orders",
+        "/orders/7?tab=items&x=%20y#details",
+        "/a%2Fb",
+        "/search?q=http://example.com/",
+        "/search?q=a//b",
+        "/a//b",
+        "/.well-known/x",
+        "/...",
+        "/a..b/.c",
+        "/%E2%82%AC",
+        "/a:b@c",
+        "/?next=/../x",
+        "/a;b=1,2",
+    ],
+)
+def test_honest_paths_come_back_unchanged(value: str) -> None:
+    """A path of ours, its query and its fragment are taken as they are."""
+    assert local_path(value) == value
+
+
+def browsers_origin(value: str) -> tuple[str, str]:
+    """Scheme and host that a browser goes to for this Location, by the WHATWG's rules: controls dropped, `\\` is `/`."""
+    stripped = value.strip("".join(map(chr, range(0x21)))).replace("\t", "").replace("\n", "").replace("\r", "")
+    target = urlsplit(urljoin(f"{ORIGIN}/bff/callback/corp", stripped.replace("\\", "/")))
+    return target.scheme, target.netloc
+
+
+PIECES = st.sampled_from(
+    [
+        *"/\\.%:@?#;[]&=~ \t\n\r\x00",
+        "evil.example",
+        "http:",
+        "//",
+        "%2f",
+        "%5c",
+        "%09",
+        "%2e",
+        "..",
+        "a",
+        "é",
+        "\u2215",
+        "\uff0f",
+    ]
+)
+
+
+@pytest.mark.requirement("R-064")
+@given(
+    st.one_of(st.lists(PIECES, max_size=12).map("".join), st.lists(PIECES, max_size=12).map(lambda p: "/" + "".join(p)))
+)
+def test_what_is_accepted_stays_here(value: str) -> None:
+    """Whatever is accepted leads to our own origin by every reading; whatever is not raises MalformedRequest and nothing else."""
+    try:
+        accepted = local_path(value)
+    except MalformedRequest:
+        return
+    assert accepted == value
+    assert browsers_origin(value) == ("https", "app.example.com")
+    assert urlsplit(urljoin(f"{ORIGIN}/", value)).netloc == "app.example.com"
+    assert value.isascii()
+    assert value.isprintable()
+
+
+@pytest.mark.requirement("R-064")
+@given(st.text(max_size=60))
+def test_no_text_raises_anything_else(value: str) -> None:
+    """Any text is accepted or MalformedRequest."""
+    try:
+        local_path(value)
+    except MalformedRequest:
+        return
+    assert browsers_origin(value) == ("https", "app.example.com")
+
+
+# --- the host ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-239")
+@pytest.mark.parametrize(
+    "host",
+    [
+        None,
+        "",
+        "a/b?c#d",
+        "a@b",
+        "app.example.com@evil",
+        "app.example.com/",
+        "app.example.com, evil",
+        "app.example.com evil",
+        "app.example.com:x",
+        "app.example.com:",
+        "[::1",
+        "app.example.com\\evil",
+        "app.example.com%2eevil",
+        "\u00e4pp.example.com",
+    ],
+)
+@pytest.mark.parametrize("path", ["/bff/user", "/api/orders", "/app/", "/open"])
+async def test_host_that_is_none_is_malformed(host: str | None, path: str) -> None:
+    """A missing or impossible Host is 400 on every kind of path."""
+    async with door() as world:
+        answer = await world.ask(path, FETCH, host=host)
+        assert answer.status == 400
+
+
+@pytest.mark.requirement("R-239", "R-258")
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "app.example.com.evil", "evil.app.example.com", "127.0.0.1", "[::1]", "app.example.com:8443"],
+)
+@pytest.mark.parametrize("path", ["/bff/user", "/bff/login", "/api/orders", "/app/", "/open"])
+async def test_other_host_is_misdirected(host: str, path: str) -> None:
+    """A host that is not ours is 421 everywhere, and what X-Forwarded-Host says changes nothing."""
+    async with door() as world:
+        answer = await world.ask(path, {**FETCH, "x-forwarded-host": "app.example.com"}, host=host)
+        assert answer.status == 421
+        assert host not in answer.body.decode()
+
+
+@pytest.mark.requirement("R-239")
+async def test_host_is_compared_without_case_and_a_trusted_proxy_may_name_another() -> None:
+    """Host names have no case; a proxy that the operator trusts may pass on what it likes, an untrusted peer may not."""
+    async with door(trusted_proxies=["10.0.0.0/8"]) as world:
+        assert (await world.ask("/bff/user", FETCH, host="APP.Example.com")).status == 200
+        assert (await world.ask("/bff/user", FETCH, host="internal:8080", client="10.1.2.3")).status == 200
+        assert (await world.ask("/bff/user", FETCH, host="internal:8080", client="192.0.2.7")).status == 421
+
+
+@pytest.mark.requirement("R-239")
+async def test_two_hosts_are_malformed() -> None:
+    """Two Host lines have no single meaning, even equal ones."""
+    async with door() as world:
+        twice = [("host", "app.example.com"), ("host", "app.example.com"), *FETCH.items()]
+        assert (await world.ask("/bff/user", twice, host=None)).status == 400
+
+
+# --- the session ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-183", "R-188")
+async def test_session_of_a_cookie() -> None:
+    """A cookie that we signed for a living session is somebody; a dead session, a forged or an unsigned cookie is nobody."""
+    async with door() as world:
+        session, headers = await world.session()
+        cookie = headers["cookie"]
+        for field, found in [
+            (cookie, True),
+            (f"x=1; {cookie}", True),
+            (cookie[:-2], False),
+            (cookie.replace(".", ""), False),
+            (world.cookie(), False),
+            (f"{cookie}; {world.cookie()}", False),
+            (f"{cookie}; {cookie}", False),
+        ]:
+            live = await guards.session(world.app.parts, {b"cookie": field.encode()}, touch=True)
+            assert (live is not None) is found, field
+        await world.app.parts.store.delete(session.key)
+        assert await guards.session(world.app.parts, {b"cookie": cookie.encode()}, touch=True) is None
+
+
+@pytest.mark.requirement("R-187", "R-188")
+@pytest.mark.parametrize(
+    "garbage", ["", "=", ";", "__Host-Http-bff", "__Host-Http-bff=", "x" * 8192, "\xff\xfe", "a=b;=c"]
+)
+async def test_garbage_in_the_cookie_field_is_nobody_and_no_error(garbage: str) -> None:
+    """No Cookie field makes an error: `/user` answers that nobody is signed in."""
+    async with door() as world:
+        answer = await world.ask("/bff/user", {**FETCH, "cookie": garbage})
+        assert answer.status == 200
+        assert answer.json()["authenticated"] is False
+
+
+@pytest.mark.requirement("R-188", "R-186")
+async def test_dead_cookie_is_cleared() -> None:
+    """A cookie that opens nothing is removed when the page asks who is signed in."""
+    async with door() as world:
+        answer = await world.ask("/bff/user", {**FETCH, "cookie": world.cookie()})
+        assert answer.field("set-cookie").startswith("__Host-Http-bff=; ")
+        assert "Max-Age=0" in answer.field("set-cookie")
+        assert (await world.ask("/bff/user", FETCH)).all("set-cookie") == []
+
+
+@pytest.mark.requirement("R-182", "R-141")
+async def test_touching_and_not_touching() -> None:
+    """A call moves the idle deadline, a look with `?touch=0` does not."""
+    async with door(session={"keys": ["Zk3vQ9xLw2Rb7TnYc5HsJ8dMfAe4GpUq"], "local_copy": "off"}) as world:
+        _, headers = await world.session()
+        for expected in (1800, 1500, 1200):
+            answer = await world.ask("/bff/user", {**FETCH, **headers}, query="touch=0")
+            assert answer.json()["session"]["idle_expires_in"] == expected
+            world.clock.advance(300)
+        answer = await world.ask("/bff/user", {**FETCH, **headers})
+        assert answer.json()["session"]["idle_expires_in"] == 1800
+        world.clock.advance(1800)
+        assert not (await world.ask("/bff/user", {**FETCH, **headers})).json()["authenticated"]
+
+
+# --- the recipes keep the guards --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-012", "R-013", "R-021", "R-151", "R-167", "R-267", "R-268")
+@pytest.mark.parametrize(
+    ("path", "method", "headers", "status"),
+    [
+        ("/api/x", "GET", {}, 403),
+        ("/api/x", "GET", FETCH, 401),
+        ("/api/x", "POST", FETCH, 401),
+        ("/api/x", "GET", {**FETCH, "authorization": "Bearer stolen"}, 401),
+        ("/api/x", "GET", NAVIGATION, 303),
+        ("/api/x", "HEAD", NAVIGATION, 303),
+        ("/api/x", "GET", TYPED, 303),
+        ("/api/x", "GET", FROM_ELSEWHERE, 200),
+        ("/api/x", "GET", {**FETCH, "sec-fetch-site": "cross-site"}, 403),
+        ("/api/x", "OPTIONS", {"origin": "https://evil.example", "access-control-request-method": "PUT"}, 403),
+        ("/machine/x", "GET", {}, 403),
+        ("/machine/x", "GET", FETCH, 401),
+        ("/pages/x", "GET", {"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}, 401),
+        ("/pages/x", "POST", {}, 403),
+        ("/nowhere", "GET", FETCH, 404),
+        ("/bff/nowhere", "GET", FETCH, 404),
+        ("/bff/user", "GET", {}, 403),
+        ("/bff/user", "POST", FETCH, 405),
+        ("/bff/logout", "GET", FETCH, 405),
+        ("/bff/logout", "POST", {}, 403),
+        ("/bff/logout", "POST", {"origin": "https://evil.example"}, 403),
+        ("/bff/logout", "POST", FETCH, 200),
+        ("/bff/logout", "POST", {"origin": ORIGIN, "sec-fetch-site": "same-origin"}, 303),
+        ("/bff/login", "GET", {"sec-fetch-dest": "iframe", "sec-fetch-mode": "navigate"}, 403),
+        ("/bff/login", "GET", TYPED, 303),
+        ("/bff/login", "POST", TYPED, 405),
+        ("/bff/backchannel-logout/corp", "GET", {}, 405),
+        ("/bff/callback/corp", "POST", {}, 405),
+        ("/bff//login", "GET", TYPED, 404),
+        ("/bff/login/", "GET", TYPED, 404),
+        ("/bff/%6cogin", "GET", TYPED, 404),
+    ],
+)
+async def test_who_is_let_through(path: str, method: str, headers: dict[str, str], status: int) -> None:
+    """Without a session: navigations to sign-in, fetches 401, foreign calls 403, unknown paths 404; never a call to anybody."""
+    async with door() as world:
+        answer = await world.ask(path, headers, method=method)
+        assert answer.status == status
+        if status == 401:
+            assert answer.field("www-authenticate").startswith("BFF ")
+            assert answer.json()["login_url"] == "/bff/login?provider=corp"
+        if status == 405:
+            assert answer.field("allow")
+        if status >= 400:
+            assert answer.field("content-type") == "application/problem+json"
+            assert answer.all("set-cookie") == []
+            assert answer.all("access-control-allow-origin") == []
+        assert world.corp.calls_to("/token") == []
+
+
+@pytest.mark.requirement("R-064", "R-043")
+@pytest.mark.parametrize(
+    "value", ["//evil.example", "https://evil.example", "/%5cevil", "//[", "/%E2%82%AC%0a", "%ff", ""]
+)
+async def test_login_refuses_to_come_back_elsewhere(value: str) -> None:
+    """`/login` with a bad `return_to` is 400 and starts nothing."""
+    from urllib.parse import quote
+
+    async with door() as world:
+        query = "return_to=" + (value if value == "%ff" else quote(value, safe=""))
+        answer = await world.ask("/bff/login", TYPED, query=query)
+        assert answer.status == 400
+        assert world.internet.requests == type(world.internet.requests)()
+
+
+@pytest.mark.requirement("R-270", "R-157", "R-041")
+@pytest.mark.parametrize("path", ["/bff/user", "/bff/login", "/api/x", "/nowhere", "/bff/callback/corp"])
+async def test_our_own_answers_are_neither_stored_nor_framed_nor_sniffed(path: str) -> None:
+    """HSTS, nosniff, no-store, Referrer-Policy and a CSP that forbids framing are on every answer of our own."""
+    async with door() as world:
+        answer = await world.ask(path, {**TYPED, "x-csrf": "1"})
+        assert answer.field("cache-control") == "no-store"
+        assert answer.field("x-content-type-options") == "nosniff"
+        assert answer.field("referrer-policy") == "no-referrer"
+        assert "frame-ancestors 'none'" in answer.field("content-security-policy")
+        assert answer.field("strict-transport-security").startswith("max-age=31536000")
+
+
+@pytest.mark.requirement("R-276", "R-258")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"user-agent": "GoogleHC/1.0"},
+        {"user-agent": "kube-probe/1.30"},
+        {"x-forwarded-uri": "/open"},
+        {"x-original-url": "/open"},
+        {"x-rewrite-url": "/open"},
+        {"x-forwarded-prefix": "/open"},
+        {"x-http-method-override": "OPTIONS"},
+        {"x-forwarded-for": "127.0.0.1"},
+    ],
+)
+async def test_no_field_opens_a_protected_route(headers: dict[str, str]) -> None:
+    """No user agent and no forwarding field gets a request past the session check."""
+    async with door() as world:
+        assert (await world.ask("/api/x", {**FETCH, **headers})).status == 401
+        assert (await world.ask("/api/x", headers)).status == 403

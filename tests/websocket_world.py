@@ -1,0 +1,142 @@
+"""A browser, the gateway's WebSocket forwarding behind a real server, and an upstream, on loopback sockets in one event loop."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import Request, Response, ServerConnection, serve
+
+from bff.config.model import RouteConfig, TimeoutConfig
+from bff.errors import BffError
+from bff.proxy.routes import RouteTable
+from bff.proxy.websocket import forward_websocket
+
+Handler = Callable[[ServerConnection], Awaitable[None]]
+Answer = Callable[[ServerConnection, Request], Response | None]
+
+
+async def echo(connection: ServerConnection) -> None:
+    """An upstream that sends back what it gets."""
+    async for message in connection:
+        await connection.send(message)
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """What a test sees: where to connect, how to end the session, what went wrong, what the upstream met."""
+
+    url: str
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    errors: list[BffError] = field(default_factory=list)
+    met: "asyncio.Queue[ServerConnection]" = field(default_factory=asyncio.Queue)
+
+    def browser(self, path: str = "/ws/chat", **options: Any) -> connect:
+        """A browser's connection to the gateway."""
+        return _Browser(self.url + path, proxy=None, **options)
+
+
+class _Browser(connect):
+    """Browsers follow no redirect of a handshake (WHATWG WebSockets: its fetch has redirect mode `error`)."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+@asynccontextmanager
+async def no_task_left_behind() -> AsyncIterator[None]:
+    """Whatever was begun inside has ended, or ends without further help, when this is left."""
+    before = asyncio.all_tasks()
+    yield
+    begun = asyncio.all_tasks() - before
+    if begun:
+        _, pending = await asyncio.wait(begun, timeout=10)
+        assert not pending
+
+
+@asynccontextmanager
+async def upstream_server(handler: Handler, **options: Any) -> AsyncIterator[int]:
+    """An upstream; yields its port."""
+    async with serve(handler, "127.0.0.1", 0, **options) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def gateway(
+    upstream: str, *, max_body: int = 1024 * 1024, ssl_context: ssl.SSLContext | None = None, **route: Any
+) -> AsyncIterator[World]:
+    """The forwarding to that upstream, served by uvicorn as the gateway is."""
+    config = RouteConfig(path="/ws", upstream=upstream, websocket=True, max_body=max_body, **route)
+    table, world = RouteTable([config]), World(url="")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await forward_websocket(
+                match=table.match(scope["raw_path"], b"GET"),
+                scope=scope,
+                receive=receive,
+                send=send,
+                bearer="tok-1",
+                ended=world.ended,
+                ssl_context=ssl_context,
+                peer_host=scope["client"][0],
+                trusted=False,
+                public_scheme=b"https",
+                public_host=b"app.example.com",
+            )
+        except BffError as error:
+            world.errors.append(error)
+            await send({"type": "websocket.http.response.start", "status": 502, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b""})
+
+    async with _serving(app) as port:
+        world.url = f"ws://127.0.0.1:{port}"
+        yield world
+
+
+@asynccontextmanager
+async def world(
+    handler: Handler = echo,
+    *,
+    base: str = "",
+    max_body: int = 1024 * 1024,
+    timeouts: TimeoutConfig | None = None,
+    **options: Any,
+) -> AsyncIterator[World]:
+    """Gateway and upstream; when it is left, no task of theirs is there any more."""
+    met: asyncio.Queue[ServerConnection] = asyncio.Queue()
+
+    async def meeting(connection: ServerConnection) -> None:
+        met.put_nowait(connection)
+        await handler(connection)
+
+    async with no_task_left_behind(), upstream_server(meeting, **options) as port:
+        url = f"http://127.0.0.1:{port}{base}"
+        async with gateway(url, max_body=max_body, timeouts=timeouts or TimeoutConfig()) as made:
+            made.met = met
+            yield made
+
+
+@asynccontextmanager
+async def _serving(app: Any) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        app, ws="websockets-sansio", lifespan="off", log_config=None, port=0, ws_max_size=2**24, proxy_headers=False
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()  # and no main loop: its signal handlers and ticks are not ours
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        await server.shutdown()
+
+
+async def close_of(connection: ClientConnection | ServerConnection) -> tuple[int | None, str | None]:
+    """The code and reason that this side has heard, once it is closed."""
+    await connection.wait_closed()
+    return connection.close_code, connection.close_reason

@@ -54,6 +54,17 @@ async def test_a_lease_that_ran_out_is_free() -> None:
     assert await store.take_lease("refresh", "next", lifetime_seconds=60)
 
 
+@pytest.mark.requirement("R-212")
+async def test_what_is_done_is_forgotten_after_its_time() -> None:
+    """Nothing is remembered for longer than it was to be, nor kept."""
+    store = MemoryStore(idle_timeout_seconds=1800)
+    for second in range(200):
+        await store.remember(f"done {second}", lifetime_seconds=1, now=NOW + second)
+        assert await store.remembers(f"done {second}", now=NOW + second)
+        assert not await store.remembers(f"done {second}", now=NOW + second + 1)
+    assert store.kept <= 20
+
+
 async def test_memory_always_hears_its_changes() -> None:
     """There is no connection to lose, so copies may be made at once."""
     store, heard = MemoryStore(idle_timeout_seconds=1800), Heard()

@@ -44,8 +44,9 @@ async def test_a_dump_of_the_server_tells_nothing(valkey: ValkeyServer, store: R
     await store.create(session, now=NOW)
     await store.put_transaction("t" * 64, a_transaction(canary="CANARY"), lifetime_seconds=600, now=NOW)
     await store.take_lease(f"{session_id} SUBJECT", "a worker", lifetime_seconds=60)
+    await store.remember(f"{session_id} SUBJECT", lifetime_seconds=60, now=NOW)
     everything = repr(valkey.dump())
-    assert len(valkey.dump()) == 5  # session, two index entries, transaction, lease
+    assert len(valkey.dump()) == 6  # session, two index entries, transaction, lease, what is done
     for secret in ("CANARY", session_id, "SUBJECT", "SID", ISSUER, "example.com", "corp", "verifier", "refresh"):
         assert secret not in everything
 
@@ -146,16 +147,20 @@ async def test_the_server_keeps_nothing_past_the_absolute_end(valkey: ValkeyServ
     assert 0 < pttl(valkey, key_of(session.key)) <= 10_000
 
 
-async def test_transactions_and_leases_end_by_themselves(valkey: ValkeyServer, store: RedisStore) -> None:
-    """What is never taken or given back is kept for its lifetime; an extended lease begins again."""
+async def test_transactions_leases_and_what_is_done_end_by_themselves(valkey: ValkeyServer, store: RedisStore) -> None:
+    """What is never taken or given back is kept for its lifetime, however short; an extended lease begins again."""
     await store.put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
     await store.take_lease("refresh", "here", lifetime_seconds=5)
     (transaction,), (lease,) = lifetimes(valkey, b"bff:t:"), lifetimes(valkey, b"bff:l:")
     assert 590_000 < transaction <= 600_000
     assert 0 < lease <= 5_000
+    await store.remember("done", lifetime_seconds=60, now=NOW)
+    (done,) = lifetimes(valkey, b"bff:d:")
+    assert 50_000 < done <= 60_000
     await store.take_lease("refresh", "here", lifetime_seconds=60)
     (lease,) = lifetimes(valkey, b"bff:l:")
     assert lease > 50_000
+    await store.remember("over at once", lifetime_seconds=0.0001, now=NOW)
 
 
 @pytest.mark.requirement("R-193")

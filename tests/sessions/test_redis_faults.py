@@ -26,6 +26,8 @@ EVERY_CALL: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
     "take_transaction": lambda store: store.take_transaction("t", now=NOW),
     "take_lease": lambda store: store.take_lease("refresh", "here", lifetime_seconds=60),
     "drop_lease": lambda store: store.drop_lease("refresh", "here"),
+    "remember": lambda store: store.remember("done", lifetime_seconds=60, now=NOW),
+    "remembers": lambda store: store.remembers("done", now=NOW),
 }
 WRITES = [name for name in EVERY_CALL if name in {"create", "put_transaction", "take_lease"}]
 

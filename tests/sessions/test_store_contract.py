@@ -245,6 +245,17 @@ async def test_a_lease_is_given_back_by_its_holder_only(workers: NewWorker) -> N
     assert await there.take_lease("refresh", "there", lifetime_seconds=60)
 
 
+@pytest.mark.requirement("R-212")
+async def test_what_is_done_is_remembered_by_every_worker_for_its_time(workers: NewWorker) -> None:
+    """What one worker remembers another one knows, by its name alone; what nobody remembered is not done."""
+    here, there = workers(), workers()
+    assert not await there.remembers("done", now=NOW)
+    await here.remember("done", lifetime_seconds=60, now=NOW)
+    await here.remember("done", lifetime_seconds=60, now=NOW)
+    assert await there.remembers("done", now=NOW + 59)
+    assert not await there.remembers("another", now=NOW)
+
+
 async def test_every_worker_hears_of_changes_and_ends(workers: NewWorker) -> None:
     """A listener learns of a replaced and of a deleted session, whichever worker did it."""
     here, there, heard = workers(), workers(), Heard()

@@ -66,13 +66,14 @@ class MemoryStore:
         self._sessions: _Expiring[Session] = _Expiring()
         self._transactions: _Expiring[LoginTransaction] = _Expiring()
         self._leases: _Expiring[str] = _Expiring()
+        self._done: _Expiring[None] = _Expiring()
         self._listener: ChangeListener | None = None
         self._latest_now = 0.0
 
     @property
     def kept(self) -> int:
         """How many entries are in memory, expired ones too."""
-        return len(self._sessions) + len(self._transactions) + len(self._leases)
+        return len(self._sessions) + len(self._transactions) + len(self._leases) + len(self._done)
 
     async def open(self, listener: ChangeListener) -> None:
         """Tell `listener` of every change from now on."""
@@ -171,6 +172,15 @@ class MemoryStore:
         entry = self._leases.get(name, now=now)
         if entry is not None and entry.value == holder:
             self._leases.pop(name, now=now)
+
+    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
+        """Keep in mind that something is done."""
+        self._see(now)
+        self._done.put(name, None, expires_at=now + lifetime_seconds, now=now)
+
+    async def remembers(self, name: str, *, now: float) -> bool:
+        """Whether it is done, as far as it is still remembered."""
+        return self._done.get(name, now=now) is not None
 
     def _see(self, now: float) -> None:
         self._latest_now = max(self._latest_now, now)

@@ -4,6 +4,7 @@
     bff:t:<transaction key>    sealed login transaction              ends after its lifetime, taken out once
     bff:i:<hash>               the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
     bff:l:<hash>               holder of a lease
+    bff:d:<hash>               something that is done                ends when nobody can ask for it again
     bff:changed                channel of changes
 
 - Records are sealed and bound to kind, name and version (invariant 9): a swapped, planted or misdelivered record is no
@@ -40,6 +41,7 @@ SESSION = b"bff:s:"
 TRANSACTION = b"bff:t:"
 INDEX = b"bff:i:"
 LEASE = b"bff:l:"
+DONE = b"bff:d:"
 
 
 class RedisStore:
@@ -175,6 +177,14 @@ class RedisStore:
         """Give the lease back, if it is still ours."""
         await self._run(scripts.DROP_LEASE, _lease_name(name), holder)
 
+    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
+        """Keep in mind that something is done; the server counts the time, so `now` is not needed."""
+        await self._execute("SET", _done_name(name), "1", "PX", max(_ms(lifetime_seconds), 1), again=True)
+
+    async def remembers(self, name: str, *, now: float) -> bool:
+        """Whether it is done, as far as it is still remembered."""
+        return await self._execute("EXISTS", _done_name(name), again=True) == 1
+
     # --- records ---
 
     def _seal(self, session: Session) -> bytes:
@@ -254,3 +264,7 @@ def _index_name(issuer: str, *, subject: str | None = None, sid: str | None = No
 
 def _lease_name(name: str) -> bytes:
     return LEASE + hashlib.sha256(name.encode()).hexdigest().encode()
+
+
+def _done_name(name: str) -> bytes:
+    return DONE + hashlib.sha256(name.encode()).hexdigest().encode()

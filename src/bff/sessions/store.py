@@ -40,7 +40,7 @@ class ChangeListener(Protocol):
 
 
 class SessionStore(Protocol):
-    """Sessions, login transactions and leases. Every method may raise `StoreUnavailable`."""
+    """Sessions, login transactions, leases, and what is done. Every method may raise `StoreUnavailable`."""
 
     async def open(self, listener: ChangeListener) -> None:
         """Begin to listen for changes. Call once, on the running loop.
@@ -100,4 +100,12 @@ class SessionStore(Protocol):
 
     async def drop_lease(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still ours."""
+        ...
+
+    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
+        """Keep in mind, for all workers, that something is done."""
+        ...
+
+    async def remembers(self, name: str, *, now: float) -> bool:
+        """Whether it is done, as far as it is still remembered."""
         ...

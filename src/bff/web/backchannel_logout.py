@@ -2,6 +2,9 @@
 
 No cookie and no CSRF header: the logout token's signature is the proof. Exactly 200, or 400 for any failure, ours included
 (section 2.8), never cached.
+
+A logout token works once: delivered again it is a success that does nothing, or whoever has kept one could sign its user out for as
+long as it lives. It is remembered after the sessions have ended and not before, because a provider repeats what failed.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ from starlette.responses import Response
 
 from bff import metrics
 from bff.errors import BffError
-from bff.oauth.logout import check_logout_token, parse_backchannel_body
+from bff.oauth.logout import LogoutToken, check_logout_token, parse_backchannel_body
 from bff.web.parts import Parts
 from bff.web.responses import answer
 
@@ -39,24 +42,32 @@ async def backchannel_logout(parts: Parts, request: Request) -> Response:
 
 
 async def _end_sessions(parts: Parts, name: str, request: Request) -> int:
+    """Judge the token and do what it says; returns how many sessions ended."""
     provider = parts.provider(name)
     logout_token = parse_backchannel_body(await _bounded_body(request), request.headers.get("content-type", ""))
     issuer = (await provider.metadata()).issuer
+    verified = await provider.verify(logout_token, types=("logout+jwt", "JWT"))
+    now = parts.clock()
     token = check_logout_token(
-        await provider.verify(logout_token, types=("logout+jwt", "JWT")),
+        verified,
         provider=name,
         issuer=issuer,
         client_id=provider.config.client_id,
-        now=parts.clock(),
+        now=now,
         leeway=provider.config.leeway,
     )
+    done = f"logout token {token.jti} of {issuer}"
+    if await parts.store.remembers(done, now=now):
+        return 0
+    ended = sum([await parts.store.delete(key) for key in await _sessions_of(parts, issuer, token)])
+    await parts.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
+    return ended
+
+
+async def _sessions_of(parts: Parts, issuer: str, token: LogoutToken) -> list[str]:
     if token.sid is not None:
-        keys = await parts.store.find(issuer=issuer, sid=token.sid)
-    else:
-        keys = await parts.store.find(issuer=issuer, subject=token.subject)
-    for key in keys:
-        await parts.store.delete(key)
-    return len(keys)
+        return await parts.store.find(issuer=issuer, sid=token.sid)
+    return await parts.store.find(issuer=issuer, subject=token.subject)
 
 
 async def _bounded_body(request: Request) -> bytes:

@@ -22,7 +22,7 @@ def a_grant(
     canary: str = "canary",
 ) -> Grant:
     """A grant whose every secret contains `canary`."""
-    token = AccessToken(value=f"access-{canary}", expires_at=NOW + 300, refresh_at=NOW + 240, scope="orders")
+    token = AccessToken(value=f"access-{canary}", expires_at=NOW + 300, refresh_at=NOW + 240)
     return Grant(
         provider=provider,
         issuer=issuer,

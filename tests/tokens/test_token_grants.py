@@ -25,7 +25,6 @@ def a_response(**changes: object) -> TokenResponse:
         refresh_token="refresh",
         refresh_token_expires_at=NOW + 3600,
         id_token="id",
-        scope="openid",
     )
     return replace(response, **changes)
 

@@ -1,6 +1,7 @@
 """The token endpoint and the revocation endpoint (RFC 6749 sections 4.1.3 to 6, RFC 7009).
 
-An access token is opaque: nothing of it is parsed and its lifetime is only what `expires_in` says (RFC 9068 section 6).
+An access token is opaque: nothing of it is parsed and its lifetime is only what `expires_in` says (RFC 9068 section 6). What
+`scope` was granted is not read: providers name it in words of their own, and the upstream judges the token (RFC 6750 section 3.1).
 
     expires_in                              the access token expires
     absent                                  after `default_lifetime_seconds`; None: unknown, until an API answers 401
@@ -40,7 +41,6 @@ class TokenResponse:
     refresh_token: str | None = field(repr=False)
     refresh_token_expires_at: float | None
     id_token: str | None = field(repr=False)  # not yet verified
-    scope: str | None  # as granted, if it was said
 
 
 def build_code_exchange_request(
@@ -158,16 +158,7 @@ def parse_token_response(
         refresh_token=_text(members, "refresh_token", provider=provider) or None,
         refresh_token_expires_at=_refresh_token_expires_at(members, now=now),
         id_token=_text(members, "id_token", provider=provider) or None,
-        scope=_text(members, "scope", provider=provider),
     )
-
-
-def missing_scopes(response: TokenResponse, *, required: str) -> tuple[str, ...]:
-    """The scope tokens of `required` that were not granted; a provider that does not say granted what was asked for."""
-    if response.scope is None:
-        return ()
-    granted = response.scope.split()
-    return tuple(token for token in required.split() if token not in granted)
 
 
 def parse_revocation_response(response: ProviderResponse, *, provider: str) -> None:

@@ -43,7 +43,6 @@ class AccessToken:
     value: str = field(repr=False)
     expires_at: float | None
     refresh_at: float | None
-    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ def access_token(response: TokenResponse, *, now: float) -> AccessToken:
         value=response.access_token,
         expires_at=response.expires_at,
         refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=jitter),
-        scope=response.scope,
     )
 
 

@@ -55,6 +55,7 @@ class Wire(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.received = bytearray()
         self.ended = False
+        self.was_reset = False
         self._changed = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -77,6 +78,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         self.ended = True
+        self.was_reset = isinstance(exc, ConnectionResetError)
         self._changed.set()
         self._writable.set()
 

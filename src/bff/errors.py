@@ -15,6 +15,9 @@
     │   ├── RequestTimeout             too slow in sending, or in reading
     │   ├── ContentTooLarge            more body than the route takes
     │   ├── HeadTooLarge               more header fields than anybody needs
+    │   ├── TargetTooLong              a longer target than we take
+    │   ├── NotImplementedHere         a method or transfer coding that this server does not have
+    │   ├── VersionNotSupported        neither HTTP/1.0 nor HTTP/1.1
     │   ├── LoopDetected               the request has been here before
     │   ├── MaxForwardsReached         an OPTIONS that we are to answer ourselves
     │   └── BrowserGone                it left: nobody to answer to
@@ -144,6 +147,18 @@ class ContentTooLarge(BrowserError):
 
 class HeadTooLarge(BrowserError):
     """The request has more header fields than we take (431)."""
+
+
+class TargetTooLong(BrowserError):
+    """The request target is longer than we take (414)."""
+
+
+class NotImplementedHere(BrowserError):
+    """`CONNECT`, or a transfer coding other than `chunked` (501; RFC 9112 section 6.1)."""
+
+
+class VersionNotSupported(BrowserError):
+    """A version of HTTP that is not spoken here (505)."""
 
 
 class LoopDetected(BrowserError):

@@ -28,7 +28,8 @@ class App:
     @property
     def parts(self) -> Any:
         """As the gateway's own."""
-        return SimpleNamespace(config=SimpleNamespace(limits=self.limits))
+        config = SimpleNamespace(limits=self.limits, base_path="/bff")
+        return SimpleNamespace(config=config, site=SimpleNamespace(https=True))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Read all, answer."""

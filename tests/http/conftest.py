@@ -45,6 +45,15 @@ UNDER_GRANIAN = {
     "test_connect_is_refused": OTHERS,
     "test_http_1_0_gets_no_interim_answer": OTHERS,
     "test_half_a_handshake_is_none": OTHERS,
+    "test_a_refusal_is_a_problem": CLOSES,
+    "test_a_refusal_over_https_says_so": LIMITS,
+    "test_a_refused_head_request_gets_no_content": CLOSES,
+    "test_what_follows_a_head_request_is_refused_with_content": CLOSES,
+    "test_a_refusal_waits_for_the_answers_before_it": CLOSES,
+    "test_content_without_a_length_ends_with_the_connection": OTHERS,
+    "test_keep_alive_of_http_1_0_changes_nothing": OTHERS,
+    "test_other_answers_are_framed_as_ever": OTHERS,
+    "test_what_breaks_off_is_reset": OTHERS,
 }
 
 

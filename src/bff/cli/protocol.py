@@ -19,11 +19,21 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from bff.cli.answer_start import quick_start
+from bff.cli.answer_start import closing_answer, quick_start
 from bff.cli.joined_writes import JoinedWrites
 from bff.config.model import LimitsConfig
+from bff.errors import (
+    BrowserError,
+    HeadTooLarge,
+    MalformedRequest,
+    NotImplementedHere,
+    RequestTimeout,
+    TargetTooLong,
+    VersionNotSupported,
+)
+from bff.web.problems import problem_of
 
 MAX_FRAMING = 16 * 1024  # bytes of chunk sizes, extensions and trailers, beside ...
 FRAMING_PER_BYTE = 16  # ... so many for each byte of content: one-byte chunks have five
@@ -36,6 +46,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         app: Any = self.app
+        self._parts = app.parts
         self._limits: LimitsConfig = app.parts.config.limits
         self._in_content = False  # between the end of a head and the end of its message
         self._in_head = False  # between the first byte of a head and its end
@@ -47,7 +58,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self._keep_alive_after_content = False
         self._deadline: asyncio.TimerHandle | None = None
         self._resting_since = 0.0  # on the event loop's clock
-        self._refusal: int | None = None  # said when the answers before it are
+        self._refusal: BrowserError | None = None  # said when the answers before it are
 
     # --- the connection ---
 
@@ -96,7 +107,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
                     return
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError:
-                self._refuse(400)
+                self._refuse(MalformedRequest("This is not HTTP, or has more than one meaning."))
                 return
 
     def _head_without_upgrade(self) -> bytes:
@@ -121,9 +132,9 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head is complete: hand it on unless there is something wrong with it."""
-        status = self._judge_head()
-        if status is not None:
-            self._refuse(status)
+        error = self._judge_head()
+        if error is not None:
+            self._refuse(error)
             raise ValueError("refused")  # stops the parser; `_refuse` then finds the connection answered
         if self.parser.should_upgrade() and not self._should_upgrade():
             self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -181,40 +192,37 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         elif self._in_content or self._in_head:
             self._start_deadline()
 
-    def send_400_response(self, msg: str) -> None:
-        """The class above has found something that is no HTTP."""
-        self._refuse(400)
-
     # --- judgements ---
 
-    def _judge_head(self) -> int | None:
-        """The status to refuse it with."""
+    def _judge_head(self) -> BrowserError | None:
+        """What is wrong with it."""
         version = self.parser.get_http_version()
         size = self._whole_segment  # the head is no larger
         if size is None or size > self._limits.max_head:
             size = sum([len(name) + len(value) for name, value in self.headers])
         coding = b",".join([value for name, value in self.headers if name == b"transfer-encoding"]) or None
         if len(self.url) > self._limits.max_target:
-            return 414
+            return self._target_too_long()
         if size > self._limits.max_head:
-            return 431
+            return self._head_too_large()
         if version not in {"1.1", "1.0"}:
-            return 505
+            return VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
         if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
             below_chunked = coding.lower().replace(b" ", b"").endswith(b",chunked")
-            return 501 if below_chunked and version == "1.1" else 400
+            kind = NotImplementedHere if below_chunked and version == "1.1" else MalformedRequest
+            return kind("The only transfer coding is chunked, and only in HTTP/1.1.")
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110 section 10.1.1
         return self._judge_target()
 
-    def _judge_target(self) -> int | None:
+    def _judge_target(self) -> BrowserError | None:
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                return 501
+                return NotImplementedHere("There is no CONNECT here.")
             if self._should_upgrade() and self._announces_content():
-                return 400
+                return MalformedRequest("A WebSocket handshake has no content.")
         if b"#" in self.url:
-            return 400
+            return MalformedRequest("A fragment is no part of a request target.")
         if self.url[:1] == b"/" or self.url == b"*":
             return None
         return self._take_authority_from_target()
@@ -225,16 +233,16 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             for name, value in self.headers
         )
 
-    def _take_authority_from_target(self) -> int | None:
+    def _take_authority_from_target(self) -> BrowserError | None:
         """An absolute-form becomes origin-form and Host, which the guards judge like any other (RFC 9112 section 3.2.2)."""
         scheme, separator, rest = self.url.partition(b"://")
         if not separator or scheme.lower() not in {b"http", b"https"}:
-            return 400
+            return MalformedRequest("The request target is neither a path nor an http URL.")
         end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
         authority, target = rest[:end], rest[end:]
         hosts = [index for index, (name, _) in enumerate(self.headers) if name == b"host"]
         if len(hosts) != 1 or not authority:
-            return 400
+            return MalformedRequest("The Host field, or the host in the request target, is missing or there twice.")
         self.headers[hosts[0]] = (b"host", authority)
         self.url = target if target.startswith(b"/") else b"/" + target
         return None
@@ -242,25 +250,31 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def _judge_incomplete_head(self, size: int) -> None:
         self._head_bytes += size
         if self._in_head and len(self.url) > self._limits.max_target:
-            self._refuse(414)
+            self._refuse(self._target_too_long())
         elif self._head_bytes > self._limits.max_head:
-            self._refuse(431)
+            self._refuse(self._head_too_large())
         elif self._deadline is None:
             self._start_deadline()
 
     def _judge_framing(self, size: int) -> None:
         self._content_bytes += size
         if self._content_bytes - self._content > MAX_FRAMING + FRAMING_PER_BYTE * self._content:
-            self._refuse(400)
+            self._refuse(MalformedRequest("The content has more framing than content."))
         elif self.cycle.response_complete and self._content_bytes > MAX_UNREAD:
             self.transport.close()
+
+    def _target_too_long(self) -> TargetTooLong:
+        return TargetTooLong(f"The request target is longer than {self._limits.max_target} bytes.")
+
+    def _head_too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(f"The header fields are larger than {self._limits.max_head} bytes.")
 
     # --- refusals ---
 
     def _is_answering(self) -> bool:
         return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, error: BrowserError) -> None:
         """Refuse what is being received; answers go out in the order of the requests (RFC 9112 section 9.3.2)."""
         if self.transport.is_closing() or self._refusal is not None:
             return
@@ -268,18 +282,24 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             if self.pipeline or self.cycle.response_started:
                 self.transport.close()
             else:
-                self._say(status)
+                self._say(error)
         elif self._is_answering():
-            self._refusal = status
+            self._refusal = error
         else:
-            self._say(status)
+            self._say(error)
 
-    def _say(self, status: int) -> None:
+    def _say(self, error: BrowserError) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # it is answered here
             self.cycle.message_event.set()
-        self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        site, base_path = self._parts.site, self._parts.config.base_path
+        problem = problem_of(error, base_path=base_path, https=site.https)
+        self.transport.write(closing_answer(problem, head_only=self._is_head_request()))
         self.transport.close()
+
+    def _is_head_request(self) -> bool:
+        """As far as is known: the parser knows this request's method once there is some of its target."""
+        return bool(self.scope and self.url) and self.parser.get_method() == b"HEAD"
 
     # --- the clock ---
 
@@ -295,7 +315,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def _is_late(self) -> None:
         self._deadline = None
         if self._in_head and not self._is_answering():
-            self._refuse(408)
+            self._refuse(RequestTimeout(f"The head was not there within {self._limits.head_timeout:g} seconds."))
         elif self._is_answering():
             self._start_deadline()
         else:  # nothing was asked, or all is answered and the rest of the content does not come

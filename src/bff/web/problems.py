@@ -44,8 +44,11 @@ TABLE: dict[type[Exception], Row] = {
     errors.MethodNotAllowed: Row(405, "method-not-allowed", "Method not allowed"),
     errors.RequestTimeout: Row(408, "request-timeout", "Request timeout"),
     errors.ContentTooLarge: Row(413, "content-too-large", "Content too large"),
+    errors.TargetTooLong: Row(414, "target-too-long", "URI too long"),
     errors.MisdirectedRequest: Row(421, "misdirected-request", "Misdirected request"),
     errors.HeadTooLarge: Row(431, "head-too-large", "Request header fields too large"),
+    errors.NotImplementedHere: Row(501, "not-implemented", "Not implemented"),
+    errors.VersionNotSupported: Row(505, "version-not-supported", "HTTP version not supported"),
     errors.LoopDetected: Row(508, "loop-detected", "Loop detected"),
     errors.BrowserError: Row(400, "bad-request", "Bad request"),
     errors.ProviderUnavailable: Row(

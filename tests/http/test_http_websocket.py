@@ -195,3 +195,25 @@ async def test_a_browser_that_leaves_ends_the_upstreams_websocket(site: RawWorld
     async with asyncio.timeout(15):
         while site.upstream.open:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.requirement("R-256", "R-279")
+async def test_an_open_websocket_is_a_connection_to_the_upstream() -> None:
+    """It holds one of the route's `max_connections`, and whoever comes when all are held gets the 503 of a busy upstream."""
+    routes = [{"path": "/ws", "upstream": "{raw}", "token": "none", "websocket": True, "max_connections": 1}]
+    async with raw_world(accepting, routes=routes, signed_in=False) as site:
+        handshake = site.request("GET /ws/x", *UPGRADE, origin(site))
+        async with site.connect() as browser:
+            await browser.say(handshake)
+            await greeted(browser)
+            reply = await site.ask(handshake)
+            assert (reply.status, reply.values("retry-after")) == (503, ["5"])
+            assert b"urn:bff:problem:upstream-busy" in reply.body
+            assert len(site.upstream.conversations) == 1
+            browser.leave()
+            async with asyncio.timeout(15):
+                while site.upstream.open:
+                    await asyncio.sleep(0.01)
+        async with site.connect() as browser:
+            await browser.say(handshake)
+            await greeted(browser)

@@ -642,6 +642,53 @@ async def test_no_more_connections_than_allowed() -> None:
 
 
 @pytest.mark.requirement("R-279")
+async def test_a_place_lent_counts_as_a_connection() -> None:
+    """Whoever wants a connection while somebody else holds the last place waits in line until it comes back."""
+    async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=1) as pool:
+        with pool.place():
+            waiting = asyncio.create_task(fetch(pool, a_request()))
+            await until(lambda: pool.usage.waiting == 1)
+            assert (pool.usage.connections, len(upstream.conversations)) == (1, 0)
+        assert (await waiting).status == 200
+        assert pool.usage == (1, 1, 0, 0)
+
+
+@pytest.mark.requirement("R-279")
+async def test_no_place_is_lent_when_all_are_in_use() -> None:
+    """Nobody waits for one; what is in use stays in use, and what was lent is lent again."""
+    gate = asyncio.Event()
+
+    async def slow(it: Conversation) -> None:
+        await it.request()
+        await gate.wait()
+        await it.send(response(b"fine"))
+
+    async with scripted_upstream(slow) as upstream, pool_to(upstream, max_connections=2) as pool:
+        asking = asyncio.create_task(fetch(pool, a_request()))
+        await until(lambda: pool.usage.connections == 1)
+        for _ in range(2):
+            with pool.place(), pytest.raises(UpstreamBusy), pool.place():
+                pytest.fail("a third of two places")
+        gate.set()
+        assert (await asking).status == 200
+
+
+@pytest.mark.requirement("R-279")
+async def test_an_idle_connection_makes_room_for_a_place() -> None:
+    """The one that rested longest is closed, and its end, which comes later, gives nobody a second place."""
+    async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=2) as pool:
+        await asyncio.gather(fetch(pool, a_request(target=b"/a")), fetch(pool, a_request(target=b"/b")))
+        assert pool.usage == (2, 2, 0, 0)
+        with pool.place():
+            assert pool.usage == (2, 1, 0, 0)
+            await until(lambda: upstream.open == 1)
+            assert pool.usage == (2, 1, 0, 0)
+            assert (await fetch(pool, a_request())).status == 200
+        assert pool.usage == (1, 1, 0, 0)
+        assert len(upstream.conversations) == 2
+
+
+@pytest.mark.requirement("R-279")
 async def test_a_full_line_refuses_at_once() -> None:
     """Who finds the line full hears so without waiting."""
     async with scripted_upstream(silent) as upstream, pool_to(upstream, max_connections=1, max_waiting=1) as pool:

@@ -98,23 +98,25 @@ class Forwarder:
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
-            UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the browser.
+            UpstreamBusy, UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the
+                browser.
         """
-        upstream = match.route.upstream
         peer_host = _peer_host(scope)
-        await forward_websocket(
-            match=match,
-            scope=scope,
-            receive=receive,
-            send=send,
-            bearer=bearer,
-            ended=ended,
-            ssl_context=None if upstream is None or not upstream.tls else self._ssl_context(upstream.ca_file),
-            peer_host=peer_host,
-            trusted=self._trusts(peer_host),
-            public_scheme=self._public_scheme,
-            public_host=self._public_host,
-        )
+        pool = self._pools[match.route.prefix]
+        with pool.place():
+            await forward_websocket(
+                match=match,
+                scope=scope,
+                receive=receive,
+                send=send,
+                bearer=bearer,
+                ended=ended,
+                ssl_context=pool.ssl_context,
+                peer_host=peer_host,
+                trusted=self._trusts(peer_host),
+                public_scheme=self._public_scheme,
+                public_host=self._public_host,
+            )
 
     async def aclose(self) -> None:
         """Closes every connection; what is under way breaks."""

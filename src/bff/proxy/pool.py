@@ -3,6 +3,8 @@
 At most `max_connections` connections exist or are being made. Whoever comes when all are in use waits in line, at most
 `max_waiting` of them; the rest is refused at once. A connection that comes free goes to the first in line; one that is lost leaves
 its place to him. The last one used is the next one used, so that a burst's connections age and close. All of it is O(1).
+Others may hold a place for a connection that they make themselves, as each WebSocket does: an idle connection makes room for it,
+but nobody waits for one, since nobody knows how long such a connection is kept.
 
 A pooled connection that the upstream has closed, while we did not know yet, is the one failure that is retried: once, on a new
 connection, if not a byte came back and the request is idempotent and has no content (RFC 9110 section 9.2.2, RFC 9112 section
@@ -14,7 +16,8 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from bff.config.model import TimeoutConfig
@@ -34,7 +37,7 @@ _KEEP_ALIVE = re.compile(rb"timeout[ \t]*=[ \t]*\"?([0-9]{1,6})", re.IGNORECASE)
 class Usage(NamedTuple):
     """What a pool is doing now; for metrics."""
 
-    connections: int  # made or being made
+    connections: int  # made or being made, and places that others hold
     idle: int
     active: int  # exchanges, those that wait for a connection too
     waiting: int
@@ -104,6 +107,24 @@ class UpstreamPool:
             response.discard()
             raise
         return response
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Holds a place, for the length of the block, for a connection that is not this pool's.
+
+        Raises:
+            UpstreamBusy: all are in use.
+        """
+        if self._taken < self._max_connections:
+            self._taken += 1
+        elif self._idle:
+            self._evict(next(iter(self._idle)))
+        else:
+            raise UpstreamBusy("all connections are in use", origin=self._origin)
+        try:
+            yield
+        finally:
+            self._leave_place()
 
     async def aclose(self) -> None:
         """Closes every connection; what is under way breaks."""
@@ -175,6 +196,12 @@ class UpstreamPool:
             self._connections.remove(connection)
             self._idle.pop(connection, None)
             self._leave_place()
+
+    def _evict(self, connection: Connection) -> None:
+        """Its place is somebody else's from now on."""
+        self._connections.remove(connection)
+        del self._idle[connection]
+        connection.close()
 
     def _leave_place(self) -> None:
         if self._waiting:

@@ -151,6 +151,18 @@ async def test_no_decompression_bombs(coding: str) -> None:
 
 @pytest.mark.requirement("R-085")
 @pytest.mark.parametrize(
+    "url", ["https://[v1.x]/token", "https://a..b/token", f"https://{'a' * 70}.example/token", "https://%zz/token"]
+)
+async def test_endpoint_that_cannot_be_asked_is_an_outage(url: str) -> None:
+    """A provider that publishes an address which is none raises nothing but our own errors."""
+    async with real_pair() as world:
+        world.fake.misbehave(metadata=having(token_endpoint=url))
+        with pytest.raises(ProviderError):
+            await world.exchange()
+
+
+@pytest.mark.requirement("R-085")
+@pytest.mark.parametrize(
     "said",
     [
         b"",

@@ -290,7 +290,7 @@ class Provider:
         """Send one request, bounded in time and size.
 
         Raises:
-            ProviderUnavailable: no connection, TLS refused, too slow, cut off.
+            ProviderUnavailable: no address to ask, no connection, TLS refused, too slow, cut off.
             ProviderMisbehaved: the answer is larger than `MAX_RESPONSE_BYTES`.
         """
         try:
@@ -301,7 +301,7 @@ class Provider:
                 ) as response,
             ):
                 body = await self._bounded_body(response)
-        except (TimeoutError, httpx2.HTTPError) as error:
+        except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ProviderUnavailable(type(error).__name__, provider=self.name) from error
         return ProviderResponse(
             status=response.status_code,

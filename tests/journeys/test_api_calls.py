@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from echo_upstream import Said
-from fake_provider import Answer, without
+from fake_provider import Answer, having, without
 from gateway_world import GatewayWorld, gateway_world
 from strict_browser import Browser
 from valkey_server import ValkeyServer
@@ -190,8 +190,9 @@ async def test_a_navigation_that_can_never_be_served_does_not_run_in_circles(wor
 
 
 @pytest.mark.requirement("R-194")
-async def test_a_page_of_another_provider_leads_to_sign_in_there() -> None:
-    """Who is signed in at one provider and opens a page whose route needs the other is sent to sign in there, and arrives."""
+@pytest.mark.parametrize("later_seconds", [0, 60])
+async def test_a_page_of_another_provider_leads_to_sign_in_there(later_seconds: float) -> None:
+    """Who is signed in at one provider, even since a moment ago, and opens a page of the other is sent to sign in there."""
     routes = [
         {"path": "/pages", "upstream": "{upstream}/pages", "provider": "partner", "csrf": "origin"},
         {"path": "/", "files": "dist"},
@@ -199,11 +200,21 @@ async def test_a_page_of_another_provider_leads_to_sign_in_there() -> None:
     async with gateway_world(routes=routes) as world:
         browser = await world.signed_in("alice", provider="corp")
         world.partner.sign_in_as = "alice"
-        world.clock.now += 60
+        world.clock.now += later_seconds
         page = await browser.navigate("/pages/report", from_url=world.url + "/")
         assert page.status_code == 200
         assert world.upstream.seen[-1].target == "/pages/report"
         assert (await browser.fetch("/bff/user")).json()["logins"]["corp"]["authenticated"] is True
+
+
+async def test_a_sign_in_that_does_not_last_is_not_repeated_at_once(world: GatewayWorld) -> None:
+    """Where a refresh token dies a moment after the sign-in, the page is a 401 that a person can read; later it is a sign-in."""
+    world.corp.misbehave(token_answer=having(refresh_expires_in=1))
+    browser = await world.signed_in()
+    world.clock.now += 2
+    assert (await browser.open_once("/pages/report", from_url=world.url + "/")).status_code == 401
+    world.clock.now += 10
+    assert (await browser.open_once("/pages/report", from_url=world.url + "/")).status_code == 303
 
 
 async def test_files_that_are_hidden_are_not_served(world: GatewayWorld) -> None:

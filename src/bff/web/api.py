@@ -68,7 +68,7 @@ async def api(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
             guards.csrf(seen, by=access.csrf, method=method, public_origin=parts.site.origin_bytes)
         token = await usable_token(parts, access, live)
     except LoginRequired as needed:
-        if not opening or _signed_in_just_now(live, now=parts.clock()):
+        if not opening or _signed_in_just_now(live, provider=needed.provider, now=parts.clock()):
             raise
         await _to_sign_in(parts, needed, seen, scope, receive, send)
         return
@@ -184,9 +184,10 @@ async def another_token(
     return await parts.client_credentials.instead_of(rejected, provider=provider, target=access.target)
 
 
-def _signed_in_just_now(live: LiveSession | None, *, now: float) -> bool:
-    """A sign-in that did not help a moment ago will not help now: no navigation may run in circles."""
-    return live is not None and now - live.session.created_at < CIRCLE_SECONDS
+def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:
+    """A sign-in there that did not help a moment ago will not help now: no navigation may run in circles."""
+    grant = live.session.grant(provider) if live is not None else None
+    return grant is not None and now - grant.granted_at < CIRCLE_SECONDS
 
 
 async def _to_sign_in(

@@ -10,7 +10,7 @@ long as it lives. It is remembered after the sessions have ended and not before,
 import asyncio
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bff import metrics
@@ -71,7 +71,7 @@ async def _sessions_of(parts: Parts, issuer: str, token: LogoutToken) -> list[st
 
 
 async def _bounded_body(request: Request) -> bytes:
-    """The content, bounded in size and time; nothing if it goes beyond, which is no logout token and refused as such."""
+    """The content, bounded in size and time; nothing if it goes beyond or breaks off, which is refused as no logout token."""
     body = bytearray()
     try:
         async with asyncio.timeout(MAX_BODY_SECONDS):
@@ -79,6 +79,6 @@ async def _bounded_body(request: Request) -> bytes:
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     return b""
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         return b""
     return bytes(body)

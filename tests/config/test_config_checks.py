@@ -6,6 +6,7 @@ import pytest
 
 from bff.config.model import TokenKind
 from config_texts import SESSION_KEY, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems
+from tls_certificates import Authority
 
 OTHER = "  other:\n    issuer: https://other.example\n    client_id: x\n    client_secret: {env: OTHER_SECRET}\n"
 TWO_PROVIDERS = changed("routes:\n", f"{OTHER}routes:\n")
@@ -285,10 +286,45 @@ def test_ca_file(tmp_path: Path) -> None:
     """A CA file must be there, and must have something to verify."""
     secure = changed("http://api:8000", "https://api\n    ca_file: ca.pem")
     assert problem(secure, folder=tmp_path).message.startswith("there is no such file")
-    (tmp_path / "ca.pem").touch()
+    (tmp_path / "ca.pem").write_bytes(Authority(tmp_path).file.read_bytes())
     assert loaded(secure, tmp_path).routes[0].ca_file == tmp_path / "ca.pem"
     found = problem(with_route_keys("ca_file: ca.pem"), folder=tmp_path)
     assert (found.line, found.message) == (13, "verifies nothing: the upstream is plain http")
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize("content", [b"", b"s3cret", b"\x00\xff" * 100, b"-----BEGIN CERTIFICATE-----\nMIIB\n"])
+def test_ca_file_without_certificates(tmp_path: Path, content: bytes) -> None:
+    """What cannot be loaded as certificates is told now, and not by a gateway that does not start."""
+    (tmp_path / "ca.pem").write_bytes(content)
+    for text in (changed("http://api:8000", "https://api\n    ca_file: ca.pem"), with_provider_keys("ca_file: ca.pem")):
+        assert problem(text, folder=tmp_path).message == "the file holds no certificates that can be read (PEM)"
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize("scheme", ["rediss", "rediss+sentinel", "rediss+cluster"])
+def test_files_of_the_store(tmp_path: Path, scheme: str) -> None:
+    """The files that a store's URL names are loaded now: the gateway would start, and never reach its store."""
+    pem = Authority(tmp_path).file
+    path = "/main" if scheme.endswith("sentinel") else ""
+
+    def with_option(option: str) -> str:
+        return changed("redis://redis:6379/0", f"'{scheme}://redis{path}?{option}'")
+
+    assert loaded(with_option(f"ssl_ca_certs={pem}"), tmp_path)
+    for option in (f"ssl_ca_certs={tmp_path}/none.pem", f"ssl_certfile={pem}", f"ssl_certfile={pem}&ssl_keyfile={pem}"):
+        found = problem(with_option(option), folder=tmp_path)
+        assert (found.line, found.column, found.key) == (3, 10, "session.store")
+        assert found.message.startswith("its files for TLS cannot be loaded: ")
+    found = problem(with_option("ssl_ca_certs=ca.pem"), folder=tmp_path)
+    assert found.message == "names a file by a relative path: write an absolute one"
+
+
+def test_targets_that_the_parser_cannot_read() -> None:
+    """A limit that has no effect is refused: the HTTP parser takes no target of 64 KiB."""
+    found = problem(f"{TWELVE_LINES}limits: {{max_target: 64KiB}}\n")
+    assert (found.line, found.key) == (13, "limits.max_target")
+    assert found.message == "is more than 65535B, the longest target that can be read"
 
 
 @pytest.mark.parametrize("path", ["/bff", "/bff/api"])

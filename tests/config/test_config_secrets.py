@@ -31,6 +31,8 @@ def test_missing_secret(tmp_path: Path, reference: str, right: str, line: int) -
     found = problem(changed(right, reference), folder=tmp_path, env={**ENV, "EMPTY": "  "})
     assert found.line == line
     assert found.message.startswith("the secret cannot be read: ")
+    hint = "set this environment variable" if "env" in reference else "a relative path starts at this"
+    assert hint in found.message
 
 
 @pytest.mark.requirement("R-277")

@@ -104,10 +104,10 @@ def test_bare_numbers_and_zeros_in_the_file(written: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "message"), [("0", "greater than or equal to 1"), ("-1", "whole number"), ("1KiB", "whole number")]
+    ("written", "message"), [("0", "must be more than zero"), ("-1", "whole number"), ("1KiB", "whole number")]
 )
 def test_counts_in_the_file(written: str, message: str) -> None:
-    """A count has no unit, and at least one connection is needed: the model's own limits are told with their place too."""
+    """A count has no unit, and at least one connection is needed."""
     found = problem(f"{TWELVE_LINES}    max_connections: {written}\n")
     assert (found.line, found.key) == (13, "routes[0].max_connections")
     assert message in found.message

@@ -147,11 +147,39 @@ def test_no_yaml(source: bytes, line: int, column: int) -> None:
         ("a: &x b\nc: &x d", "is not YAML: an anchor"),
         ("a: !x!y z", "is not YAML: a tag"),
         ("a: [b", "is not YAML: expected ',' or ']'"),
+        ("a: x: y", "is not YAML: mapping values are not allowed here; put a value that holds `: ` in quotes"),
+        ("a: b\n  c: d", "is not YAML: mapping values are not allowed here; put a value that holds `: ` in quotes, or"),
+        ("a: @b", "is not YAML: found character '@' that cannot start any token; put the value in quotes"),
+        ("a:\n\tb: c", "is not YAML: found character '\\t' that cannot start any token; write spaces instead of tabs"),
+        ("a:\n  b: c\n d: e", "is not YAML: expected <block end>, but found '<block mapping start>'; begin the keys"),
+        ("a: b\n---\na: b", "is not YAML: but found another document; keep one"),
     ],
 )
 def test_syntax_errors_say_what_they_are(text: str, what: str) -> None:
-    """A syntax error is named; where a value that needs quotes causes it, that is said."""
+    """A syntax error is named, and where people make it often, so is what to do about it."""
     assert problem(text).message.startswith(what)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "hint"),
+    [
+        ("a: b\nc: 'd\ne: f\n", 2, 4, "close the quote that begins here"),
+        ('a: b\nc: [d, "e\nf: g\n', 2, 8, "close the quote that begins here"),
+        ("a: b\nc d\ne: f\n", 2, 1, "write `key: value`"),
+        ("a: b\nc: {d: e\nf: g\n", 3, 2, "close the bracket of line 2"),
+    ],
+)
+def test_syntax_errors_lead_to_the_mistake(text: str, line: int, column: int, hint: str) -> None:
+    """Where the parser notices a mistake only at the end of the file, or lines later, the beginning is named."""
+    found = problem(text)
+    assert (found.line, found.column) == (line, column)
+    assert hint in found.message
+
+
+@pytest.mark.parametrize("text", ["hello", "- a\n- b\n", "~"])
+def test_file_without_keys(text: str) -> None:
+    """A file that holds no keys is one problem."""
+    assert problem(text).message == "the file is not a section: write its keys, as `key: value`"
 
 
 def test_byte_order_mark(tmp_path: Path) -> None:

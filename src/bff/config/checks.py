@@ -5,10 +5,13 @@ from bff.config.problems import Findings
 from bff.config.provider_checks import check_providers
 from bff.config.route_checks import check_routes
 
+_LONGEST_TARGET = 65535  # bytes; the HTTP parser counts in 16 bits and answers a longer one with 400
+
 
 def check(config: Config, findings: Findings) -> None:
     """Report everything in `config` that does not fit together."""
     _check_addresses(config, findings)
+    _check_limits(config, findings)
     _check_session(config, findings)
     check_providers(config, findings)
     check_routes(config, findings)
@@ -20,6 +23,13 @@ def _check_addresses(config: Config, findings: Findings) -> None:
     if config.management.port == config.listen.port != 0:
         said = "management" if "management" in config.model_fields_set else "listen"
         findings.report((said,), "listen and management share a port: the management endpoints are never public")
+
+
+def _check_limits(config: Config, findings: Findings) -> None:
+    if config.limits.max_target > _LONGEST_TARGET and findings.sound(("limits", "max_target")):
+        findings.report(
+            ("limits", "max_target"), f"is more than {_LONGEST_TARGET}B, the longest target that can be read"
+        )
 
 
 def _check_session(config: Config, findings: Findings) -> None:

@@ -14,7 +14,7 @@ from bff.config.completion import complete
 from bff.config.model import Config
 from bff.config.problems import Findings
 from bff.config.reader import Reader
-from bff.config.yaml_nodes import MAX_BYTES, read_tree
+from bff.config.yaml_nodes import MAX_BYTES, MappingNode, read_tree
 from bff.errors import ConfigError, ConfigProblem
 
 
@@ -26,7 +26,9 @@ def load(path: Path, *, env: Mapping[str, str] | None = None) -> Config:
     """
     findings = Findings()
     tree = read_tree(_contents(path), findings)
-    if tree is None:
+    if tree is not None and not isinstance(tree, MappingNode):
+        findings.report((), "the file is not a section: write its keys, as `key: value`")
+    if not isinstance(tree, MappingNode):
         raise findings.error(str(path))
     reader = Reader(folder=path.absolute().parent, env=os.environ if env is None else env, findings=findings)
     config = complete(reader.section(Config, tree, ()), findings)

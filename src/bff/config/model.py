@@ -55,11 +55,13 @@ Origin = Annotated[str, Spelt(urls.origin)]
 Issuer = Annotated[str, Spelt(urls.issuer)]
 Endpoint = Annotated[str, Spelt(urls.endpoint)]
 Scope = Annotated[str, Spelt(words.scope)]
-ExistingFile = Annotated[Path, Checked(paths.existing_file)]
+CaFile = Annotated[Path, Checked(paths.certificates)]
 # A dump shows references and redacted URLs, never values: pydantic would look inside a dataclass.
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
 SessionKey = Annotated[Secret, Checked(secrets.session_key), PlainSerializer(repr, return_type=str)]
-StoreUrl = Annotated[str, Spelt(urls.store), PlainSerializer(urls.without_userinfo, return_type=str)]
+StoreUrl = Annotated[
+    str, Spelt(urls.store), Checked(paths.store_files), PlainSerializer(urls.without_userinfo, return_type=str)
+]
 
 
 class LogConfig(Model):
@@ -113,7 +115,7 @@ class ProviderConfig(Model):
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
     timeout: Timeout = 10.0
-    ca_file: ExistingFile | None = None
+    ca_file: CaFile | None = None
 
 
 class TimeoutConfig(Model):
@@ -141,10 +143,10 @@ class RouteConfig(Model):
     csrf: Literal["header", "origin"] = "header"
     websocket: bool = False
     timeouts: TimeoutConfig = TimeoutConfig()
-    ca_file: ExistingFile | None = None
+    ca_file: CaFile | None = None
     max_body: Size | None = None  # bytes; None: limits.max_body
-    max_connections: int = Field(default=256, ge=1)
-    max_waiting: int = Field(default=1024, ge=0)
+    max_connections: Annotated[int, Checked(positive)] = 256
+    max_waiting: int = 1024
 
 
 class LimitsConfig(Model):

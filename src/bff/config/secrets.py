@@ -97,12 +97,18 @@ class LiteralSecret:
         return self.value
 
 
+_HINTS: Mapping[type, str] = {
+    FileSecret: "a relative path starts at this configuration file's folder",
+    EnvSecret: "set this environment variable",
+}
+
+
 def available(secret: Secret) -> None:
     """Refuse a reference that leads nowhere. Said without the name in it: people put secrets where names belong."""
     try:
         secret.read()
     except SecretUnavailable as unavailable:
-        raise SpellingError(f"the secret cannot be read: {unavailable.reason}") from None
+        raise SpellingError(f"the secret cannot be read: {unavailable.reason} ({_HINTS[type(secret)]})") from None
 
 
 def session_key(secret: Secret) -> None:

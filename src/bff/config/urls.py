@@ -31,6 +31,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 STORE_SCHEMES = ("memory", "redis", "rediss", "redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster")
 # Query parameters of a store's URL. None of them turns the checks of TLS off.
 STORE_TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ciphers")
+STORE_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 STORE_SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 STORE_OPTIONS_NOT_OF_CLUSTERS = ("ssl_ca_path", "ssl_password")  # redis-py's RedisCluster has no such arguments
 STORE_OPTIONS = ("client_name", *STORE_TLS_OPTIONS, *STORE_SENTINEL_OPTIONS)
@@ -110,6 +111,11 @@ def store(text: str) -> str:
     _check_store_path(match["path"] or "", scheme=match["scheme"])
     _check_store_options(match["query"] or "", scheme=match["scheme"])
     return text
+
+
+def store_options(text: str) -> dict[str, str]:
+    """What stands in the query of a store's URL; passwords among it."""
+    return dict(parse_qsl(text.partition("?")[2], keep_blank_values=True))
 
 
 def without_userinfo(text: str) -> str:

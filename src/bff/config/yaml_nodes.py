@@ -21,6 +21,18 @@ MAX_DEPTH = 32
 MAX_NODES = 20_000
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _START = Mark(line=1, column=1)
+# What PyYAML says of mistakes that people make often, and what to do about them; the first that fits.
+_HINTS = {
+    r"found character '\t'": "write spaces instead of tabs",
+    "that cannot start any token": "put the value in quotes",
+    "mapping values are not allowed": "put a value that holds `: ` in quotes, or mend the indentation",
+    "found unexpected end of stream": "close the quote that begins here",
+    "could not find expected ':'": "write `key: value`",
+    "expected ',' or": "close the bracket of line {line}, or put a comma here",
+    "expected <block end>": "begin the keys of one section in one column",
+    "found another document": "keep one, and no `---` behind it",
+}
+_NOTICED_LATE = ("while scanning a quoted scalar", "while scanning a simple key")  # lines behind the mistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +70,7 @@ class _UnusableError(Exception):
 
 
 def read_tree(source: bytes, findings: Findings) -> Node | None:
-    """The file's tree; its marks and problems go to `findings`. None: not YAML, the reason is among the problems."""
+    """The file's tree; its marks and problems go to `findings`. None: not even YAML, the reason is among the problems."""
     try:
         root = _compose(_decode(source), findings)
         return _Builder(findings).build(root, (), _mark(root.start_mark))
@@ -106,6 +118,8 @@ def _composer(text: str) -> "_Composer":
 
 def _syntax_error(error: yaml.MarkedYAMLError) -> _UnusableError:
     mark = error.problem_mark or error.context_mark
+    if error.context in _NOTICED_LATE:
+        mark = error.context_mark
     problem = error.problem or error.context or "syntax error"
     if "alias" in problem:
         problem = "an alias (`*name`) without its anchor; put a value that begins with * in quotes"
@@ -113,7 +127,14 @@ def _syntax_error(error: yaml.MarkedYAMLError) -> _UnusableError:
         problem = "an anchor (`&name`) is defined twice; put a value that begins with & in quotes"
     elif "tag" in problem:
         problem = "a tag (`!...`); put a value that begins with ! in quotes"
+    else:
+        problem += _hint(problem, error.context_mark)
     return _UnusableError(_mark(mark) if mark else _START, f"is not YAML: {problem}")
+
+
+def _hint(problem: str, began_at: yaml.Mark | None) -> str:
+    line = began_at.line + 1 if began_at else 1
+    return next((f"; {hint.format(line=line)}" for said, hint in _HINTS.items() if said in problem), "")
 
 
 def _mark(mark: yaml.Mark) -> Mark:

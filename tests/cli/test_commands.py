@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,8 +154,19 @@ def test_check_online_asks_everybody(tmp_path: Path) -> None:
     """`--online` says of each part whether it answers, and exits 1 if one does not."""
     ran = bff("check", "--online", "-c", str(configuration(tmp_path)))
     assert ran.returncode == 1
-    assert "ok   store" in ran.stdout
-    assert "FAIL provider corp: metadata" in ran.stdout
+    assert "ok   store\n" in ran.stdout
+    failed = [line for line in ran.stdout.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 1
+    assert re.fullmatch("FAIL provider corp: metadata: provider corp: ConnectError: .+", failed[0])
+    assert ran.stderr == ""
+
+
+def test_check_online_tells_why_a_store_does_not_answer(tmp_path: Path) -> None:
+    """The cause stands behind the error, without the inside of the library that says it."""
+    session = {"store": f"redis+sentinel://:hunter2@127.0.0.1:{free_port()}/shop", "keys": [KEY]}
+    ran = bff("check", "--online", "-c", str(configuration(tmp_path, session=session)))
+    assert "FAIL store: the session store: MasterNotFoundError: No master found for 'shop'\n" in ran.stdout
+    assert "hunter2" not in ran.stdout + ran.stderr
 
 
 def test_a_taken_port_is_said(tmp_path: Path) -> None:
@@ -165,7 +177,8 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
         file = configuration(tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}")
         ran = bff("serve", "-c", str(file))
     assert ran.returncode == 3
-    assert "cannot listen" in ran.stderr
+    address = json.loads(file.read_text())["listen"]
+    assert ran.stderr == f"error: cannot listen on {address}: Address already in use\n"
 
 
 def test_memory_sessions_are_for_one_worker(tmp_path: Path) -> None:
@@ -173,6 +186,60 @@ def test_memory_sessions_are_for_one_worker(tmp_path: Path) -> None:
     ran = bff("serve", "-c", str(configuration(tmp_path)), "--workers", "2")
     assert ran.returncode == 3
     assert "redis://" in ran.stderr
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """Workers write their metrics into a folder; without a place for it the start ends with exit code 3 and a sentence."""
+    file = configuration(tmp_path, session={"store": "redis://127.0.0.1:9/0", "keys": [KEY]})
+    code = "import sys, tempfile; tempfile.tempdir = '/nowhere'; sys.argv[0] = 'bff'; from bff.cli.main import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "serve", "-c", str(file), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(),
+    )
+    assert ran.returncode == 3
+    assert ran.stderr == "error: no temporary folder for the workers' metrics: No such file or directory; set TMPDIR\n"
+
+
+@pytest.mark.requirement("R-277")
+def test_a_misspelt_log_level_is_said(tmp_path: Path) -> None:
+    """The variable is judged like the file: a level that does not exist starts nothing."""
+    ran = bff("serve", "-c", str(configuration(tmp_path)), BFF_LOG_LEVEL="chatty")
+    assert ran.returncode == 2
+    assert "BFF_LOG_LEVEL is not one of debug, info, warning" in ran.stderr
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize("verb", ["check", "serve"])
+@pytest.mark.parametrize(("name", "reason"), [(".", "Is a directory"), ("nothing.yaml", "No such file or directory")])
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, verb: str, name: str, reason: str) -> None:
+    """A folder, or nothing, where the file should be is told like every other problem, with exit code 2."""
+    file = tmp_path / name
+    ran = bff(verb, "-c", str(file))
+    assert (ran.returncode, ran.stderr) == (2, f"{file}:1:1: error: the file cannot be read: {reason}\n")
+
+
+def test_no_file_anywhere_is_said(tmp_path: Path) -> None:
+    """Where no file is named and none of the usual ones is there, all places are told."""
+    ran = subprocess.run(
+        command("check"), capture_output=True, text=True, timeout=60, check=False, env=environment(), cwd=tmp_path
+    )
+    assert ran.returncode == 2
+    assert "neither bff.yaml nor /etc/bff/bff.yaml is there" in ran.stderr
+
+
+def test_ejecting_twice_is_refused(tmp_path: Path) -> None:
+    """What is there already is named, with exit code 1."""
+    assert bff("demo", "--eject", str(tmp_path)).returncode == 0
+    ran = bff("demo", "--eject", str(tmp_path))
+    assert ran.returncode == 1
+    assert ran.stderr == f"Error: {tmp_path}/bff.yaml is there already; nothing was written\n"
+    (tmp_path / "file").touch()
+    ran = bff("demo", "--eject", str(tmp_path / "file" / "demo"))
+    assert (ran.returncode, ran.stderr) == (1, f"Error: {tmp_path}/file/demo: Not a directory\n")
 
 
 @pytest.mark.requirement("R-276", "R-123")

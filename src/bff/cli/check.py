@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import click
 
+from bff.cli import logs
 from bff.cli.config_file import load_or_exit
 from bff.config.model import Config, TokenKind
-from bff.errors import BffError, ProviderMisbehaved, ProviderRefused
+from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.oauth.authorization import AuthorizationCode
 from bff.provider import Provider
 from bff.sessions.opening import open_store
@@ -17,6 +19,7 @@ from bff.sessions.opening import open_store
 def check(file: Path, *, online: bool) -> int:
     """Print what is wrong; 0 if nothing, 1 if something online, 2 (by `load_or_exit`) if the file itself."""
     config = load_or_exit(file)
+    logs.silence()
     click.echo(f"{file}: ok ({len(config.providers)} provider(s), {len(config.routes)} route(s))")
     return asyncio.run(_check_online(config)) if online else 0
 
@@ -26,23 +29,39 @@ async def _check_online(config: Config) -> int:
     for name, settings in config.providers.items():
         provider = Provider(name=name, config=settings, redirect_uri=f"{config.public_url}/", clock=time.time)
         try:
-            failures += await _failed(f"provider {name}: metadata", provider.metadata())
-            if "openid" in settings.scope.split():
-                failures += await _failed(f"provider {name}: keys", provider.keys())
-            failures += await _failed(f"provider {name}: client authentication", _ask_tokens(config, provider))
+            failures += await _ask_provider(config, provider)
         finally:
             await provider.close()
     return 1 if failures else 0
 
 
-async def _failed(what: str, question: object) -> int:
+async def _ask_provider(config: Config, provider: Provider) -> int:
+    """How many of the questions failed; without metadata the others cannot be asked."""
+    name = f"provider {provider.name}"
+    if await _failed(f"{name}: metadata", provider.metadata()):
+        return 1
+    failures = await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
+    if "openid" in provider.config.scope.split():
+        failures += await _failed(f"{name}: keys", provider.keys())
+    return failures
+
+
+async def _failed(what: str, question: Awaitable[object]) -> int:
     try:
-        await question  # type: ignore[misc]  # any awaitable
+        await question
     except BffError as error:
-        click.echo(f"FAIL {what}: {error}")
+        click.echo(f"FAIL {what}: {_told(error)}")
         return 1
     click.echo(f"ok   {what}")
     return 0
+
+
+def _told(error: BffError) -> str:
+    """With its cause where nobody answered: what was refused or not found on the way there, and never a part of an answer."""
+    if not isinstance(error, StoreUnavailable | ProviderUnavailable) or error.__cause__ is None:
+        return str(error)
+    cause = str(error.__cause__).partition("<")[0].rstrip(" :")  # redis-py shows its objects' insides
+    return f"{error}: {cause}" if cause else str(error)
 
 
 async def _ask_store(config: Config) -> None:

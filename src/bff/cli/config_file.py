@@ -15,12 +15,19 @@ PLACES = (Path("bff.yaml"), Path("/etc/bff/bff.yaml"))
 
 
 def find(given: Path | None) -> Path:
-    """`-c`, else `$BFF_CONFIG`, else the first of `./bff.yaml` and `/etc/bff/bff.yaml` that exists."""
+    """`-c`, else `$BFF_CONFIG`, else the first of `./bff.yaml` and `/etc/bff/bff.yaml` that exists.
+
+    Raises:
+        click.UsageError: none does.
+    """
     if given is not None:
         return given
     if variable := os.environ.get("BFF_CONFIG"):
         return Path(variable)
-    return next((place for place in PLACES if place.exists()), PLACES[0])
+    for place in PLACES:
+        if place.exists():
+            return place
+    raise click.UsageError(f"neither {' nor '.join(map(str, PLACES))} is there: name the file with -c or $BFF_CONFIG")
 
 
 def load_or_exit(file: Path) -> Config:

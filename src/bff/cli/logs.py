@@ -8,17 +8,23 @@ import os
 import sys
 from typing import Any
 
+import click
 import structlog
 
 from bff.config.model import LogConfig
 from bff.web.api import BrokenTransfer
 
+LEVEL_VARIABLE = "BFF_LOG_LEVEL"
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
 def configure(settings: LogConfig) -> None:
-    """Set up logging for this process; `BFF_LOG_LEVEL` wins over the file."""
-    level = LEVELS.get(os.environ.get("BFF_LOG_LEVEL", "").lower(), LEVELS[settings.level])
+    """Set up logging for this process; `BFF_LOG_LEVEL` wins over the file.
+
+    Raises:
+        click.UsageError: it names no level.
+    """
+    level = LEVELS[_level(settings)]
     as_json = settings.format == "json" or (settings.format is None and not sys.stderr.isatty())
     structlog.configure(
         processors=[
@@ -35,6 +41,18 @@ def configure(settings: LogConfig) -> None:
     root.handlers = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
+def silence() -> None:
+    """Write no event: for a command that says itself what it finds."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def _level(settings: LogConfig) -> str:
+    said = os.environ.get(LEVEL_VARIABLE, "").lower() or settings.level
+    if said not in LEVELS:
+        raise click.UsageError(f"{LEVEL_VARIABLE} is not one of {', '.join(LEVELS)}")
+    return said
 
 
 def _renderer(*, as_json: bool) -> Any:

@@ -12,7 +12,7 @@ _config_option = click.option(
     "-c",
     "--config",
     "given",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),  # what is wrong with the file is told like all that is wrong in it
     help="The YAML file. Default: $BFF_CONFIG, ./bff.yaml, /etc/bff/bff.yaml.",
 )
 
@@ -62,7 +62,8 @@ def demo(headless: bool, eject: Path | None) -> None:
         try:
             written = ejecting.eject(eject)
         except OSError as error:
-            raise click.ClickException(f"{error.strerror}: {error.filename}; choose another folder") from error
+            told = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
+            raise click.ClickException(told) from error
         for file in written:
             click.echo(file)
         return

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import uvicorn
@@ -29,15 +30,14 @@ def serve(file: Path, *, workers: int) -> None:
     """Run the gateway until it is told to stop; exits with 2 for a bad configuration and 3 if it could not start."""
     config = load_or_exit(file)
     if workers > 1 and config.session.store.startswith("memory:"):
-        click.echo("error: memory:// holds sessions for one process; use a redis:// store with --workers", err=True)
-        sys.exit(COULD_NOT_START)
+        _refuse("memory:// holds sessions for one process; use a redis:// store with --workers")
     os.environ[CONFIG_VARIABLE] = str(file.absolute())
     logs.configure(config.log)
     sockets = _bind_all(config)
     if workers == 1:
         _run_here(server_config(config), sockets)
         return
-    with tempfile.TemporaryDirectory(prefix="bff-metrics-") as folder:
+    with _metrics_folder() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read by prometheus_client when a worker imports it
         Multiprocess(server_config(config, workers=workers), sockets=sockets).run()
 
@@ -74,15 +74,28 @@ def server_config(config: Config, *, workers: int = 1, app: App | None = None) -
     )
 
 
-def _bind_all(config: Config) -> list[socket.socket]:
-    addresses = [config.listen] + ([config.management] if config.management else [])
+def _refuse(reason: str) -> NoReturn:
+    click.echo(f"error: {reason}", err=True)
+    sys.exit(COULD_NOT_START)
+
+
+def _metrics_folder() -> tempfile.TemporaryDirectory[str]:
     try:
-        return [bind(address) for address in addresses]
+        return tempfile.TemporaryDirectory(prefix="bff-metrics-")
     except OSError as error:
-        click.echo(
-            f"error: cannot listen: {error.strerror} ({', '.join(f'{a.host}:{a.port}' for a in addresses)})", err=True
-        )
-        sys.exit(COULD_NOT_START)
+        _refuse(f"no temporary folder for the workers' metrics: {error.strerror}; set TMPDIR")
+
+
+def _bind_all(config: Config) -> list[socket.socket]:
+    return [_bind_or_exit(address) for address in (config.listen, config.management) if address is not None]
+
+
+def _bind_or_exit(address: Address) -> socket.socket:
+    try:
+        return bind(address)
+    except OSError as error:
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        _refuse(f"cannot listen on {host}:{address.port}: {error.strerror}")
 
 
 def bind(address: Address) -> socket.socket:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from bff.errors import StoreUnavailable
+from bff.sessions.model import Session
 from bff.sessions.redis_store import RedisStore
 from cutting_relay import CuttingRelay
 from session_samples import ISSUER, NOW, Heard, a_grant, a_session, a_transaction, with_note
@@ -95,6 +96,29 @@ async def test_connections_that_die_unseen_cost_no_read(valkey: ValkeyServer, re
         valkey.ask("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
         found = await asyncio.gather(*(store.read(session.key, touch=True, now=NOW) for _ in range(10)))
         assert all(live is not None and live.session == session for live in found)
+
+
+@pytest.mark.requirement("R-190", "R-191")
+async def test_connections_of_a_cluster_that_die_in_use_raise_nothing_else(
+    shared_cluster: ValkeyServer, redis_store: MakeStore
+) -> None:
+    """While a Cluster drops connections under a crowd, each read is the caller's own session or "cannot ask", never a surprise."""
+    store = redis_store(shared_cluster.url.replace("redis:", "redis+cluster:"))
+    sessions = [await store.create(a_session(), now=NOW) for _ in range(40)]
+
+    async def read_often(session: Session) -> None:
+        for _ in range(40):
+            with contextlib.suppress(StoreUnavailable):
+                live = await store.read(session.key, touch=True, now=NOW)
+                assert live is not None
+                assert live.session == session
+
+    reading = asyncio.gather(*(read_often(session) for session in sessions))
+    while not reading.done():
+        oldest = min(int(client["id"]) for client in shared_cluster.ask("CLIENT LIST"))
+        shared_cluster.ask("CLIENT KILL", "ID", oldest)
+        await asyncio.sleep(0.01)
+    await reading
 
 
 async def test_forgotten_scripts_are_sent_again(valkey: ValkeyServer, redis_store: MakeStore) -> None:

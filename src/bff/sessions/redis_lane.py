@@ -5,6 +5,9 @@
   dropped.
 - **A silent connection is closed.** When nothing was heard for the length of a command's timeout, the lane begins anew;
   a slow server that still answers keeps its connection.
+- **Nobody queues behind the abandoned.** While the oldest command has been waiting for longer than its caller did, the
+  server is behind, and who came now would wait in vain too: he is told at once. So what waits stays bounded, and a
+  server that was too slow for a while is of use again when it has caught up.
 - **A lost connection is not the end.** It is seen when it closes, not at the next command. A command that was under way
   is sent once more if the caller says that twice has the effect of once (`again`); one that the server refused as
   read-only is sent again in any case, because it was not carried out. There is no third try and no waiting between
@@ -42,16 +45,21 @@ class _Link:
         self._connection = connection
         self._outgoing: list[bytes] = []
         self._something_to_write = asyncio.Event()
-        self._waiting: deque[asyncio.Future[object]] = deque()  # in the order of their commands
+        self._waiting: deque[tuple[asyncio.Future[object], float]] = (
+            deque()
+        )  # answer and instant of each command, in order
         self._heard_at = self._loop.time()
         self.usable = True
         self._task = asyncio.create_task(self._serve())
 
-    def send(self, packed: bytes) -> asyncio.Future[object]:
+    def send(self, packed: bytes, *, within_seconds: float) -> asyncio.Future[object]:
         if not self.usable:
             raise _LostError("before the command")
+        now = self._loop.time()
+        if self._waiting and now - self._waiting[0][1] >= within_seconds:
+            raise TimeoutError("the server is behind")
         answer = self._loop.create_future()
-        self._waiting.append(answer)
+        self._waiting.append((answer, now))
         self._outgoing.append(packed)
         self._something_to_write.set()
         return answer
@@ -78,7 +86,7 @@ class _Link:
         finally:
             self.usable = False
             writing.cancel()
-            for answer in self._waiting:
+            for answer, _ in self._waiting:
                 if not answer.done():
                     answer.set_exception(_LostError(f"before the answer: {type(lost).__name__}"))
             await asyncio.wait([writing])
@@ -103,7 +111,7 @@ class _Link:
             self._heard_at = self._loop.time()
             if not self._waiting:
                 raise RedisConnectionError("an answer that nobody asked for")
-            answer = self._waiting.popleft()
+            answer, _ = self._waiting.popleft()
             if answer.done():
                 continue  # its caller left
             if isinstance(reply, ResponseError):
@@ -161,7 +169,7 @@ class Lane:
             link = await self._connected()
         try:
             async with asyncio.timeout(self._command_timeout_seconds):
-                return await link.send(packed)
+                return await link.send(packed, within_seconds=self._command_timeout_seconds)
         except TimeoutError:
             link.close_if_silent(self._command_timeout_seconds)
             raise

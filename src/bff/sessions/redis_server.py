@@ -126,11 +126,11 @@ class ClusterServer:
         """The answer to one command, which may be sent twice if `again`; redis-py may ask several nodes for the way."""
         async with asyncio.timeout(self._whole_timeout_seconds):
             try:
-                return await self._in_own_task(self._in_turn(command))
+                return await self._in_turn(command)
             except RedisConnectionError:
                 if not again:
                     raise
-                return await self._in_own_task(self._in_turn(command))
+                return await self._in_turn(command)
 
     async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
         """Every key of every primary that matches, in portions; one may come twice."""
@@ -152,8 +152,16 @@ class ClusterServer:
         await self._cluster.aclose()
 
     async def _in_turn(self, command: tuple[Word, ...]) -> Any:
-        async with self._turns:
+        await self._turns.acquire()  # by the caller: who leaves before it is his turn leaves nothing to do
+        return await self._in_own_task(self._carry_out(command))
+
+    async def _carry_out(self, command: tuple[Word, ...]) -> Any:
+        try:
             return await self._cluster.execute_command(*command)
+        except AttributeError as error:  # redis-py: a failure elsewhere closed this connection before it was written to
+            raise RedisConnectionError("closed by redis-py") from error
+        finally:
+            self._turns.release()
 
     async def _in_own_task(self, work: Coroutine[Any, Any, Any]) -> Any:
         task = asyncio.create_task(work)

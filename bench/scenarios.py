@@ -20,6 +20,7 @@ MIB = 1024 * 1024
 
 RATE = 1000.0
 STREAMS = 1000
+SESSIONS = 500
 STORM_DELAY_SECONDS = 0.3
 STORM_EXPIRIES = 4
 
@@ -40,7 +41,7 @@ def _full_load(
     def measure(world: World, browser: Browser, seconds: float) -> Figures:
         def load(length: float) -> FullLoad:
             return run_wrk(
-                browser,
+                [browser],
                 world.directory,
                 method=method,
                 path=path,
@@ -49,24 +50,45 @@ def _full_load(
                 seconds=length,
             )
 
-        if seconds > 1:
-            load(1)  # warm: connections, caches, allocators
-        pid, seen = browser.proxy.pid, world.upstream_requests()
-        cost.forget_peak(pid)
-        before = cost.cpu_seconds(pid)
-        result = load(seconds)
-        used = cost.cpu_seconds(pid) - before
-        if world.upstream_requests() - seen < result.requests * upstream_requests_each:
-            raise LoadFailedError(f"{browser.proxy.variant.name}: answers that never came from the upstream")
-        return {
-            "cpu_ms": 1000 * used / result.requests,
-            "rps": result.requests / result.seconds,
-            "p50_ms": result.p50_ms,
-            "p99_ms": result.p99_ms,
-            "peak_mib": cost.peak_bytes(pid) / MIB,
-        }
+        return _cost_of(load, world, browser, seconds, upstream_requests_each=upstream_requests_each)
 
     return measure
+
+
+def _many_sessions(world: World, browser: Browser, seconds: float) -> Figures:
+    """No two requests in a row are of one session: what helps a page that calls in bursts helps nobody here."""
+    browsers = [open_browser(world, browser.proxy) for _ in range(SESSIONS)]
+
+    def load(length: float) -> FullLoad:
+        return run_wrk(browsers, world.directory, path="/storm/1k", connections=64, seconds=length)
+
+    return _cost_of(load, world, browser, seconds)
+
+
+def _cost_of(
+    load: Callable[[float], FullLoad],
+    world: World,
+    browser: Browser,
+    seconds: float,
+    *,
+    upstream_requests_each: int = 1,
+) -> Figures:
+    if seconds > 1:
+        load(1)  # warm: connections, caches, allocators
+    pid, seen = browser.proxy.pid, world.upstream_requests()
+    cost.forget_peak(pid)
+    before = cost.cpu_seconds(pid)
+    result = load(seconds)
+    used = cost.cpu_seconds(pid) - before
+    if world.upstream_requests() - seen < result.requests * upstream_requests_each:
+        raise LoadFailedError(f"{browser.proxy.variant.name}: answers that never came from the upstream")
+    return {
+        "cpu_ms": 1000 * used / result.requests,
+        "rps": result.requests / result.seconds,
+        "p50_ms": result.p50_ms,
+        "p99_ms": result.p99_ms,
+        "peak_mib": cost.peak_bytes(pid) / MIB,
+    }
 
 
 def _paced(_: World, browser: Browser, seconds: float) -> Figures:
@@ -169,6 +191,12 @@ def median(rounds: list[Figures]) -> Figures:
 
 SCENARIOS = (
     Scenario(name="1k", title="1 KB GET, 64 connections, full load", measure=_full_load("/api/1k", connections=64)),
+    Scenario(
+        name="sessions",
+        title=f"1 KB GET, 64 connections, full load, {SESSIONS:,} sessions in turn",
+        measure=_many_sessions,
+        repeats=False,
+    ),
     Scenario(name="paced", title="1 KB GET at 1,000 requests/s, 64 connections", measure=_paced),
     Scenario(name="64k", title="64 KB GET, 64 connections, full load", measure=_full_load("/api/64k", connections=64)),
     Scenario(

@@ -7,6 +7,7 @@ that were never sent (coordinated omission). Latency for users is what `paced.py
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,20 @@ function done(summary, latency, requests)
   io.write(string.format('\\nJSON {"requests": %%d, "microseconds": %%d, "p50": %%d, "p99": %%d, "errors": %%d}\\n',
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
     errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+# One request for each session, made once and sent in turn. JSON's strings are Lua's, for what a credential is made of.
+MANY_SESSIONS = """\
+local credentials, requests, turn = {%(credentials)s}, {}, 0
+function init()
+  for i, credential in ipairs(credentials) do
+    wrk.headers["%(field)s"] = credential
+    requests[i] = wrk.format()
+  end
+end
+function request()
+  turn = turn %% #requests + 1
+  return requests[turn]
 end
 """
 
@@ -45,15 +60,26 @@ def missing() -> str | None:
 
 
 def run_wrk(
-    browser: Browser, directory: Path, *, method: str, path: str, body_bytes: int, connections: int, seconds: float
+    browsers: Sequence[Browser],
+    directory: Path,
+    *,
+    path: str,
+    connections: int,
+    seconds: float,
+    method: str = "GET",
+    body_bytes: int = 0,
 ) -> FullLoad:
-    """One run of at least a second (wrk knows whole seconds only).
+    """One run of at least a second (wrk knows whole seconds only); several browsers of one proxy take turns.
 
     Raises:
         LoadFailedError: any error or any status of 400 and above.
     """
-    script = directory / "load.lua"
-    script.write_text(SCRIPT % {"method": method, "body_bytes": body_bytes})
+    browser, script = browsers[0], directory / "load.lua"
+    text = SCRIPT % {"method": method, "body_bytes": body_bytes}
+    if len(browsers) > 1:
+        credentials = ",".join(json.dumps(browser.credentials[1]) for browser in browsers)
+        text += MANY_SESSIONS % {"credentials": credentials, "field": browser.credentials[0]}
+    script.write_text(text)
     headers = [part for name, value in browser.fields() for part in ("-H", f"{name}: {value}")]
     command = ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", str(LOAD_CORE)]
     command += ["wrk", "-t", "1", "-c", str(connections), "-d", f"{max(1, round(seconds))}s", "-s", str(script)]

@@ -45,6 +45,13 @@ def test_the_configuration_can_be_run(tmp_path: Path) -> None:
     assert len(config.session.keys[0].read()) >= 32
 
 
+def test_the_configuration_is_neat(tmp_path: Path) -> None:
+    """All its comments stand in one column: it is the first configuration that a person reads."""
+    eject(tmp_path)
+    lines = (tmp_path / "bff.yaml").read_text().splitlines()[1:]
+    assert {line.index("# ") for line in lines if "# " in line} == {41}
+
+
 def test_secrets_are_private_and_new(tmp_path: Path) -> None:
     """Secrets are readable by their owner only, and no two folders share them."""
     eject(tmp_path / "a")

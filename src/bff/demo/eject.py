@@ -111,12 +111,12 @@ def _configuration_text(addresses: Addresses, *, store: str) -> str:
     return f"""\
 # The demo's gateway: bff serve -c bff.yaml
 
-public_url: {addresses.gateway}          # what the browser calls us
+public_url: {addresses.gateway}        # what the browser calls us
 listen: 127.0.0.1:{addresses.gateway_port}
 management: 127.0.0.1:9090
 
 session:
-  store: {store}                         # one process; redis://HOST:6379/0 for more
+{f"  store: {store}":<41}# one process; redis://HOST:6379/0 for more
   keys: [{{file: secrets/session-key}}]    # a relative path starts at this file's folder
 
 providers:
@@ -189,7 +189,8 @@ def _readme_text(addresses: Addresses) -> str:
     return f"""\
 # The demo, to take apart
 
-Three processes, each in a terminal of its own, in this folder:
+Three processes, each in a terminal of its own, in this folder, by the Python that `bff` is installed in
+(such as `../.venv/bin/python` and `../.venv/bin/bff`):
 
     python provider.py          # signs in alice and bob     {addresses.provider}
     python api.py               # verifies its tokens        {addresses.api}

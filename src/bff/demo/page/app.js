@@ -114,6 +114,7 @@ async function endWatch() {
   clearInterval(ticking);
   token.expiresAt = null;
   $("countdown").textContent = "-";
+  $("life").value = 0;
   await showUser();
 }
 

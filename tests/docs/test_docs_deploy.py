@@ -1,0 +1,69 @@
+"""`docs/how-to/deploy.md`: the user of Redis or Valkey that it proposes is enough for the gateway, and for nothing else."""
+
+import asyncio
+import re
+
+import pytest
+import redis
+
+from bff.config.secrets import LiteralSecret
+from bff.sessions.redis_store import RedisStore
+from bff.sessions.sealing import Sealer
+from documented import page
+from session_samples import ISSUER, NOW, Heard, a_session, a_transaction, with_note
+from valkey_server import ValkeyServer, cluster_of_one, own_all_slots
+
+
+DEPLOY = page("how-to/deploy.md")
+
+
+def proposed_user() -> list[str]:
+    """The words of the command in the page, with a password."""
+    found = re.search(r"^ +(ACL SETUSER bff .*?)```", DEPLOY, flags=re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1].replace("PASSWORD", "p4ss").split()
+
+
+@pytest.mark.requirement("R-172")
+async def test_the_proposed_user_does_all_that_the_gateway_does_and_nothing_else() -> None:
+    """Every command of the store is allowed, on its own keys and channel; what an intruder would like to do is not."""
+    with ValkeyServer() as server:
+        server.ask(*proposed_user())
+        await _use_everything(f"redis://bff:p4ss@127.0.0.1:{server.port}/1")
+        with redis.Redis(port=server.port, username="bff", password="p4ss") as intruder:
+            for command in ("KEYS *", "FLUSHALL", "CONFIG GET *", "GET other", "PUBLISH other x"):
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    await asyncio.to_thread(intruder.execute_command, *command.split())
+
+
+async def test_the_proposed_user_does_for_a_cluster_with_what_is_said_to_be_missing() -> None:
+    """With the commands that the page adds for a Cluster the same works there."""
+    (more,) = re.findall(r"A Cluster needs `([^`]+)`", DEPLOY)
+    with cluster_of_one() as server:
+        own_all_slots(server)
+        server.ask(*proposed_user(), *more.split())
+        await _use_everything(f"redis+cluster://bff:p4ss@127.0.0.1:{server.port}")
+
+
+async def _use_everything(url: str) -> None:
+    """Each method of a store once, by a listener that hears of it."""
+    sealer = Sealer((LiteralSecret(value="0123456789abcdefghijklmnopqrstuvwxyz"),))
+    store, heard = RedisStore(url, sealer=sealer, idle_timeout_seconds=1800), Heard()
+    await store.open(heard)
+    await heard.resumed()
+    await store.ping()
+    session = await store.create(a_session(), now=NOW)
+    assert await store.read(session.key, touch=True, now=NOW) is not None
+    assert await store.read(session.key, touch=False, now=NOW) is not None
+    assert await store.replace(with_note(session, "changed"), now=NOW) is not None
+    (subject,) = {grant.subject for grant in session.grants}
+    assert await store.find(issuer=ISSUER, subject=subject) == [session.key]
+    assert await store.delete(session.key)
+    assert await store.delete_all() == 0
+    await store.put_transaction("t", a_transaction(), lifetime_seconds=60, now=NOW)
+    assert await store.take_transaction("t", now=NOW) is not None
+    assert await store.take_lease("l", "me", lifetime_seconds=60)
+    await store.drop_lease("l", "me")
+    await store.remember("d", lifetime_seconds=60, now=NOW)
+    assert await store.remembers("d", now=NOW)
+    await store.close()

@@ -13,7 +13,6 @@ from documented import page
 from session_samples import ISSUER, NOW, Heard, a_session, a_transaction, with_note
 from valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
-
 DEPLOY = page("how-to/deploy.md")
 
 

@@ -106,6 +106,8 @@ async def test_a_session_does_not_outlive_its_refresh_token(world: GatewayWorld)
     browser = await world.signed_in()
     assert (await browser.fetch("/api/x")).status_code == 200
     world.clock.now += 301
+    for path in ("/api/x", "/machine/x"):
+        assert (await browser.fetch(path)).status_code == 401
     assert (await browser.fetch("/bff/user")).json()["authenticated"] is False
     assert (await browser.fetch("/api/x")).status_code == 401
 

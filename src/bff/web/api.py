@@ -144,7 +144,7 @@ async def usable_token(parts: Parts, access: RouteAccess, live: LiveSession | No
     """Whose token the upstream gets: the user's if the route takes it and there is one, else our own if it takes that.
 
     Raises:
-        LoginRequired: the route wants the user's, and there is none from its provider.
+        LoginRequired: the route wants the user's, and there is none from its provider; or a user, and no sign-in lasts.
         ProviderError, StoreUnavailable: none to be had now.
     """
     if access.provider is None:
@@ -152,6 +152,8 @@ async def usable_token(parts: Parts, access: RouteAccess, live: LiveSession | No
     if live is not None and takes_users_token(parts, access, live, provider=access.provider):
         return await parts.refresher.usable(live.session, provider=access.provider, target=access.target)
     if access.takes_client:
+        if access.needs_session and not _is_signed_in(live, now=parts.clock()):
+            raise LoginRequired("The sign-in has ended.", provider=access.provider)
         return await parts.client_credentials.usable(provider=access.provider, target=access.target)
     return None
 
@@ -162,6 +164,11 @@ def takes_users_token(parts: Parts, access: RouteAccess, live: LiveSession, *, p
         return access.takes_user
     grant = live.session.grant(provider)
     return grant is not None and not grants.ended(grant, now=parts.clock())
+
+
+def _is_signed_in(live: LiveSession | None, *, now: float) -> bool:
+    """Whether any provider still knows the user: no session outlives the last of its refresh tokens (R-022)."""
+    return live is not None and not all(grants.ended(grant, now=now) for grant in live.session.grants)
 
 
 async def _once_more(

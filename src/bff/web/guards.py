@@ -5,6 +5,7 @@ What they judge are the facts of a request (`facts.py`) and, for the session, th
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from bff.errors import CsrfRefused, MalformedRequest, MisdirectedRequest, PlainHttp
@@ -133,6 +134,7 @@ def local_path(value: str) -> str:
 async def session(parts: Parts, seen: Facts, *, touch: bool) -> LiveSession | None:
     """Who is signed in: cookie -> local copy, else signature -> store. None: nobody.
 
+    It holds no grant of a provider that is no longer configured as it was, and so possibly none at all.
     Only reads that touch are copied: a page that polls without touching must not keep others from moving the idle deadline.
 
     Raises:
@@ -151,6 +153,9 @@ async def session(parts: Parts, seen: Facts, *, touch: bool) -> LiveSession | No
     key = session_key(session_id)
     reading = parts.copies.reading(key)
     live = await parts.store.read(key, touch=touch, now=now)
+    if live is not None and not all(map(parts.gave, live.session.grants)):
+        known = tuple(filter(parts.gave, live.session.grants))
+        live = replace(live, session=replace(live.session, grants=known))
     if live is not None and touch:
         parts.copies.put(cookie, live, reading, now=now)
     return live

@@ -146,7 +146,7 @@ async def _take_transaction(
     transaction = await parts.store.take_transaction(key, now=parts.clock())
     if transaction is None:
         raise CallbackRefused("This sign-in is unknown, over or already used. Sign in again.", reason="state_unknown")
-    if transaction.provider != provider.name:  # RFC 9700 section 4.4.2.2
+    if (transaction.provider, transaction.issuer) != (provider.name, provider.config.issuer):  # RFC 9700 section 4.4.2
         raise CallbackRefused("This sign-in began at another provider. Sign in again.", reason="provider_mismatch")
     return transaction
 

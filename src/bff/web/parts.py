@@ -10,6 +10,7 @@ from bff.provider import Provider
 from bff.proxy.forward import Forwarder
 from bff.proxy.routes import RouteTable
 from bff.sessions.local_copy import LocalCopies
+from bff.sessions.model import Grant
 from bff.sessions.store import SessionStore
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
@@ -53,6 +54,11 @@ class Parts:
         if found is None:
             raise MalformedRequest("There is no such provider.")
         return found
+
+    def gave(self, grant: Grant) -> bool:
+        """Whether a provider of this configuration gave it: sessions outlive changes of names and issuers (R-143)."""
+        provider = self.providers.get(grant.provider)
+        return provider is not None and provider.config.issuer == grant.issuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from bff.sessions.model import AccessToken, Grant, LoginTransaction, Session, Ta
 from bff.sessions.store import Change
 
 NOW = 1_800_000_000.0
+KEY = "a session key of more than 32 characters, for tests"
+NEW_KEY = "another session key of more than 32 characters"
 ISSUER = "https://login.example.com/realms/shop"
 OTHER_ISSUER = "https://login.partner.example.net"
 ORDERS = Target(resource="https://orders.example.com")

@@ -1,6 +1,6 @@
 """Servers that live as long as the test run, and stores that are closed after each test."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import pytest
 
@@ -9,9 +9,10 @@ from bff.sessions.memory_store import MemoryStore
 from bff.sessions.redis_store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
+from cutting_relay import CuttingRelay
+from session_samples import KEY
 from valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
-KEY = "a session key of more than 32 characters, for tests"
 IDLE_SECONDS = 1800.0
 
 OpenRedisStore = Callable[..., Awaitable[RedisStore]]
@@ -40,12 +41,19 @@ def valkey(shared_valkey: ValkeyServer) -> ValkeyServer:
 
 
 @pytest.fixture
+async def relay(valkey: ValkeyServer) -> AsyncIterator[CuttingRelay]:
+    """A relay in front of an empty server."""
+    async with CuttingRelay(valkey.port) as relay:
+        yield relay
+
+
+@pytest.fixture
 async def redis_store() -> AsyncIterator[Callable[..., RedisStore]]:
     """Makes stores, and closes them after the test."""
     stores: list[RedisStore] = []
 
-    def make(url: str, *, key: str = KEY, **arguments: float) -> RedisStore:
-        sealer = Sealer([LiteralSecret(value=key)])
+    def make(url: str, *, keys: Sequence[str] = (KEY,), **arguments: float) -> RedisStore:
+        sealer = Sealer([LiteralSecret(value=key) for key in keys])
         store = RedisStore(url, sealer=sealer, idle_timeout_seconds=IDLE_SECONDS, **arguments)
         stores.append(store)
         return store

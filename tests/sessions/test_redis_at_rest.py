@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import redis
 
+from bff.sessions import redis_store as redis_store_module
 from bff.sessions.model import new_session_id, session_key
 from bff.sessions.redis_store import RedisStore
-from session_samples import ISSUER, NOW, OTHER_ISSUER, a_grant, a_session, a_transaction, with_note
+from cutting_relay import CuttingRelay
+from session_samples import ISSUER, KEY, NEW_KEY, NOW, OTHER_ISSUER, a_grant, a_session, a_transaction, with_note
 from valkey_server import ValkeyServer
 
 MakeStore = Callable[..., RedisStore]
@@ -90,10 +92,12 @@ async def test_a_session_does_not_pass_for_a_transaction(valkey: ValkeyServer, s
         ("HSET", "version", "\xff", "record", "", "absolute", "9999999999999"),
         ("HSET", "version", "1", "record", "no end", "absolute", "never"),
         ("HSET", "record", "alone"),
+        ("HSET", "absolute", "9999999999999"),
+        ("HSET", "version", "1", "absolute", "9999999999999"),
         ("SET", "a string"),
         ("SADD", "a set"),
     ],
-    ids=["garbage", "odd version", "odd end", "half", "string", "set"],
+    ids=["garbage", "odd version", "odd end", "record alone", "end alone", "no record", "string", "set"],
 )
 async def test_planted_values_are_no_sessions(valkey: ValkeyServer, store: RedisStore, plant: tuple[str, ...]) -> None:
     """Whatever lies under a session's name: it reads as nobody, raises nothing, and can be deleted."""
@@ -112,13 +116,78 @@ async def test_a_planted_transaction_is_none(valkey: ValkeyServer, store: RedisS
     assert await store.take_transaction("planted", now=NOW) is None
 
 
+def indexes(server: ValkeyServer) -> set[bytes]:
+    """The names of the indexes."""
+    return {name for name in server.dump() if name.startswith(b"bff:i:")}
+
+
+@pytest.mark.requirement("R-174")
+async def test_a_dump_of_the_server_confirms_no_guess(valkey: ValkeyServer, redis_store: MakeStore) -> None:
+    """The same user has other index names under another key: who has no key cannot compute the name of a user he suspects."""
+    await redis_store(valkey.url).create(a_session(), now=NOW)
+    names = indexes(valkey)
+    valkey.ask("FLUSHALL")
+    await redis_store(valkey.url, keys=[NEW_KEY]).create(a_session(), now=NOW)
+    assert len(names) == len(indexes(valkey)) == 2
+    assert not names & indexes(valkey)
+
+
+@pytest.mark.requirement("R-173", "R-213")
+async def test_a_rotation_of_keys_loses_no_session_of_a_user(valkey: ValkeyServer, redis_store: MakeStore) -> None:
+    """With the new key in front or behind, sessions of both keys are found; what was written since needs the new key only."""
+    old, before = redis_store(valkey.url), redis_store(valkey.url, keys=[KEY, NEW_KEY])
+    after, new = redis_store(valkey.url, keys=[NEW_KEY, KEY]), redis_store(valkey.url, keys=[NEW_KEY])
+    untouched, rewritten = [await old.create(a_session(), now=NOW) for _ in range(2)]
+    fresh = await after.create(a_session(), now=NOW)
+    assert await after.replace(with_note(rewritten, "refreshed"), now=NOW) is not None
+    for asked in ({"subject": "alice-subject"}, {"sid": "alice-sid"}):
+        everyone = {untouched.key, rewritten.key, fresh.key}
+        assert set(await before.find(issuer=ISSUER, **asked)) == everyone
+        assert set(await after.find(issuer=ISSUER, **asked)) == everyone
+        assert set(await new.find(issuer=ISSUER, **asked)) == {rewritten.key, fresh.key}
+
+
+@pytest.mark.requirement("R-173", "R-193")
+async def test_the_indexes_of_an_old_key_are_left_too(valkey: ValkeyServer, redis_store: MakeStore) -> None:
+    """The end of a session that was written under two keys takes it out of the indexes of both."""
+    session = await redis_store(valkey.url).create(a_session(), now=NOW)
+    rotated = redis_store(valkey.url, keys=[NEW_KEY, KEY])
+    assert await rotated.replace(session, now=NOW) is not None
+    assert len(indexes(valkey)) == 4
+    assert await rotated.delete(session.key)
+    assert valkey.dump() == {}
+
+
+@pytest.mark.requirement("R-213", "R-279")
+async def test_a_user_of_many_sessions_is_found_a_portion_at_a_time(
+    relay: CuttingRelay, redis_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many sessions somebody has signed in to, they are looked at in portions, and none is missing or found twice."""
+    monkeypatch.setattr(redis_store_module, "PEEKED_AT_ONCE", 3)
+    store = redis_store(relay.url)
+    keys = [(await store.create(a_session(), now=NOW)).key for _ in range(10)]
+    assert sorted(await store.find(issuer=ISSUER, subject="alice-subject")) == sorted(keys)
+    assert max(request.count(b"HMGET") for request in relay.requests) == 3
+
+
+@pytest.mark.requirement("R-192")
+async def test_planted_entries_of_an_index_are_no_sessions(valkey: ValkeyServer, store: RedisStore) -> None:
+    """Whatever else lies in an index or under a session's prefix: what is ours is found and ended, the rest is nobody's."""
+    session = await store.create(a_session(a_grant(sid=None)), now=NOW)
+    (index,) = indexes(valkey)
+    valkey.ask("ZADD", index, 9999999999999, b"\xff", 9999999999999, "0" * 64)
+    valkey.ask("SET", b"bff:s:\xff", "planted")
+    assert await store.find(issuer=ISSUER, subject="alice-subject") == [session.key]
+    assert await store.delete_all() == 1
+
+
 @pytest.mark.requirement("R-173")
 async def test_sessions_of_another_key_are_nobodys(
     valkey: ValkeyServer, store: RedisStore, redis_store: MakeStore
 ) -> None:
     """A store with another key reads no session of ours, and does not fail either."""
     session = await store.create(a_session(), now=NOW)
-    stranger = redis_store(valkey.url, key="another session key of more than 32 characters")
+    stranger = redis_store(valkey.url, keys=[NEW_KEY])
     assert await stranger.read(session.key, touch=True, now=NOW) is None
 
 
@@ -145,6 +214,19 @@ async def test_the_server_keeps_nothing_past_the_absolute_end(valkey: ValkeyServ
     assert 0 < pttl(valkey, key_of(session.key)) <= 1_000_000
     await store.read(session.key, touch=True, now=NOW + 990)
     assert 0 < pttl(valkey, key_of(session.key)) <= 10_000
+
+
+@pytest.mark.requirement("R-174", "R-182")
+async def test_who_writes_to_the_server_cannot_put_off_the_absolute_end(
+    valkey: ValkeyServer, store: RedisStore
+) -> None:
+    """The end that counts is the sealed one: a later one planted beside it, without a time to live, keeps no session."""
+    session = await store.create(a_session(lifetime_seconds=1000), now=NOW)
+    valkey.ask("HSET", key_of(session.key), "absolute", 9999999999999)
+    valkey.ask("PERSIST", key_of(session.key))
+    assert await store.read(session.key, touch=True, now=NOW + 999) is not None
+    assert await store.read(session.key, touch=True, now=NOW + 1000) is None
+    assert await store.read(session.key, touch=False, now=NOW + 1000) is None
 
 
 async def test_transactions_leases_and_what_is_done_end_by_themselves(valkey: ValkeyServer, store: RedisStore) -> None:

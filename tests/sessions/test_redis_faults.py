@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -31,13 +31,6 @@ EVERY_CALL: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
     "remembers": lambda store: store.remembers("done", now=NOW),
 }
 WRITES = [name for name in EVERY_CALL if name in {"create", "put_transaction", "take_lease"}]
-
-
-@pytest.fixture
-async def relay(valkey: ValkeyServer) -> AsyncIterator[CuttingRelay]:
-    """A relay in front of an empty server."""
-    async with CuttingRelay(valkey.port) as relay:
-        yield relay
 
 
 @pytest.mark.requirement("R-190")

@@ -106,6 +106,25 @@ def test_many_rotations_are_not_remembered_forever() -> None:
         assert ours.open(ours.seal(b"tokens", bound_to=b"place"), bound_to=b"place") == b"tokens"
 
 
+@pytest.mark.requirement("R-173", "R-174")
+def test_names_belong_to_a_key_and_a_thing() -> None:
+    """A name is the same whenever it is asked for, differs for each key and thing, and is readable by nobody."""
+    both = sealer(NEW, OLD)
+    assert both.names(b"alice") == [*sealer(NEW).names(b"alice"), *sealer(OLD).names(b"alice")]
+    assert len({*both.names(b"alice"), *both.names(b"bob")}) == 4
+    assert {len(name) for name in both.names(b"alice")} == {64}
+
+
+@pytest.mark.requirement("R-173")
+def test_a_key_file_that_changes_changes_the_names() -> None:
+    """Names are computed with the keys as they are now."""
+    secret = RotatingSecret(OLD)
+    ours = Sealer([secret])
+    assert ours.names(b"alice") == sealer(OLD).names(b"alice")
+    secret.value = NEW
+    assert ours.names(b"alice") == sealer(NEW).names(b"alice")
+
+
 def test_a_key_that_cannot_be_read_is_the_operators_problem() -> None:
     """A key that is gone is reported as such; "not ours" would sign people out."""
     old_record = sealer(OLD).seal(b"tokens", bound_to=b"place")

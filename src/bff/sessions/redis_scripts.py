@@ -42,7 +42,7 @@ return 1
 READ = Script("""\
 -- ARGV: now, idle timeout (0: do not touch)
 local found = redis.pcall('HMGET', KEYS[1], 'version', 'record', 'absolute')
-if found.err or not tonumber(found[3]) then return nil end
+if found.err or not (found[1] and found[2] and tonumber(found[3])) then return nil end
 local left = found[3] - ARGV[1]
 if left <= 0 then return nil end
 local ttl

@@ -2,7 +2,7 @@
 
     bff:s:<session key>        hash {version, record, absolute}      ends when idle, never after the absolute end
     bff:t:<transaction key>    sealed login transaction              ends after its lifetime, taken out once
-    bff:i:<hash>               the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
+    bff:i:<keyed hash>         the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
     bff:l:<hash>               holder of a lease
     bff:d:<hash>               something that is done                ends when nobody can ask for it again
     bff:changed                channel of changes
@@ -20,7 +20,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import cast
@@ -28,6 +27,7 @@ from typing import cast
 from redis.exceptions import NoScriptError
 
 from bff.errors import StoreUnavailable
+from bff.sessions import redis_names as names
 from bff.sessions import redis_scripts as scripts
 from bff.sessions.model import LiveSession, LoginTransaction, Session
 from bff.sessions.records import decode_session, decode_transaction, encode_session, encode_transaction
@@ -37,11 +37,7 @@ from bff.sessions.redis_server import REDIS_ERRORS, open_server
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import Change, ChangeListener
 
-SESSION = b"bff:s:"
-TRANSACTION = b"bff:t:"
-INDEX = b"bff:i:"
-LEASE = b"bff:l:"
-DONE = b"bff:d:"
+PEEKED_AT_ONCE = 500  # sessions: opening all of somebody's at once would take longer than a command may
 
 
 class RedisStore:
@@ -95,19 +91,19 @@ class RedisStore:
         await self._index(created, now=now)
         absolute = _ms(session.absolute_expires_at)
         ttl = max(1, min(self._idle_ms, absolute - _ms(now)))
-        if not await self._run(scripts.CREATE, SESSION + session.key.encode(), self._seal(created), absolute, ttl):
+        if not await self._run(scripts.CREATE, names.session_name(session.key), self._seal(created), absolute, ttl):
             raise ValueError("a new session needs a new key")
         return created
 
     async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
         """The session, if it lives at `now`; one round trip, which also moves the idle deadline."""
-        name = SESSION + key.encode()
+        name = names.session_name(key)
         found = await self._run(scripts.READ, name, _ms(now), self._idle_ms if touch else 0)
         if found is None:
             return None
         version, record, ttl = cast(tuple[bytes, bytes, int], found)
         session = self._unseal(key, version, record)
-        if session is None:
+        if session is None or now >= session.absolute_expires_at:  # sealed, unlike the end that the server judged by
             return None
         return LiveSession(session=session, idle_expires_at=now + ttl / 1000)
 
@@ -118,7 +114,7 @@ class RedisStore:
         message = session.key + ":changed"
         arguments = (session.version, replaced.version, self._seal(replaced), scripts.CHANNEL, message)
         try:
-            written = await self._run(scripts.REPLACE, SESSION + session.key.encode(), _ms(now), *arguments)
+            written = await self._run(scripts.REPLACE, names.session_name(session.key), _ms(now), *arguments)
         finally:
             self._tell(session.key, ended=False)  # at once, and also if nobody knows whether it was written
         return replaced if written else None
@@ -127,7 +123,7 @@ class RedisStore:
         """End a session, and take it out of the indexes if that can be done now."""
         found: object = None
         try:
-            found = await self._run(scripts.DELETE, SESSION + key.encode(), scripts.CHANNEL, key + ":ended")
+            found = await self._run(scripts.DELETE, names.session_name(key), scripts.CHANNEL, key + ":ended")
         finally:
             self._tell(key, ended=found is not None)
         session = self._unseal(key, *found) if isinstance(found, list) and all(found) and found else None
@@ -140,29 +136,33 @@ class RedisStore:
         """The keys of the sessions with such a grant: from the index, each judged by its record."""
         if (subject is None) == (sid is None):
             raise ValueError("exactly one of subject and sid")
-        name = _index_name(issuer, subject=subject, sid=sid)
-        keys = [key.decode() for key in cast(list[bytes], await self._execute("ZRANGE", name, 0, -1, again=True))]
-        sessions = await asyncio.gather(*(self._peek(key) for key in keys))
-        return [s.key for s in sessions if s is not None and s.has_grant(issuer=issuer, subject=subject, sid=sid)]
+        keys = await self._indexed(names.index(issuer, subject=subject, sid=sid))
+        found: list[str] = []
+        for first in range(0, len(keys), PEEKED_AT_ONCE):
+            sessions = await asyncio.gather(*(self._peek(key) for key in keys[first : first + PEEKED_AT_ONCE]))
+            living = [session for session in sessions if session is not None]
+            found += [s.key for s in living if s.has_grant(issuer=issuer, subject=subject, sid=sid)]
+        return found
 
     async def delete_all(self) -> int:
         """End every session."""
         count = 0
-        async for names in self._names_of_sessions():
-            count += sum(await asyncio.gather(*(self.delete(name[len(SESSION) :].decode()) for name in names)))
+        async for found in self._names_of_sessions():
+            keys = [name[len(names.SESSION) :].decode(errors="replace") for name in found]
+            count += sum(await asyncio.gather(*(self.delete(key) for key in keys)))
         return count
 
     async def put_transaction(
         self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
     ) -> None:
         """Keep a login transaction for `lifetime_seconds`; the server counts them, so `now` is not needed."""
-        name = TRANSACTION + key.encode()
+        name = names.transaction_name(key)
         record = self._sealer.seal(encode_transaction(transaction), bound_to=name)
         await self._execute("SET", name, record, "PX", _ms(lifetime_seconds), again=True)
 
     async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
         """Take a login transaction out, once; never asked for twice."""
-        name = TRANSACTION + key.encode()
+        name = names.transaction_name(key)
         record = await self._execute("GETDEL", name, again=False)
         if not isinstance(record, bytes):
             return None
@@ -171,32 +171,32 @@ class RedisStore:
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
-        return await self._run(scripts.TAKE_LEASE, _lease_name(name), holder, _ms(lifetime_seconds)) == 1
+        return await self._run(scripts.TAKE_LEASE, names.lease_name(name), holder, _ms(lifetime_seconds)) == 1
 
     async def drop_lease(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still ours."""
-        await self._run(scripts.DROP_LEASE, _lease_name(name), holder)
+        await self._run(scripts.DROP_LEASE, names.lease_name(name), holder)
 
     async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
         """Keep in mind that something is done; the server counts the time, so `now` is not needed."""
-        await self._execute("SET", _done_name(name), "1", "PX", max(_ms(lifetime_seconds), 1), again=True)
+        await self._execute("SET", names.done_name(name), "1", "PX", max(_ms(lifetime_seconds), 1), again=True)
 
     async def remembers(self, name: str, *, now: float) -> bool:
         """Whether it is done, as far as it is still remembered."""
-        return await self._execute("EXISTS", _done_name(name), again=True) == 1
+        return await self._execute("EXISTS", names.done_name(name), again=True) == 1
 
     # --- records ---
 
     def _seal(self, session: Session) -> bytes:
-        return self._sealer.seal(encode_session(session), bound_to=_binding(session.key, session.version))
+        return self._sealer.seal(encode_session(session), bound_to=names.binding(session.key, session.version))
 
     def _unseal(self, key: str, version: bytes, record: bytes) -> Session | None:
-        opened = self._sealer.open(record, bound_to=_binding(key, version.decode(errors="replace")))
+        opened = self._sealer.open(record, bound_to=names.binding(key, version.decode(errors="replace")))
         return None if opened is None else decode_session(opened)
 
     async def _peek(self, key: str) -> Session | None:
         """The session without its deadlines: what Redis still holds lives."""
-        found = await self._execute("HMGET", SESSION + key.encode(), "version", "record", again=True)
+        found = await self._execute("HMGET", names.session_name(key), "version", "record", again=True)
         version, record = cast(list[bytes | None], found)
         return None if version is None or record is None else self._unseal(key, version, record)
 
@@ -204,15 +204,26 @@ class RedisStore:
 
     async def _index(self, session: Session, *, now: float) -> None:
         arguments = (_ms(now), _ms(session.absolute_expires_at), session.key)
-        await asyncio.gather(*(self._run(scripts.INDEX, name, *arguments) for name in _index_names(session)))
+        own = [self._index_names(index)[0] for index in names.indexes(session)]
+        await asyncio.gather(*(self._run(scripts.INDEX, name, *arguments) for name in own))
 
     async def _unindex(self, session: Session) -> None:
-        await asyncio.gather(*(self._run(scripts.UNINDEX, name, session.key) for name in _index_names(session)))
+        every = [name for index in names.indexes(session) for name in self._index_names(index)]
+        await asyncio.gather(*(self._run(scripts.UNINDEX, name, session.key) for name in every))
+
+    async def _indexed(self, index: bytes) -> list[str]:
+        """The session keys in an index, under whichever key it was written; each once."""
+        asked = (self._execute("ZRANGE", name, 0, -1, again=True) for name in self._index_names(index))
+        found = cast(list[list[bytes]], await asyncio.gather(*asked))
+        return list({key.decode(errors="replace"): None for keys in found for key in keys})
+
+    def _index_names(self, index: bytes) -> list[bytes]:
+        return [names.INDEX + name for name in self._sealer.names(index)]
 
     async def _names_of_sessions(self) -> AsyncIterator[list[bytes]]:
         try:
-            async for names in self._server.scan(SESSION + b"*"):
-                yield names
+            async for found in self._server.scan(names.SESSION + b"*"):
+                yield found
         except REDIS_ERRORS as error:
             raise _unavailable(error) from error
 
@@ -244,27 +255,3 @@ def _unavailable(error: Exception) -> StoreUnavailable:
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
-
-
-def _binding(key: str, version: int | str) -> bytes:
-    return SESSION + f"{key}:{version}".encode()
-
-
-def _index_names(session: Session) -> set[bytes]:
-    """The indexes in which this session belongs."""
-    subjects = {_index_name(g.issuer, subject=g.subject) for g in session.grants if g.subject is not None}
-    return subjects | {_index_name(g.issuer, sid=g.sid) for g in session.grants if g.sid is not None}
-
-
-def _index_name(issuer: str, *, subject: str | None = None, sid: str | None = None) -> bytes:
-    """A hash, so that a dump of the store does not say who is signed in."""
-    kind, value = ("subject", subject) if sid is None else ("sid", sid)
-    return INDEX + hashlib.sha256(f"bff {kind}\0{issuer}\0{value}".encode()).hexdigest().encode()
-
-
-def _lease_name(name: str) -> bytes:
-    return LEASE + hashlib.sha256(name.encode()).hexdigest().encode()
-
-
-def _done_name(name: str) -> bytes:
-    return DONE + hashlib.sha256(name.encode()).hexdigest().encode()

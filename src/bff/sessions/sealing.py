@@ -8,12 +8,14 @@ lies.
   open.
 - The first key seals, every key opens (rotation signs nobody out). A key that left the configuration opens nothing.
 - "Not ours", "wrong key" and "tampered with" are one answer, None: whoever plants records learns nothing from us.
+- What must be found without being readable gets a keyed name (HMAC-SHA256): no dump of the store confirms a guess.
 - No operator key is used as it is: each purpose has its own, derived with HKDF-SHA256 (RFC 5869).
 
 A nonce is 96 random bits, so one key may seal 2**32 records before a collision has odds of 2**-32 (NIST SP 800-38D
 section 8.3).
 """
 
+import hmac
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ def derive(secret: str, purpose: bytes) -> bytes:
 class _DerivedKey:
     header: bytes  # format and key id, as they open an envelope
     cipher: AESGCM = field(repr=False)
+    naming: bytes = field(repr=False)
 
 
 class Sealer:
@@ -82,6 +85,15 @@ class Sealer:
                     continue  # four bytes of key id may be shared by two keys
         return None
 
+    def names(self, what: bytes) -> list[bytes]:
+        """The names of `what` under every key, that of the sealing key first: 64 hexadecimal digits each.
+
+        Raises:
+            SecretUnavailable: a key cannot be read and never could be.
+        """
+        keys = [self._key(secret.read()) for secret in self._keys]
+        return [hmac.digest(key.naming, what, "sha256").hex().encode() for key in keys]
+
     def _key(self, value: str) -> _DerivedKey:
         known = self._derived.get(value)
         if known is not None:
@@ -89,6 +101,6 @@ class Sealer:
         if len(self._derived) >= REMEMBERED_KEYS:
             self._derived.clear()  # rotated away since
         header = FORMAT + derive(value, b"sealing key id")[: HEADER_LENGTH - len(FORMAT)]
-        key = _DerivedKey(header=header, cipher=AESGCM(derive(value, b"sealing")))
+        key = _DerivedKey(header=header, cipher=AESGCM(derive(value, b"sealing")), naming=derive(value, b"naming"))
         self._derived[value] = key
         return key

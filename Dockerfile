@@ -1,4 +1,4 @@
-# Stage 1: everything that is installed, from pins with hashes, into one folder.
+# Stage 1: into one folder everything that is installed: dependencies from pins with hashes, and the wheel that is built here.
 FROM python:3.11-slim AS build
 WORKDIR /build
 COPY requirements/runtime.txt requirements/runtime.txt

@@ -35,6 +35,25 @@ async def test_a_provider_signs_its_user_out(world: GatewayWorld) -> None:
     assert (await stranger.http.get(f"{world.url}/bff/backchannel-logout/corp")).status_code == 405
 
 
+@pytest.mark.requirement("R-215")
+@pytest.mark.parametrize(("scope", "revoked"), [("openid", True), ("openid offline_access", False)])
+async def test_what_was_granted_for_the_session_is_revoked_with_it(scope: str, revoked: bool) -> None:
+    """Refresh tokens end with the session unless they were asked for to outlive it (Back-Channel Logout section 2.7)."""
+    async with gateway_world(corp={"scope": scope}) as world:
+        world.corp.misbehave(token_answer=having(refresh_token="bobs"))
+        bob = await world.signed_in("bob")
+        world.corp.misbehave(token_answer=having(refresh_token="alices"))
+        alice = await world.signed_in("alice")
+        token = world.corp.logout_token(shop(), subject="alice", sid=None)
+        assert (await deliver(world, token)).status_code == 200
+        await world.app.parts.tasks.close(grace_seconds=10)
+        told = [dict(call.form)["token"] for call in world.corp.calls if call.path == "/revoke"]
+        assert ("alices" in told) is revoked
+        assert "bobs" not in told
+        assert (await alice.fetch("/api/x")).status_code == 401
+        assert (await bob.fetch("/api/x")).status_code == 200
+
+
 @pytest.mark.requirement("R-206", "R-210", "R-214")
 @pytest.mark.parametrize(
     "claims",

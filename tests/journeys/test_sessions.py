@@ -171,6 +171,18 @@ async def test_a_form_of_our_own_can_sign_out(world: GatewayWorld) -> None:
     assert any("/end_session" in url for url in browser.visited)
 
 
+@pytest.mark.requirement("R-217")
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_signing_out_has_the_browser_forget_what_the_app_kept(world: GatewayWorld, signed_in: bool) -> None:
+    """Both answers of a sign-out clear the origin's storage, also after the session is over; no other answer does."""
+    browser = await world.signed_in() if signed_in else await world.browser()
+    assert "clear-site-data" not in (await browser.fetch("/bff/user")).headers
+    by_fetch = await browser.fetch("/bff/logout", method="POST")
+    by_form = await browser.fetch("/bff/logout", method="POST", csrf=False, headers={"origin": world.url})
+    assert [answer.status_code for answer in (by_fetch, by_form)] == [200, 303]
+    assert [answer.headers["clear-site-data"] for answer in (by_fetch, by_form)] == ['"storage"', '"storage"']
+
+
 @pytest.mark.requirement("R-203")
 async def test_the_return_from_the_providers_sign_out_needs_no_state(world: GatewayWorld) -> None:
     """Coming back with no or a foreign state shows the app; there is nothing to redirect with."""

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from bff import metrics
 from bff.errors import BffError
 from bff.oauth.logout import LogoutToken, check_logout_token, parse_backchannel_body
+from bff.sessions.model import Grant
+from bff.web.logout import revoke
 from bff.web.parts import Parts
 from bff.web.responses import answer
 
@@ -59,7 +61,7 @@ async def _end_sessions(parts: Parts, name: str, request: Request) -> int:
     done = f"logout token {token.jti} of {issuer}"
     if await parts.store.remembers(done, now=now):
         return 0
-    ended = sum([await parts.store.delete(key) for key in await _sessions_of(parts, issuer, token)])
+    ended = sum([await _end_session(parts, key, now=now) for key in await _sessions_of(parts, issuer, token)])
     await parts.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
     return ended
 
@@ -68,6 +70,21 @@ async def _sessions_of(parts: Parts, issuer: str, token: LogoutToken) -> list[st
     if token.sid is not None:
         return await parts.store.find(issuer=issuer, sid=token.sid)
     return await parts.store.find(issuer=issuer, subject=token.subject)
+
+
+async def _end_session(parts: Parts, key: str, *, now: float) -> bool:
+    """End one session, and what was granted for as long as it lasts; False if it was gone already."""
+    live = await parts.store.read(key, touch=False, now=now)
+    if not await parts.store.delete(key):
+        return False
+    if live is not None:
+        parts.tasks.start(revoke(parts, [grant for grant in live.session.grants if _ends_with_session(parts, grant)]))
+    return True
+
+
+def _ends_with_session(parts: Parts, grant: Grant) -> bool:
+    """Section 2.7: refresh tokens SHOULD be revoked, unless they were issued with `offline_access`, to outlive the session."""
+    return parts.gave(grant) and "offline_access" not in parts.providers[grant.provider].config.scope.split()
 
 
 async def _bounded_body(request: Request) -> bytes:

@@ -3,6 +3,7 @@
 import pytest
 
 from bff.sessions.memory_store import MemoryStore
+from bff.sessions.store import Change
 from session_samples import ISSUER, NOW, Heard, a_session, a_transaction
 
 
@@ -63,6 +64,19 @@ async def test_what_is_done_is_forgotten_after_its_time() -> None:
         assert await store.remembers(f"done {second}", now=NOW + second)
         assert not await store.remembers(f"done {second}", now=NOW + second + 1)
     assert store.kept <= 20
+
+
+@pytest.mark.requirement("R-183", "R-213")
+async def test_a_clock_that_was_set_back_hides_no_session() -> None:
+    """After a clock that ran ahead for a moment, a session that lives is found, ended, and told to be so."""
+    store, heard = MemoryStore(idle_timeout_seconds=1800), Heard()
+    await store.open(heard)
+    session = await store.create(a_session(), now=NOW)
+    assert await store.read(session.key, touch=False, now=NOW + 10**6) is None
+    assert await store.read(session.key, touch=False, now=NOW + 1) is not None
+    assert await store.find(issuer=ISSUER, subject="alice-subject") == [session.key]
+    assert await store.delete(session.key)
+    assert Change(key=session.key, ended=True) in heard.events
 
 
 async def test_memory_always_hears_its_changes() -> None:

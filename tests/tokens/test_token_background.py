@@ -3,6 +3,9 @@
 import asyncio
 import gc
 
+import pytest
+
+from bff.errors import StoreUnavailable
 from bff.tokens.background import BackgroundTasks
 
 
@@ -22,21 +25,26 @@ async def test_work_is_kept_alive_and_run_to_its_end() -> None:
     assert done.is_set()
 
 
-async def test_failure_that_nobody_waits_for_is_no_warning() -> None:
-    """A task that fails in the background raises nowhere and leaves no "exception was never retrieved"."""
+@pytest.mark.parametrize(
+    ("failure", "complaints"),
+    [(StoreUnavailable("no answer"), 0), (RuntimeError("a mistake of ours"), 1)],
+    ids=["expected", "unexpected"],
+)
+async def test_only_a_failure_that_nobody_expected_is_told(failure: Exception, complaints: int) -> None:
+    """What fails on purpose was logged where it was decided; a mistake of ours in the background is told to the loop, once."""
     tasks = BackgroundTasks()
-    complaints: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
 
     async def work() -> None:
-        raise RuntimeError("on purpose")
+        raise failure
 
     task = tasks.start(work())
     await asyncio.wait([task])
     del task
     gc.collect()
     await asyncio.sleep(0)
-    assert complaints == []
+    assert [context["exception"] for context in told] == [failure] * complaints
 
 
 async def test_failure_reaches_whoever_waits() -> None:
@@ -94,7 +102,8 @@ async def test_work_started_while_closing_is_not_left_behind() -> None:
     tasks, ended = BackgroundTasks(), []
 
     async def second() -> None:
-        await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
         ended.append(True)
 
     async def first() -> None:
@@ -103,3 +112,15 @@ async def test_work_started_while_closing_is_not_left_behind() -> None:
     tasks.start(first())
     await tasks.close(grace_seconds=5)
     assert ended == [True]
+
+
+async def test_work_started_while_closing_is_cancelled_after_the_grace_too() -> None:
+    """Nothing runs on after the close, whenever it was begun."""
+    tasks, started = BackgroundTasks(), []
+
+    async def first() -> None:
+        started.append(tasks.start(asyncio.Event().wait()))
+
+    tasks.start(first())
+    await tasks.close(grace_seconds=0.01)
+    assert [task.cancelled() for task in started] == [True]

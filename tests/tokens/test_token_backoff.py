@@ -46,6 +46,19 @@ def test_pauses_are_not_all_alike() -> None:
     assert len({round(pause_after(6), 1) for _ in range(30)}) > 3
 
 
+@pytest.mark.requirement("R-145")
+def test_clock_that_was_set_back_lengthens_no_pause() -> None:
+    """After a clock that ran an hour ahead is put right, a key that failed meanwhile is not held up for that hour."""
+    backoff, clock = a_backoff()
+    backoff.note("key")
+    clock.advance(-3600)
+    assert backoff.permits("key")
+    backoff.note("key")
+    assert not backoff.permits("key")
+    clock.advance(3)
+    assert backoff.permits("key")
+
+
 def test_keys_do_not_wait_for_each_other() -> None:
     """A failure holds up its own key only."""
     backoff, _ = a_backoff()

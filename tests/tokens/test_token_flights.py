@@ -174,6 +174,17 @@ async def test_rejected_value_reaches_the_fetch(fly: Flights[str], source: Sourc
     assert source.calls == [("a", "old")]
 
 
+@pytest.mark.requirement("R-154")
+async def test_the_rejected_token_is_not_handed_out_again(fly: Flights[str], source: Source) -> None:
+    """A flight that began before the rejection may find the rejected token: that is no other one."""
+    source.gate.clear()
+    fly.begin("a")
+    asking = asyncio.ensure_future(fly.instead_of(a_token("a-1"), "a", provider="corp"))
+    await until(lambda: bool(source.calls))
+    source.gate.set()
+    assert await asking is None
+
+
 @pytest.mark.requirement("R-154", "R-145")
 async def test_rejections_in_a_row_are_not_passed_on(fly: Flights[str], source: Source, clock: FakeClock) -> None:
     """An upstream that rejects every token makes one attempt at first, and another only after a pause."""

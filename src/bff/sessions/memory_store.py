@@ -1,7 +1,7 @@
 """Sessions in the memory of one process: for a single worker, the demo and tests. Everything ends with the process.
 
 Used on the event loop only, so every method is one step. Instants come in as `now`; methods without one (`delete`,
-`find`) judge by the latest `now` that was seen. Each write also looks at a few old entries and drops the expired ones,
+`find`) judge by the last `now` that was seen. Each write also looks at a few old entries and drops the expired ones,
 so what is kept is bounded by what lives plus a fraction.
 """
 
@@ -68,7 +68,7 @@ class MemoryStore:
         self._leases: _Expiring[str] = _Expiring()
         self._done: _Expiring[None] = _Expiring()
         self._listener: ChangeListener | None = None
-        self._latest_now = 0.0
+        self._last_now = 0.0
 
     @property
     def kept(self) -> int:
@@ -125,7 +125,7 @@ class MemoryStore:
 
     async def delete(self, key: str) -> bool:
         """End a session; False if there was none."""
-        if self._sessions.pop(key, now=self._latest_now) is None:
+        if self._sessions.pop(key, now=self._last_now) is None:
             return False
         self._tell(key, ended=True)
         return True
@@ -136,13 +136,13 @@ class MemoryStore:
             raise ValueError("exactly one of subject and sid")
         return [
             key
-            for key, session in self._sessions.items(now=self._latest_now)
+            for key, session in self._sessions.items(now=self._last_now)
             if session.has_grant(issuer=issuer, subject=subject, sid=sid)
         ]
 
     async def delete_all(self) -> int:
         """End every session; returns how many."""
-        keys = [key for key, _ in self._sessions.items(now=self._latest_now)]
+        keys = [key for key, _ in self._sessions.items(now=self._last_now)]
         return sum([await self.delete(key) for key in keys])
 
     async def put_transaction(
@@ -183,7 +183,7 @@ class MemoryStore:
         return self._done.get(name, now=now) is not None
 
     def _see(self, now: float) -> None:
-        self._latest_now = max(self._latest_now, now)
+        self._last_now = now  # not the highest: a clock that ran ahead is believed until it is put right
 
     def _idle_deadline(self, session: Session, now: float) -> float:
         return min(now + self._idle_timeout_seconds, session.absolute_expires_at)

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
+
+from bff.errors import BffError
 
 T = TypeVar("T")
 
@@ -22,15 +25,18 @@ class BackgroundTasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # somebody waits and gets it, or the task has logged it: never "exception was never retrieved"
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, BffError):  # those were logged where they were decided
+            context = {"message": "work in the background failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     async def close(self, *, grace_seconds: float) -> None:
-        """Let what runs end within `grace_seconds`, cancel the rest."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=grace_seconds)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+        """Let what runs, and what it begins, end within `grace_seconds`; cancel the rest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)

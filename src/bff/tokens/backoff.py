@@ -17,22 +17,25 @@ class Backoff(Generic[K]):
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._waits: dict[K, tuple[float, float]] = {}  # key -> (pause in seconds, not before)
+        self._waits: dict[K, tuple[float, float, float]] = {}  # key -> (pause in seconds, failed at, not before)
 
     def permits(self, key: K) -> bool:
         """Whether `key` may be tried now."""
         wait = self._waits.get(key)
-        return wait is None or self._clock() >= wait[1]
+        if wait is None:
+            return True
+        _, failed_at, due = wait
+        return not failed_at <= self._clock() < due  # the first: a clock set back must not lengthen a pause
 
     def note(self, key: K) -> None:
         """`key` failed: the next try is due after a pause, twice as long as the last one."""
         now = self._clock()
-        last, due = self._waits.pop(key, (0.0, now))
+        last, _, due = self._waits.pop(key, (0.0, now, now))
         pause = (
             FIRST_SECONDS if now > due + FORGOTTEN_AFTER_SECONDS else min(max(last * 2, FIRST_SECONDS), LONGEST_SECONDS)
         )
         jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, keeps no secret
-        self._waits[key] = (pause, now + pause * jitter)
+        self._waits[key] = (pause, now, now + pause * jitter)
         if len(self._waits) > MAX_KEYS:
             del self._waits[next(iter(self._waits))]  # the one that failed longest ago
 

@@ -60,9 +60,10 @@ class Flights(Generic[K]):
                 return None
             self._rejections.note(key)
         try:
-            return await self._patiently(self._flight(key, rejected=rejected.value), provider=provider)
+            token = await self._patiently(self._flight(key, rejected=rejected.value), provider=provider)
         except BffError:  # whatever it was, the flight has told; the browser gets what the API said
             return None
+        return token if token.value != rejected.value else None  # a flight that began earlier knew of no rejection
 
     async def _patiently(self, flight: "asyncio.Task[AccessToken]", *, provider: str) -> AccessToken:
         try:

@@ -80,10 +80,31 @@ async def test_hostile_ranges_cost_nothing(wanted: str) -> None:
         assert len(answer.body) < 2_000_000
 
 
-async def test_head_has_the_fields_and_no_content() -> None:
-    """HEAD of a file says what GET would, without the content."""
+@pytest.mark.parametrize("wanted", ["items=0-5", "x", "=", ""])
+async def test_ranges_of_another_kind_are_not_meant_for_us(wanted: str) -> None:
+    """A unit that we do not know must be ignored (RFC 9110 section 14.2): the answer is the whole file."""
     async with door() as world:
-        head = await get(world, "/app/assets/app.js", method="HEAD")
+        answer = await get(world, "/app/assets/app.js", {"range": wanted})
+        assert (answer.status, answer.body.decode()) == (200, WHOLE)
+
+
+@pytest.mark.requirement("R-270")
+@pytest.mark.parametrize(("wanted", "status"), [("bytes=0-5", 206), ("bytes=99999-", 416), ("bytes=x", 400)])
+async def test_every_answer_about_a_file_says_how_to_be_handled(wanted: str, status: int) -> None:
+    """A part of a file and a refused range are as little sniffed, framed or taken for another site's as the file."""
+    async with door() as world:
+        whole = await get(world, "/app/assets/app.js")
+        answer = await get(world, "/app/assets/app.js", {"range": wanted})
+        assert answer.status == status
+        for name in ("x-content-type-options", "content-security-policy", "strict-transport-security", "cache-control"):
+            assert answer.all(name) == whole.all(name) != []
+
+
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-5"}])
+async def test_head_has_the_fields_and_no_content(headers: dict[str, str]) -> None:
+    """HEAD of a file says what GET would, without the content; ranges are GET's alone (RFC 9110 section 14.2)."""
+    async with door() as world:
+        head = await get(world, "/app/assets/app.js", headers, method="HEAD")
         assert (head.status, head.body) == (200, b"")
         assert head.field("content-length") == str(len(WHOLE))
 

@@ -26,6 +26,7 @@ def own_fields(content_type: str, *, https: bool) -> list[Field]:
 def app_fields(*, https: bool) -> list[Field]:
     """What the files of the single-page app carry besides their own: its scripts are its business, its framing is ours."""
     fields = [
+        (b"cache-control", b"no-cache"),  # kept, and asked for again by ETag
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"strict-origin-when-cross-origin"),
         (b"content-security-policy", b"frame-ancestors 'self'"),

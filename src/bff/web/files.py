@@ -54,10 +54,19 @@ class AppFiles:
             response = await self._find("index.html", scope)
         if response is None:
             raise NoRoute("There is no such file.")
-        present = {field for field, _ in response.raw_headers}
-        response.raw_headers.extend(field for field in app_fields(https=self._https) if field[0] not in present)
-        response.raw_headers.append((b"cache-control", b"no-cache"))  # kept, and asked for again by ETag
-        await response(scope, receive, send)
+        await response(_with_known_ranges(scope), receive, self._with_fields(send))
+
+    def _with_fields(self, send: Any) -> Any:
+        """`send`, with the fields that every answer about a file carries, a refused range too."""
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                present = {name for name, _ in message["headers"]}
+                missing = [field for field in app_fields(https=self._https) if field[0] not in present]
+                message = {**message, "headers": [*message["headers"], *missing]}
+            await send(message)
+
+        return sending
 
     async def _find(self, name: str, scope: Any) -> Response | None:
         try:
@@ -66,6 +75,13 @@ class AppFiles:
             if error.status_code in {401, 404, 405}:
                 return None
             raise
+
+
+def _with_known_ranges(scope: Any) -> Any:
+    """The request without a range that must be ignored: of an unknown unit, or not of a GET (RFC 9110 section 14.2)."""
+    headers = scope["headers"]
+    kept = [f for f in headers if f[0] != b"range" or (f[1].startswith(b"bytes=") and scope["method"] == "GET")]
+    return scope if len(kept) == len(headers) else {**scope, "headers": kept}
 
 
 def _is_hidden(name: str) -> bool:

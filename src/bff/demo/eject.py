@@ -205,4 +205,5 @@ Then open {addresses.gateway} and sign in.
 
 To use a provider of your own: register the redirect URI `{addresses.gateway}/bff/callback/{PROVIDER_NAME}`
 there, put its issuer, client_id and client secret into `bff.yaml`, and the issuer into the last lines of `api.py`.
+`resource` is what the demo provider calls the API: write what yours calls it (the audience in `api.py`), or leave it out.
 """

@@ -14,6 +14,7 @@ from bff.cli.protocol import BoundedHttpToolsProtocol
 from bff.config.model import LimitsConfig
 from bff.demo.serving import bind_loopback, port_of
 
+MAX_PIPELINED = 32
 LIMITS = LimitsConfig(max_head=4096, max_target=1024, head_timeout=30.0)
 IMPATIENT = LimitsConfig(max_head=4096, max_target=1024, head_timeout=0.2)
 
@@ -23,7 +24,11 @@ class App:
     """An application that notes what reaches it and answers with the length of the content."""
 
     limits: LimitsConfig
+    content: bytes | None = None  # of every answer; None: the length of the request's
     requests: list[dict[str, Any]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)  # answers to `/gated` wait for it
+    ended: int = 0
+    connections: set[Any] = field(default_factory=set)  # the server's own
 
     @property
     def parts(self) -> Any:
@@ -41,10 +46,16 @@ class App:
             message = await receive()
             length += len(message.get("body", b""))
             more = message.get("more_body", False)
-        body = str(length).encode()
+        if scope["raw_path"] == b"/gated":
+            await self.gate.wait()
+        body = str(length).encode() if self.content is None else self.content
         fields = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
+        for at in range(0, len(body), 65536):
+            await send(
+                {"type": "http.response.body", "body": body[at : at + 65536], "more_body": at + 65536 < len(body)}
+            )
+        self.ended += 1
 
 
 class Server(uvicorn.Server):
@@ -55,9 +66,11 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(limits: LimitsConfig = LIMITS, *, rest_seconds: float = 5) -> AsyncIterator[tuple[App, int]]:
+async def serving(
+    limits: LimitsConfig = LIMITS, *, rest_seconds: float = 5, content: bytes | None = None
+) -> AsyncIterator[tuple[App, int]]:
     """The protocol in front of the application; yields it and the port."""
-    app, sockets = App(limits), bind_loopback()
+    app, sockets = App(limits, content=content), bind_loopback()
     config = uvicorn.Config(
         app,
         http=BoundedHttpToolsProtocol,
@@ -72,6 +85,7 @@ async def serving(limits: LimitsConfig = LIMITS, *, rest_seconds: float = 5) -> 
     config.load()
     server = Server(config)
     server.lifespan = config.lifespan_class(config)
+    app.connections = server.server_state.connections
     await server.startup(sockets)
     try:
         yield app, port_of(sockets)
@@ -281,4 +295,79 @@ async def test_a_connection_that_rests_is_closed_and_one_that_works_is_not() -> 
             await asyncio.sleep(0.05)
         assert await asyncio.wait_for(reader.read(), 10) == b""
         assert len(app.requests) > 2
+        writer.close()
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize("paused", [False, True], ids=["at once", "in pieces"])
+async def test_no_more_requests_wait_than_a_few(paused: bool) -> None:
+    """Of a thousand pipelined requests some are answered in order; the last of them says that the connection ends."""
+    async with serving() as (app, port):
+        some = b"GET /gated HTTP/1.1\r\nhost: x\r\n\r\n" * 100
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(10):
+            writer.write(some)
+            await asyncio.sleep(0.001 if paused else 0)
+        async with asyncio.timeout(10):
+            while not app.requests:
+                await asyncio.sleep(0.001)
+            (connection,) = app.connections
+            assert len(connection.pipeline) == MAX_PIPELINED
+            app.gate.set()
+            answers = (await reader.read()).split(b"HTTP/1.1 200 OK")
+        writer.close()
+        assert len(answers) - 1 == len(app.requests) == MAX_PIPELINED + 1
+        assert [b"connection: close" in answer for answer in answers] == [False] * (MAX_PIPELINED + 1) + [True]
+
+
+@pytest.mark.requirement("R-247", "R-261")
+async def test_trailers_are_not_kept() -> None:
+    """However many come after a large content, they are let go as they come."""
+    async with serving() as (app, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = b"z" * 100_000
+        writer.write(
+            b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+            + b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+        )
+        most = 0
+        for _ in range(100):
+            writer.write(b"a:b\r\n" * 2000)
+            await writer.drain()
+            await asyncio.sleep(0)
+            most = max([most, *(len(connection.headers or ()) for connection in app.connections)])
+        writer.write(b"\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"100000")).startswith(b"HTTP/1.1 200")
+        writer.close()
+        assert most < 100_000  # of the 200,000 that came
+
+
+@pytest.mark.requirement("R-261", "R-279")
+@pytest.mark.parametrize("size", [50_000_000, 10_000_000], ids=["in the middle", "at the end"])
+async def test_a_browser_that_does_not_read_is_cut_off(size: int) -> None:
+    """It keeps neither its connection nor what waits for it for longer than an idle one, also once all was written."""
+    async with serving(rest_seconds=0.3, content=b"z" * size) as (app, port):
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", port)
+        transport.pause_reading()
+        transport.write(request())
+        async with asyncio.timeout(10):
+            while not app.requests or app.connections:
+                await asyncio.sleep(0.01)
+        transport.abort()
+
+
+@pytest.mark.requirement("R-262")
+async def test_a_slow_browser_is_not_cut_off() -> None:
+    """Whoever takes a little now and then gets it all, however long it takes."""
+    size = 30_000_000
+    async with serving(rest_seconds=0.2, content=b"z" * size) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65536)
+        writer.write(request())
+        taken = 0
+        async with asyncio.timeout(30):
+            while data := await reader.read(1_000_000):
+                taken += len(data)
+                await asyncio.sleep(0.001)
+        assert taken > size
         writer.close()

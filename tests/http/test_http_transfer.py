@@ -434,6 +434,28 @@ async def test_a_browser_that_leaves_ends_the_upstreams_work(moment: str) -> Non
 
 
 @pytest.mark.requirement("R-262")
+async def test_a_browser_that_leaves_pipelined_requests_behind_ends_the_upstreams_work() -> None:
+    """The answer under way is given up too, not only the one that was asked for last."""
+    left = asyncio.Event()
+
+    async def ticking(it: Conversation) -> None:
+        await it.request()
+        await it.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                await it.send(b"4\r\ntick\r\n")
+        finally:
+            left.set()
+
+    async with raw_world(ticking, signed_in=False) as site, site.connect() as browser:
+        await browser.say(site.request("GET /open/x") + site.request("GET /open/y"))
+        await browser.head()
+        browser.leave()
+        async with asyncio.timeout(15):
+            await left.wait()
+
+
+@pytest.mark.requirement("R-262")
 async def test_a_browser_that_does_not_read_holds_the_upstream_back() -> None:
     """Of an endless reply only what buffers hold is taken, and the rest when the browser reads again."""
     sent = 0

@@ -185,6 +185,38 @@ async def test_half_a_handshake_is_none(site: RawWorld, line: str, fields: tuple
     assert SEEN == []
 
 
+@pytest.mark.requirement("R-254")
+async def test_a_handshake_behind_a_request_is_refused_after_its_answer(site: RawWorld) -> None:
+    """An answer must never land in a WebSocket: whoever upgrades waits for the answers before."""
+    async with site.connect() as browser:
+        await browser.say(site.request("GET /bff/user") + site.request("GET /ws/x", *UPGRADE, origin(site)))
+        assert (await browser.reply()).status == 200
+        reply = await browser.reply()
+        assert (reply.status, reply.closes) == (400, True)
+        assert await browser.rest() == b""
+    assert SEEN == []
+
+
+@pytest.mark.requirement("R-254")
+async def test_http_1_0_cannot_upgrade(site: RawWorld) -> None:
+    """An HTTP/1.0 request is answered as if it had not asked (RFC 9110 section 7.8)."""
+    async with site.connect() as browser:
+        await browser.say(site.request("GET /bff/user", *UPGRADE, origin(site), version="1.0"))
+        reply = await browser.reply()
+        assert (reply.status, reply.closes) == (200, True)
+        assert await browser.rest() == b""
+    assert SEEN == []
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize("field", [b"X: " + b"y" * 9000, b"\r\n".join([b"X: y"] * 200)], ids=["long", "many"])
+async def test_a_handshake_that_is_too_large_is_told_so(site: RawWorld, field: bytes) -> None:
+    """Within `limits.max_head`, but more than the WebSocket layer takes: 431, never a connection that just hangs."""
+    reply = await site.ask(site.request("GET /ws/x", *UPGRADE, origin(site), field))
+    assert (reply.status, reply.closes) == (431, True)
+    assert SEEN == []
+
+
 @pytest.mark.requirement("R-256")
 async def test_a_browser_that_leaves_ends_the_upstreams_websocket(site: RawWorld) -> None:
     """Neither connection outlives the other."""

@@ -1,28 +1,32 @@
 """uvicorn's HTTP/1.1 protocol with what it leaves out, so that a request means the same to us as to any hop before us.
 
-    limits         size of a head (431, 414) and the time it may take (408); framing round content, and content nobody reads
+    limits         size of a head (431, 414) and the time it may take (408); framing round content, and content nobody reads;
+                   requests that wait for the answers before theirs; answers that nobody reads
     trailers       dropped: uvicorn adds them to the fields that the application sees (RFC 9110 section 6.5.1)
-    upgrades       other than to WebSocket are ignored (RFC 9110 section 7.8): llhttp would skip the content and read it as the
-                   next request
+    upgrades       other than to WebSocket, and in HTTP/1.0, are ignored (RFC 9110 section 7.8): llhttp would skip the content and
+                   read it as the next request. A WebSocket's handshake is the first request or waits for the answers before it:
+                   uvicorn would write them into the WebSocket
     target         the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
     framing        `Transfer-Encoding` but exactly `chunked`, or in HTTP/1.0, is refused (RFC 9112 section 6.1); so is a version
                    other than 1.0 and 1.1, `CONNECT`, and content with a WebSocket handshake. llhttp refuses the rest
     Expect         a request that got its answer instead of `100 Continue` leaves open whether its content follows: the
                    connection ends with that answer (RFC 9110 section 10.1.1)
     order          what is wrong with a pipelined request is said after the answers before it, never into one
+    leaving        is told to the request that is being answered; uvicorn tells the last one that came
 
 uvicorn bounds neither size nor time with httptools; a client that never ends its head would hold memory and a connection for good
 (ASVS V4.2.5). A head that arrives whole in one segment, which nearly all do, costs one look at each field.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bff.cli.answer_start import closing_answer, quick_start
 from bff.cli.joined_writes import JoinedWrites
+from bff.cli.websocket_protocol import BoundedWebSocketProtocol
 from bff.config.model import LimitsConfig
 from bff.errors import (
     BrowserError,
@@ -38,6 +42,7 @@ from bff.web.problems import problem_of
 MAX_FRAMING = 16 * 1024  # bytes of chunk sizes, extensions and trailers, beside ...
 FRAMING_PER_BYTE = 16  # ... so many for each byte of content: one-byte chunks have five
 MAX_UNREAD = 256 * 1024  # bytes of content that still come after the answer
+MAX_PIPELINED = 32  # requests that wait for an answer to another: 256 KiB can hold ten thousand, at 1.5 KB each for us
 
 
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
@@ -46,6 +51,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         app: Any = self.app
+        self.ws_protocol_class = BoundedWebSocketProtocol
         self._parts = app.parts
         self._limits: LimitsConfig = app.parts.config.limits
         self._in_content = False  # between the end of a head and the end of its message
@@ -59,24 +65,39 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._resting_since = 0.0  # on the event loop's clock
         self._refusal: BrowserError | None = None  # said when the answers before it are
+        self._answering: RequestResponseCycle | None = None  # the last that was begun
 
     # --- the connection ---
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the class above has it
         """Begin to wait for the first head."""
-        super().connection_made(JoinedWrites(transport, loop=self.loop))  # type: ignore[arg-type]  # a transport in all it is asked for
+        joined: Any = JoinedWrites(transport, loop=self.loop, patience_seconds=self.timeout_keep_alive)
+        super().connection_made(joined)  # a transport in all that it is asked for
         self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_deadline()
         self._unset_keepalive_if_required()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
         """The server stops: no connection outlives the answer under way."""
         self._keep_alive_after_content = False
         super().shutdown()
+
+    def pause_writing(self) -> None:
+        """The browser reads more slowly than we write."""
+        super().pause_writing()
+        cast(JoinedWrites, self.transport).wait_for_room()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        cast(JoinedWrites, self.transport).has_room()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and judge what has come of a message that is not complete yet."""
@@ -101,14 +122,24 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 if self._should_upgrade():
-                    self._stop_deadline()
-                    self._unset_keepalive_if_required()
-                    self.handle_websocket_upgrade()
+                    self._become_websocket()
                     return
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError:
                 self._refuse(MalformedRequest("This is not HTTP, or has more than one meaning."))
                 return
+
+    def _should_upgrade(self) -> bool:
+        return self.parser.get_http_version() == "1.1" and super()._should_upgrade()
+
+    def _become_websocket(self) -> None:
+        """Hand the connection over; refuse what the library on the other side has not even read, about which it says nothing."""
+        self._stop_deadline()
+        self._unset_keepalive_if_required()
+        self.handle_websocket_upgrade()
+        websocket: Any = self.transport.get_protocol()
+        if not websocket.handshake_initiated:
+            self._say(HeadTooLarge("A WebSocket handshake has at most 128 fields, of at most 8 KiB each."))
 
     def _head_without_upgrade(self) -> bytes:
         """To be parsed instead, by a parser that has not seen the upgrade."""
@@ -126,6 +157,10 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError(
+                "enough"
+            )  # the last one's answer ends the connection; what follows is as if never received
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
@@ -149,11 +184,14 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self.headers = []  # trailers end up here and not in the scope
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.cycle.keep_alive = False  # RFC 9112 section 9.6
         if self.expect_100_continue:
             self._keep_alive_after_content = self.cycle.keep_alive
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
         super()._start_asgi_task(cycle, quick_start(app, cycle))
 
     def on_body(self, body: bytes) -> None:
@@ -219,8 +257,8 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 return NotImplementedHere("There is no CONNECT here.")
-            if self._should_upgrade() and self._announces_content():
-                return MalformedRequest("A WebSocket handshake has no content.")
+            if self._should_upgrade() and (self._announces_content() or self._is_answering()):
+                return MalformedRequest("A WebSocket handshake has no content, and waits for the answers before it.")
         if b"#" in self.url:
             return MalformedRequest("A fragment is no part of a request target.")
         if self.url[:1] == b"/" or self.url == b"*":
@@ -258,6 +296,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
 
     def _judge_framing(self, size: int) -> None:
         self._content_bytes += size
+        self.headers.clear()  # trailers
         if self._content_bytes - self._content > MAX_FRAMING + FRAMING_PER_BYTE * self._content:
             self._refuse(MalformedRequest("The content has more framing than content."))
         elif self.cycle.response_complete and self._content_bytes > MAX_UNREAD:

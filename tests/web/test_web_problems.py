@@ -154,3 +154,25 @@ def test_outcome_is_logged(error: Exception, event: str) -> None:
     with capture_logs() as logs:
         problem_of(error, base_path="/bff", https=True)
     assert [entry["event"] for entry in logs] == [event]
+
+
+@pytest.mark.requirement("R-275")
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (
+            errors.ProviderRefused("x", provider="corp", error="invalid_scope"),
+            {"provider": "corp", "reason": "invalid_scope"},
+        ),
+        (errors.ProviderMisbehaved("x", provider="corp", reason="scope"), {"provider": "corp", "reason": "scope"}),
+        (errors.UpstreamBroke("x", origin="http://api"), {"origin": "http://api"}),
+        (errors.StoreUnavailable("x"), {}),
+    ],
+)
+def test_log_says_whose_fault_it_was_and_why(error: errors.BffError, facts: dict[str, str]) -> None:
+    """Whoever has to mend it reads the class, the provider or upstream, and the reason: an OAuth error by its code."""
+    with capture_logs() as logs:
+        problem_of(error, base_path="/bff", https=True)
+    (entry,) = logs
+    told = {name: value for name, value in entry.items() if name in {"error", "provider", "origin", "reason"}}
+    assert told == {"error": type(error).__name__, **facts}

@@ -128,9 +128,9 @@ def _row(error: Exception) -> Row:
 
 def _log(error: Exception, row: Row, *, request_id: str) -> None:
     facts = {"request_id": request_id, "status": row.status, "error": type(error).__name__}
-    for name in ("reason", "provider", "origin", "error"):
-        if hasattr(error, name) and name not in facts:
-            facts[name] = getattr(error, name)
+    for attribute, name in (("reason", "reason"), ("provider", "provider"), ("origin", "origin"), ("error", "reason")):
+        if hasattr(error, attribute):
+            facts[name] = getattr(error, attribute)
     if row is LAST_RESORT:
         log.error("request.failed", exc_info=error, **facts)
     elif row.status >= 500:

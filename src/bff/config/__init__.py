@@ -8,7 +8,8 @@ a *mark* says how a setting is spelt, or where it stands in the file; a *problem
     yaml_nodes.py, reader.py        YAML -> tree with marks -> typed sections
     completion.py, checks.py        what follows from other keys; what contradicts them (provider_checks, route_checks)
     units, urls, paths, words,
-    addresses, variables, secrets   how one value is spelt, and what it may be
+    addresses, variables, secrets,
+    certificates                    how one value is spelt, and what it may be
     spelling.py, problems.py        the marks on the model; what is wrong, and where
 
 Nothing here knows OAuth messages, sessions or sockets; only `yaml_nodes.py` knows YAML.

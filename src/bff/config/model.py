@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from bff.config import addresses, paths, secrets, units, urls, words
+from bff.config import addresses, certificates, paths, secrets, units, urls, words
 from bff.config.addresses import Network
 from bff.config.secrets import Secret
 from bff.config.spelling import Checked, MayBeEmpty, OrOff, Singular, Spelt, not_empty, positive
@@ -55,12 +55,12 @@ Origin = Annotated[str, Spelt(urls.origin)]
 Issuer = Annotated[str, Spelt(urls.issuer)]
 Endpoint = Annotated[str, Spelt(urls.endpoint)]
 Scope = Annotated[str, Spelt(words.scope)]
-CaFile = Annotated[Path, Checked(paths.certificates)]
+CaFile = Annotated[Path, Checked(certificates.authorities)]
 # A dump shows references and redacted URLs, never values: pydantic would look inside a dataclass.
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
 SessionKey = Annotated[Secret, Checked(secrets.session_key), PlainSerializer(repr, return_type=str)]
 StoreUrl = Annotated[
-    str, Spelt(urls.store), Checked(paths.store_files), PlainSerializer(urls.without_userinfo, return_type=str)
+    str, Spelt(urls.store), Checked(certificates.store_files), PlainSerializer(urls.without_userinfo, return_type=str)
 ]
 
 

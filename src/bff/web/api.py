@@ -62,9 +62,8 @@ async def api(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
         live = await guards.session(parts, seen, touch=True) if access.reads_session else None
         if live is None and access.needs_session:
             raise LoginRequired("Nobody is signed in here.", provider=parts.provider(access.provider).name)
-        if (
-            access.asks_csrf and opening
-        ):  # judged late: who is not signed in goes to sign in, whatever could not be proved
+        if access.asks_csrf and opening:
+            # judged late: who is not signed in goes to sign in, whatever could not be proved
             guards.csrf(seen, by=access.csrf, method=method, public_origin=parts.site.origin_bytes)
         token = await usable_token(parts, access, live)
     except LoginRequired as needed:
@@ -74,11 +73,7 @@ async def api(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
         return
     response = await parts.forwarder.send(match, scope, receive, bearer=token.value if token else None)
     if response.status == 401 and token is not None:
-        another = another_token(parts, access, live, token)
-        if response.replayable:
-            response = await _once_more(parts, match, scope, receive, response=response, token=await another)
-        else:
-            parts.tasks.start(another)  # the next request will have it
+        response = await _once_more(parts, access, live, match, scope, receive, response=response, rejected=token)
     metrics.request_counter(access.label, response.status)()
     await _relay(parts, live, access, response, send)
 
@@ -172,9 +167,22 @@ def _is_signed_in(live: LiveSession | None, *, now: float) -> bool:
 
 
 async def _once_more(
-    parts: Parts, match: Match, scope: Scope, receive: Receive, *, response: UpstreamResponse, token: AccessToken | None
+    parts: Parts,
+    access: RouteAccess,
+    live: LiveSession | None,
+    match: Match,
+    scope: Scope,
+    receive: Receive,
+    *,
+    response: UpstreamResponse,
+    rejected: AccessToken,
 ) -> UpstreamResponse:
     """The upstream rejected a token that we held to be good: ask again with another, if there is one (R-154)."""
+    another = another_token(parts, access, live, rejected)
+    if not response.replayable:
+        parts.tasks.start(another)  # the next request will have it
+        return response
+    token = await another
     if token is None:
         return response
     response.discard()

@@ -5,6 +5,7 @@
 
 import os.path
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 from bff.config.spelling import SpellingError
@@ -27,14 +28,21 @@ def store_files(url: str) -> None:
     files = [options[name] for name in STORE_FILES if name in options]
     if not all(os.path.isabs(file) for file in files):
         raise SpellingError("names a file by a relative path: write an absolute one")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not all(os.path.exists(file) for file in files):
+        raise SpellingError("names a file that is not there")
     try:
-        if "ssl_ca_certs" in options or "ssl_ca_path" in options:
-            context.load_verify_locations(options.get("ssl_ca_certs"), options.get("ssl_ca_path"))
-        if "ssl_certfile" in options or "ssl_keyfile" in options:
-            certificate, key = options.get("ssl_certfile", ""), options.get("ssl_keyfile")
-            context.load_cert_chain(
-                certificate, key, password=options.get("ssl_password", "")
-            )  # without one it would ask
-    except OSError as error:  # ssl.SSLError is one
-        raise SpellingError(f"its files for TLS cannot be loaded: {error.strerror or 'no PEM'}") from None
+        _load(options)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a password of more than 1024 bytes
+        reason = str(error).partition(" (_ssl.c")[0]  # OpenSSL's words; they name no file and no password
+        raise SpellingError(f"has options for TLS that cannot be used: {reason}") from None
+
+
+def _load(options: Mapping[str, str]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if "ssl_ca_certs" in options:
+        context.load_verify_locations(options["ssl_ca_certs"])
+    if "ssl_certfile" in options or "ssl_keyfile" in options:
+        password = options.get("ssl_password", "")  # without any, OpenSSL would ask at the terminal
+        context.load_cert_chain(options.get("ssl_certfile", ""), options.get("ssl_keyfile"), password)
+    if "ssl_ciphers" in options:
+        context.set_ciphers(options["ssl_ciphers"])

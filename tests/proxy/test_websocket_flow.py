@@ -8,14 +8,17 @@ import pytest
 from websockets.asyncio.server import Request, Response, ServerConnection
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.utils import accept_key
 
 from bff.config.model import RouteConfig
 from bff.errors import MalformedRequest
 from bff.proxy.routes import RouteTable
 from bff.proxy.websocket import forward_websocket
+from scripted_upstream import Conversation, scripted_upstream
 from websocket_world import close_of, echo, no_task_left_behind, upstream_server
 
 MANY, LARGE = 2000, b"x" * 65536  # 125 MiB: far more than the buffers of two sockets hold
+MAX_BODY = 1024 * 1024
 CONNECT = {"type": "websocket.connect"}
 LEAVE = {"type": "websocket.disconnect", "code": 1001}
 
@@ -61,7 +64,7 @@ async def forward(
     port: int, receive: Receive, taken: Taken, *, ended: asyncio.Event | None = None, **scope: Any
 ) -> None:
     """The forwarding, called as a server calls it."""
-    table = RouteTable([RouteConfig(path="/", upstream=f"http://127.0.0.1:{port}", websocket=True)])
+    table = RouteTable([RouteConfig(path="/", upstream=f"http://127.0.0.1:{port}", websocket=True)], max_body=MAX_BODY)
     await forward_websocket(
         match=table.match(b"/x", b"GET"),
         scope={"type": "websocket", "query_string": b"", "headers": [], "extensions": {}, **scope},
@@ -299,3 +302,59 @@ async def test_codes_that_may_not_be_sent_are_replaced(code: int | None, heard: 
     async with no_task_left_behind(), upstream_server(listen) as port:
         await forward(port, from_browser({"type": "websocket.disconnect", "code": code}), Taken())
         assert (await close_of(await met.get()))[0] == heard
+
+
+async def accepted(it: Conversation) -> None:
+    """The upstream's part of a handshake."""
+    (key,) = (await it.head()).values(b"sec-websocket-key")
+    await it.send(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + accept_key(key.decode()).encode()
+        + b"\r\n\r\n"
+    )
+
+
+@pytest.mark.requirement("R-256", "R-262")
+@pytest.mark.parametrize(("what", "code"), [("pings", 1014), ("fragments", 1009)])
+async def test_an_upstream_cannot_make_us_keep_what_it_likes(what: str, code: int) -> None:
+    """Pongs that it does not read, fragments that never end: beyond a limit its connection is cut, and the browser told."""
+    lost = asyncio.Event()
+
+    async def flooding(it: Conversation) -> None:
+        await accepted(it)
+        transport: Any = it.writer.transport
+        transport.pause_reading()
+        piece = b"\x89\x7d" + b"p" * 125 if what == "pings" else b"\x00\x00"
+        try:
+            await it.send(b"\x01\x00")
+            while True:
+                await it.send(piece * 1000)
+        finally:
+            lost.set()
+
+    taken = Taken()
+    async with no_task_left_behind(), scripted_upstream(flooding) as upstream:
+        async with asyncio.timeout(30):
+            await forward(upstream.port, from_browser(), taken)
+            await lost.wait()
+    assert taken.kinds() == ["accept", "close"]
+    assert taken[-1]["code"] == code
+
+
+@pytest.mark.requirement("R-256")
+async def test_many_fragments_are_no_flood() -> None:
+    """Messages in as many pieces as anybody makes pass, one after the other."""
+
+    async def talking(it: Conversation) -> None:
+        await accepted(it)
+        for _ in range(3):
+            await it.send(b"\x01\x01<" + b"\x00\x01-" * 4_000 + b"\x80\x01>")
+        await it.send(b"\x88\x02\x03\xe8")
+        await it.gone()
+
+    taken = Taken()
+    async with no_task_left_behind(), scripted_upstream(talking) as upstream:
+        async with asyncio.timeout(30):
+            await forward(upstream.port, from_browser(), taken)
+    assert [message["text"] for message in taken[1:-1]] == ["<" + "-" * 4_000 + ">"] * 3
+    assert taken[-1]["code"] == 1000

@@ -46,7 +46,7 @@ def left_by_browser(code: int | None, reason: str | None) -> Ending:
 def left_by_upstream(*, heard: Close | None, told: Close | None) -> Ending:
     """The upstream has closed, or is lost. `heard` came from it; `told` we said on our own account, if we did."""
     if told is not None and told.code == MESSAGE_TOO_BIG.code:
-        return TOO_BIG  # the connection measured what came, and has told the upstream
+        return Ending(MESSAGE_TOO_BIG, None)  # the connection measured what came, has told the upstream, and is closed
     if heard is None:
         return UPSTREAM_LOST
     return Ending(_sendable(heard) or UPSTREAM_LOST.browser, None)

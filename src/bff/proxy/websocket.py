@@ -38,6 +38,7 @@ from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
 from bff.proxy.routes import Match, Route, Upstream
 
 CLOSE_TIMEOUT = 5.0  # seconds that either side has to take a close; then its connection is dropped
+MAX_PONGS = 64 * 1024  # bytes that an upstream may leave unread, beside one message
 MAX_QUEUE = 4  # frames read ahead of a slow browser; beyond, TCP holds the upstream back
 
 # Not asked for by name: at level DEBUG this library writes every field it sends, `Authorization` too (invariant 10).
@@ -109,6 +110,15 @@ def _offered(scope: Scope) -> list[Subprotocol] | None:
 # --- the upstream's handshake -------------------------------------------------------------------------------------------
 
 
+class _Connection(ClientConnection):
+    """The library answers each ping, whether or not the upstream reads the answers, and keeps them for it: here, up to a limit."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.paused and self.transport.get_write_buffer_size() > (self.protocol.max_message_size or 0) + MAX_PONGS:
+            self.transport.abort()
+
+
 def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None) -> ClientConnection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
     upstream = _upstream(route)
@@ -118,7 +128,7 @@ def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprot
         max_size=route.max_body,
         logger=_SILENT,
     )
-    return ClientConnection(protocol, close_timeout=CLOSE_TIMEOUT, max_queue=MAX_QUEUE)
+    return _Connection(protocol, close_timeout=CLOSE_TIMEOUT, max_queue=MAX_QUEUE)
 
 
 async def _open(

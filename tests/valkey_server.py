@@ -142,6 +142,17 @@ def join(*nodes: ValkeyServer) -> None:
         time.sleep(0.02)
 
 
+def move(key: str, *, from_: ValkeyServer, to: ValkeyServer) -> None:
+    """Move a key, which has its slot to itself, from one primary of a Cluster to another."""
+    slot = from_.ask("CLUSTER KEYSLOT", key)
+    there, here = (str(node.ask("CLUSTER MYID"), "ascii") for node in (to, from_))
+    to.ask("CLUSTER SETSLOT", slot, "IMPORTING", here)
+    from_.ask("CLUSTER SETSLOT", slot, "MIGRATING", there)
+    from_.ask("MIGRATE", "127.0.0.1", to.port, key, 0, 5000)
+    for node in (to, from_):
+        node.ask("CLUSTER SETSLOT", slot, "NODE", there)
+
+
 def sentinel_of(primary: ValkeyServer, *, name: str) -> ValkeyServer:
     """A Sentinel that alone decides about the primary of `name`, not yet started."""
     return ValkeyServer(

@@ -16,8 +16,8 @@ from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis_store import RedisStore
 from bff.sessions.store import Change
-from session_samples import ISSUER, NOW, Heard, a_session, with_note
-from valkey_server import ValkeyServer, free_port, join, sentinel_of
+from session_samples import ISSUER, NOW, Heard, a_grant, a_session, with_note
+from valkey_server import ValkeyServer, free_port, join, move, sentinel_of
 
 MakeStore = Callable[..., RedisStore]
 
@@ -108,6 +108,28 @@ async def test_a_cluster_of_three_is_one_store(redis_store: MakeStore) -> None:
         assert await store.delete_all() == 30
         await heard.until(lambda events: all(Change(key=s.key, ended=True) in events for s in sessions))
         assert await store.find(issuer=ISSUER, subject="alice-subject") == []
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("R-190")
+async def test_slots_that_moved_disturb_nobody(redis_store: MakeStore) -> None:
+    """After half of the sessions have moved to another node, a crowd finds every one of them, without a single outage."""
+    options = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+    with ValkeyServer(*options) as one, ValkeyServer(*options) as two:
+        join(one, two)
+        store = redis_store(f"redis+cluster://127.0.0.1:{one.port}")
+        sessions = [await store.create(a_session(a_grant(subject=None, sid=None)), now=NOW) for _ in range(60)]
+
+        async def read_all() -> None:
+            for _ in range(5):
+                found = await asyncio.gather(*(store.read(s.key, touch=True, now=NOW) for s in sessions))
+                assert [live and live.session for live in found] == sessions
+
+        await read_all()
+        for name in one.dump():
+            move(name.decode(), from_=one, to=two)
+        assert not one.dump()
+        await read_all()
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:

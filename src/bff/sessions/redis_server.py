@@ -116,6 +116,7 @@ class ClusterServer:
             socket_connect_timeout=connect_timeout_seconds,
             socket_timeout=command_timeout_seconds,
             protocol=2,
+            reinitialize_steps=0,  # else every fifth moved slot closes all connections, those in use too
             driver_info=None,
             **cast(Any, location.options),
         )

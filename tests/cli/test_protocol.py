@@ -371,3 +371,15 @@ async def test_a_slow_browser_is_not_cut_off() -> None:
                 await asyncio.sleep(0.001)
         assert taken > size
         writer.close()
+
+
+@pytest.mark.requirement("R-246")
+@pytest.mark.parametrize("before", [1, 2, 3])
+async def test_content_that_is_refused_costs_no_answer_before_it(before: int) -> None:
+    """Requests in front of a malformed one are answered in order, then it is refused, and it never reached anybody."""
+    async with serving() as (app, port):
+        malformed = b"POST /bad HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+        answer = await said(port, b"GET /good HTTP/1.1\r\nhost: x\r\n\r\n" * before + malformed)
+        statuses = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+        assert statuses == [200] * before + [400]
+        assert [scope["raw_path"] for scope in app.requests] == [b"/good"] * before

@@ -56,8 +56,9 @@ class JoinedWrites:
             self._waiting = self._loop.call_later(self._patience_seconds, self._look, unsent)
 
     def has_room(self) -> None:
-        """There is nothing to watch any more, but for the end."""
-        if self._waiting is not None and not self._transport.is_closing():
+        """Stop, unless something is still to be sent before it closes."""
+        left = self._transport.is_closing() and self._transport.get_write_buffer_size()
+        if self._waiting is not None and not left:
             self._waiting.cancel()
             self._waiting = None
 

@@ -82,6 +82,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         if self._answering is not None and not self._answering.response_complete:
             self._answering.disconnected = True
             self._answering.message_event.set()
+        cast(JoinedWrites, self.transport).has_room()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -311,14 +312,17 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     # --- refusals ---
 
     def _is_answering(self) -> bool:
-        return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
+        return bool(self.pipeline) or (self._answering is not None and not self._answering.response_complete)
 
     def _refuse(self, error: BrowserError) -> None:
         """Refuse what is being received; answers go out in the order of the requests (RFC 9112 section 9.3.2)."""
         if self.transport.is_closing() or self._refusal is not None:
             return
-        if self._in_content:
-            if self.pipeline or self.cycle.response_started:
+        if self._in_content and self.pipeline:
+            self.pipeline.popleft()  # the one that came last, and that nobody has seen
+            self._refusal = error
+        elif self._in_content:
+            if self.cycle.response_started:
                 self.transport.close()
             else:
                 self._say(error)

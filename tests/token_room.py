@@ -44,6 +44,13 @@ class TroubledStore(MemoryStore):
         self.failing_writes = 0
         self.written_all_the_same = False  # the answer is lost, not the write
         self.on_write: Any = None
+        self.on_create: Any = None
+
+    async def create(self, session: Session, *, now: float) -> Session:
+        """Let something happen first if told to."""
+        if self.on_create is not None:
+            await self.on_create(session)
+        return await super().create(session, now=now)
 
     async def replace(self, session: Session, *, now: float) -> Session | None:
         """Fail if told to."""

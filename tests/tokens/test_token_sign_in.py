@@ -41,6 +41,17 @@ async def test_previous_session_that_is_gone_does_no_harm() -> None:
         assert [grant.provider for grant in after.grants] == ["corp"]
 
 
+@pytest.mark.requirement("R-183", "R-213")
+async def test_sign_out_of_the_previous_session_during_a_sign_in_is_final() -> None:
+    """A session that ends in another tab, or by a provider's word, just as it is replaced leaves nothing in its successor."""
+    async with token_room() as room:
+        before = await room.sign_in("partner")
+        grant = await room.grant("corp")
+        room.store.on_create = lambda _: room.store.delete(before.key)
+        after = await room.stored(session_key(await room.keep(grant, previous=before)))
+        assert [grant.provider for grant in after.grants] == ["corp"]
+
+
 @pytest.mark.requirement("R-194")
 async def test_second_provider_joins_and_carried_grants_keep_the_earlier_deadline() -> None:
     """Signing in at a second provider keeps the first one's grant, and does not lengthen its time."""

@@ -31,8 +31,11 @@ async def keep_sign_in(
         return session_id
     async with lease(store, previous_key):
         live = await store.read(previous_key, touch=False, now=now)
-        await store.create(_with_other_grants(fresh, live.session if live else None), now=now)
-        await store.delete(previous_key)
+        created = await store.create(_with_other_grants(fresh, live.session if live else None), now=now)
+        if live is not None and not await store.delete(
+            previous_key
+        ):  # it ended after we read it: nothing that it held may live on
+            await store.replace(replace(created, grants=(grant,)), now=now)
     return session_id
 
 

@@ -32,9 +32,8 @@ async def keep_sign_in(
     async with lease(store, previous_key):
         live = await store.read(previous_key, touch=False, now=now)
         created = await store.create(_with_other_grants(fresh, live.session if live else None), now=now)
-        if live is not None and not await store.delete(
-            previous_key
-        ):  # it ended after we read it: nothing that it held may live on
+        taken_over = live is None or await store.delete(previous_key)
+        if not taken_over:  # it ended after we read it: a sign-out is final for all that it held
             await store.replace(replace(created, grants=(grant,)), now=now)
     return session_id
 

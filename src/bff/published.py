@@ -74,13 +74,13 @@ class PublishedDocument(Generic[T]):
             self._backoff_seconds = min(max(self._backoff_seconds * 2, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
             self._retry_at = self._clock() + self._backoff_seconds
             self._failure = failure
+            log.warning("provider.document_unavailable", provider=failure.provider, kept=self._value is not None)
             return self._last_known(failure)
         self._value, self._fetched_at = value, self._clock()
         self._failure, self._backoff_seconds = None, 0.0
         return value
 
     def _last_known(self, failure: ProviderError) -> T:
-        log.warning("provider.document_unavailable", provider=failure.provider, kept=self._value is not None)
         if self._value is None:
             raise failure.with_traceback(None)
         return self._value

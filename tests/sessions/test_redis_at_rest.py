@@ -261,6 +261,15 @@ async def test_an_index_lives_as_long_as_its_last_session(valkey: ValkeyServer, 
 
 
 @pytest.mark.requirement("R-193")
+async def test_a_clock_that_runs_ahead_cuts_no_index_short(valkey: ValkeyServer, store: RedisStore) -> None:
+    """A change written by a worker whose clock is hours ahead leaves the index as long a life as its session has."""
+    session = await store.create(a_session(a_grant(sid=None), lifetime_seconds=40_000), now=NOW)
+    assert await store.replace(session, now=NOW + 20_000) is not None
+    (index,) = lifetimes(valkey, b"bff:i:")
+    assert 39_990_000 < index <= 40_000_000
+
+
+@pytest.mark.requirement("R-193")
 async def test_an_index_forgets_sessions_that_ended_unseen(valkey: ValkeyServer, store: RedisStore) -> None:
     """A session that only ran out is dropped from the index by the next sign-in."""
     await store.create(a_session(a_grant(sid=None), lifetime_seconds=100), now=NOW)

@@ -74,11 +74,12 @@ return found.err and {} or found
 """)
 
 INDEX = Script("""\
--- A set of session keys by absolute end, that lives as long as the last of them. ARGV: now, absolute, session key
+-- A set of session keys by absolute end, that lives as long as the last of them; one clock ahead of the others must
+-- not cut it short. ARGV: now, absolute, session key
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
-redis.call('PEXPIRE', KEYS[1], math.max(last[2] - ARGV[1], 1))
+redis.call('PEXPIRE', KEYS[1], math.max(last[2] - ARGV[1], redis.call('PTTL', KEYS[1]), 1))
 return 1
 """)
 

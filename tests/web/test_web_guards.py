@@ -488,6 +488,17 @@ async def test_touching_and_not_touching() -> None:
         assert not (await world.ask("/bff/user", {**FETCH, **headers})).json()["authenticated"]
 
 
+@pytest.mark.requirement("R-182")
+async def test_a_page_that_only_looks_keeps_no_call_from_counting() -> None:
+    """A call right after a look with `?touch=0` moves the idle deadline, though the session was read a moment ago."""
+    async with door() as world:
+        _, headers = await world.session()
+        world.clock.advance(600)
+        for query, left in (("touch=0", 1200), ("", 1800), ("touch=0", 1800)):
+            answer = await world.ask("/bff/user", {**FETCH, **headers}, query=query)
+            assert answer.json()["session"]["idle_expires_in"] == left
+
+
 # --- the recipes keep the guards --------------------------------------------------------------------------------------
 
 

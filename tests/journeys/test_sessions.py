@@ -171,7 +171,7 @@ async def test_a_form_of_our_own_can_sign_out(world: GatewayWorld) -> None:
     assert any("/end_session" in url for url in browser.visited)
 
 
-@pytest.mark.requirement("R-217")
+@pytest.mark.requirement("R-046", "R-217")
 @pytest.mark.parametrize("signed_in", [True, False])
 async def test_signing_out_has_the_browser_forget_what_the_app_kept(world: GatewayWorld, signed_in: bool) -> None:
     """Both answers of a sign-out clear the origin's storage, also after the session is over; no other answer does."""

@@ -223,6 +223,8 @@ ID_TOKEN_MUTATIONS: dict[str, dict[str, Any]] = {
     "no exp": {"id_token_claims": without("exp")},
     "iat far ahead": {"id_token_claims": having(iat=1_800_000_000 + 3600)},
     "no sub": {"id_token_claims": without("sub")},
+    "another access token's hash": {"id_token_claims": having(at_hash="AAAAAAAAAAAAAAAAAAAAAA")},
+    "none at all": {"token_answer": without("id_token")},
     "bad signature": {"id_token_signature": "broken"},
     "alg none": {"id_token_signature": "none"},
     "HS256 with the public key": {"id_token_signature": "hs256_public_pem"},
@@ -234,7 +236,7 @@ ID_TOKEN_MUTATIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.requirement(
-    "R-089", "R-095", "R-096", "R-097", "R-100", "R-101", "R-102", "R-103", "R-104", "R-105", "R-111"
+    "R-089", "R-095", "R-096", "R-097", "R-100", "R-101", "R-102", "R-103", "R-104", "R-105", "R-108", "R-111"
 )
 @pytest.mark.parametrize("mutation", ID_TOKEN_MUTATIONS.values(), ids=ID_TOKEN_MUTATIONS.keys())
 async def test_a_bad_id_token_signs_nobody_in(world: GatewayWorld, mutation: dict[str, Any]) -> None:
@@ -247,6 +249,33 @@ async def test_a_bad_id_token_signs_nobody_in(world: GatewayWorld, mutation: dic
     assert (await browser.fetch("/api/x")).status_code == 401
     assert world.upstream.seen == []
     assert len(world.token_calls("authorization_code")) == 1
+
+
+@pytest.mark.requirement("R-106", "R-107")
+@pytest.mark.parametrize(
+    ("asked", "claims", "status"),
+    [
+        ({"max_age": "5m"}, having(auth_time=1_800_000_000 - 200), 303),
+        ({"max_age": "5m"}, having(auth_time=1_800_000_000 - 400), 400),
+        ({"max_age": "5m"}, without("auth_time"), 400),
+        ({"acr_values": ["gold", "silver"]}, having(acr="silver"), 303),
+        ({"acr_values": ["gold", "silver"]}, having(acr="bronze"), 400),
+        ({"acr_values": ["gold", "silver"]}, without("acr"), 400),
+    ],
+)
+async def test_how_a_user_signed_in_is_asked_and_checked(asked: dict[str, Any], claims: Any, status: int) -> None:
+    """What the operator demands of the authentication is in the request, and whoever does not meet it is not signed in."""
+    async with gateway_world(corp=asked) as world:
+        world.corp.misbehave(id_token_claims=claims)
+        browser = await world.browser()
+        url = await callback_url(world, browser)
+        wanted = dict(next(call for call in world.corp.calls if call.path == "/authorize").query)
+        assert (wanted.get("max_age"), wanted.get("acr_values")) == (
+            "300" if "max_age" in asked else None,
+            "gold silver" if "acr_values" in asked else None,
+        )
+        assert (await browser.open_once(url, from_url=world.corp.issuer)).status_code == status
+        assert (browser.cookie(SESSION) is not None) is (status == 303)
 
 
 @pytest.mark.requirement("R-063")

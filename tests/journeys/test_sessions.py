@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from fake_provider import oauth_error
+from fake_provider import Answer, oauth_error
 from gateway_world import GatewayWorld, gateway_world
 from strict_browser import Browser
 from valkey_server import ValkeyServer
@@ -199,6 +199,21 @@ async def test_a_provider_without_end_session_signs_out_here_only(world: Gateway
     )
     browser = await world.signed_in()
     assert (await browser.fetch("/bff/logout", method="POST")).json() == {"logout_url": "/"}
+
+
+@pytest.mark.requirement("R-204")
+@pytest.mark.parametrize(
+    "answer",
+    [oauth_error("unsupported_token_type"), oauth_error("x", status=503), Answer(status=302), Answer(status=204)],
+)
+async def test_whatever_the_revocation_endpoint_says_the_session_is_over(world: GatewayWorld, answer: Answer) -> None:
+    """A provider that refuses, breaks down or redirects is not asked again for this grant, and nobody is told."""
+    browser = await world.signed_in()
+    world.corp.misbehave(answers={"/revoke": answer})
+    assert (await browser.fetch("/bff/logout", method="POST")).status_code == 200
+    await settled(world)
+    assert len(world.corp.calls_to("/revoke")) == (2 if answer.status == 204 else 1)
+    assert (await browser.fetch("/api/x")).status_code == 401
 
 
 @pytest.mark.requirement("R-204")

@@ -375,6 +375,24 @@ async def test_an_open_redirect_is_refused(world: GatewayWorld, value: str) -> N
     assert world.corp.calls == [] or all(call.path != "/authorize" for call in world.corp.calls)
 
 
+@pytest.mark.requirement("R-058", "R-064")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "return_to=/a&return_to=//evil",
+        "return_to=//evil&return_to=/a",
+        "provider=corp&provider=partner",
+        "provider=evil",
+    ],
+)
+async def test_a_sign_in_that_is_asked_for_twice_or_nowhere_is_refused(world: GatewayWorld, query: str) -> None:
+    """/login takes each of its parameters once, and providers that are configured."""
+    browser = await world.browser()
+    answer = await browser.open_once(f"/bff/login?{query}", from_url=world.url)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
 @pytest.mark.requirement("R-035")
 async def test_a_hundred_starts_share_nothing(world: GatewayWorld) -> None:
     """State, nonce and challenge never repeat and have at least 128 bits."""

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from websockets import http11
 
+from bff.cli import protocol
 from bff.cli.serve import server_config
 from bff.config.model import Config, LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
 from bff.oauth import jws
@@ -44,8 +46,15 @@ LIMITS = {
     ("browsers", "request target"): f"{default(LimitsConfig, 'max_target') // KIB} KiB",
     ("browsers", "time for a head"): f"{default(LimitsConfig, 'head_timeout'):.0f} s",
     ("browsers", "content"): f"{default(LimitsConfig, 'max_body') // MIB} MiB",
+    ("browsers", "framing beside the content"): f"{protocol.MAX_FRAMING // KIB} KiB, and {protocol.FRAMING_PER_BYTE} b",
+    ("browsers", "content that comes after the answer"): f"{protocol.MAX_UNREAD // KIB} KiB",
+    ("browsers", "requests sent ahead of the answers"): f"{protocol.MAX_PIPELINED}",
+    (
+        "browsers",
+        "a WebSocket handshake",
+    ): f"{http11.MAX_NUM_HEADERS} fields, {http11.MAX_LINE_LENGTH // KIB} KiB a line",
     ("browsers", "pause in sending or reading"): f"{default(TimeoutConfig, 'idle'):.0f} s",
-    ("browsers", "an idle connection"): f"{keep_alive_seconds()} s",
+    ("browsers", "an idle connection, or one that takes nothing of its answer"): f"{keep_alive_seconds()} s",
     ("upstreams", "connections"): f"{default(RouteConfig, 'max_connections')} per origin",
     ("upstreams", "queue"): f"{default(RouteConfig, 'max_waiting')},",
     ("upstreams", "connecting"): f"{default(TimeoutConfig, 'connect'):.0f} s",

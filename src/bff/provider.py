@@ -307,7 +307,6 @@ class Provider:
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
             body=body,
-            retry_after=response.headers.get("retry-after"),
         )
 
     async def _bounded_body(self, response: httpx2.Response) -> bytes:

@@ -6,10 +6,9 @@ A response is an answer to our question only if (in this order)
     3. it is not an error
     4. it holds a code
 and only then is there an `AuthorizationCode`, which the token request takes. Tokens in the query are ignored: nothing
-here reads them (RFC 9700 section 2.1.2).
+here reads them (RFC 9700 section 2.1.2), nor what an `error_description` says in words of anybody's.
 """
 
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,10 +28,7 @@ RESERVED_PARAMETERS = frozenset(
     }
 )
 
-LONGEST_DESCRIPTION = 200
-
-_NOT_DESCRIPTIVE = re.compile(r"[^ !#-\[\]-~]")  # RFC 6749 appendix A.8
-_CALLBACK_PARAMETERS = frozenset({"state", "code", "iss", "error", "error_description"})
+_CALLBACK_PARAMETERS = frozenset({"state", "code", "iss", "error"})
 
 
 def new_state() -> str:
@@ -100,17 +96,12 @@ def _openid_parameters(*, scope: str, nonce: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackParameters:
-    """What the query of a callback says, believed by nobody yet: anybody can write such a link. None: absent or empty.
-
-    `error_description` is reduced to the characters that RFC 6749 gives it, and bounded; it still has to be escaped
-    wherever it is shown, because `<` is one of them.
-    """
+    """What the query of a callback says, believed by nobody yet: anybody can write such a link. None: absent or empty."""
 
     state: str | None = field(repr=False)
     code: str | None = field(repr=False)
     iss: str | None
     error: str | None
-    error_description: str | None = field(repr=False)
 
 
 def parse_callback_query(query: bytes) -> CallbackParameters:
@@ -130,12 +121,7 @@ def parse_callback_query(query: bytes) -> CallbackParameters:
         code=values.get("code"),
         iss=values.get("iss"),
         error=values.get("error"),
-        error_description=_description(values.get("error_description")),
     )
-
-
-def _description(text: str | None) -> str | None:
-    return None if text is None else _NOT_DESCRIPTIVE.sub("", text)[:LONGEST_DESCRIPTION]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

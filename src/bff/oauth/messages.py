@@ -18,12 +18,11 @@ class ProviderRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderResponse:
-    """One answer, complete, and bounded by whoever read it; `content_type` and `retry_after` are as received."""
+    """One answer, complete, and bounded by whoever read it; `content_type` is as received."""
 
     status: int
     content_type: str = ""
     body: bytes = field(default=b"", repr=False)
-    retry_after: str | None = None
 
 
 def media_type(content_type: str) -> str:

@@ -344,10 +344,9 @@ async def test_trailers_are_not_kept() -> None:
 
 
 @pytest.mark.requirement("R-261", "R-279")
-@pytest.mark.parametrize("size", [50_000_000, 10_000_000], ids=["in the middle", "at the end"])
-async def test_a_browser_that_does_not_read_is_cut_off(size: int) -> None:
-    """It keeps neither its connection nor what waits for it for longer than an idle one, also once all was written."""
-    async with serving(rest_seconds=0.3, content=b"z" * size) as (app, port):
+async def test_a_browser_that_does_not_read_is_cut_off() -> None:
+    """It keeps neither its connection nor what waits for it for longer than an idle one."""
+    async with serving(rest_seconds=0.3, content=b"z" * 50_000_000) as (app, port):
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", port)
         transport.pause_reading()
         transport.write(request())
@@ -355,22 +354,6 @@ async def test_a_browser_that_does_not_read_is_cut_off(size: int) -> None:
             while not app.requests or app.connections:
                 await asyncio.sleep(0.01)
         transport.abort()
-
-
-@pytest.mark.requirement("R-262")
-async def test_a_slow_browser_is_not_cut_off() -> None:
-    """Whoever takes a little now and then gets it all, however long it takes."""
-    size = 30_000_000
-    async with serving(rest_seconds=0.2, content=b"z" * size) as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65536)
-        writer.write(request())
-        taken = 0
-        async with asyncio.timeout(30):
-            while data := await reader.read(1_000_000):
-                taken += len(data)
-                await asyncio.sleep(0.001)
-        assert taken > size
-        writer.close()
 
 
 @pytest.mark.requirement("R-246")

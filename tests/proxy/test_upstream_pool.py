@@ -1,6 +1,8 @@
 """One pool against upstreams that do what they should not, on real sockets: the right answer, and the next request is right."""
 
 import asyncio
+import os
+import socket
 
 import pytest
 
@@ -971,6 +973,53 @@ async def test_connecting_takes_too_long() -> None:
             for _ in range(2):
                 with pytest.raises(UpstreamTimeout):
                     await fetch(pool, a_request())
+
+
+@pytest.mark.requirement("R-250")
+@pytest.mark.parametrize("said", ["bytes", "end"])
+async def test_what_the_loop_has_not_told_yet_counts(said: str) -> None:
+    """An answer to nothing, or an end, that lies in the socket when a request comes: it goes out on another connection."""
+
+    async def speaking(it: Conversation) -> None:
+        await it.request()
+        await it.send(response(b"first"))
+        await it.gone()
+
+    async with scripted_upstream(speaking, answering(b"second")) as upstream, pool_to(upstream) as pool:
+        await fetch(pool, a_request())
+        with socket.socket(fileno=os.dup(upstream.conversations[0].writer.get_extra_info("socket").fileno())) as plain:
+            if said == "bytes":
+                plain.send(response(b"evil"))
+            else:
+                plain.shutdown(socket.SHUT_WR)
+            assert pool.usage.idle == 1  # the loop has not turned
+            assert (await fetch(pool, a_request(b"POST"))).content == b"second"
+
+
+@pytest.mark.requirement("R-250")
+async def test_a_request_that_is_not_all_written_leaves_nothing_behind() -> None:
+    """An answer to half of it is delivered; what the upstream has not taken must not stand before the next request."""
+    size = 20_000_000
+
+    async def hasty(it: Conversation) -> None:
+        await it.head()
+        it.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own transport
+        await it.send(response(b"enough"))
+        await asyncio.Event().wait()
+
+    async with scripted_upstream(hasty, answering(b"second")) as upstream, pool_to(upstream) as pool:
+        first = await fetch(pool, a_request(b"POST", length=size), AsgiBrowser([b"x" * size]))
+        assert (first.status, first.content) == (200, b"enough")
+        assert pool.usage.idle == 0
+        assert (await fetch(pool, a_request())).content == b"second"
+
+
+async def test_a_closed_pool_keeps_no_connection() -> None:
+    """A request that comes after the end is served, and its connection closed."""
+    async with scripted_upstream(echo) as upstream, pool_to(upstream) as pool:
+        await pool.aclose()
+        assert (await fetch(pool, a_request())).status == 200
+        assert pool.usage.idle == 0
 
 
 async def test_closing_the_pool_breaks_what_is_under_way() -> None:

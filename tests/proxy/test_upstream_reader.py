@@ -244,6 +244,23 @@ def test_damaged_responses_raise_nothing_and_agree_with_themselves(wire: bytes, 
         assert content == same
 
 
+@pytest.mark.requirement("R-250", "R-251")
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n", b"Content-Length: 4\r\n"])
+def test_an_answer_to_head_is_the_connections_last(length: bytes) -> None:
+    """Some upstreams send its content nevertheless, and nothing says how much."""
+    reader, content = read([OK + length + b"\r\n"], head_only=True)
+    assert (reader.complete, reader.reusable, content) == (True, False, b"")
+
+
+@pytest.mark.requirement("R-250", "R-248")
+@pytest.mark.parametrize("framing", [b"Content-Length: 4", b"Transfer-Encoding: chunked"])
+def test_an_interim_response_frames_nothing(framing: bytes) -> None:
+    """A length or coding in a 1xx could only be taken for that of the answer (RFC 9110 section 8.6)."""
+    reader, content = read([b"HTTP/1.1 103 Early Hints\r\n" + framing + b"\r\n\r\n", OK + b"\r\nfine"], eof=True)
+    assert reader.broken == "content in an interim response"
+    assert content == b""
+
+
 @given(st.binary(max_size=3000), st.lists(st.integers(1, 400), min_size=1, max_size=20), st.booleans())
 def test_content_arrives_exactly(content: bytes, sizes: list[int], in_chunks: bool) -> None:
     """Content comes out byte for byte, for any content and any segments."""

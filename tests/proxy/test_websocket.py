@@ -183,7 +183,7 @@ async def test_the_upstreams_fields_come_with_the_answer() -> None:
 @pytest.mark.requirement("R-256")
 @pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE])
 async def test_the_upstreams_refusal_is_the_browsers_answer(status: HTTPStatus) -> None:
-    """Status, fields and body pass, before the browser's side was ever upgraded."""
+    """Status, fields and body pass, before the browser's side was ever upgraded; no cache on the way may keep it."""
 
     def refuse(_: ServerConnection, __: Request) -> Response:
         fields = Headers(
@@ -195,6 +195,7 @@ async def test_the_upstreams_refusal_is_the_browsers_answer(status: HTTPStatus) 
         answer = await refused(made)
     assert (answer.status_code, bytes(answer.body)) == (status, b"nope")
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert answer.headers["Cache-Control"] == "private, no-store"
     assert not made.errors
 
 

@@ -181,10 +181,10 @@ def _drop(connection: ClientConnection) -> None:
 # --- the browser's handshake --------------------------------------------------------------------------------------------
 
 
-def _answered(response: Response) -> list[Field]:
+def _answered(response: Response, *, private_default: bool = False) -> list[Field]:
     """The upstream's fields for the browser, without those of its upgrade."""
     raw = ((name.encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items())
-    fields = response_fields(response.status_code, raw, private_default=False)
+    fields = response_fields(response.status_code, raw, private_default=private_default)
     return [(name, value) for name, value in fields if not name.startswith(_OF_THE_UPGRADE)]
 
 
@@ -194,7 +194,8 @@ async def _refuse(scope: Scope, send: Send, response: Response) -> None:
         await send({"type": "websocket.close", "code": 1008})
         return
     body = bytes(response.body)
-    fields = [field for field in _answered(response) if field[0] != b"content-length"]
+    answered = _answered(response, private_default=True)  # a token was attached, or might have been
+    fields = [field for field in answered if field[0] != b"content-length"]
     fields.append((b"content-length", b"%d" % len(body)))
     await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": fields})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -362,8 +362,8 @@ def test_a_key_serves_its_purpose_only(restriction: Json, reason: str) -> None:
 
 @pytest.mark.requirement("R-102", "R-112")
 def test_a_curve_belongs_to_its_algorithm() -> None:
-    """ES256 needs P-256: the same kid on another curve does not do."""
-    token = compact({"alg": "ES256", "kid": "ec-1"}, CLAIMS, key=ec_key(), alg="ES256")
+    """ES256 needs P-256: not even a signature that a key of another curve really made is one."""
+    token = compact({"alg": "ES256", "kid": "ec-1"}, CLAIMS, key=ec_key("P-384"), alg="ES256")
     assert refusal(token, public(ec_key("P-384")), algorithms=("ES256",)).reason == "signature"
 
 

@@ -167,6 +167,17 @@ async def test_symbolic_link_out_of_the_folder_is_not_followed() -> None:
         assert answer.status == 404
 
 
+async def test_what_is_hidden_is_not_served_but_what_is_well_known_is() -> None:
+    """Names that begin with a dot lie there by mistake, at any depth; `.well-known` is there on purpose (RFC 8615)."""
+    async with door() as world:
+        for name in (".env", "assets/.env", ".git/config", ".well-known/security.txt", ".well-known/.env"):
+            file = world.folder / "dist" / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("canary")
+            answer = await get(world, f"/app/{name}", FETCH)
+            assert answer.status == (200 if name == ".well-known/security.txt" else 404)
+
+
 async def test_no_listing_of_folders() -> None:
     """A folder without a start page of its own is not listed."""
     async with door() as world:

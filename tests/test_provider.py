@@ -297,6 +297,26 @@ async def test_provider_that_is_down_at_first_comes_back() -> None:
 
 
 @pytest.mark.requirement("R-123", "R-145")
+async def test_pause_begins_anew_after_an_answer() -> None:
+    """A provider that was down for long, came back and is down again is asked again after a second, not after half a minute."""
+    async with pair() as world:
+        world.internet.down.add("127.0.0.1:7001")
+        for _ in range(8):
+            with pytest.raises(ProviderUnavailable):
+                await world.ours.metadata()
+            world.clock.advance(31)
+        world.internet.down.clear()
+        await world.ours.metadata()
+        world.internet.down.add("127.0.0.1:7001")
+        world.clock.advance(DOCUMENT_LIFETIME_SECONDS)
+        await world.ours.metadata()
+        before = len(world.internet.requests)
+        world.clock.advance(1.1)
+        await world.ours.metadata()
+        assert len(world.internet.requests) == before + 1
+
+
+@pytest.mark.requirement("R-123", "R-145")
 async def test_provider_that_is_down_is_asked_ever_more_rarely() -> None:
     """While it is down it is not asked for each request, and the pause grows up to half a minute."""
     async with pair() as world:
@@ -339,7 +359,11 @@ async def test_known_metadata_and_keys_are_used_while_the_provider_is_away() -> 
 async def test_metadata_is_fetched_once_however_many_ask() -> None:
     """A hundred requests on a cold start share one fetch, and for an hour nobody asks again."""
     async with pair() as world:
-        await asyncio.gather(*(world.ours.metadata() for _ in range(100)))
+        gate = world.fake.hold(DISCOVERY)
+        asking = asyncio.gather(*(world.ours.metadata() for _ in range(100)))
+        await world.fake.arrived(DISCOVERY)
+        gate.set()
+        assert len(await asking) == 100
         world.clock.advance(DOCUMENT_LIFETIME_SECONDS - 1)
         await world.ours.metadata()
         assert len(world.internet.requests) == 1

@@ -149,6 +149,19 @@ async def test_no_decompression_bombs(coding: str) -> None:
     assert b"accept-encoding: identity\r\n" in got[0].lower()
 
 
+async def test_environment_of_the_process_redirects_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a proxy nor a netrc file that happens to be named in the environment gets between us and a provider."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login canary password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "")
+    async with real_pair() as world:
+        assert (await world.ours.client_credentials(scope=None, resource=None, audience=None)).access_token
+
+
 @pytest.mark.requirement("R-085")
 @pytest.mark.parametrize(
     "url", ["https://[v1.x]/token", "https://a..b/token", f"https://{'a' * 70}.example/token", "https://%zz/token"]

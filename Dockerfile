@@ -1,11 +1,11 @@
 # Stage 1: into one folder everything that is installed: dependencies from pins with hashes, and the wheel that is built here.
 FROM python:3.11-slim AS build
 WORKDIR /build
-COPY requirements/runtime.txt requirements/runtime.txt
+COPY requirements/runtime.txt requirements/build.txt requirements/
 RUN python -m venv /opt/bff && /opt/bff/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip install --no-cache-dir hatchling \
+RUN pip install --no-cache-dir --require-hashes -r requirements/build.txt \
  && pip wheel --no-cache-dir --no-build-isolation --no-deps -w dist . \
  && /opt/bff/bin/pip install --no-cache-dir --no-deps dist/*.whl
 

@@ -48,11 +48,12 @@ bench:              ## see docs/performance.md for what it wants installed
 docs:               ## docs/compliance.md, from the marks of the tests
 	$(PYTHON) scripts/compliance.py
 
+PIN = $(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header pyproject.toml
+
 pins:               ## requirements/*.txt, hashed, without index lines
-	$(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
-	    -o requirements/runtime.txt pyproject.toml
-	$(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
-	    --extra demo --extra test --extra browser --extra lint -o requirements/development.txt pyproject.toml
+	$(PIN) -o requirements/runtime.txt
+	$(PIN) -o requirements/build.txt --build-deps-for wheel --only-build-deps
+	$(PIN) -o requirements/development.txt --extra demo --extra test --extra browser --extra lint
 
 clean:
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

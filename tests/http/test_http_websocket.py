@@ -114,6 +114,14 @@ async def test_another_origin_is_refused_before_the_upgrade(
     assert SEEN == []
 
 
+@pytest.mark.requirement("R-255", "R-275")
+async def test_a_refused_handshake_is_no_error_of_ours(site: RawWorld, caplog: pytest.LogCaptureFixture) -> None:
+    """Any peer can be refused as often as it likes: the server under us has nothing to say about it."""
+    reply = await site.ask(site.request("GET /ws/x", *UPGRADE, b"Origin: https://evil.example"))
+    assert reply.status == 403
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.requirement("R-255")
 async def test_a_stranger_is_refused_before_the_upgrade(site: RawWorld) -> None:
     """401 where a session is needed; a made-up cookie is none."""

@@ -86,6 +86,19 @@ async def test_a_lost_connection_is_an_interruption(
 
 
 @pytest.mark.requirement("R-190")
+async def test_a_server_that_is_away_at_the_start_is_an_interruption(
+    subscribe: Callable[[ValkeyServer], Heard],
+) -> None:
+    """The first failure to hear anything is told, once; then the server comes, and is heard."""
+    server = ValkeyServer()
+    heard = subscribe(server)
+    await heard.until(lambda events: events == ["interrupted"])
+    with server:
+        await heard.resumed()
+        assert heard.events == ["interrupted", "resumed"]
+
+
+@pytest.mark.requirement("R-190")
 async def test_a_silent_server_is_an_interruption(subscribe: Callable[[ValkeyServer], Heard]) -> None:
     """A connection that is open but dead is noticed by a ping without an answer; a server that goes on is heard again."""
     with ValkeyServer() as server:

@@ -58,7 +58,6 @@ def server_config(config: Config, *, workers: int = 1, app: App | None = None) -
         factory=app is None,
         workers=workers,
         http=BoundedHttpToolsProtocol,
-        ws="websockets-sansio",
         ws_max_size=config.limits.max_body,
         ws_per_message_deflate=False,  # a compressor for each socket costs more memory than it saves
         loop="uvloop",

@@ -4,6 +4,7 @@ import click
 
 from bff.config.model import Config
 from bff.errors import StoreUnavailable
+from bff.sessions.ending import sessions_to_end
 from bff.sessions.opening import open_store
 
 
@@ -21,8 +22,8 @@ async def end(config: Config, *, provider: str | None, subject: str | None) -> i
             ended = await store.delete_all()
         else:
             name = provider or next(iter(config.providers))
-            keys = await store.find(issuer=config.providers[name].issuer, subject=subject)
-            ended = sum([await store.delete(key) for key in keys])
+            keys = sessions_to_end(store, issuer=config.providers[name].issuer, subject=subject)
+            ended = sum([await store.delete(key) async for key in keys])
     except StoreUnavailable as error:
         click.echo(f"error: {error}", err=True)
         return 1

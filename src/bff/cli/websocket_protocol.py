@@ -2,6 +2,7 @@
 
 fragments      of one message are joined as they come: kept apart, each costs many times what it holds, and `ws_max_size` does not
                count empty ones at all
+refusals       are the end of a handshake. uvicorn does not note it, and logs an error for each: any peer could fill the log
 pongs          for a browser that does not read are not kept: of several only the last is owed (RFC 6455 section 5.5.3)
 """
 
@@ -12,6 +13,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
     """One WebSocket of a browser."""
+
+    async def send(self, message: Any) -> None:
+        """One message of the application."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     def handle_cont(self, event: Any) -> None:
         """A fragment that is not the first; the library has seen to it that there was one."""

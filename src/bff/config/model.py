@@ -114,7 +114,7 @@ class ProviderConfig(Model):
     acr_values: tuple[str, ...] = ()
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
-    timeout: Timeout = 10.0
+    timeout: Timeout = 30.0  # a refresh that is given up may have spent its refresh token: better to wait
     ca_file: CaFile | None = None
 
 

@@ -2,9 +2,9 @@
 writes.
 
 A message is `{session key}:changed` or `{session key}:ended`. Messages are not kept for who was away, so a lost
-connection means that changes may have been missed: the listener is told at once (`changes_interrupted`), and again when
-we hear (`changes_resumed`). A connection that died without a word is found out by a ping after one second of silence
-that is not answered within another.
+connection means that changes may have been missed: the listener is told at once (`changes_interrupted`), also when the
+first one fails, and again when we hear (`changes_resumed`). A connection that died without a word is found out by a
+ping after one second of silence that is not answered within another.
 """
 
 import asyncio
@@ -40,6 +40,7 @@ class Subscription:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._silence_seconds = silence_seconds
         self._failures = 0
+        self._has_told = False  # the listener, whether changes are heard
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -58,6 +59,9 @@ class Subscription:
         while True:
             with contextlib.suppress(*REDIS_ERRORS):
                 await self._listen_once()
+            if not self._has_told:
+                self._has_told = True
+                self._listener.changes_interrupted()
             await asyncio.sleep(_pause_seconds(self._failures))
             self._failures += 1
 
@@ -77,6 +81,7 @@ class Subscription:
 
     async def _hear(self, connection: AbstractConnection) -> None:
         self._failures = 0
+        self._has_told = True
         self._listener.changes_resumed()
         try:
             while True:

@@ -145,7 +145,8 @@ class App:
         except BrowserGone:
             return  # nobody waits for an answer
         except BrokenTransfer as error:
-            log.warning("upstream.broke_off", error=type(error.__cause__).__name__)
+            if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has told of that
+                log.warning("upstream.broke_off", error=type(error.__cause__).__name__)
             raise  # so that the server closes the connection in the middle of the body
         except PlainHttp as error:
             await self._to_https(error, scope, receive, send)

@@ -15,7 +15,8 @@ from starlette.responses import Response
 
 from bff import metrics
 from bff.errors import BffError
-from bff.oauth.logout import LogoutToken, check_logout_token, parse_backchannel_body
+from bff.oauth.logout import check_logout_token, parse_backchannel_body
+from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
 from bff.web.logout import revoke
 from bff.web.parts import Parts
@@ -61,15 +62,11 @@ async def _end_sessions(parts: Parts, name: str, request: Request) -> int:
     done = f"logout token {token.jti} of {issuer}"
     if await parts.store.remembers(done, now=now):
         return 0
-    ended = sum([await _end_session(parts, key, now=now) for key in await _sessions_of(parts, issuer, token)])
+    subject = None if token.sid is not None else token.subject
+    keys = sessions_to_end(parts.store, issuer=issuer, subject=subject, sid=token.sid)
+    ended = sum([await _end_session(parts, key, now=now) async for key in keys])
     await parts.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
     return ended
-
-
-async def _sessions_of(parts: Parts, issuer: str, token: LogoutToken) -> list[str]:
-    if token.sid is not None:
-        return await parts.store.find(issuer=issuer, sid=token.sid)
-    return await parts.store.find(issuer=issuer, subject=token.subject)
 
 
 async def _end_session(parts: Parts, key: str, *, now: float) -> bool:

@@ -128,7 +128,7 @@ async def test_signing_out_closes_the_websocket() -> None:
             assert closed.value.rcvd.code == 1008
 
 
-async def test_the_end_of_a_session_ends_its_event_stream() -> None:
+async def test_the_end_of_a_session_ends_its_event_stream(capsys: pytest.CaptureFixture[str]) -> None:
     """Server-sent events arrive unbuffered, and end when the session is signed out, or has expired."""
     async with streaming_world() as (world, talking):
         for end in ("sign-out", "expiry"):
@@ -149,6 +149,9 @@ async def test_the_end_of_a_session_ends_its_event_stream() -> None:
                         async for _ in chunks:
                             pass
             await _until(lambda: talking.open_events == 0)
+    logged = "".join(capsys.readouterr())
+    assert "streams.ended" in logged
+    assert "upstream.broke_off" not in logged  # the API did nothing wrong
 
 
 async def test_a_back_channel_logout_elsewhere_ends_streams_here(valkey: ValkeyServer) -> None:

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from bff.config.model import Config
-from bff.errors import BffError, BrowserGone, MaxForwardsReached, MethodNotAllowed, NoRoute, PlainHttp
+from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, MethodNotAllowed, NoRoute, PlainHttp
 from bff.provider import Provider
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.routes import RouteTable

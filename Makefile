@@ -17,7 +17,7 @@ types:
 	$(PYTHON) -m mypy
 
 test:               ## the default suite: under five minutes on two cores
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2
 
 slow:               ## what the default suite leaves out: gigabytes, ten thousand aborts, Sentinel failover
 	$(PYTHON) -m pytest -m slow

@@ -147,7 +147,9 @@ async def test_failing_provider_is_not_hammered_and_the_reason_is_kept() -> None
 
 @pytest.mark.requirement("R-080", "R-081")
 @pytest.mark.parametrize(
-    "edit", [without("expires_in"), having(expires_in=1e300), having(expires_in="soon"), having(expires_in=-1)], ids=str
+    "edit",
+    [without("expires_in"), having(expires_in=1e300), having(expires_in="soon"), having(expires_in=-1)],
+    ids=["none", "huge", "a word", "negative"],
 )
 async def test_odd_lifetimes_do_no_harm(edit: object) -> None:
     """No `expires_in`, or an odd one: the token is handed out, and never asked for in a circle."""

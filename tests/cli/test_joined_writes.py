@@ -31,6 +31,11 @@ class Clock:
     """An event loop whose time is the test's."""
 
     timers: list[Timer] = field(default_factory=list)
+    now: float = 0.0
+
+    def time(self) -> float:
+        """Seconds."""
+        return self.now
 
     def call_soon(self, callback: Callable[..., None], *arguments: Any) -> Any:
         """In the next turn."""
@@ -38,7 +43,13 @@ class Clock:
 
     def call_later(self, seconds: float, callback: Callable[..., None], *arguments: Any) -> Timer:
         """When the test says so."""
-        timer = Timer(seconds, lambda: callback(*arguments))
+        due = self.now + seconds
+
+        def ring() -> None:
+            self.now = due
+            callback(*arguments)
+
+        timer = Timer(seconds, ring)
         self.timers.append(timer)
         return timer
 
@@ -155,7 +166,37 @@ async def test_room_ends_the_waiting_but_not_that_for_the_end() -> None:
         ends.joined.write(MUCH)
         ends.joined.wait_for_room()
         ends.joined.has_room()
-        assert [timer.cancelled for timer in ends.clock.timers] == [True]
+        ends.clock.timers[0].ring()
+        assert not ends.transport.is_closing()
         ends.joined.close()
         ends.joined.has_room()
-        assert [timer.cancelled for timer in ends.clock.timers] == [True, False]
+        ends.clock.timers[1].ring()
+        async with asyncio.timeout(10):
+            await ends.lost.wait()
+
+
+@pytest.mark.requirement("R-262")
+async def test_each_wait_has_the_whole_time() -> None:
+    """One timer serves many waits; one that began while it ran is not cut short by it."""
+    async with connection() as ends:
+        ends.joined.write(MUCH)
+        ends.joined.wait_for_room()
+        ends.joined.has_room()
+        ends.clock.now = 50
+        ends.joined.wait_for_room()
+        assert len(ends.clock.timers) == 1
+        ends.clock.timers[0].ring()  # at 75
+        assert not ends.transport.is_closing()
+        assert ends.clock.timers[1].seconds == 50
+        ends.clock.timers[1].ring()
+        async with asyncio.timeout(10):
+            await ends.lost.wait()
+
+
+async def test_a_lost_connection_is_not_watched() -> None:
+    """No timer keeps it in memory."""
+    async with connection() as ends:
+        ends.joined.write(MUCH)
+        ends.joined.wait_for_room()
+        ends.joined.lost()
+        assert [timer.cancelled for timer in ends.clock.timers] == [True]

@@ -83,6 +83,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
         cast(JoinedWrites, self.transport).has_room()
+        cast(JoinedWrites, self.transport).lost()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:

@@ -157,7 +157,7 @@ def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t").lower() for value in values for option in value.split(b","))
 
 
-@lru_cache(maxsize=256)  # pages call in bursts, with one field: 0.1 us, not 1. A field kept opens nothing after sign-out
+@lru_cache(maxsize=256)  # pages call in bursts: 0.1 us, not 1. A field that is kept opens nothing after sign-out
 def strip_cookies(value: bytes) -> bytes | None:
     """A `Cookie` value without our cookies, the others byte for byte; None when nothing is left.
 

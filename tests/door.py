@@ -17,7 +17,8 @@ from bff.config.model import Config
 from bff.sessions.model import Grant, Session, new_session_id, session_key
 from bff.tokens.sign_in import keep_sign_in
 from bff.web import cookies
-from bff.web.app import App, create_app, running
+from bff.web.app import App, create_app
+from bff.web.gateway import running
 from config_texts import SESSION_KEY
 from fake_internet import SECRET, FakeClock, FakeInternet, fake_host
 from fake_provider import FakeProvider
@@ -114,19 +115,19 @@ class Door:
         """A session and the header with its cookie."""
         first = grants[0] if grants else a_grant(issuer=self.corp.issuer)
         session_id = await keep_sign_in(
-            self.app.parts.store,
+            self.app.process.store,
             grant=first,
             previous_key=None,
             absolute_timeout_seconds=12 * 3600.0,
             now=self.clock(),
         )
-        live = await self.app.parts.store.read(session_key(session_id), touch=False, now=self.clock())
+        live = await self.app.process.store.read(session_key(session_id), touch=False, now=self.clock())
         assert live is not None
         return live.session, {"cookie": self.cookie(session_id)}
 
     def cookie(self, session_id: str | None = None) -> str:
         """The Cookie field of a browser with this session id; of an unknown one if none is given."""
-        signed = self.app.parts.signer.sign(cookies.SESSION_NAME, session_id or new_session_id())
+        signed = self.app.gateway.signer.sign(cookies.SESSION_NAME, session_id or new_session_id())
         return f"{cookies.SESSION_NAME.decode()}={signed}"
 
 
@@ -160,7 +161,7 @@ async def door(**settings: Any) -> AsyncIterator[Door]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         app = create_app(configured(folder, corp.issuer, **settings), clock=clock, provider_transport=internet)
-        async with running(app.parts):
+        async with running(lambda: app.gateway, app.process):
             yield Door(app=app, clock=clock, internet=internet, corp=corp, folder=folder)
 
 

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bff.demo.serving import bind_loopback, port_of, serving
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
 
 Fields = list[tuple[bytes, bytes]]
 

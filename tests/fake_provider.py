@@ -32,7 +32,8 @@ from bff.demo.authorization_requests import AuthorizationRequest
 from bff.demo.grants import Client
 from bff.demo.parameters import Call
 from bff.demo.provider import DemoProvider, Endpoint
-from bff.demo.serving import bind_loopback, port_of, serving
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
 from bff.demo.signing import new_key, sign
 
 Json = dict[str, Any]

@@ -7,9 +7,11 @@ from typing import Any
 from asgi_browser import AsgiBrowser
 from bff.config.model import Config, Network, RouteConfig, SessionConfig
 from bff.config.secrets import LiteralSecret
-from bff.proxy.forward import Forwarder
+from bff.proxy.forward import Forwarder, is_trusted, owner_of
+from bff.proxy.pool import UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.routes import RouteTable
+from bff.request_head import RequestHead, head_of_scope
 
 Field = tuple[bytes, bytes]
 
@@ -30,7 +32,12 @@ class Forwarding:
 
     def __init__(self, config: Config) -> None:
         self.table = RouteTable(config.routes, max_body=config.limits.max_body)
-        self.forwarder = Forwarder(self.table.routes, config=config)
+        self.pools = UpstreamPools()
+        public = config.public_url.partition("://")
+        self._trusted = config.trusted_proxies
+        self.forwarder = Forwarder(
+            self.table.routes, pools=self.pools, public_scheme=public[0].encode(), public_host=public[2].encode()
+        )
 
     async def send(
         self,
@@ -55,7 +62,14 @@ class Forwarding:
             "client": client,
         }
         match = self.table.match(path.encode(), method.encode())
-        return await self.forwarder.send(match, scope, browser.receive, bearer=bearer)
+        head = self.head(scope)
+        owner = owner_of(head, session_key=None)
+        credentials = () if bearer is None else ((b"authorization", b"Bearer " + bearer.encode()),)
+        return await self.forwarder.send(match, head, browser.receive, credentials=credentials, owner=owner)
+
+    def head(self, scope: dict[str, Any]) -> RequestHead:
+        """The head of an ASGI request."""
+        return head_of_scope(scope, trusts=lambda host: is_trusted(host, networks=self._trusted))
 
     async def fetch(self, path: str = "/api", *fields: Field, **request: Any) -> AsgiBrowser:
         """The browser that saw the whole response."""
@@ -72,6 +86,6 @@ async def forwarding(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] 
     room = Forwarding(a_config(*routes, trusted_proxies=trusted_proxies))
     try:
         yield room
-        assert [pool.usage.active for pool in room.forwarder.pools] == [0] * len(list(room.forwarder.pools))
+        assert [pool.usage.active for pool in room.pools] == [0] * len(list(room.pools))
     finally:
-        await room.forwarder.aclose()
+        await room.pools.aclose()

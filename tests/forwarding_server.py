@@ -18,6 +18,7 @@ from typing import Any
 
 from bff.config.model import RouteConfig
 from bff.errors import BffError, BrowserGone, ContentTooLarge, RequestTimeout, UpstreamTimeout
+from upstream_rooms import a_new_owner
 from forwarding import Forwarding, a_config
 
 MAX_BODY = 2 << 30
@@ -42,7 +43,13 @@ class Application:
             self._room = Forwarding(a_config(*self._routes))
         match = self._room.table.match(scope["raw_path"], scope["method"].encode())
         try:
-            answer = await self._room.forwarder.send(match, scope, receive, bearer="user-token")
+            answer = await self._room.forwarder.send(
+                match,
+                self._room.head(scope),
+                receive,
+                credentials=((b"authorization", b"Bearer user-token"),),
+                owner=a_new_owner(),
+            )
         except BrowserGone:
             return
         except BffError as error:
@@ -69,11 +76,11 @@ def _from_environment() -> Application:
 
 def main() -> None:
     """Serves with uvicorn until it is terminated."""
-    import uvicorn
+    from bff.config.model import Address
+    from bff.server.process import run
 
     port, upstream = sys.argv[1:]
-    application = Application(upstream)
-    uvicorn.run(application, port=int(port), loop="uvloop", http="httptools", access_log=False, log_level="critical")
+    run(Application(upstream), Address(host="127.0.0.1", port=int(port)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

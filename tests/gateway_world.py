@@ -4,7 +4,6 @@ The gateway is `localhost`, providers and upstream are `127.0.0.1`: two sites, s
 """
 
 import asyncio
-import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
@@ -14,18 +13,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import uvicorn
-
-from bff.cli.serve import server_config
 from bff.config.load import load
 from bff.config.model import Config
-from bff.demo.serving import bind_loopback, port_of
-from bff.web.app import App, create_app, running
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
+from bff.web.app import App, create_app
+from bff.web.gateway import running
 from echo_upstream import EchoUpstream, echo_upstream
 from fake_provider import FakeProvider, fake_provider, shop
 from strict_browser import Browser
 
-SERVER = os.environ.get("BFF_TEST_SERVER", "uvicorn")  # or granian
+SERVER = os.environ.get("BFF_TEST_SERVER", "bff")  # or granian
 SESSION_KEY = "a session key that is long enough 0123456789"
 CLIENT_SECRET = "a secret of the shop that is long enough"
 
@@ -184,24 +182,15 @@ def _write_app(folder: Path) -> None:
     (folder / "assets" / "app.js").write_text("export const app = 1;\n")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the process belongs to the tests."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        """Capture none."""
-        yield
-
-
 def serving_gateway(app: App, sockets: list[Any]) -> AbstractAsyncContextManager[None]:
     """Serve the gateway on the running loop, by the server that `BFF_TEST_SERVER` names."""
-    return {"uvicorn": _serving_by_uvicorn, "granian": _serving_by_granian}[SERVER](app, sockets)
+    return {"bff": _serving_by_bff, "granian": _serving_by_granian}[SERVER](app, sockets)
 
 
 @asynccontextmanager
 async def _serving_by_granian(app: App, sockets: list[Any]) -> AsyncIterator[None]:
     """granian's embedded server, one for each socket; the lifespan is run here, round all of them."""
-    async with running(app.parts), AsyncExitStack() as stack:
+    async with running(lambda: app.gateway, app.process), AsyncExitStack() as stack:
         for sock in sockets:
             await stack.enter_async_context(_granian(app, sock))
         yield
@@ -220,7 +209,7 @@ async def _granian(app: App, sock: Any) -> AsyncIterator[None]:
         def _init_shared_socket(self) -> None:
             self._shd = SocketHolder(os.dup(sock.fileno()), False, 128)
 
-    limits = app.parts.config.limits
+    limits = app.gateway.config.limits
     server = Bound(
         app,
         interface=Interfaces.ASGINL,
@@ -238,15 +227,7 @@ async def _granian(app: App, sock: Any) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _serving_by_uvicorn(app: App, sockets: list[Any]) -> AsyncIterator[None]:
+async def _serving_by_bff(app: App, sockets: list[Any]) -> AsyncIterator[None]:
     """As `bff serve` does."""
-    settings = server_config(app.parts.config, app=app)
-    settings.timeout_graceful_shutdown = 1
-    settings.load()
-    server = _Server(settings)
-    server.lifespan = settings.lifespan_class(settings)
-    await server.startup(sockets)
-    try:
+    async with serving(app, sockets):
         yield
-    finally:
-        await server.shutdown(sockets)

@@ -1,9 +1,9 @@
 """A rewrite in the usual circumstances, for the tests of what becomes of a request's fields."""
 
 from bff.config.model import RouteConfig
-from bff.proxy.fields import Field
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
+from bff.request_head import Field, Peer, request_head
 
 ROUTES = RouteTable(
     [RouteConfig(path="/api", upstream="http://orders:8000/v2"), RouteConfig(path="/bare", upstream="http://b")]
@@ -33,12 +33,8 @@ def rewrite(
     """A rewrite in the usual circumstances, but for what is given."""
     return upstream_request(
         match=ROUTES.match(path, method),
-        method=method,
-        query=query,
-        fields=fields,
-        bearer=bearer,
-        peer_host=peer,
-        trusted=trusted,
+        head=request_head(method=method, path=path, query=query, fields=list(fields), peer=Peer(peer, trusted)),
+        credentials=() if bearer is None else ((b"authorization", b"Bearer " + bearer.encode()),),
         public_scheme=b"https",
         public_host=host,
     )

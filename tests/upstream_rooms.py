@@ -2,17 +2,27 @@
 
 import asyncio
 import ssl
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from asgi_browser import AsgiBrowser
 from bff.config.model import TimeoutConfig
+from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.routes import parse_upstream
 from scripted_upstream import ScriptedUpstream
+
+
+_numbers = itertools.count()
+
+
+def a_new_owner() -> Owner:
+    """One who has no place yet."""
+    return Owner(True, f"session {next(_numbers)}")
 
 
 class Clock:
@@ -98,6 +108,6 @@ async def fetch(
 ) -> AsgiBrowser:
     """One exchange from end to end; the browser that saw it."""
     browser = browser or AsgiBrowser()
-    answer: UpstreamResponse = await pool.send(request, browser.receive, max_body=max_body)
+    answer: UpstreamResponse = await pool.send(request, browser.receive, max_body=max_body, owner=a_new_owner())
     await answer.relay(browser.send)
     return browser

@@ -16,6 +16,9 @@ LOGOUTS = Counter("bff_logouts_total", "Sessions ended, by cause.", ["cause"])
 REFRESHES = Counter(
     "bff_refreshes_total", "Refreshes of access tokens, by provider and outcome.", ["provider", "outcome"]
 )
+CONNECTIONS_REFUSED = Counter(
+    "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
+)
 TOKEN_CALLS = Histogram(
     "bff_token_call_seconds", "Time of calls to a token endpoint.", ["provider", "grant_type", "outcome"]
 )

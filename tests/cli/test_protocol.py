@@ -12,7 +12,7 @@ import uvicorn
 
 from bff.cli.protocol import BoundedHttpToolsProtocol
 from bff.config.model import LimitsConfig
-from bff.demo.serving import bind_loopback, port_of
+from bff.demo.loopback_sockets import bind_loopback, port_of
 
 MAX_PIPELINED = 32
 LIMITS = LimitsConfig(max_head=4096, max_target=1024, head_timeout=30.0)

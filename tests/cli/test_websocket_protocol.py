@@ -12,7 +12,7 @@ import uvicorn
 
 from bff.cli.protocol import BoundedHttpToolsProtocol
 from bff.config.model import LimitsConfig
-from bff.demo.serving import bind_loopback, port_of
+from bff.demo.loopback_sockets import bind_loopback, port_of
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

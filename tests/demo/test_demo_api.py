@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from bff.demo.api import SampleApi
-from bff.demo.serving import bind_loopback, port_of, serving
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
 from bff.demo.signing import new_key, sign
 from fake_provider import Answer, FakeProvider, fake_provider, hs256
 

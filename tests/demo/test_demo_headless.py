@@ -10,7 +10,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from bff.demo.headless import HeadlessBrowser
-from bff.demo.serving import bind_loopback, port_of, serving
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
 
 FORM = '<form method="post" action="/form"><input type="hidden" name="a" value="1 &amp; 2"></form>'
 

@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from bff.demo.serving import ServerFailedError, bind_loopback, port_of, serving
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import ServerFailedError, serving
 
 
 def test_a_taken_port_is_replaced_by_a_free_one() -> None:

@@ -46,7 +46,7 @@ async def test_what_was_granted_for_the_session_is_revoked_with_it(scope: str, r
         alice = await world.signed_in("alice")
         token = world.corp.logout_token(shop(), subject="alice", sid=None)
         assert (await deliver(world, token)).status_code == 200
-        await world.app.parts.tasks.close(grace_seconds=10)
+        await world.app.process.tasks.close(grace_seconds=10)
         told = [dict(call.form)["token"] for call in world.corp.calls if call.path == "/revoke"]
         assert ("alices" in told) is revoked
         assert "bobs" not in told

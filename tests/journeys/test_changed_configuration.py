@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from bff.demo.serving import bind_loopback, port_of
+from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
 from bff.web.app import App, create_app
 from gateway_world import GatewayWorld, gateway_world, serving_gateway
@@ -87,7 +87,7 @@ async def test_signing_out_tells_another_provider_nothing(valkey: ValkeyServer, 
         browser = await world.signed_in("alice")
         async with restarted(world, browser, **change(world)) as gateway:
             answer = await gateway.ask("/bff/logout", method="POST")
-            await gateway.app.parts.tasks.close(grace_seconds=10)
+            await gateway.app.process.tasks.close(grace_seconds=10)
         assert answer.status_code == 200
         assert answer.json() == {"logout_url": "/"}
         assert [call.path for call in world.partner.calls if call.path == "/revoke"] == []

@@ -18,7 +18,7 @@ LIFETIME = 600
 
 async def settled(world: GatewayWorld) -> None:
     """Wait until the gateway has no work of its own left."""
-    await world.app.parts.tasks.close(grace_seconds=10)
+    await world.app.process.tasks.close(grace_seconds=10)
 
 
 @pytest.mark.requirement("R-130", "R-132")
@@ -311,7 +311,7 @@ async def test_a_dump_of_the_store_and_the_log_hold_no_secret(
 async def test_a_signed_out_session_is_refused_on_the_other_worker(valkey: ValkeyServer) -> None:
     """Two workers on one store, local copies on: a sign-out at one is heard at the other well within the copies' age."""
     async with gateway_world(store=valkey.url) as world:
-        from bff.demo.serving import bind_loopback, port_of
+        from bff.demo.loopback_sockets import bind_loopback, port_of
         from bff.web.app import create_app
         from gateway_world import serving_gateway
 
@@ -338,7 +338,7 @@ async def test_a_signed_out_session_is_refused_on_the_other_worker(valkey: Valke
 async def until_hearing(app: Any) -> None:
     """Wait until a worker hears of changes, so that it makes local copies."""
     for _ in range(400):
-        if app.parts.copies._hearing:
+        if app.process.copies._hearing:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("the worker never heard of changes")

@@ -11,7 +11,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from bff.demo.serving import bind_loopback, port_of, serving
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
 from gateway_world import GatewayWorld, gateway_world
 from valkey_server import ValkeyServer
 
@@ -143,7 +144,7 @@ async def test_the_end_of_a_session_ends_its_event_stream(capsys: pytest.Capture
                     await browser.fetch("/bff/logout", method="POST")
                 else:
                     world.clock.now += 13 * 3600
-                    await world.app.parts.streams.look_once()
+                    await world.app.process.streams.look_once()
                 with contextlib.suppress(httpx2.RemoteProtocolError):  # a stream that is cut, not one that is over
                     async with asyncio.timeout(5):
                         async for _ in chunks:
@@ -165,7 +166,7 @@ async def test_a_back_channel_logout_elsewhere_ends_streams_here(valkey: ValkeyS
             from bff.sessions.opening import open_store
 
             elsewhere = open_store(world.config.session)
-            await _until(lambda: world.app.parts.copies._hearing)
+            await _until(lambda: world.app.process.copies._hearing)
             for key in await elsewhere.find(issuer=issuer, subject="alice"):
                 await elsewhere.delete(key)
             await elsewhere.close()

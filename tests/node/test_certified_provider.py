@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 import pytest
 
 from bff.demo.api import SampleApi
-from bff.demo.serving import bind_loopback, port_of, serving
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
 from certified_provider import CertifiedProvider
 from echo_upstream import EchoUpstream
 from served_gateway import ServedGateway

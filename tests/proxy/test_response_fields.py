@@ -2,7 +2,7 @@
 
 import pytest
 
-from bff.proxy.fields import Field
+from bff.request_head import Field
 from bff.proxy.rewrite import response_fields
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import BrowserError
-from bff.proxy.fields import HOP_BY_HOP, Field
+from bff.proxy.fields import HOP_BY_HOP
+from bff.request_head import Field
 from bff.proxy.rewrite import UpstreamRequest, response_fields
 from rewriting import OURS, rewrite, values
 

@@ -468,7 +468,7 @@ async def test_an_early_error_ends_the_content() -> None:
 
     async with scripted_upstream(refusing) as upstream, pool_to(upstream) as pool:
         browser = AsgiBrowser([b"one"], ends=False)
-        answer = await pool.send(a_request(b"POST", chunked=True), browser.receive, max_body=100)
+        answer = await pool.send(a_request(b"POST", chunked=True), browser.receive, max_body=100, owner=a_new_owner())
         browser.push(b"two")
         relay = asyncio.ensure_future(answer.relay(browser.send))
         await until(lambda: browser.polled >= 3)
@@ -493,7 +493,7 @@ async def test_both_ways_at_once() -> None:
 
     async with scripted_upstream(mirror) as upstream, pool_to(upstream) as pool:
         browser = AsgiBrowser([b"one"], ends=False)
-        answer = await pool.send(a_request(b"POST", chunked=True), browser.receive, max_body=100)
+        answer = await pool.send(a_request(b"POST", chunked=True), browser.receive, max_body=100, owner=a_new_owner())
         relay = asyncio.ensure_future(answer.relay(browser.send))
         await until(lambda: browser.content == b"one")
         browser.push(b"two")
@@ -625,9 +625,9 @@ async def test_cancelling_the_request_closes_the_upstream_connection() -> None:
 async def test_discarding_a_response_closes_its_connection_unless_it_was_complete() -> None:
     """Nothing is drained into the pool; a response that is all there has given its connection back already."""
     async with scripted_upstream(saying(response(b"hello")[:-1]), echo) as upstream, pool_to(upstream) as pool:
-        (await pool.send(a_request(), AsgiBrowser().receive, max_body=0)).discard()
+        (await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())).discard()
         await until(lambda: upstream.open == 0)
-        (await pool.send(a_request(), AsgiBrowser().receive, max_body=0)).discard()
+        (await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())).discard()
         assert pool.usage == (1, 1, 0, 0)
 
 
@@ -647,7 +647,7 @@ async def test_no_more_connections_than_allowed() -> None:
 async def test_a_place_lent_counts_as_a_connection() -> None:
     """Whoever wants a connection while somebody else holds the last place waits in line until it comes back."""
     async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=1) as pool:
-        with pool.place():
+        with pool.websocket_place(a_new_owner()):
             waiting = asyncio.create_task(fetch(pool, a_request()))
             await until(lambda: pool.usage.waiting == 1)
             assert (pool.usage.connections, len(upstream.conversations)) == (1, 0)
@@ -669,7 +669,7 @@ async def test_no_place_is_lent_when_all_are_in_use() -> None:
         asking = asyncio.create_task(fetch(pool, a_request()))
         await until(lambda: pool.usage.connections == 1)
         for _ in range(2):
-            with pool.place(), pytest.raises(UpstreamBusy), pool.place():
+            with pool.websocket_place(a_new_owner()), pytest.raises(UpstreamBusy), pool.websocket_place(a_new_owner()):
                 pytest.fail("a third of two places")
         gate.set()
         assert (await asking).status == 200
@@ -681,7 +681,7 @@ async def test_an_idle_connection_makes_room_for_a_place() -> None:
     async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=2) as pool:
         await asyncio.gather(fetch(pool, a_request(target=b"/a")), fetch(pool, a_request(target=b"/b")))
         assert pool.usage == (2, 2, 0, 0)
-        with pool.place():
+        with pool.websocket_place(a_new_owner()):
             assert pool.usage == (2, 1, 0, 0)
             await until(lambda: upstream.open == 1)
             assert pool.usage == (2, 1, 0, 0)
@@ -908,7 +908,7 @@ async def test_a_response_that_nobody_relays_is_given_up() -> None:
         scripted_upstream(saying(response(b"hello")[:-1])) as upstream,
         pool_to(upstream, timeouts=LIMITS, clock=clock) as pool,
     ):
-        await pool.send(a_request(), AsgiBrowser().receive, max_body=0)
+        await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())
         await clock.later(21 * MS)
         await until(lambda: pool.usage == (0, 0, 0, 0))
 

@@ -447,7 +447,7 @@ async def test_session_of_a_cookie() -> None:
         ]:
             live = await guards.session(world.app.parts, {b"cookie": field.encode()}, touch=True)
             assert (live is not None) is found, field
-        await world.app.parts.store.delete(session.key)
+        await world.app.process.store.delete(session.key)
         assert await guards.session(world.app.parts, {b"cookie": cookie.encode()}, touch=True) is None
 
 

@@ -149,10 +149,11 @@ def _api_text(addresses: Addresses) -> str:
     return f"""{source}
 
 if __name__ == "__main__":
-    import uvicorn
+    from bff.config.model import Address
+    from bff.server.process import run
 
     sample = SampleApi(issuer="{addresses.provider}", audience="{addresses.api}")
-    uvicorn.run(sample.app, host="127.0.0.1", port={addresses.api_port}, proxy_headers=False)
+    run(sample.app, Address(host="127.0.0.1", port={addresses.api_port}))
 """
 
 
@@ -178,10 +179,10 @@ client = Client(
 provider = DemoProvider(issuer="{addresses.provider}", clients=[client], access_token_lifetime_seconds=60)
 
 if __name__ == "__main__":
-    import uvicorn
+    from bff.config.model import Address
+    from bff.server.process import run
 
-    # No access log: query strings here carry states, and ID tokens as hints.
-    uvicorn.run(provider.app, host="127.0.0.1", port={addresses.provider_port}, proxy_headers=False, access_log=False)
+    run(provider.app, Address(host="127.0.0.1", port={addresses.provider_port}))
 '''
 
 

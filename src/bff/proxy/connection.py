@@ -13,9 +13,12 @@ import asyncio
 import select
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from bff.proxy.reader import ResponseReader
+
+if TYPE_CHECKING:
+    from bff.proxy.response import UpstreamResponse
 
 HIGH_WATER = 64 * 1024  # content that waits for a slow browser; beyond it we stop reading
 
@@ -28,6 +31,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_arrivals",
+        "_last_use",
         "_on_closed",
         "_on_idle",
         "_reader",
@@ -36,6 +40,7 @@ class Connection(asyncio.Protocol):
         "_wake",
         "_writing",
         "closes_at",
+        "holder",
         "keep_alive",
         "reused",
         "write_paused",
@@ -48,8 +53,10 @@ class Connection(asyncio.Protocol):
         self._arrivals = select.poll()
         self._reader: ResponseReader | None = None
         self._wake: Callable[[], None] | None = None
+        self._last_use = False
         self._writing = False  # more of the request is to come
         self._reading_paused = False
+        self.holder: UpstreamResponse | None = None  # whose place is given back when the connection is done with it
         self.reused = False
         self.write_paused = False
         self.closes_at = 0.0  # when idle; 0.0: not yet decided
@@ -70,8 +77,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return 0 if transport is None or transport.is_closing() else transport.get_write_buffer_size()
 
-    def start(self, reader: ResponseReader, *, wake: Callable[[], None], head: bytes, content: bool) -> None:
-        """Writes a request's head; `content` says that `write` will be called until its `last`.
+    def start(self, reader: ResponseReader, *, wake: Callable[[], None], head: bytes, content: bool, last_use: bool = False) -> None:
+        """Writes a request's head; `content` says that `write` will be called until its `last`, `last_use` that no other may follow.
 
         `wake` is called whenever the exchange can go on: status, content, end, failure, or room for more content.
         """
@@ -82,7 +89,13 @@ class Connection(asyncio.Protocol):
         self._reader = reader
         self._wake = wake
         self._writing = content
+        self._last_use = last_use
         transport.write(head)
+
+    def wake_by(self, reader: ResponseReader, wake: Callable[[], None]) -> None:
+        """Another is to be called from now on."""
+        if self._reader is reader:
+            self._wake = wake
 
     def write(self, reader: ResponseReader, pieces: list[bytes], *, last: bool) -> None:
         """Content, framed by the caller; dropped without a word when the exchange is over."""
@@ -167,7 +180,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, reader: ResponseReader) -> None:
         transport = cast(asyncio.Transport, self._transport)
-        if not reader.reusable or self._writing or self._reading_paused or transport.get_write_buffer_size():
+        if not reader.reusable or self._last_use or self._writing or self._reading_paused or transport.get_write_buffer_size():
             self._leave()
             return
         wake = self._wake

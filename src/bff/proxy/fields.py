@@ -10,8 +10,7 @@ from enum import Enum, auto
 from functools import lru_cache
 
 from bff.errors import MalformedRequest
-
-Field = tuple[bytes, bytes]
+from bff.request_head import Field
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"

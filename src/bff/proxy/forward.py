@@ -9,90 +9,89 @@ import asyncio
 import ipaddress
 import ssl
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from bff.config.addresses import Network
-from bff.config.model import Config
 from bff.proxy.browser import Receive, Scope, Send
-from bff.proxy.fields import Field
-from bff.proxy.pool import UpstreamPool
+from bff.proxy.hops import browser_address
+from bff.proxy.places import Owner
+from bff.proxy.pool import UpstreamPool, UpstreamPools
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.rewrite import response_fields, upstream_request
+from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
 from bff.proxy.routes import Match, Route, Upstream
 from bff.proxy.websocket import forward_websocket
-
-_FRAMED_BY_FIELDS = frozenset({"1.1", "1.0", None})
-_RARELY_WITH_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})  # and never, here, without Content-Length
-
-
-class PoolKey(NamedTuple):
-    """What makes two routes' pools one."""
-
-    scheme: str
-    host: str
-    port: int
-    authority: bytes
-    ca_file: Path | None
-    timeouts: tuple[float, float, float, float | None]
-    max_connections: int
-    max_waiting: int
+from bff.request_head import Field, RequestHead
 
 
 class Forwarder:
-    """All pools. `routes` are those of the table whose matches `send` is given."""
+    """Forwards to the upstreams of one configuration. `routes` are those of the table whose matches `send` is given."""
 
-    def __init__(self, routes: Iterable[Route], *, config: Config) -> None:
+    def __init__(
+        self, routes: Iterable[Route], *, pools: UpstreamPools, public_scheme: bytes, public_host: bytes
+    ) -> None:
         """Reads every route's CA file.
 
         Raises:
             OSError: one of them cannot be used (ssl.SSLError is one).
         """
-        public = urlsplit(config.public_url)
-        self._public_scheme = public.scheme.encode("ascii")
-        self._public_host = public.netloc.encode("ascii")
-        self._trusts = lru_cache(maxsize=4096)(lambda host: is_trusted(host, networks=config.trusted_proxies))
+        self._public_scheme = public_scheme
+        self._public_host = public_host
         self._tls: dict[Path | None, ssl.SSLContext] = {}  # by CA file
-        self._by_key: dict[PoolKey, UpstreamPool] = {}
         self._pools = {
-            route.prefix: self._pool(route, route.upstream) for route in routes if route.upstream is not None
+            route.prefix: self._pool(pools, route, route.upstream) for route in routes if route.upstream is not None
         }
 
-    @property
-    def pools(self) -> Iterable[UpstreamPool]:
-        """For metrics."""
-        return self._by_key.values()
+    def request(self, match: Match, head: RequestHead, *, credentials: tuple[Field, ...]) -> UpstreamRequest:
+        """The request for the match's upstream (`rewrite.upstream_request`)."""
+        return upstream_request(
+            match=match,
+            head=head,
+            credentials=credentials,
+            public_scheme=self._public_scheme,
+            public_host=self._public_host,
+        )
 
-    async def send(self, match: Match, scope: Scope, receive: Receive, *, bearer: str | None) -> UpstreamResponse:
-        """The response to `scope`'s request, its fields rewritten for the browser. Call its `relay` or `discard`.
+    def pool(self, route: Route) -> UpstreamPool:
+        """The connections to the route's upstream."""
+        return self._pools[route.prefix]
 
-        May be called again with the same arguments and another bearer, if the response was `replayable` and was discarded.
+    async def send(
+        self, match: Match, head: RequestHead, receive: Receive, *, credentials: tuple[Field, ...], owner: Owner
+    ) -> UpstreamResponse:
+        """The response to a request, its fields rewritten for the browser. Call its `relay` or `discard`.
+
+        May be called again with the same arguments and other credentials, if the response was `replayable` and was discarded.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected, MaxForwardsReached, ContentTooLarge, RequestTimeout, BrowserGone,
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
         """
+        request = self.request(match, head, credentials=credentials)
         route = match.route
-        peer_host = _peer_host(scope)
-        request = upstream_request(
-            match=match,
-            method=scope["method"].encode("ascii"),
-            query=scope["query_string"],
-            fields=scope["headers"] if scope.get("http_version") in _FRAMED_BY_FIELDS else _with_framing(scope),
-            bearer=bearer,
-            peer_host=peer_host,
-            trusted=self._trusts(peer_host),
-            public_scheme=self._public_scheme,
-            public_host=self._public_host,
-        )
-        response = await self._pools[route.prefix].send(request, receive, max_body=route.max_body)
-        response.fields = response_fields(response.status, response.fields, private_default=bearer is not None)
+        response = await self.pool(route).send(request, receive, max_body=route.max_body, owner=owner)
+        response.fields = response_fields(response.status, response.fields, private_default=bool(credentials))
         return response
 
+    async def hear_out(self, route: Route, response: UpstreamResponse, receive: Receive, *, private: bool) -> None:
+        """Wait for a response that `send_at_once` of the route's pool has begun, and rewrite its fields; `private`: with a token.
+
+        Raises:
+            as `send`.
+        """
+        await self.pool(route).hear_out(response, receive)
+        response.fields = response_fields(response.status, response.fields, private_default=private)
+
     async def websocket(
-        self, match: Match, scope: Scope, receive: Receive, send: Send, *, bearer: str | None, ended: asyncio.Event
+        self,
+        match: Match,
+        head: RequestHead,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        credentials: tuple[Field, ...],
+        owner: Owner,
+        ended: asyncio.Event,
     ) -> None:
         """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over.
 
@@ -101,50 +100,27 @@ class Forwarder:
             UpstreamBusy, UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the
                 browser.
         """
-        peer_host = _peer_host(scope)
-        pool = self._pools[match.route.prefix]
-        with pool.place():
+        pool = self.pool(match.route)
+        with pool.websocket_place(owner):
             await forward_websocket(
-                match=match,
+                route=match.route,
+                request=self.request(match, head, credentials=credentials),
                 scope=scope,
                 receive=receive,
                 send=send,
-                bearer=bearer,
                 ended=ended,
                 ssl_context=pool.ssl_context,
-                peer_host=peer_host,
-                trusted=self._trusts(peer_host),
-                public_scheme=self._public_scheme,
-                public_host=self._public_host,
             )
 
-    async def aclose(self) -> None:
-        """Closes every connection; what is under way breaks."""
-        for pool in self._by_key.values():
-            await pool.aclose()
-
-    def _pool(self, route: Route, upstream: Upstream) -> UpstreamPool:
+    def _pool(self, pools: UpstreamPools, route: Route, upstream: Upstream) -> UpstreamPool:
         config = route.config
-        timeouts = config.timeouts
-        key = PoolKey(
-            scheme=upstream.scheme,
-            host=upstream.host,
-            port=upstream.port,
-            authority=upstream.authority,
-            ca_file=upstream.ca_file,
-            timeouts=(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total),
+        return pools.pool(
+            upstream,
+            timeouts=config.timeouts,
             max_connections=config.max_connections,
             max_waiting=config.max_waiting,
+            ssl_context=lambda: self._ssl_context(upstream.ca_file) if upstream.tls else None,
         )
-        if key not in self._by_key:
-            self._by_key[key] = UpstreamPool(
-                upstream,
-                timeouts=timeouts,
-                max_connections=config.max_connections,
-                max_waiting=config.max_waiting,
-                ssl_context=self._ssl_context(upstream.ca_file) if upstream.tls else None,
-            )
-        return self._by_key[key]
 
     def _ssl_context(self, ca_file: Path | None) -> ssl.SSLContext:
         if ca_file not in self._tls:
@@ -152,17 +128,9 @@ class Forwarder:
         return self._tls[ca_file]
 
 
-def _with_framing(scope: Scope) -> list[Field]:
-    """HTTP/2 ends content with its stream and may name no length (RFC 9113 section 8.1.1); here a field must say that it comes."""
-    fields: list[Field] = list(scope["headers"])
-    if scope["method"] in _RARELY_WITH_CONTENT or any(name == b"content-length" for name, _ in fields):
-        return fields
-    return [*fields, (b"transfer-encoding", b"chunked")]
-
-
-def _peer_host(scope: Scope) -> str | None:
-    client = scope.get("client")
-    return client[0] if client else None
+def owner_of(head: RequestHead, *, session_key: str | None) -> Owner:
+    """Whose places a request takes: its session's, else its browser's address's."""
+    return Owner(True, session_key) if session_key is not None else Owner(False, browser_address(head))
 
 
 def is_trusted(host: str | None, *, networks: Iterable[Network]) -> bool:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from bff.errors import LoopDetected
-from bff.proxy.fields import Field
+from bff.request_head import Field, RequestHead
 
 _NODE = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,64}")
 _FOR = re.compile(rb'(?:^|[;,])[ \t]*for[ \t]*=[ \t]*"?([^";, \t]*)"?', re.IGNORECASE)
@@ -85,3 +85,13 @@ def _quoted(hop: bytes) -> bytes:
     if hop.count(b":") > 1 and not hop.startswith(b"["):
         hop = b"[%b]" % hop
     return b'"%b"' % hop if b":" in hop or b"[" in hop else hop
+
+
+def browser_address(head: RequestHead) -> str:
+    """The nearest address that is not a trusted proxy's: the peer's, or what the trusted peer says of the hop before it."""
+    if not head.peer.trusted:
+        return head.peer.host or "unknown"
+    forwarded_for = [value for name, value in head.fields if name == b"x-forwarded-for"]
+    forwarded = [value for name, value in head.fields if name == b"forwarded"]
+    hops = earlier_hops(forwarded_for=forwarded_for, forwarded=forwarded)
+    return hops[-1].decode("ascii") if hops else head.peer.host or "unknown"

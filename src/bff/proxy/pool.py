@@ -1,10 +1,8 @@
-"""The connections to one upstream: who may have one, who waits, and how long an idle one is kept.
+"""The connections to one upstream, and the exchanges over them: who may have one, who waits, how long an idle one is kept.
 
-At most `max_connections` connections exist or are being made. Whoever comes when all are in use waits in line, at most
-`max_waiting` of them; the rest is refused at once. A connection that comes free goes to the first in line; one that is lost leaves
-its place to him. The last one used is the next one used, so that a burst's connections age and close. All of it is O(1).
-Others may hold a place for a connection that they make themselves, as each WebSocket does: an idle connection makes room for it,
-but nobody waits for one, since nobody knows how long such a connection is kept.
+An exchange first takes a place (`places.py`), in line if all are taken; then it gets an idle connection or one that is made for it.
+The last one used is the next one used, so that a burst's connections age and close. A place is given back when the upstream has
+nothing more to do with the exchange.
 
 A pooled connection that the upstream has closed, while we did not know yet, is the one failure that is retried: once, on a new
 connection, if not a byte came back and the request is idempotent and has no content (RFC 9110 section 9.2.2, RFC 9112 section
@@ -15,7 +13,6 @@ import asyncio
 import re
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -24,6 +21,7 @@ from bff.config.model import TimeoutConfig
 from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Receive
 from bff.proxy.connection import Connection
+from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.routes import Upstream
@@ -37,9 +35,9 @@ _KEEP_ALIVE = re.compile(rb"timeout[ \t]*=[ \t]*\"?([0-9]{1,6})", re.IGNORECASE)
 class Usage(NamedTuple):
     """What a pool is doing now; for metrics."""
 
-    connections: int  # made or being made, and places that others hold
+    connections: int  # made or being made, and places of WebSockets
     idle: int
-    active: int  # exchanges, those that wait for a connection too
+    active: int  # exchanges, those that wait for a place too
     waiting: int
 
 
@@ -59,72 +57,132 @@ class UpstreamPool:
         self._upstream = upstream
         self._origin = upstream.origin
         self._timeouts = timeouts
-        self._max_connections = max_connections
+        self._max_idle = max_connections
         self._max_waiting = max_waiting
         self.ssl_context = ssl_context
         self._clock = clock
         self._tick_seconds = min(TICK_SECONDS, timeouts.connect / 4, timeouts.first_byte / 4, timeouts.idle / 4)
         self._loop: asyncio.AbstractEventLoop | None = None  # asking for it costs a system call before Python 3.12
         self._ticker: asyncio.TimerHandle | None = None
-        self._taken = 0  # places: connections, and those being made
+        self._places: dict[tuple[Kind, bool], Places[UpstreamResponse]] = {
+            (kind, signed_in): Places(max_connections) for kind in Kind for signed_in in (True, False)
+        }
+        self._calls = (self._places[Kind.CALL, False], self._places[Kind.CALL, True])  # by `Owner.signed_in`
         self._connections: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # an ordered set: popped from its end, and from the middle
-        self._waiting: deque[UpstreamResponse] = deque()
         self._active: set[UpstreamResponse] = set()
-        self._forget = self._active.discard
         self._closed = False
 
     @property
     def usage(self) -> Usage:
         """A look at what is taken."""
-        return Usage(self._taken, len(self._idle), len(self._active), len(self._waiting))
+        websockets = sum(self._places[Kind.WEBSOCKET, signed_in].taken for signed_in in (True, False))
+        waiting = sum(places.waiting for places in self._calls)
+        return Usage(len(self._connections) + websockets, len(self._idle), len(self._active), waiting)
 
-    async def send(self, request: UpstreamRequest, receive: Receive, *, max_body: int) -> UpstreamResponse:
+    async def send(
+        self, request: UpstreamRequest, receive: Receive, *, max_body: int, owner: Owner
+    ) -> UpstreamResponse:
         """The response, once its status and fields are in. `max_body` is the most content (bytes) the request may have.
 
         Raises:
             ContentTooLarge, MalformedRequest, RequestTimeout, BrowserGone: the browser's doing.
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
         """
-        if request.content_length is not None and request.content_length > max_body:
-            raise ContentTooLarge(f"more than {max_body} bytes")
-        if self._ticker is None:
-            self._wind_up()
-        response = UpstreamResponse(
-            request, receive, loop=self._loop, origin=self._origin, max_body=max_body, on_end=self._forget
-        )
-        self._active.add(response)
+        response = self._begin(request, max_body=max_body, owner=owner)
+        response.be_driven(receive)
         try:
-            connection = self._take_idle() or await self._open(response)
-            reused = connection.reused
-            try:
-                await response.exchange(request, connection)
-            except UpstreamBroke:
-                if not (reused and response.untouched and response.replayable):
-                    raise
-                await response.exchange(request, await self._open(response))
+            if request.has_content:
+                await response.first_content()
+            await self._take_place(response)
+            self._start(response, self._take_idle() or await self._connect())
+            await self._head(response)
         except BaseException:  # also CancelledError: the connection must go, and the error with it
             response.discard()
             raise
         return response
 
+    def send_at_once(
+        self, request: UpstreamRequest, *, max_body: int, owner: Owner, follower: Callable[[], None]
+    ) -> UpstreamResponse | None:
+        """The response of a request whose head has been written; None, and nothing was done, if that would have to wait.
+
+        `follower` is called whenever something happens from now on; look at `failure` at once. `hear_out` hands the response to a task.
+
+        Raises:
+            ContentTooLarge: the request announces more than `max_body`.
+        """
+        if not self._idle or not self._calls[owner.signed_in].take(owner.name):
+            return None
+        connection = self._take_idle()
+        if connection is None:
+            self._leave(self._calls[owner.signed_in], owner.name)
+            return None
+        response = self._begin(request, max_body=max_body, owner=owner)
+        response.place = self._calls[owner.signed_in]
+        response.follow(follower)
+        self._start(response, connection)
+        return response
+
+    async def hear_out(self, response: UpstreamResponse, receive: Receive) -> None:
+        """Wait for status and fields of a response that was begun by `send_at_once`.
+
+        Raises:
+            as `send`.
+        """
+        response.be_driven(receive)
+        try:
+            await self._head(response)
+        except BaseException:  # also CancelledError
+            response.discard()
+            raise
+
+    def _begin(self, request: UpstreamRequest, *, max_body: int, owner: Owner) -> UpstreamResponse:
+        if request.content_length is not None and request.content_length > max_body:
+            raise ContentTooLarge(f"more than {max_body} bytes")
+        if self._ticker is None:
+            self._wind_up()
+        response = UpstreamResponse(
+            request,
+            loop=self._loop,
+            origin=self._origin,
+            max_body=max_body,
+            owner=owner,
+            on_end=self._ended,
+            on_stream=self._make_stream,
+        )
+        self._active.add(response)
+        return response
+
+    async def _head(self, response: UpstreamResponse) -> None:
+        try:
+            await response.head()
+        except UpstreamBroke:
+            if not (response.connection_was_used and response.untouched and response.replayable):
+                raise
+            response.forget_connection()
+            await self._take_place(response)
+            self._start(response, await self._connect())
+            await response.head()
+
+    def _start(self, response: UpstreamResponse, connection: Connection) -> None:
+        connection.holder = response
+        response.start(connection)
+
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Holds a place, for the length of the block, for a connection that is not this pool's.
+    def websocket_place(self, owner: Owner) -> Iterator[None]:
+        """Holds a place, for the length of the block, for a WebSocket.
 
         Raises:
             UpstreamBusy: all are in use.
         """
-        if self._taken < self._max_connections:
-            self._taken += 1
-        elif self._idle:
-            self._evict(next(iter(self._idle)))
-        else:
-            raise UpstreamBusy("all connections are in use", origin=self._origin)
+        places = self._places[Kind.WEBSOCKET, owner.signed_in]
+        if not places.take(owner.name):
+            raise UpstreamBusy("all WebSockets are in use", origin=self._origin)
         try:
             yield
         finally:
-            self._leave_place()
+            self._leave(places, owner.name)
 
     async def aclose(self) -> None:
         """Closes every connection; what is under way breaks."""
@@ -134,11 +192,60 @@ class UpstreamPool:
         for response in tuple(self._active):
             response.fail(UpstreamUnreachable("shutting down", origin=self._origin))
         if self._connections:
-            for connection in self._connections:
+            for connection in tuple(self._connections):
                 connection.close()
             await asyncio.sleep(0)  # the event loop reports them lost
 
-    # --- places: each belongs to a connection, or to somebody who is about to make one ---
+    # --- places ---
+
+    async def _take_place(self, response: UpstreamResponse) -> None:
+        """A place for a call, at once or in its turn."""
+        places, owner = self._calls[response.owner.signed_in], response.owner.name
+        if response.place is not None:
+            return
+        if not places.take(owner):
+            await self._stand_in_line(response, places)
+        response.place = places
+
+    async def _stand_in_line(self, response: UpstreamResponse, places: Places[UpstreamResponse]) -> None:
+        owner = response.owner.name
+        if places.waiting >= self._max_waiting:
+            raise UpstreamBusy("all connections are in use", origin=self._origin)
+        places.stand_in_line(owner, response)
+        try:
+            await response.queued()
+        except BaseException:  # also CancelledError: neither the place in line nor what was just granted may be lost
+            if response.granted:
+                self._leave(places, owner)
+            else:
+                places.step_out(owner, response)
+            raise
+
+    def _make_stream(self, response: UpstreamResponse) -> None:
+        """The exchange goes on for as long as the browser likes: it takes a place among those."""
+        if response.place is None:  # all of it is here already
+            return
+        streams = self._places[Kind.STREAM, response.owner.signed_in]
+        if not streams.take(response.owner.name):
+            raise UpstreamBusy("all event streams are in use", origin=self._origin)
+        self._leave(response.place, response.owner.name)
+        response.place = streams
+
+    def _give_back_place(self, response: UpstreamResponse) -> None:
+        places, response.place = response.place, None
+        if places is not None:
+            self._leave(places, response.owner.name)
+
+    def _leave(self, places: Places[UpstreamResponse], owner: str) -> None:
+        next_one = places.leave(owner)
+        if next_one is not None:
+            next_one.grant()
+
+    def _ended(self, response: UpstreamResponse) -> None:
+        self._active.discard(response)
+        self._give_back_place(response)
+
+    # --- connections ---
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
@@ -148,71 +255,27 @@ class UpstreamPool:
             connection.close()
         return None
 
-    async def _open(self, response: UpstreamResponse) -> Connection:
-        """A connection, new or in its turn; not from among the idle ones."""
-        while self._taken >= self._max_connections:
-            connection = await self._stand_in_line(response)
-            if connection is None:
-                return await self._connect()
-            if connection.usable:  # else it was lost between the grant and now
-                return connection
-            connection.close()
-        self._taken += 1
-        return await self._connect()
-
-    async def _stand_in_line(self, response: UpstreamResponse) -> Connection | None:
-        """What is granted: a connection, or None for the place to make one."""
-        if len(self._waiting) >= self._max_waiting:
-            raise UpstreamBusy("all connections are in use", origin=self._origin)
-        self._waiting.append(response)
-        try:
-            return await response.queued()
-        except BaseException:  # also CancelledError: neither the place in line nor what was just granted may be lost
-            self._step_out_of_line(response)
-            raise
-
-    def _step_out_of_line(self, response: UpstreamResponse) -> None:
-        if not response.granted:
-            self._waiting.remove(response)
-            return
-        connection = response.give_back()
-        if connection is None:
-            self._leave_place()
-        elif connection.usable:
-            self._came_free(connection)
-        else:
-            connection.close()
-
     def _came_free(self, connection: Connection) -> None:
-        if self._closed:
+        self._release(connection)
+        if self._closed or len(self._idle) >= self._max_idle:
             connection.close()
-        elif self._waiting:
-            self._waiting.popleft().grant(connection)
         else:
             self._idle[connection] = None
 
     def _was_lost(self, connection: Connection) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._idle.pop(connection, None)
-            self._leave_place()
+        self._connections.discard(connection)
+        self._idle.pop(connection, None)
+        self._release(connection)
 
-    def _evict(self, connection: Connection) -> None:
-        """Its place is somebody else's from now on."""
-        self._connections.remove(connection)
-        del self._idle[connection]
-        connection.close()
-
-    def _leave_place(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().grant(None)
-        else:
-            self._taken -= 1
+    def _release(self, connection: Connection) -> None:
+        holder, connection.holder = connection.holder, None
+        if holder is not None:
+            self._give_back_place(holder)
 
     # --- connecting ---
 
     async def _connect(self) -> Connection:
-        """A new connection, in a place that was taken for it."""
+        """A new connection."""
         connection = Connection(on_idle=self._came_free, on_closed=self._was_lost)
         self._connections.add(connection)
         try:
@@ -260,3 +323,49 @@ def _kept_seconds(keep_alive: bytes | None) -> float:
     """How long an idle connection is kept; the upstream may close it earlier than we would."""
     said = None if keep_alive is None else _KEEP_ALIVE.search(keep_alive)
     return IDLE_SECONDS if said is None else min(IDLE_SECONDS, max(0.0, int(said[1]) - 1.0))
+
+
+class PoolKey(NamedTuple):
+    """What makes two routes' pools one (invariant 8)."""
+
+    upstream: Upstream
+    timeouts: tuple[float, float, float, float | None]
+    max_connections: int
+    max_waiting: int
+
+
+class UpstreamPools:
+    """All pools of a process: they outlive the configuration that first asked for them."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[PoolKey, UpstreamPool] = {}
+
+    def __iter__(self) -> Iterator[UpstreamPool]:
+        return iter(tuple(self._by_key.values()))
+
+    def pool(
+        self,
+        upstream: Upstream,
+        *,
+        timeouts: TimeoutConfig,
+        max_connections: int,
+        max_waiting: int,
+        ssl_context: Callable[[], ssl.SSLContext | None],
+    ) -> UpstreamPool:
+        """The pool of this upstream under these settings."""
+        limits = (timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total)
+        key = PoolKey(upstream, limits, max_connections, max_waiting)
+        if key not in self._by_key:
+            self._by_key[key] = UpstreamPool(
+                upstream,
+                timeouts=timeouts,
+                max_connections=max_connections,
+                max_waiting=max_waiting,
+                ssl_context=ssl_context(),
+            )
+        return self._by_key[key]
+
+    async def aclose(self) -> None:
+        """Close every connection; what is under way breaks."""
+        for pool in self:
+            await pool.aclose()

@@ -17,7 +17,7 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from bff.proxy.fields import Field
+from bff.request_head import Field
 
 MAX_BARREN = 64 * 1024
 

@@ -20,11 +20,12 @@ from bff.config.model import TimeoutConfig
 from bff.errors import BffError, BrowserGone, RequestTimeout, UpstreamBroke, UpstreamBusy, UpstreamTimeout
 from bff.proxy.browser import Browser, Receive, Send
 from bff.proxy.connection import Connection
-from bff.proxy.fields import Field
-from bff.proxy.patience import Patience, Phase
+from bff.proxy.places import Owner, Places
+from bff.proxy.timeouts import Patience, Phase
 from bff.proxy.reader import ResponseReader
 from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.writer import Upload, request_head
+from bff.request_head import Field
 
 IDEMPOTENT = frozenset(
     {b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"}
@@ -42,12 +43,15 @@ class UpstreamResponse:
     """
 
     __slots__ = (
+        "_begun",
         "_browser",
         "_connection",
         "_failure",
+        "_follower",
         "_granted",
         "_loop",
         "_on_end",
+        "_on_stream",
         "_origin",
         "_patience",
         "_phase",
@@ -56,24 +60,36 @@ class UpstreamResponse:
         "_relayed",
         "_upload",
         "_waiter",
+        "connection_was_used",
         "fields",
+        "owner",
+        "place",
         "replayable",
+        "request",
     )
 
     def __init__(
         self,
         request: UpstreamRequest,
-        receive: Receive,
         *,
         loop: asyncio.AbstractEventLoop | None,
         origin: str,
         max_body: int,
+        owner: Owner,
         on_end: "Callable[[UpstreamResponse], None]",
+        on_stream: "Callable[[UpstreamResponse], None]",
     ) -> None:
+        self.request = request
+        self.owner = owner
+        self.place: Places[UpstreamResponse] | None = None  # held while the upstream is busy with it
+        self.connection_was_used = False  # by another exchange before
         self._loop = loop or asyncio.get_running_loop()
-        self._receive = receive
+        self._receive: Receive | None = None  # set once a task drives the exchange
+        self._follower: Callable[[], None] | None = None  # called instead of waking a task
+        self._begun: tuple[bytes, bool] | None = None  # the first content, until there is a connection for it
         self._origin = origin
         self._on_end = on_end
+        self._on_stream = on_stream
         self._browser: Browser | None = None  # None: nobody listens to it
         self._upload: Upload | None = None  # None: no content, or no more
         self._reader: ResponseReader | None = None
@@ -95,7 +111,35 @@ class UpstreamResponse:
         """200 to 599."""
         return 0 if self._reader is None else self._reader.status
 
-    # --- for whoever holds the response ---
+    @property
+    def reader(self) -> ResponseReader:
+        """The response as it comes in; only once the request has been sent."""
+        return cast(ResponseReader, self._reader)
+
+    @property
+    def failure(self) -> BffError | None:
+        """Why it was ended from outside, or how the upstream broke it; None while it can go on."""
+        if self._failure is None and self._reader is not None and self._reader.broken is not None:
+            return UpstreamBroke(self._reader.broken, origin=self._origin)
+        return self._failure
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether it goes on for as long as the browser listens."""
+        for name, value in self.fields:
+            if name == b"content-type":
+                return value.startswith(b"text/event-stream")
+        return False
+
+    # --- for the holder of the response ---
+
+    def become_stream(self) -> None:
+        """Change into a place for streams.
+
+        Raises:
+            UpstreamBusy: there is none.
+        """
+        self._on_stream(self)
 
     async def relay(self, send: Send) -> None:
         """Sends status, `fields` and content to the browser, as they come.
@@ -122,20 +166,17 @@ class UpstreamResponse:
         self._on_end(self)
 
     def fail(self, error: BffError) -> None:
-        """Ends it from outside; whoever waits for it gets `error`."""
+        """Ends it from outside; the task that waits for it gets `error`."""
         self._failure = error
         self._abort()
         self._on_end(self)
         self.wake()
 
     async def _relay_all_but_last(self, reader: ResponseReader, send: Send) -> None:
-        connection = cast(Connection, self._connection)
         while not reader.complete:
-            content = reader.take()
+            content = self.take_content()
             if content:
-                connection.resume_reading(reader)
                 await send({"type": "http.response.body", "body": content, "more_body": True})
-                self._relayed += len(content)
                 self._listen()  # a fast upstream must not be drained for a browser that left
                 continue
             self._check()
@@ -149,7 +190,7 @@ class UpstreamResponse:
         """Whether the pool has given what `queued` waits for."""
         return self._granted
 
-    async def queued(self) -> Connection | None:
+    async def queued(self) -> None:
         """Waits for the pool's `grant`.
 
         Raises:
@@ -159,45 +200,108 @@ class UpstreamResponse:
         self._phase = _QUEUED
         while not self._granted:
             self._check()
-            if not self._listen():
+            if self._begun is not None or not self._listen():
                 await self._news()
         self._phase = _CONNECTING
-        return self.give_back()
 
-    def grant(self, connection: Connection | None) -> None:
-        """A connection that came free; None: leave to make one."""
+    def grant(self) -> None:
+        """The place that it waits for is its own."""
         self._granted = True
-        self._connection = connection
         self.wake()
 
-    def give_back(self) -> Connection | None:
-        """What was granted."""
-        self._granted = False
-        connection, self._connection = self._connection, None
-        return connection
+    def start(self, connection: Connection) -> None:
+        """Sends the request's head, and the content that has come."""
+        request = self.request
+        self._reader = ResponseReader(head_only=request.method == b"HEAD")
+        self._connection = connection
+        self.connection_was_used = connection.reused
+        self._phase = _HEAD if self._upload is None else _UPLOAD
+        connection.start(
+            self._reader,
+            wake=self.wake if self._follower is None else self._follower,
+            head=request_head(request),
+            content=self._upload is not None,
+            last_use=request.ends_connection,
+        )
+        begun, self._begun = self._begun, None
+        if begun is not None and self._upload is not None:
+            self._send_up(self._upload, begun[0], last=begun[1])
 
-    async def exchange(self, request: UpstreamRequest, connection: Connection) -> None:
-        """Sends the request, until the final status and fields are in.
+    def forget_connection(self) -> None:
+        """Leave the connection that broke: the place stays with the exchange."""
+        if self._connection is not None:
+            self._connection.holder = None
+
+    def follow(self, follower: Callable[[], None]) -> None:
+        """Call `follower` whenever something happens; a task need not drive the exchange then. Before `start`."""
+        self._follower = follower
+
+    def be_driven(self, receive: Receive) -> None:
+        """From now on the running task drives the exchange; `receive` is the browser's side of it."""
+        self._receive = receive
+        if self._follower is not None:
+            self._follower = None
+            if self._connection is not None and self._reader is not None:
+                self._connection.wake_by(self._reader, self.wake)
+
+    async def first_content(self) -> None:
+        """Waits until the browser sends content: only then a place is worth taking (R-366).
+
+        Raises:
+            BrowserGone, RequestTimeout: there will be none.
+        """
+        self._phase = _UPLOAD
+        self._begin_listening()
+        while self._begun is None:
+            self._check()
+            if not self._listen():
+                await self._news()
+
+    async def head(self) -> None:
+        """Waits until the final status and fields are in.
 
         Raises:
             UpstreamBroke, UpstreamTimeout, BrowserGone, RequestTimeout, ContentTooLarge, MalformedRequest: there will be no
                 response.
         """
-        self._reader = reader = ResponseReader(head_only=request.method == b"HEAD")
-        self._connection = connection
-        self._phase = _HEAD
+        reader = self.reader
         if self._upload is not None:
-            self._phase = _UPLOAD
             self._begin_listening()
-        connection.start(reader, wake=self.wake, head=request_head(request), content=self._upload is not None)
         while not reader.status:
             self._check()
             if not self._listen():
                 await self._news()
+        self.head_is_in()
+
+    def head_is_in(self) -> None:
+        """Status and fields are in: an error stops what is still being sent."""
         self._phase = _CONTENT
-        if reader.status >= 400:
+        if self.reader.status >= 400:
             self._upload = None
-        self.fields = reader.fields
+        self.fields = self.reader.fields
+
+    def send_content(self, content: bytes, *, last: bool) -> None:
+        """Content from the browser; dropped once it is not wanted any more.
+
+        Raises:
+            ContentTooLarge, MalformedRequest: more than the route takes, or than was announced.
+        """
+        if self._upload is not None:
+            self._send_up(self._upload, content, last=last)
+
+    @property
+    def upload_is_held(self) -> bool:
+        """Whether the upstream makes no room for content now."""
+        return self._upload is not None and self._connection is not None and self._connection.write_paused
+
+    def take_content(self) -> bytes:
+        """The content that came in, for the browser; then there is room for more."""
+        reader = self.reader
+        content = reader.take()
+        if content:
+            self._relayed += len(content)
+            cast(Connection, self._connection).resume_reading(reader)
+        return content
 
     @property
     def untouched(self) -> bool:
@@ -206,16 +310,21 @@ class UpstreamResponse:
 
     def tick(self, now: float, timeouts: TimeoutConfig) -> None:
         """Compares with the clock; called a few times a second."""
-        if self._browser is None and (self._phase >= _HEAD or self._upload is None):
+        if self._browser is None and self._receive is not None and (self._phase >= _HEAD or self._upload is None):
             self._begin_listening()
             self.wake()
         if self._patience is None:
             self._patience = Patience(timeouts, now=now)
         if self._patience.is_over(now=now, phase=self._phase, moved=self._moved()):
             self.fail(self._too_slow())
+        elif self._phase is _UPLOAD and self._patience.drips(now=now, taken=self._taken(), held=self.upload_is_held):
+            self.fail(RequestTimeout("The content comes too slowly."))
 
     def wake(self) -> None:
         """Something happened."""
+        if self._follower is not None:
+            self._follower()
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -232,10 +341,12 @@ class UpstreamResponse:
             cast(Connection, self._connection).abort(self._reader)
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._reader is not None and self._reader.broken is not None:
-            raise UpstreamBroke(self._reader.broken, origin=self._origin)
+        failure = self.failure
+        if failure is not None:
+            raise failure
+
+    def _taken(self) -> int:
+        return 0 if self._upload is None else self._upload.taken
 
     def _moved(self) -> int:
         connection, reader = self._connection, self._reader
@@ -247,29 +358,37 @@ class UpstreamResponse:
     def _too_slow(self) -> BffError:
         if self._phase is _QUEUED:
             return UpstreamBusy("no connection came free", origin=self._origin)
-        if self._phase is _UPLOAD and not cast(Connection, self._connection).write_paused:
+        if self._phase is _UPLOAD and not self.upload_is_held:
             return RequestTimeout("the content stopped coming")
-        if self._phase is _CONTENT and (self._waiter is None or self._waiter.done()):
+        if self._phase is _CONTENT and (self.reader.buffered or not self._waits()):
             return RequestTimeout("the response is not being read")
         return UpstreamTimeout("no answer in time", origin=self._origin)
+
+    def _waits(self) -> bool:
+        """Whether something is to wake it; a task that is not waiting here waits for the browser to take content."""
+        return self._follower is not None or (self._waiter is not None and not self._waiter.done())
 
     # --- the browser ---
 
     def _begin_listening(self) -> None:
-        if self._browser is None:
+        if self._browser is None and self._receive is not None:
             self._browser = Browser(self._receive, wake=self.wake)
 
     def _listen(self) -> bool:
         """Hears one message of the browser, if there is one; false when there is nothing to do but wait."""
-        if self._browser is None or (self._upload is not None and cast(Connection, self._connection).write_paused):
+        if self._browser is None or self.upload_is_held:
             return False
         message = self._browser.poll()
         if message is None:
             return False
         if message["type"] == "http.disconnect":
             raise BrowserGone("the browser left")
-        if self._upload is not None:
-            self._send_up(self._upload, message.get("body", b""), last=not message.get("more_body", False))
+        content, last = message.get("body", b""), not message.get("more_body", False)
+        if self._connection is None:
+            if content or last:
+                self._begun = (content, last)
+        elif self._upload is not None:
+            self._send_up(self._upload, content, last=last)
         return True
 
     def _send_up(self, upload: Upload, content: bytes, *, last: bool) -> None:

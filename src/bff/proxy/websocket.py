@@ -33,9 +33,10 @@ from bff.proxy.closes import (
     left_by_browser,
     left_by_upstream,
 )
-from bff.proxy.fields import Field, is_token
-from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
-from bff.proxy.routes import Match, Route, Upstream
+from bff.proxy.fields import is_token
+from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.proxy.routes import Route, Upstream
+from bff.request_head import Field
 
 CLOSE_TIMEOUT = 5.0  # seconds that either side has to take a close; then its connection is dropped
 MAX_PONGS = 64 * 1024  # bytes that an upstream may leave unread, beside one message
@@ -50,45 +51,30 @@ _OF_THE_UPGRADE = b"sec-websocket-"
 
 async def forward_websocket(
     *,
-    match: Match,
+    route: Route,
+    request: UpstreamRequest,
     scope: Scope,
     receive: Receive,
     send: Send,
-    bearer: str | None,
     ended: asyncio.Event,
     ssl_context: ssl.SSLContext | None,
-    peer_host: str | None,
-    trusted: bool,
-    public_scheme: bytes,
-    public_host: bytes,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `ended` is set when the session ends. The other arguments are those of `upstream_request`. Returns when both sides are closed.
+    `ended` is set when the session ends. Returns when both sides are closed.
 
     Raises:
-        MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
+        MalformedRequest: the handshake cannot be forwarded.
         UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the browser.
     """
-    request = upstream_request(
-        match=match,
-        method=b"GET",
-        query=scope["query_string"],
-        fields=scope["headers"],
-        bearer=bearer,
-        peer_host=peer_host,
-        trusted=trusted,
-        public_scheme=public_scheme,
-        public_host=public_host,
-    )
     if request.has_content:
         raise MalformedRequest("a WebSocket handshake has no content")
-    connection = _connection(match.route, request, offered=_offered(scope))
+    connection = _connection(route, request, offered=_offered(scope))
     if (await receive())["type"] != "websocket.connect":
         return
     try:
-        await _open(connection, match.route, request, ssl_context=ssl_context)
-        await _converse(connection, receive, send, ended=ended, max_message=match.route.max_body)
+        await _open(connection, route, request, ssl_context=ssl_context)
+        await _converse(connection, receive, send, ended=ended, max_message=route.max_body)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)
     finally:

@@ -32,19 +32,26 @@ class ClientCredentials:
         self._tokens: dict[Wanted, AccessToken] = {}
         self._flights: Flights[Wanted] = Flights(self._fetch, tasks=tasks, clock=clock)
 
+    def at_once(self, *, provider: str, target: Target) -> AccessToken | None:
+        """The access token while it is fresh, or stale, whose renewal then begins; None: it has to be fetched first."""
+        token = self._tokens.get((provider, target))
+        state = freshness(token, renewable=True, now=self._clock())
+        if state is Freshness.EXPIRED:
+            return None
+        if state is Freshness.STALE:
+            self._flights.begin((provider, target))
+        return token
+
     async def usable(self, *, provider: str, target: Target) -> AccessToken:
         """The access token to use now; the first caller and those after an expiry wait for the one fetch.
 
         Raises:
             ProviderError: there is none, and none is to be had now.
         """
-        token = self._tokens.get((provider, target))
-        state = freshness(token, renewable=True, now=self._clock())
-        if token is None or state is Freshness.EXPIRED:
-            return await self._flights.result((provider, target), provider=provider)
-        if state is Freshness.STALE:
-            self._flights.begin((provider, target))
-        return token
+        token = self.at_once(provider=provider, target=target)
+        if token is not None:
+            return token
+        return await self._flights.result((provider, target), provider=provider)
 
     async def instead_of(self, rejected: AccessToken, *, provider: str, target: Target) -> AccessToken | None:
         """Another token in place of one that the upstream answered with 401; None if there is none to be had now."""

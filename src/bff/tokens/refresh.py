@@ -27,6 +27,27 @@ class Refresher:
         self._clock = clock
         self._flights: Flights[Need] = Flights(self._renew, tasks=tasks, clock=clock)
 
+    def at_once(self, session: Session, *, provider: str, target: Target) -> AccessToken | None:
+        """The access token while it is fresh, or stale, whose refresh then begins; None once it has expired.
+
+        Raises:
+            LoginRequired: there is no grant, or it has ended.
+            ProviderMisbehaved: the grant gives no token for this target, and a sign-in would not help.
+        """
+        now = self._clock()
+        grant = session.grant(provider)
+        if grant is None or grants.ended(grant, now=now):
+            raise LoginRequired("Nobody is signed in at the provider of this route.", provider=provider)
+        token = grant.access_token(target)
+        state = freshness(token, renewable=grants.renewable(grant, now=now), now=now)
+        if state is Freshness.ENDED:
+            raise grants.not_renewable(grant, token, now=now)
+        if state is Freshness.EXPIRED:
+            return None
+        if state is Freshness.STALE:
+            self._flights.begin(Need(session_key=session.key, provider=provider, target=target))
+        return token
+
     async def usable(self, session: Session, *, provider: str, target: Target) -> AccessToken:
         """The access token to use now: at once while it is fresh or stale, after the refresh once it has expired.
 
@@ -35,21 +56,11 @@ class Refresher:
             ProviderError: no token now, though the grant lives.
             StoreUnavailable: the session cannot be read or written.
         """
-        now = self._clock()
-        grant = session.grant(provider)
-        if grant is None or grants.ended(grant, now=now):
-            raise LoginRequired("Nobody is signed in at the provider of this route.", provider=provider)
-        token = grant.access_token(target)
-        state = freshness(token, renewable=grants.renewable(grant, now=now), now=now)
-        if token is not None and state is Freshness.FRESH:
+        token = self.at_once(session, provider=provider, target=target)
+        if token is not None:
             return token
-        if state is Freshness.ENDED:
-            raise grants.not_renewable(grant, token, now=now)
         need = Need(session_key=session.key, provider=provider, target=target)
-        if token is None or state is Freshness.EXPIRED:
-            return await self._flights.result(need, provider=provider)
-        self._flights.begin(need)
-        return token
+        return await self._flights.result(need, provider=provider)
 
     async def instead_of(
         self, rejected: AccessToken, session: Session, *, provider: str, target: Target

@@ -5,37 +5,44 @@ The path is told as it came, escaped by the log's format; never the query, which
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any
 
 import structlog
 
-AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+from bff.proxy.browser import Message, Receive, Scope, Send
+from bff.request_head import RequestHead
+
+Serving = Callable[[RequestHead, Scope, Receive, Send], Awaitable[None]]
 
 log = structlog.get_logger()
 
 
-def with_access_log(app: AsgiApp) -> AsgiApp:
-    """`app`, and an event after each request: its method, path, status (0: no answer was begun), and time."""
+def with_access_log(serve: Serving) -> Serving:
+    """`serve`, and an event after each request."""
 
-    async def logged(scope: Any, receive: Any, send: Any) -> None:
+    async def logged(head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         status = 0
 
-        async def noting(message: Any) -> None:
+        async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await app(scope, receive, noting)
+            await serve(head, scope, receive, noting)
         finally:
-            log.info(
-                "request.served",
-                method=scope["method"],
-                path=scope["raw_path"].decode("ascii", "backslashreplace"),
-                status=status,
-                seconds=round(perf_counter() - began, 6),
-            )
+            request_served(head, status=status, seconds=perf_counter() - began)
 
     return logged
+
+
+def request_served(head: RequestHead, *, status: int, seconds: float) -> None:
+    """One request's event: its method, path, status (0: no answer was begun), and time."""
+    log.info(
+        "request.served",
+        method=head.method.decode("ascii", "backslashreplace"),
+        path=head.path.decode("ascii", "backslashreplace"),
+        status=status,
+        seconds=round(seconds, 6),
+    )

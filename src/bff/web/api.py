@@ -1,202 +1,167 @@
 """Everything that is not below `base_path`: the recipe of a forwarded request, every security check a visible line.
 
-    1 routes.match      pure, on the raw path                              404, 405, 400
-    2 guards.csrf       header, Sec-Fetch-Site, Origin                     403
-    3 guards.session    cookie -> local copy, else signature -> store      401, 503
-    4 usable token      fresh or stale: at once                            503, 401
-    5, 6 forwarder      rewritten and sent                                 502, 504
-    7 relay             status, fields, content with back-pressure
+    1 admission.route      pure, on the raw path; Host                        404, 405, 400, 421
+    2 admission.same_site  header, Sec-Fetch-Site, Origin                     403
+    3 guards.session       cookie -> local copy, else signature -> store      401, 503
+    4 admission.source     whose token; fresh or stale: at once               503, 401
+    5 forwarder            rewritten and sent                                 502, 504
+    6 relay                status, fields, content with back-pressure
 
-Straight from the ASGI scope: no router, no Request object, no task of ours.
+The server's fast lane runs the same lines without waiting; what it has begun and cannot finish at once goes on in `go_on`.
 """
 
-import asyncio
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from bff import metrics
-from bff.errors import BffError, BrowserGone, LoginRequired, NoRoute
+from bff.errors import BffError, BrowserGone, LoginRequired, UpstreamBusy
+from bff.proxy.browser import Receive, Send
+from bff.proxy.forward import owner_of
+from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.routes import Match
+from bff.request_head import RequestHead
 from bff.sessions.model import AccessToken, LiveSession
-from bff.tokens import grants
-from bff.web import facts, guards, navigation
-from bff.web.access import RouteAccess
-from bff.web.facts import Facts
-from bff.web.parts import Parts
+from bff.tokens.sources import TokenSource, bearer
+from bff.web import admission, guards, navigation
+from bff.web.admission import Admitted
+from bff.web.answers import redirect, send_answer
+from bff.web.gateway import Gateway
 from bff.web.problems import login_url
-from bff.web.responses import redirect
+from bff.web.route_policy import RoutePolicy
 
 CIRCLE_SECONDS = 10.0
-
-Scope = Any
-Receive = Any
-Send = Any
-
-
-async def api(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one HTTP request to a route.
-
-    Raises:
-        BffError: see the table above; nothing was sent to the browser then.
-        BrokenTransfer: the upstream broke off after the answer had begun.
-    """
-    method: str = scope["method"]
-    match = parts.routes.match(scope["raw_path"], method.encode("ascii"))
-    access = parts.access[match.route.prefix]
-    seen = facts.read(scope["headers"])
-    guards.host(parts, seen, scope)
-    guards.transport(parts, seen, scope)
-    if access.serves_files:
-        await parts.files[match.route.prefix].send(match, seen, scope, receive, send)
-        return
-    opening = facts.is_navigation(seen, method=method)
-    if opening and access.csrf == "origin" and access.asks_csrf and navigation.comes_from_elsewhere(seen):
-        await navigation.bounce_page(scope, https=parts.site.https)(scope, receive, send)
-        return
-    live: LiveSession | None = None
-    try:
-        if access.asks_csrf and not opening:
-            guards.csrf(seen, by=access.csrf, method=method, public_origin=parts.site.origin_bytes)
-        live = await guards.session(parts, seen, touch=True) if access.reads_session else None
-        if live is None and access.needs_session:
-            raise LoginRequired("Nobody is signed in here.", provider=parts.provider(access.provider).name)
-        if access.asks_csrf and opening:
-            # judged late: who is not signed in goes to sign in, whatever could not be proved
-            guards.csrf(seen, by=access.csrf, method=method, public_origin=parts.site.origin_bytes)
-        token = await usable_token(parts, access, live)
-    except LoginRequired as needed:
-        if not opening or _signed_in_just_now(live, provider=needed.provider, now=parts.clock()):
-            raise
-        await _to_sign_in(parts, needed, seen, scope, receive, send)
-        return
-    response = await parts.forwarder.send(match, scope, receive, bearer=token.value if token else None)
-    if response.status == 401 and token is not None:
-        response = await _once_more(parts, access, live, match, scope, receive, response=response, rejected=token)
-    metrics.request_counter(access.label, response.status)()
-    await _relay(parts, live, access, response, send)
-
-
-async def _relay(
-    parts: Parts, live: LiveSession | None, access: RouteAccess, response: UpstreamResponse, send: Send
-) -> None:
-    try:
-        if live is not None and _is_event_stream(response):
-            await _relay_while_signed_in(parts, live, access, response, send)
-        else:
-            await response.relay(send)
-    except BrowserGone:
-        return  # nobody waits for the rest
-    except BffError as error:
-        raise BrokenTransfer from error
 
 
 class BrokenTransfer(Exception):
     """The answer had begun and cannot be completed: the server must close the connection, never end the body cleanly."""
 
 
-def _is_event_stream(response: UpstreamResponse) -> bool:
-    for name, value in response.fields:
-        if name == b"content-type":
-            return value.startswith(b"text/event-stream")
-    return False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that may be forwarded: what was judged about it, and the token that goes with it."""
+
+    head: RequestHead
+    admitted: Admitted
+    live: LiveSession | None
+    source: TokenSource | None
+    token: AccessToken | None
+
+    @property
+    def policy(self) -> RoutePolicy:
+        """Of its route."""
+        return self.admitted.policy
+
+    @property
+    def owner(self) -> Owner:
+        """Whose places at the upstream it takes."""
+        return owner_of(self.head, session_key=None if self.live is None else self.live.session.key)
 
 
-async def _relay_while_signed_in(
-    parts: Parts, live: LiveSession, access: RouteAccess, response: UpstreamResponse, send: Send
-) -> None:
-    """An event stream ends when its session does; the page then reconnects and gets its 401."""
-    ended = LoginRequired("The session has ended.", provider=access.provider or "")
-    with parts.streams.opened(live.session.key, end=lambda: response.fail(ended)):
-        await response.relay(send)
-
-
-async def websocket(parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one WebSocket handshake to a route; `Origin` is judged before anything else is looked at.
-
-    Raises:
-        BffError: refused; the handshake is still unanswered then.
-    """
-    match = parts.routes.match(scope["raw_path"], b"GET")
-    access = parts.access[match.route.prefix]
-    seen = facts.read(scope["headers"])
-    guards.host(parts, seen, scope)
-    guards.transport(parts, seen, scope)
-    guards.websocket_origin(seen, public_origin=parts.site.origin_bytes)
-    if not match.route.config.websocket:
-        raise NoRoute("This path takes no WebSockets.")
-    live = await guards.session(parts, seen, touch=True) if access.reads_session else None
-    if live is None and access.needs_session:
-        raise LoginRequired("Nobody is signed in here.", provider=parts.provider(access.provider).name)
-    token = await usable_token(parts, access, live)
-    ended = asyncio.Event()
-    with parts.streams.opened(live.session.key, end=ended.set) if live else nullcontext():
-        await parts.forwarder.websocket(match, scope, receive, send, bearer=token.value if token else None, ended=ended)
-
-
-async def usable_token(parts: Parts, access: RouteAccess, live: LiveSession | None) -> AccessToken | None:
-    """Whose token the upstream gets: the user's if the route takes it and there is one, else our own if it takes that.
+async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive, send: Send) -> None:
+    """Answer one HTTP request to a route.
 
     Raises:
-        LoginRequired: the route wants the user's, and there is none from its provider; or a user, and no sign-in lasts.
-        ProviderError, StoreUnavailable: none to be had now.
+        BffError: see the table above; nothing was sent to the browser then.
+        BrokenTransfer: the upstream broke off after the answer had begun.
     """
-    if access.provider is None:
-        return None
-    if live is not None and takes_users_token(parts, access, live, provider=access.provider):
-        return await parts.refresher.usable(live.session, provider=access.provider, target=access.target)
-    if access.takes_client:
-        if access.needs_session and not _is_signed_in(live, now=parts.clock()):
-            raise LoginRequired("The sign-in has ended.", provider=access.provider)
-        return await parts.client_credentials.usable(provider=access.provider, target=access.target)
-    return None
+    admitted = admission.route(gateway, head)
+    policy = admitted.policy
+    if policy.serves_files:
+        await gateway.files[admitted.match.route.prefix].send(admitted.match, head, scope, receive, send)
+        return
+    opening = head.is_navigation
+    if opening and admission.must_come_from_our_site(head, policy):
+        await send_answer(navigation.bounce_page(head, https=gateway.site.https), send)
+        return
+    live: LiveSession | None = None
+    try:
+        if not opening:
+            admission.same_site(gateway, head, policy)
+        live = await guards.session(gateway, head, touch=True) if policy.reads_session else None
+        source = admission.source(gateway, policy, live, now=gateway.process.clock())
+        if opening:  # judged late: a browser without a session goes to sign in, whatever could not be proved
+            admission.same_site(gateway, head, policy)
+        token = None if source is None else await source.usable()
+    except LoginRequired as needed:
+        if not opening or _signed_in_just_now(live, provider=needed.provider, now=gateway.process.clock()):
+            raise
+        await _to_sign_in(gateway, needed, head, send)
+        return
+    call = Call(head=head, admitted=admitted, live=live, source=source, token=token)
+    response = await _send(gateway, call, receive, token=token)
+    await _finish(gateway, call, response, receive, send)
 
 
-def takes_users_token(parts: Parts, access: RouteAccess, live: LiveSession, *, provider: str) -> bool:
-    """Whether this request goes out with the user's own token; without a grant a route may have another answer than 401."""
-    if not access.takes_user or access.needs_session:
-        return access.takes_user
-    grant = live.session.grant(provider)
-    return grant is not None and not grants.ended(grant, now=parts.clock())
+async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:
+    """Answer a request that the lane has sent and cannot finish without waiting.
+
+    Raises:
+        BffError, BrokenTransfer: as `api`.
+    """
+    route = call.admitted.match.route
+    await gateway.forwarder.hear_out(route, response, receive, private=call.token is not None)
+    await _finish(gateway, call, response, receive, send)
 
 
-def _is_signed_in(live: LiveSession | None, *, now: float) -> bool:
-    """Whether any provider still knows the user: no session outlives the last of its refresh tokens (R-022)."""
-    return live is not None and not all(grants.ended(grant, now=now) for grant in live.session.grants)
+async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
+    credentials = () if token is None else bearer(token)
+    return await gateway.forwarder.send(
+        call.admitted.match, call.head, receive, credentials=credentials, owner=call.owner
+    )
+
+
+async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:
+    if response.status == 401 and call.source is not None and call.token is not None:
+        response = await _once_more(gateway, call, response, receive)
+    try:
+        signed_in = _while_signed_in(gateway, call, response)
+    except UpstreamBusy:
+        response.discard()
+        raise
+    metrics.request_counter(call.policy.label, response.status)()
+    try:
+        with signed_in:
+            await response.relay(send)
+    except BrowserGone:
+        return  # the rest is for no browser
+    except BffError as error:
+        raise BrokenTransfer from error
 
 
 async def _once_more(
-    parts: Parts,
-    access: RouteAccess,
-    live: LiveSession | None,
-    match: Match,
-    scope: Scope,
-    receive: Receive,
-    *,
-    response: UpstreamResponse,
-    rejected: AccessToken,
+    gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive
 ) -> UpstreamResponse:
     """The upstream rejected a token that we held to be good: ask again with another, if there is one (R-154)."""
-    another = another_token(parts, access, live, rejected)
+    if call.source is None or call.token is None:
+        return response
+    another = call.source.instead_of(call.token)
     if not response.replayable:
-        parts.tasks.start(another)  # the next request will have it
+        gateway.process.tasks.start(another)  # the next request will have it
         return response
     token = await another
     if token is None:
         return response
     response.discard()
-    return await parts.forwarder.send(match, scope, receive, bearer=token.value)
+    return await _send(gateway, call, receive, token=token)
 
 
-async def another_token(
-    parts: Parts, access: RouteAccess, live: LiveSession | None, rejected: AccessToken
-) -> AccessToken | None:
-    """A token of the same kind as the rejected one, in its place; None if there is none to be had now."""
-    provider = access.provider or ""
-    if live is not None and takes_users_token(parts, access, live, provider=provider):
-        return await parts.refresher.instead_of(rejected, live.session, provider=provider, target=access.target)
-    return await parts.client_credentials.instead_of(rejected, provider=provider, target=access.target)
+def _while_signed_in(
+    gateway: Gateway, call: Call, response: UpstreamResponse
+) -> AbstractContextManager[None]:
+    """An event stream ends when its session does; the page then reconnects and gets its 401. It has a place of its own (R-366).
+
+    Raises:
+        UpstreamBusy: there are as many streams as there may be.
+    """
+    if not response.is_event_stream:
+        return nullcontext()
+    response.become_stream()
+    if call.live is None:
+        return nullcontext()
+    ended = LoginRequired("The session has ended.", provider=call.policy.provider or "")
+    return gateway.process.streams.opened(call.live.session.key, end=lambda: response.fail(ended))
 
 
 def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:
@@ -205,14 +170,12 @@ def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) 
     return grant is not None and now - grant.granted_at < CIRCLE_SECONDS
 
 
-async def _to_sign_in(
-    parts: Parts, needed: LoginRequired, seen: Facts, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead, send: Send) -> None:
     """A person waits for a page: repeat the navigation from our own site, or begin the sign-in that it needs."""
-    https = parts.site.https
-    if navigation.must_bounce(seen):
-        await navigation.bounce_page(scope, https=https)(scope, receive, send)
+    https = gateway.site.https
+    if navigation.must_bounce(head):
+        await send_answer(navigation.bounce_page(head, https=https), send)
         return
-    url = login_url(parts.site.base_path, provider=needed.provider)
-    back = quote(navigation.requested_path(scope), safe="/")
-    await redirect(f"{url}&return_to={back}", https=https)(scope, receive, send)
+    url = login_url(gateway.site.base_path, provider=needed.provider)
+    back = quote(navigation.requested_path(head), safe="/")
+    await send_answer(redirect(f"{url}&return_to={back}", https=https), send)

@@ -10,17 +10,16 @@ long as it lives. It is remembered after the sessions have ended and not before,
 import asyncio
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-
 from bff import metrics
 from bff.errors import BffError
 from bff.oauth.logout import check_logout_token, parse_backchannel_body
+from bff.proxy.browser import Receive
+from bff.request_head import RequestHead
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
+from bff.web.answers import OwnAnswer, answer
+from bff.web.gateway import Gateway
 from bff.web.logout import revoke
-from bff.web.parts import Parts
-from bff.web.responses import answer
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BODY_SECONDS = 10.0
@@ -28,29 +27,28 @@ MAX_BODY_SECONDS = 10.0
 log = structlog.get_logger()
 
 
-async def backchannel_logout(parts: Parts, request: Request) -> Response:
+async def backchannel_logout(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> OwnAnswer:
     """End the session of the token's `sid`, or without one all sessions of its `sub`; none at all is success, too."""
-    name = request.path_params["provider"]
     try:
-        ended = await _end_sessions(parts, name, request)
+        ended = await _end_sessions(gateway, head, name, receive)
     except BffError as error:
         reason = getattr(error, "reason", type(error).__name__)
         log.warning(
-            "backchannel_logout.refused", provider=name if name in parts.providers else "unknown", reason=reason
+            "backchannel_logout.refused", provider=name if name in gateway.providers else "unknown", reason=reason
         )
-        return answer(400, b'{"error": "invalid_request"}', "application/json", https=parts.site.https)
+        return answer(400, b'{"error": "invalid_request"}', "application/json", https=gateway.site.https)
     metrics.LOGOUTS.labels("backchannel").inc(ended)
     log.info("backchannel_logout.done", provider=name, sessions=ended)
-    return answer(200, b"", "text/plain; charset=utf-8", https=parts.site.https)
+    return answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https)
 
 
-async def _end_sessions(parts: Parts, name: str, request: Request) -> int:
+async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> int:
     """Judge the token and do what it says; returns how many sessions ended."""
-    provider = parts.provider(name)
-    logout_token = parse_backchannel_body(await _bounded_body(request), request.headers.get("content-type", ""))
+    provider = gateway.provider(name)
+    logout_token = parse_backchannel_body(await _bounded_body(receive), _content_type(head))
     issuer = (await provider.metadata()).issuer
     verified = await provider.verify(logout_token, types=("logout+jwt", "JWT"))
-    now = parts.clock()
+    now = gateway.process.clock()
     token = check_logout_token(
         verified,
         provider=name,
@@ -60,39 +58,47 @@ async def _end_sessions(parts: Parts, name: str, request: Request) -> int:
         leeway=provider.config.leeway,
     )
     done = f"logout token {token.jti} of {issuer}"
-    if await parts.store.remembers(done, now=now):
+    if await gateway.process.store.remembers(done, now=now):
         return 0
     subject = None if token.sid is not None else token.subject
-    keys = sessions_to_end(parts.store, issuer=issuer, subject=subject, sid=token.sid)
-    ended = sum([await _end_session(parts, key, now=now) async for key in keys])
-    await parts.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
+    keys = sessions_to_end(gateway.process.store, issuer=issuer, subject=subject, sid=token.sid)
+    ended = sum([await _end_session(gateway, key, now=now) async for key in keys])
+    await gateway.process.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
     return ended
 
 
-async def _end_session(parts: Parts, key: str, *, now: float) -> bool:
+async def _end_session(gateway: Gateway, key: str, *, now: float) -> bool:
     """End one session, and what was granted for as long as it lasts; False if it was gone already."""
-    live = await parts.store.read(key, touch=False, now=now)
-    if not await parts.store.delete(key):
+    live = await gateway.process.store.read(key, touch=False, now=now)
+    if not await gateway.process.store.delete(key):
         return False
     if live is not None:
-        parts.tasks.start(revoke(parts, [grant for grant in live.session.grants if _ends_with_session(parts, grant)]))
+        gateway.process.tasks.start(revoke(gateway, [grant for grant in live.session.grants if _ends_with_session(gateway, grant)]))
     return True
 
 
-def _ends_with_session(parts: Parts, grant: Grant) -> bool:
+def _ends_with_session(gateway: Gateway, grant: Grant) -> bool:
     """Section 2.7: refresh tokens SHOULD be revoked, unless they were issued with `offline_access`, to outlive the session."""
-    return parts.gave(grant) and "offline_access" not in parts.providers[grant.provider].config.scope.split()
+    return gateway.gave(grant) and "offline_access" not in gateway.providers[grant.provider].config.scope.split()
 
 
-async def _bounded_body(request: Request) -> bytes:
+def _content_type(head: RequestHead) -> str:
+    return head.named.get(b"content-type", b"").decode("latin-1")
+
+
+async def _bounded_body(receive: Receive) -> bytes:
     """The content, bounded in size and time; nothing if it goes beyond or breaks off, which is refused as no logout token."""
-    body = bytearray()
+    body, more = bytearray(), True
     try:
         async with asyncio.timeout(MAX_BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return b""
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
                 if len(body) > MAX_BODY_BYTES:
                     return b""
-    except (TimeoutError, ClientDisconnect):
+    except TimeoutError:
         return b""
     return bytes(body)

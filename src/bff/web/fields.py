@@ -2,7 +2,7 @@
 
 from email.utils import formatdate
 
-Field = tuple[bytes, bytes]
+from bff.request_head import Field
 
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 

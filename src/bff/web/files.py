@@ -12,8 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from bff.errors import NoRoute
 from bff.proxy.routes import Match
-from bff.web import facts
-from bff.web.facts import Facts
+from bff.request_head import RequestHead
 from bff.web.fields import app_fields
 
 _TYPES = {  # what slim systems without /etc/mime.types do not know, or know by an older name (RFC 9239)
@@ -42,7 +41,7 @@ class AppFiles:
         for extension, media_type in _TYPES.items():
             mimetypes.add_type(media_type, extension)
 
-    async def send(self, match: Match, seen: Facts, scope: Any, receive: Any, send: Any) -> None:
+    async def send(self, match: Match, head: RequestHead, scope: Any, receive: Any, send: Any) -> None:
         """Answer a GET or HEAD.
 
         Raises:
@@ -50,7 +49,7 @@ class AppFiles:
         """
         name = unquote(match.rest.decode("ascii")).strip("/")
         response = None if _is_hidden(name) else await self._find(name or "index.html", scope)
-        if response is None and (facts.is_navigation(seen, method=scope["method"])):
+        if response is None and head.is_navigation:
             response = await self._find("index.html", scope)
         if response is None:
             raise NoRoute("There is no such file.")

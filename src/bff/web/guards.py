@@ -1,67 +1,60 @@
 """May this request pass? Each guard judges one thing and refuses by raising; the recipes call them by name.
 
-What they judge are the facts of a request (`facts.py`) and, for the session, the store.
+What they judge is the request's head and, for the session, the store.
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from bff.errors import CsrfRefused, MalformedRequest, MisdirectedRequest, PlainHttp
+from bff.request_head import Field, RequestHead
 from bff.sessions.model import LiveSession, session_key
 from bff.web import cookies
-from bff.web.facts import Facts, is_navigation
-from bff.web.parts import Parts
+from bff.web.gateway import Gateway
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PROTO = re.compile(rb'(?:^|;)[ \t]*proto[ \t]*=[ \t]*"?([A-Za-z]+)"?', re.IGNORECASE)
 _UNCLEAN_LOCAL_PATH = re.compile(r"[\x00-\x20\x7f-\x9f\\]|%(?:0[0-9a-f]|1[0-9a-f]|5c|7f)", re.IGNORECASE)
 MAX_LOCAL_PATH = 2048
 
 
-def host(parts: Parts, seen: Facts, scope: Any) -> None:
+def host(gateway: Gateway, head: RequestHead) -> None:
     """The request is meant for us (RFC 9112 section 3.2; against DNS rebinding).
 
     Raises:
         MalformedRequest: no usable `Host`.
         MisdirectedRequest: another host than that of `public_url`; only a trusted proxy may say so.
     """
-    value = seen.get(b"host")
-    if value == parts.site.host:
+    value = head.named.get(b"host")
+    if value == gateway.site.host:
         return
     if value is None or _HOST.fullmatch(value) is None:
         raise MalformedRequest("The Host field is missing or malformed.")
-    peer = scope.get("client")
-    if value.lower() != parts.site.host and not (peer and parts.trusts(peer[0])):
+    if value.lower() != gateway.site.host and not head.peer.trusted:
         raise MisdirectedRequest(
-            f"This gateway serves {parts.site.origin} only. Open it there, or have the proxy in front of it pass the Host field on."
+            f"This gateway serves {gateway.site.origin} only. Open it there, or have the proxy in front of it pass the Host field on."
         )
 
 
-def transport(parts: Parts, seen: Facts, scope: Any) -> None:
+def transport(gateway: Gateway, head: RequestHead) -> None:
     """The browser reached us over TLS, where `public_url` is https (ASVS V4.1.2, V12.2.1).
 
     Only a trusted proxy can tell: TLS ends before us, and what we see of the connection is the proxy's own way to us. So a proxy
     that says nothing, and one that is not in `trusted_proxies`, are taken to have ended TLS. Of several hops the first counts,
-    which is the browser's; whoever lies there only spares himself this answer.
+    which is the browser's; a hop that lies there only spares itself this answer.
 
     Raises:
         PlainHttp: a navigation may be repeated over https; a call has already spoilt what it carried, and must fail loudly.
     """
-    peer = scope.get("client")
-    if not parts.site.https or not parts.config.trusted_proxies or not (peer and parts.trusts(peer[0])):
+    if not head.peer.trusted or not gateway.site.https or _told_scheme(head.fields) != b"http":
         return
-    if _told_scheme(scope["headers"]) != b"http":
-        return
-    method = scope["method"] if scope["type"] == "http" else ""
-    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-    location = parts.site.url(target.decode("ascii", "replace")) if is_navigation(seen, method=method) else None
-    raise PlainHttp(f"Use {parts.site.origin}: this came over plain http.", location=location)
+    location = gateway.site.url(head.target.decode("ascii", "replace")) if head.is_navigation else None
+    raise PlainHttp(f"Use {gateway.site.origin}: this came over plain http.", location=location)
 
 
-def _told_scheme(fields: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+def _told_scheme(fields: Iterable[Field]) -> bytes | None:
     """What a proxy says the browser used; `X-Forwarded-Proto` counts where both forms are there, as for addresses."""
     found = {name: value for name, value in reversed([*fields]) if name in {b"x-forwarded-proto", b"forwarded"}}
     if b"x-forwarded-proto" in found:
@@ -70,7 +63,7 @@ def _told_scheme(fields: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return told[1].lower() if told else None
 
 
-def csrf(seen: Facts, *, by: str, method: str, public_origin: bytes) -> None:
+def csrf(head: RequestHead, *, by: str, public_origin: bytes) -> None:
     """The call comes from our own pages (RFC 10017 section 6.1.3.3).
 
     `by="header"`: `X-CSRF: 1` must be there, which another origin cannot send without a preflight that we never grant.
@@ -79,37 +72,38 @@ def csrf(seen: Facts, *, by: str, method: str, public_origin: bytes) -> None:
     Raises:
         CsrfRefused: it does not, or cannot prove it.
     """
-    site, origin = seen.get(b"sec-fetch-site"), seen.get(b"origin")
-    if site is not None and site != b"same-origin" and not (site == b"none" and method in _SAFE_METHODS):
+    named = head.named
+    site, origin = named.get(b"sec-fetch-site"), named.get(b"origin")
+    if site is not None and site != b"same-origin" and not (site == b"none" and head.method in _SAFE_METHODS):
         raise CsrfRefused("The call comes from another site (Sec-Fetch-Site).")
     if origin is not None and origin != public_origin:
         raise CsrfRefused("The call comes from another origin (Origin).")
     if by == "header":
-        if seen.get(b"x-csrf") != b"1":
+        if named.get(b"x-csrf") != b"1":
             raise CsrfRefused("Send the header X-CSRF: 1 with every call.")
-    elif site is None and origin is None and method not in _SAFE_METHODS:
+    elif site is None and origin is None and head.method not in _SAFE_METHODS:
         raise CsrfRefused("Neither Sec-Fetch-Site nor Origin says where the call comes from.")
 
 
-def websocket_origin(seen: Facts, *, public_origin: bytes) -> None:
+def websocket_origin(head: RequestHead, *, public_origin: bytes) -> None:
     """A WebSocket handshake comes from our own pages: browsers always send `Origin` with it (RFC 6455 section 10.2).
 
     Raises:
         CsrfRefused: it comes from elsewhere, or does not say.
     """
-    if seen.get(b"origin") != public_origin:
+    if head.named.get(b"origin") != public_origin:
         raise CsrfRefused("WebSockets are open to pages of this origin only (Origin).")
-    if seen.get(b"sec-fetch-site", b"same-origin") != b"same-origin":
+    if head.named.get(b"sec-fetch-site", b"same-origin") != b"same-origin":
         raise CsrfRefused("The handshake comes from another site (Sec-Fetch-Site).")
 
 
-def top_level(seen: Facts) -> None:
+def top_level(head: RequestHead) -> None:
     """A sign-in is started by a navigation of the whole window, never in a frame, never by a script (ASVS V7.6.2).
 
     Raises:
         CsrfRefused: it is not.
     """
-    if seen.get(b"sec-fetch-dest", b"document") != b"document":
+    if head.named.get(b"sec-fetch-dest", b"document") != b"document":
         raise CsrfRefused("Open the login URL as a page: set window.location instead of fetching or framing it.")
 
 
@@ -131,31 +125,37 @@ def local_path(value: str) -> str:
     return value
 
 
-async def session(parts: Parts, seen: Facts, *, touch: bool) -> LiveSession | None:
-    """Who is signed in: cookie -> local copy, else signature -> store. None: nobody.
+def copied_session(gateway: Gateway, cookie: bytes, *, now: float) -> LiveSession | None:
+    """This worker's own copy of the session, if it may be used."""
+    return gateway.process.copies.get(cookie, now=now)
+
+
+async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSession | None:
+    """Who is signed in: cookie -> local copy, else signature -> store. None: no session.
 
     It holds no grant of a provider that is no longer configured as it was, and so possibly none at all.
     Only reads that touch are copied: a page that polls without touching must not keep others from moving the idle deadline.
 
     Raises:
-        StoreUnavailable: nobody can tell; that is not "nobody is signed in" (invariant 7).
+        StoreUnavailable: the store cannot tell; that is not "not signed in" (invariant 7).
     """
-    cookie = cookies.find(seen.get(b"cookie"), cookies.SESSION_NAME)
+    cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME)
     if cookie is None:
         return None
-    now = parts.clock()
-    copy = parts.copies.get(cookie, now=now)
+    process = gateway.process
+    now = process.clock()
+    copy = copied_session(gateway, cookie, now=now)
     if copy is not None:
         return copy
-    session_id = parts.signer.verify(cookies.SESSION_NAME, cookie)
+    session_id = gateway.signer.verify(cookies.SESSION_NAME, cookie)
     if session_id is None:
         return None
     key = session_key(session_id)
-    reading = parts.copies.reading(key)
-    live = await parts.store.read(key, touch=touch, now=now)
-    if live is not None and not all(map(parts.gave, live.session.grants)):
-        known = tuple(filter(parts.gave, live.session.grants))
+    reading = process.copies.reading(key)
+    live = await process.store.read(key, touch=touch, now=now)
+    if live is not None and not all(map(gateway.gave, live.session.grants)):
+        known = tuple(filter(gateway.gave, live.session.grants))
         live = replace(live, session=replace(live.session, grants=known))
     if live is not None and touch:
-        parts.copies.put(cookie, live, reading, now=now)
+        process.copies.put(cookie, live, reading, now=now)
     return live

@@ -9,22 +9,23 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from bff import __version__
 from bff.errors import StoreUnavailable
+from bff.request_head import RequestHead
 from bff.sessions.store import SessionStore
 from bff.web.fields import own_fields
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def management(store: SessionStore, scope: Any, send: Any) -> None:
+async def management(store: SessionStore, head: RequestHead, send: Any) -> None:
     """Answer one request of an orchestrator or a metrics collector."""
-    status, content_type, body = await _answer(store, scope["raw_path"], scope["method"])
+    status, content_type, body = await _answer(store, head.path, head.method)
     fields = [*own_fields(content_type, https=False), (b"content-length", str(len(body)).encode("ascii"))]
     await send({"type": "http.response.start", "status": status, "headers": fields})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    await send({"type": "http.response.body", "body": b"" if head.method == b"HEAD" else body})
 
 
-async def _answer(store: SessionStore, path: bytes, method: str) -> tuple[int, str, bytes]:
-    if method not in {"GET", "HEAD"}:
+async def _answer(store: SessionStore, path: bytes, method: bytes) -> tuple[int, str, bytes]:
+    if method not in {b"GET", b"HEAD"}:
         return _json(405, {"error": "GET only"})
     if path == b"/livez":
         return _json(200, {"status": "ok"})

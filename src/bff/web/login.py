@@ -6,34 +6,29 @@ else in it; the code is redeemed once; no token is used before signature, issuer
 checked; the session gets a new id.
 """
 
-from urllib.parse import parse_qsl
-
 import structlog
-from starlette.requests import Request
-from starlette.responses import Response
-
 from bff import metrics
-from bff.errors import BffError, CallbackRefused, MalformedRequest, ProviderRefused
+from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
 from bff.provider import Provider
+from bff.request_head import RequestHead
 from bff.sessions.model import Grant, LoginTransaction, transaction_key
 from bff.tokens import grants
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import cookies, facts, guards, navigation
-from bff.web.access import sign_in_target, user_targets
-from bff.web.facts import Facts
-from bff.web.parts import Parts
-from bff.web.responses import redirect
+from bff.web import cookies, guards, navigation, query
+from bff.web.answers import OwnAnswer, redirect, set_cookie
+from bff.web.gateway import Gateway
+from bff.web.route_policy import sign_in_target, user_targets
 
 TRANSACTION_LIFETIME_SECONDS = 600.0
 
 log = structlog.get_logger()
 
 
-async def login(parts: Parts, request: Request) -> Response:
+async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     """`GET /login?provider=&return_to=`: everything else in the query is ignored and reaches nobody (R-043).
 
     Raises:
@@ -41,16 +36,15 @@ async def login(parts: Parts, request: Request) -> Response:
         CsrfRefused: not a navigation of the whole window.
         ProviderError, StoreUnavailable: cannot begin now.
     """
-    seen = facts.read(request.scope["headers"])
-    guards.top_level(seen)
-    query = _single_parameters(request.scope["query_string"])
-    return_to = guards.local_path(query.get("return_to", "/"))
-    provider = parts.provider(query.get("provider"))
-    if navigation.must_bounce(seen):
-        return navigation.bounce_page(request.scope, https=parts.site.https)
+    guards.top_level(head)
+    asked = query.parameters(head, once=("provider", "return_to"))
+    return_to = guards.local_path(asked.get("return_to", "/"))
+    provider = gateway.provider(asked.get("provider"))
+    if navigation.must_bounce(head):
+        return navigation.bounce_page(head, https=gateway.site.https)
     known = await provider.metadata()
-    live = await guards.session(parts, seen, touch=False)
-    browser_id = _browser_id(parts, seen) or cookies.new_browser_id()
+    live = await guards.session(gateway, head, touch=False)
+    browser_id = _browser_id(gateway, head) or cookies.new_browser_id()
     state = authorization.new_state()
     transaction = LoginTransaction(
         provider=provider.name,
@@ -60,22 +54,22 @@ async def login(parts: Parts, request: Request) -> Response:
         nonce=authorization.new_nonce(),
         code_verifier=pkce.new_code_verifier(),
         session_key=live.session.key if live else None,
-        created_at=parts.clock(),
+        created_at=gateway.process.clock(),
     )
-    url = _authorization_request(parts, provider, known, transaction, state=state)
-    await parts.store.put_transaction(
+    url = _authorization_request(gateway, provider, known, transaction, state=state)
+    await gateway.process.store.put_transaction(
         transaction_key(browser_id=browser_id, state=state),
         transaction,
         lifetime_seconds=TRANSACTION_LIFETIME_SECONDS,
-        now=parts.clock(),
+        now=gateway.process.clock(),
     )
     log.info("login.started", provider=provider.name)
-    cookie = cookies.set_login(parts.signer.sign(cookies.LOGIN_NAME, browser_id))
-    return redirect(url, https=parts.site.https, set_cookie=cookie)
+    cookie = cookies.set_login(gateway.signer.sign(cookies.LOGIN_NAME, browser_id))
+    return redirect(url, https=gateway.site.https, more=(set_cookie(cookie),))
 
 
 def _authorization_request(
-    parts: Parts, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction, *, state: str
+    gateway: Gateway, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction, *, state: str
 ) -> str:
     return authorization.build_authorization_request(
         metadata=known,
@@ -86,64 +80,64 @@ def _authorization_request(
         state=state,
         nonce=transaction.nonce,
         code_challenge=pkce.code_challenge(transaction.code_verifier),
-        resources=_resources(parts, provider),
+        resources=_resources(gateway, provider),
         max_age=provider.config.max_age,
         acr_values=provider.config.acr_values,
         extra=provider.config.authorization_params,
     )
 
 
-async def callback(parts: Parts, request: Request) -> Response:
+async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     """`GET /callback/{provider}`: the redirection endpoint.
 
     Raises:
         CallbackRefused: not the answer to a question of this browser.
         ProviderError, StoreUnavailable: the sign-in could not be completed.
     """
-    provider = parts.provider(request.path_params["provider"])
+    provider = gateway.provider(name)
     try:
-        response = await _complete(parts, provider, request)
+        answer = await _complete(gateway, provider, head)
     except BffError as error:
         reason = getattr(error, "reason", None) or getattr(error, "error", None) or type(error).__name__
         metrics.LOGINS.labels(provider.name, type(error).__name__).inc()
         log.warning("login.declined", provider=provider.name, reason=reason)
         raise
     metrics.LOGINS.labels(provider.name, "ok").inc()
-    return response
+    return answer
 
 
-async def _complete(parts: Parts, provider: Provider, request: Request) -> Response:
-    parameters = authorization.parse_callback_query(request.scope["query_string"])
+async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
+    parameters = authorization.parse_callback_query(head.query)
     known = await provider.metadata()
-    transaction = await _take_transaction(parts, provider, request, state=parameters.state)
+    transaction = await _take_transaction(gateway, provider, head, state=parameters.state)
     code = _judge_response(parameters, provider, transaction, iss_supported=known.iss_parameter_supported)
-    tokens = await _redeem(parts, provider, transaction, code)
-    id_token = await _checked_id_token(parts, provider, transaction, tokens)
-    grant = await _grant(parts, provider, transaction, tokens, id_token)
+    tokens = await _redeem(gateway, provider, transaction, code)
+    id_token = await _checked_id_token(gateway, provider, transaction, tokens)
+    grant = await _grant(gateway, provider, transaction, tokens, id_token)
     session_id = await keep_sign_in(
-        parts.store,
+        gateway.process.store,
         grant=grant,
         previous_key=transaction.session_key,
-        absolute_timeout_seconds=parts.config.session.absolute_timeout,
-        now=parts.clock(),
+        absolute_timeout_seconds=gateway.config.session.absolute_timeout,
+        now=gateway.process.clock(),
     )
     log.info("login.completed", provider=provider.name)
-    cookie = cookies.set_session(parts.signer.sign(cookies.SESSION_NAME, session_id))
-    return redirect(transaction.return_to, https=parts.site.https, set_cookie=cookie)
+    cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
+    return redirect(transaction.return_to, https=gateway.site.https, more=(set_cookie(cookie),))
 
 
 async def _take_transaction(
-    parts: Parts, provider: Provider, request: Request, *, state: str | None
+    gateway: Gateway, provider: Provider, head: RequestHead, *, state: str | None
 ) -> LoginTransaction:
     """The transaction that this browser began with this state at this provider; nobody can take it again."""
-    browser_id = _browser_id(parts, facts.read(request.scope["headers"]))
+    browser_id = _browser_id(gateway, head)
     if browser_id is None or state is None:
         reason = "state_missing" if state is None else "browser_unknown"
         raise CallbackRefused(
             "This sign-in did not begin in this browser, or not recently. Sign in again.", reason=reason
         )
     key = transaction_key(browser_id=browser_id, state=state)
-    transaction = await parts.store.take_transaction(key, now=parts.clock())
+    transaction = await gateway.process.store.take_transaction(key, now=gateway.process.clock())
     if transaction is None:
         raise CallbackRefused("This sign-in is unknown, over or already used. Sign in again.", reason="state_unknown")
     if (transaction.provider, transaction.issuer) != (provider.name, provider.config.issuer):  # RFC 9700 section 4.4.2
@@ -171,14 +165,14 @@ def _judge_response(
 
 
 async def _redeem(
-    parts: Parts, provider: Provider, transaction: LoginTransaction, code: authorization.AuthorizationCode
+    gateway: Gateway, provider: Provider, transaction: LoginTransaction, code: authorization.AuthorizationCode
 ) -> TokenResponse:
     try:
         return await provider.exchange_code(
             code,
             code_verifier=transaction.code_verifier,
             redirect_uri=transaction.redirect_uri,
-            resource=sign_in_target(parts.config, provider.name).resource,
+            resource=sign_in_target(gateway.config, provider.name).resource,
         )
     except ProviderRefused as refused:
         if refused.error == "invalid_grant":
@@ -187,7 +181,7 @@ async def _redeem(
 
 
 async def _checked_id_token(
-    parts: Parts, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse
+    gateway: Gateway, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse
 ) -> IdToken | None:
     """The ID token after every check of OpenID Connect Core section 3.1.3.7; None for plain OAuth 2.0."""
     if "openid" not in provider.config.scope.split():
@@ -201,7 +195,7 @@ async def _checked_id_token(
         client_id=provider.config.client_id,
         nonce=transaction.nonce,
         access_token=tokens.access_token,
-        now=parts.clock(),
+        now=gateway.process.clock(),
         leeway=provider.config.leeway,
         max_age=provider.config.max_age,
         acr_values=provider.config.acr_values,
@@ -209,7 +203,7 @@ async def _checked_id_token(
 
 
 async def _grant(
-    parts: Parts, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse, id_token: IdToken | None
+    gateway: Gateway, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse, id_token: IdToken | None
 ) -> Grant:
     userinfo: dict[str, object] = {}
     if provider.config.userinfo and id_token is not None:
@@ -218,29 +212,18 @@ async def _grant(
         tokens,
         provider=provider.name,
         issuer=transaction.issuer,
-        target=sign_in_target(parts.config, provider.name),
+        target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
         userinfo=userinfo,
-        now=parts.clock(),
+        now=gateway.process.clock(),
     )
 
 
-def _browser_id(parts: Parts, seen: Facts) -> str | None:
-    cookie = cookies.find(seen.get(b"cookie"), cookies.LOGIN_NAME)
-    return parts.signer.verify(cookies.LOGIN_NAME, cookie) if cookie else None
+def _browser_id(gateway: Gateway, head: RequestHead) -> str | None:
+    cookie = cookies.find(head.named.get(b"cookie"), cookies.LOGIN_NAME)
+    return gateway.signer.verify(cookies.LOGIN_NAME, cookie) if cookie else None
 
 
-def _resources(parts: Parts, provider: Provider) -> tuple[str, ...]:
-    targets = user_targets(parts.config, provider.name)
+def _resources(gateway: Gateway, provider: Provider) -> tuple[str, ...]:
+    targets = user_targets(gateway.config, provider.name)
     return tuple(dict.fromkeys(target.resource for target in targets if target.resource is not None))
-
-
-def _single_parameters(query: bytes) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
-    except ValueError as error:
-        raise MalformedRequest("The query cannot be read.") from error
-    found = dict(pairs)
-    if any(sum(name == known for name, _ in pairs) > 1 for known in ("provider", "return_to")):
-        raise MalformedRequest("provider and return_to may appear only once.")
-    return found

@@ -8,16 +8,14 @@ import secrets
 from collections.abc import Iterable
 
 import structlog
-from starlette.requests import Request
-from starlette.responses import Response
-
 from bff import metrics
 from bff.errors import BffError, ProviderError
 from bff.oauth.logout import build_end_session_url
+from bff.request_head import RequestHead
 from bff.sessions.model import Grant
-from bff.web import cookies, facts, guards
-from bff.web.parts import Parts
-from bff.web.responses import json_answer, redirect
+from bff.web import cookies, guards
+from bff.web.answers import OwnAnswer, json_answer, redirect, set_cookie
+from bff.web.gateway import Gateway
 
 # What the app kept for its user goes as well (ASVS V14.3.1). Not "cache": Chromium takes seconds to clear it and answers only then
 # (crbug.com/40233601), and nothing that was sent with a token is stored there unless the API says so.
@@ -26,36 +24,33 @@ CLEAR_SITE_DATA = (b"clear-site-data", b'"storage"')
 log = structlog.get_logger()
 
 
-async def logout(parts: Parts, request: Request) -> Response:
+async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     """`200 {"logout_url"}` to fetch, `303` there to a form post of our own pages.
 
     Raises:
         CsrfRefused: the call does not come from our own pages.
         StoreUnavailable: the session could not be ended; it and its cookie stay.
     """
-    seen = facts.read(request.scope["headers"])
-    by_form = b"x-csrf" not in seen
-    guards.csrf(seen, by="origin" if by_form else "header", method="POST", public_origin=parts.site.origin_bytes)
-    live = await guards.session(parts, seen, touch=False)
+    by_form = b"x-csrf" not in head.named
+    guards.csrf(head, by="origin" if by_form else "header", public_origin=gateway.site.origin_bytes)
+    live = await guards.session(gateway, head, touch=False)
     if live is not None:
-        await parts.store.delete(live.session.key)
+        await gateway.process.store.delete(live.session.key)
         metrics.LOGOUTS.labels("logout").inc()
         log.info("session.signed_out", session=live.session.key[:8])
-        parts.tasks.start(revoke(parts, live.session.grants))
-    url = await _logout_url(parts, live.session.grants[0] if live and live.session.grants else None)
+        gateway.process.tasks.start(revoke(gateway, live.session.grants))
+    url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
+    more = (set_cookie(cookies.clear_session()), CLEAR_SITE_DATA)
     if by_form:
-        response = redirect(url, https=parts.site.https, set_cookie=cookies.clear_session())
-    else:
-        response = json_answer({"logout_url": url}, https=parts.site.https, set_cookie=cookies.clear_session())
-    response.raw_headers.append(CLEAR_SITE_DATA)
-    return response
+        return redirect(url, https=gateway.site.https, more=more)
+    return json_answer({"logout_url": url}, https=gateway.site.https, more=more)
 
 
-async def _logout_url(parts: Parts, grant: Grant | None) -> str:
+async def _logout_url(gateway: Gateway, grant: Grant | None) -> str:
     """The provider's end-session URL (RP-Initiated Logout 1.0 section 2), or our own start page where it has none."""
     if grant is None:
         return "/"
-    provider = parts.providers[grant.provider]
+    provider = gateway.providers[grant.provider]
     try:
         endpoint = (await provider.metadata()).end_session_endpoint
     except ProviderError:
@@ -66,12 +61,12 @@ async def _logout_url(parts: Parts, grant: Grant | None) -> str:
         end_session_endpoint=endpoint,
         client_id=provider.config.client_id,
         id_token_hint=grant.id_token,
-        post_logout_redirect_uri=parts.site.url("/"),
+        post_logout_redirect_uri=gateway.site.url("/"),
         state=secrets.token_urlsafe(16),
     )
 
 
-async def revoke(parts: Parts, grants: Iterable[Grant]) -> None:
+async def revoke(gateway: Gateway, grants: Iterable[Grant]) -> None:
     """Tell every provider that its tokens are not needed any more; what fails is logged and expires by itself."""
     for grant in grants:
         tokens = [(token.value, "access_token") for _, token in grant.access_tokens]
@@ -79,7 +74,7 @@ async def revoke(parts: Parts, grants: Iterable[Grant]) -> None:
             tokens.insert(0, (grant.refresh_token, "refresh_token"))
         for token, kind in tokens:
             try:
-                await parts.providers[grant.provider].revoke(token, token_type_hint=kind)
+                await gateway.providers[grant.provider].revoke(token, token_type_hint=kind)
             except BffError as error:
                 log.warning("token.revocation_failed", provider=grant.provider, error=type(error).__name__)
                 break

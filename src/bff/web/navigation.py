@@ -10,15 +10,12 @@ provider, where the cookie depends on who began the redirects, and `Sec-Fetch-Si
 """
 
 import html
-from typing import Any
-
-from starlette.responses import Response
 
 from bff.errors import MalformedRequest
+from bff.request_head import RequestHead
 from bff.web import cookies
-from bff.web.facts import Facts
+from bff.web.answers import OwnAnswer, answer
 from bff.web.guards import local_path
-from bff.web.responses import answer
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>One moment</title>
@@ -27,27 +24,26 @@ _PAGE = """<!doctype html>
 """
 
 
-def must_bounce(seen: Facts) -> bool:
+def must_bounce(head: RequestHead) -> bool:
     """Whether the session cookie may only be missing because the navigation came from another site."""
-    cross_site = seen.get(b"sec-fetch-site") == b"cross-site"
-    return cross_site and cookies.find(seen.get(b"cookie"), cookies.SESSION_NAME) is None
+    cross_site = head.named.get(b"sec-fetch-site") == b"cross-site"
+    return cross_site and cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) is None
 
 
-def comes_from_elsewhere(seen: Facts) -> bool:
+def comes_from_elsewhere(head: RequestHead) -> bool:
     """Whether another origin led here, or took part in it; a person who typed the address says `none`."""
-    return seen.get(b"sec-fetch-site") in {b"cross-site", b"same-site"}
+    return head.named.get(b"sec-fetch-site") in {b"cross-site", b"same-site"}
 
 
-def bounce_page(scope: Any, *, https: bool) -> Response:
+def bounce_page(head: RequestHead, *, https: bool) -> OwnAnswer:
     """The page that repeats this navigation from our own site."""
-    page = _PAGE.format(url=html.escape(requested_path(scope), quote=True))
+    page = _PAGE.format(url=html.escape(requested_path(head), quote=True))
     return answer(200, page.encode(), "text/html; charset=utf-8", https=https)
 
 
-def requested_path(scope: Any) -> str:
+def requested_path(head: RequestHead) -> str:
     """Path and query as they were asked for; the root if they are no path to come back to."""
-    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     try:
-        return local_path(target.decode("ascii"))
+        return local_path(head.target.decode("ascii"))
     except (UnicodeDecodeError, MalformedRequest):
         return "/"

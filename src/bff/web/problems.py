@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import structlog
 
 from bff import errors, metrics
-from bff.web.fields import Field, own_fields
+from bff.web.answers import OwnAnswer
+from bff.web.fields import own_fields
 
 log = structlog.get_logger()
 
@@ -80,16 +81,7 @@ TABLE: dict[type[Exception], Row] = {
 LAST_RESORT = Row(500, "internal-error", "Internal error", "Something went wrong on our side.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """An error as it goes over the wire."""
-
-    status: int
-    fields: list[Field]
-    body: bytes
-
-
-def problem_of(error: Exception, *, base_path: str, https: bool) -> Problem:
+def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
     """The answer to an error; the request id in it is also in the log event written here."""
     row = _row(error)
     request_id = secrets.token_hex(8)
@@ -111,7 +103,7 @@ def problem_of(error: Exception, *, base_path: str, https: bool) -> Problem:
     if row.status == 503:
         fields.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode("ascii")))
     body = json.dumps(content).encode()
-    return Problem(status=row.status, fields=[*fields, (b"content-length", str(len(body)).encode())], body=body)
+    return OwnAnswer(status=row.status, fields=[*fields, (b"content-length", str(len(body)).encode())], body=body)
 
 
 def login_url(base_path: str, *, provider: str) -> str:

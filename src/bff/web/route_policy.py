@@ -1,4 +1,4 @@
-"""Whose token a route takes, worked out once from the configuration so that a request only looks it up."""
+"""What a route asks of a request and whose token it takes, worked out once from the configuration."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from bff.sessions.model import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteAccess:
+class RoutePolicy:
     """What a route asks of a request before it is forwarded."""
 
     label: str  # for logs and metrics: the route's path as configured
@@ -22,10 +22,10 @@ class RouteAccess:
     serves_files: bool
 
 
-def route_access(route: RouteConfig) -> RouteAccess:
-    """The access rules of one route."""
+def route_policy(route: RouteConfig) -> RoutePolicy:
+    """The policy of one route."""
     kind = route.token
-    return RouteAccess(
+    return RoutePolicy(
         label=route.path,
         provider=route.provider,
         target=Target(resource=route.resource, audience=route.audience, scope=route.scope),
@@ -41,9 +41,9 @@ def route_access(route: RouteConfig) -> RouteAccess:
 
 def user_targets(config: Config, provider: str) -> tuple[Target, ...]:
     """What users' tokens of this provider are for, in the order of the routes."""
-    accesses = [route_access(route) for route in config.routes]
+    policies = [route_policy(route) for route in config.routes]
     return tuple(
-        dict.fromkeys(access.target for access in accesses if access.takes_user and access.provider == provider)
+        dict.fromkeys(policy.target for policy in policies if policy.takes_user and policy.provider == provider)
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bff.config.model import TimeoutConfig
-from bff.proxy.patience import Patience, Phase
+from bff.proxy.timeouts import Patience, Phase
 
 TIMEOUTS = TimeoutConfig(connect=1.0, first_byte=10.0, idle=5.0, total=100.0)
 

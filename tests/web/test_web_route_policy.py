@@ -4,13 +4,13 @@ import pytest
 
 from bff.config.model import RouteConfig, TokenKind
 from bff.sessions.model import Target
-from bff.web.access import route_access, sign_in_target, user_targets
+from bff.web.route_policy import route_policy, sign_in_target, user_targets
 from door import door
 
 
 def access_of(**settings: object) -> object:
     """The access rules of a route."""
-    return route_access(RouteConfig(path="/x", upstream="http://u", provider="corp", **settings))
+    return route_policy(RouteConfig(path="/x", upstream="http://u", provider="corp", **settings))
 
 
 @pytest.mark.requirement("R-167", "R-021")
@@ -52,7 +52,7 @@ async def test_sign_in_asks_for_what_users_routes_need() -> None:
         {"path": "/f", "upstream": upstream, "token": "none"},
     ]
     async with door(routes=routes) as world:
-        config = world.app.parts.config
+        config = world.app.gateway.config
         resources = [target.resource for target in user_targets(config, "corp") if target.resource]
         assert resources == ["https://b.example.com", "https://c.example.com"]
         assert sign_in_target(config, "corp") == Target(resource="https://b.example.com")

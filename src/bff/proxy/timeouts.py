@@ -8,6 +8,9 @@
     CONTENT     content, or the browser to take it    timeouts.idle
     any         the end                               timeouts.total
 
+Content of a request must also come at `MIN_RATE` over `RATE_SECONDS`, unless it is the upstream that makes no room (R-366): one byte
+every few seconds would hold a place for as long as a browser likes.
+
 Time counts from when the exchange was last seen to get on: into another phase, or by a byte. A byte of a head that is not complete
 does not count, or a byte now and then would buy any time.
 """
@@ -16,6 +19,10 @@ import math
 from enum import IntEnum
 
 from bff.config.model import TimeoutConfig
+
+
+MIN_RATE = 1024  # bytes a second
+RATE_SECONDS = 30.0
 
 
 class Phase(IntEnum):
@@ -31,7 +38,7 @@ class Phase(IntEnum):
 class Patience:
     """With one exchange, from when it was first looked at."""
 
-    __slots__ = ("_due_at", "_ends_at", "_moved", "_phase", "_timeouts")
+    __slots__ = ("_counted", "_counts_from", "_due_at", "_ends_at", "_moved", "_phase", "_timeouts")
 
     def __init__(self, timeouts: TimeoutConfig, *, now: float) -> None:
         self._timeouts = timeouts
@@ -39,6 +46,8 @@ class Patience:
         self._phase: Phase | None = None
         self._moved = 0
         self._due_at = math.inf
+        self._counts_from = now
+        self._counted = 0  # bytes of content that had come by then
 
     def is_over(self, *, now: float, phase: Phase, moved: int) -> bool:
         """Whether the exchange has taken too long; `moved` is a number that changes as long as bytes get anywhere."""
@@ -46,6 +55,16 @@ class Patience:
             self._phase, self._moved = phase, moved
             self._due_at = now + self._seconds(phase)
         return now >= self._due_at or now >= self._ends_at
+
+    def drips(self, *, now: float, taken: int, held: bool) -> bool:
+        """Whether content came more slowly than `MIN_RATE`; `taken` bytes have come, `held`: the upstream makes no room for more."""
+        if held:
+            self._counts_from, self._counted = now, taken
+        if now - self._counts_from < RATE_SECONDS:
+            return False
+        too_slow = taken - self._counted < MIN_RATE * RATE_SECONDS
+        self._counts_from, self._counted = now, taken
+        return too_slow
 
     def _seconds(self, phase: Phase) -> float:
         if phase is Phase.QUEUED:

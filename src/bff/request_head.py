@@ -1,0 +1,101 @@
+"""The head of one request, as everything that decides about the request takes it: a frozen value.
+
+It is made from what our own parser read, or from an ASGI scope (other servers, in-process tests). Field names are lower case and in
+wire order (invariant 3); the path is the raw path (invariant 2). The fields that are judged are looked up once, in `named`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+Field = tuple[bytes, bytes]
+
+# Fields that the guards read. None may be there twice, except `Cookie`, whose lines are joined: HTTP/2 splits them
+# (RFC 9113 section 8.2.3, https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3).
+JUDGED = frozenset(
+    {b"host", b"cookie", b"origin", b"x-csrf", b"accept", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"}
+)
+_HTTP_1 = frozenset({"1.1", "1.0", None})
+_RARELY_WITH_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+
+
+class Peer(NamedTuple):
+    """The other end of the browser's connection; `trusted`: what it says about earlier hops counts (`trusted_proxies`)."""
+
+    host: str | None
+    trusted: bool
+
+
+class RequestHead(NamedTuple):
+    """`query` is raw and without `?`. `named` holds each field's last value by its name, `Cookie` lines joined.
+
+    `repeated` is the name of a judged field that is there twice; `admission.route` refuses such a request.
+    """
+
+    method: bytes
+    path: bytes
+    query: bytes
+    fields: list[Field]
+    peer: Peer
+    named: Mapping[bytes, bytes]
+    repeated: bytes | None = None
+
+    @property
+    def target(self) -> bytes:
+        """Path and query as they came."""
+        return b"%b?%b" % (self.path, self.query) if self.query else self.path
+
+    @property
+    def is_navigation(self) -> bool:
+        """Whether a person waits for a page: then a redirect helps, where a fetch wants a 401 (R-021)."""
+        if self.method not in {b"GET", b"HEAD"}:
+            return False
+        mode = self.named.get(b"sec-fetch-mode")
+        if mode is not None:
+            return mode == b"navigate" and self.named.get(b"sec-fetch-dest", b"document") == b"document"
+        return b"x-csrf" not in self.named and b"text/html" in self.named.get(b"accept", b"")
+
+
+def request_head(*, method: bytes, path: bytes, query: bytes, fields: list[Field], peer: Peer) -> RequestHead:
+    """The head with these parts; `fields` belongs to it from now on."""
+    named = dict(fields)
+    repeated = None if len(named) == len(fields) else _join_repeated(named, fields)
+    return RequestHead(method, path, query, fields, peer, named, repeated)
+
+
+def head_of_scope(scope: Mapping[str, object], *, trusts: Callable[[str], bool]) -> RequestHead:
+    """The head in an ASGI scope of type `http` or `websocket`."""
+    client = scope.get("client")
+    host = client[0] if isinstance(client, tuple | list) and client else None
+    return request_head(
+        method=str(scope.get("method", "GET")).encode("ascii", "replace"),
+        path=_bytes(scope["raw_path"]),
+        query=_bytes(scope["query_string"]),
+        fields=_fields_of_scope(scope),
+        peer=Peer(host, host is not None and trusts(host)),
+    )
+
+
+def _join_repeated(named: dict[bytes, bytes], fields: list[Field]) -> bytes | None:
+    seen: set[bytes] = set()
+    repeated = None
+    for name, _ in fields:
+        if name in JUDGED and name in seen and name != b"cookie":
+            repeated = name
+        seen.add(name)
+    if b"cookie" in seen:
+        named[b"cookie"] = b"; ".join(value for name, value in fields if name == b"cookie")
+    return repeated
+
+
+def _fields_of_scope(scope: Mapping[str, object]) -> list[Field]:
+    """HTTP/2 ends content with its stream and may name no length (RFC 9113 section 8.1.1): a field must say that it comes."""
+    fields: list[Field] = [(bytes(name), bytes(value)) for name, value in scope["headers"]]  # type: ignore[attr-defined]  # ASGI's shape
+    if scope.get("http_version") in _HTTP_1 or scope.get("method") in _RARELY_WITH_CONTENT:
+        return fields
+    if any(name == b"content-length" for name, _ in fields):
+        return fields
+    return [*fields, (b"transfer-encoding", b"chunked")]
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""

@@ -1,0 +1,15 @@
+"""The browser's side of HTTP/1.1: bytes of a connection become requests, and answers become bytes.
+
+Nouns: a *message* is one request as the reader reports it: its head, then its content; an *exchange* is one message and its answer, run
+by a task; the *lane* forwards a message by callbacks, without a task, when nothing has to be waited for; a *refusal* is the last
+answer of a connection whose next message cannot be read.
+
+    request_reader   bytes in, messages and judgements out (pure)     chunked   the chunked coding (pure)
+    connection       one connection of a browser: order, deadlines, close
+    exchange         one message answered by an ASGI application       lane      one message forwarded at once
+    output           what is written, and how long a browser may leave it unread
+    websocket        a connection after its handshake
+    process          sockets, workers, memory: the one way to start a server
+
+Imports `web/` and what lies below it. `uvicorn.Server` keeps processes, signals, lifespan and sockets; no base class of uvicorn's.
+"""

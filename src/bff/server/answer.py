@@ -1,0 +1,94 @@
+"""One answer as bytes, sans-I/O: status line, fields, and content in the framing that the browser understands.
+
+RFC 9112 section 6.3 (https://www.rfc-editor.org/rfc/rfc9112#section-6.3) in short: no content for HEAD, 204 and 304; else what
+Content-Length says; else chunks in HTTP/1.1; else, in HTTP/1.0, all until the connection closes. Names and values are written as they
+are: the proxy's come from `proxy/response_rewrite`, our own are built in this package and in `web/`.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from bff.request_head import Field
+
+STATUS_LINE: dict[int, bytes] = {
+    **{code: b"HTTP/1.1 %d \r\n" % code for code in range(100, 600)},
+    **{int(code): f"HTTP/1.1 {int(code)} {code.phrase}\r\n".encode("ascii") for code in HTTPStatus},
+}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+_NO_CONTENT = frozenset({204, 304})
+
+
+class AnswerError(RuntimeError):
+    """The application sends another amount of content than it has announced."""
+
+
+class Answer:
+    """The answer to one request. Call `start`, then `content` as often as wanted, then `end`; write what they return.
+
+    `until_close`: only the end of the connection says that the content has ended.
+    """
+
+    __slots__ = ("_chunked", "_head_only", "_left", "_version", "keep_alive", "started", "until_close")
+
+    def __init__(self, *, version: bytes, method: bytes, keep_alive: bool) -> None:
+        self._version = version
+        self._head_only = method == b"HEAD"
+        self._chunked = False
+        self._left: int | None = None  # bytes that Content-Length still announces; None: it says nothing
+        self.keep_alive = keep_alive and version == b"1.1"
+        self.started = False
+        self.until_close = False
+
+    def start(self, status: int, fields: Iterable[Field]) -> bytes:
+        """The head, framing included."""
+        self.started = True
+        lines = [*map(b": ".join, fields)]
+        for name, value in fields:
+            if name == b"content-length":
+                self._left = int(value)
+        if self._head_only or status in _NO_CONTENT:
+            self._head_only = True
+        elif self._left is None and self._version == b"1.1":
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked")
+        elif self._left is None:
+            self.until_close = True
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        return b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
+
+    def content(self, data: bytes) -> list[bytes]:
+        """Some content, framed.
+
+        Raises:
+            AnswerError: more than announced.
+        """
+        if self._head_only or not data:
+            return []
+        if self._chunked:
+            return [b"%x\r\n" % len(data), data, b"\r\n"]
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise AnswerError("more content than Content-Length says")
+        return [data]
+
+    def end(self) -> list[bytes]:
+        """What ends the content.
+
+        Raises:
+            AnswerError: less than announced.
+        """
+        if self._chunked:
+            return [LAST_CHUNK]
+        if self._left and not self._head_only:
+            raise AnswerError("less content than Content-Length says")
+        return []
+
+
+def closing_answer(status: int, fields: Iterable[Field], body: bytes, *, head_only: bool) -> bytes:
+    """The whole of an answer after which the connection is closed; `fields` name the content's length."""
+    lines = b"\r\n".join([*map(b": ".join, fields), b"connection: close"])
+    return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], lines, b"" if head_only else body)

@@ -1,0 +1,368 @@
+"""One connection of a browser: messages in their order, deadlines, and how it ends.
+
+    a message at a time   the next one is read when the answer before it is complete (RFC 9112 section 9.3.2); what a browser sends
+                          ahead of that stays in the reader as bytes, and the socket is not read meanwhile
+    the lane first        a message that can be forwarded at once is; every other one is answered by an `Exchange`, in a task
+    deadlines             one timer a connection: for a head (408), for rest between messages, for a close
+    refusals              are the last answer of their connection
+    the end               after an answer the browser may still be sending: closing at once would make its kernel throw the answer away.
+                          What comes is read and dropped, at most 32 MiB and 10 s (RFC 9112 section 9.6,
+                          https://www.rfc-editor.org/rfc/rfc9112#section-9.6; R-362)
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import structlog
+
+from bff import metrics
+from bff.config.model import LimitsConfig
+from bff.errors import BrowserError, RequestTimeout
+from bff.request_head import Peer
+from bff.server.answer import closing_answer
+from bff.server.exchange import AsgiApp, Exchange
+from bff.server.lane import Lane, LaneCall
+from bff.server.output import Output
+from bff.server.request_reader import Content, Message, RequestReader
+from bff.server.websocket import become_websocket
+from bff.web.answers import OwnAnswer
+
+LINGER_BYTES = 32 * 1024 * 1024
+LINGER_SECONDS = 10.0
+LANE_SECONDS = 1.0  # that the lane waits for content; then the recipe does, whose waits have limits of the route
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a server needs to know of the application that it serves."""
+
+    app: AsgiApp
+    limits: LimitsConfig
+    rest_seconds: float  # that a connection may be idle between messages
+    trusts: Callable[[str], bool]  # whether this peer is a trusted proxy
+    problem: Callable[[BrowserError], OwnAnswer]  # a refusal as it goes over the wire
+    lane: Lane | None  # None: every message takes an exchange
+    management_ports: frozenset[int]
+    max_descriptor: int | None  # a public connection with a higher file descriptor is refused; None: none is
+
+
+class ServerState(Protocol):
+    """The part of `uvicorn.server.ServerState` that `uvicorn.Server` looks at when it stops."""
+
+    total_requests: int
+    connections: "set[BrowserConnection]"
+    tasks: "set[asyncio.Task[None]]"
+
+
+class BrowserConnection(asyncio.Protocol):
+    """One connection. `uvicorn.Server` makes it, and calls `shutdown` when the server stops."""
+
+    __slots__ = (
+        "_awaits_head",
+        "_current",
+        "_due_at",
+        "_holds_content",
+        "_is_public",
+        "_lingering",
+        "_loop",
+        "_reader",
+        "_reading_paused",
+        "_served",
+        "_state",
+        "_stopping",
+        "_timer",
+        "_timer_at",
+        "_transport",
+        "_unread_bytes",
+        "address",
+        "local_address",
+        "output",
+        "write_paused",
+    )
+
+    def __init__(self, served: Served, *, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+        self._served = served
+        self._state = state
+        self._loop = loop
+        self._current: Exchange | LaneCall | None = None
+        self._reading_paused = False
+        self._holds_content = False
+        self._lingering = False  # nothing more is answered: what comes is dropped
+        self._unread_bytes = 0  # of content that came after its answer
+        self._stopping = False
+        self._awaits_head = False  # a part of a head has come, and the time for the rest runs
+        self._due_at = math.inf  # on the loop's clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self.write_paused = False
+        self.address: tuple[str, int] | None = None
+        self.local_address: tuple[str, int] | None = None
+
+    # --- what the event loop calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first head."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.output = Output(self._transport, loop=self._loop, patience_seconds=self._served.rest_seconds)
+        self.address = _address(transport.get_extra_info("peername"))
+        self.local_address = _address(transport.get_extra_info("sockname"))
+        self._is_public = self.local_address is None or self.local_address[1] not in self._served.management_ports
+        host = None if self.address is None else self.address[0]
+        peer = Peer(host, host is not None and self._served.trusts(host))
+        self._reader = RequestReader(peer=peer, limits=self._served.limits)
+        self._state.connections.add(self)
+        if self._is_public and self._is_too_many(transport):
+            metrics.CONNECTIONS_REFUSED.inc()
+            self._transport.abort()
+            return
+        self._set_deadline(self._served.limits.head_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let everything go."""
+        self._state.connections.discard(self)
+        self._reader.stop()
+        self.output.lost()
+        if self._timer is not None:
+            self._timer.cancel()
+        current, self._current = self._current, None
+        if current is not None:
+            current.browser_left()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a message, or of what is dropped before the close."""
+        if self._lingering:
+            self._drop(len(data))
+            return
+        self._reader.feed(data)
+        self._read_on()
+
+    def pause_writing(self) -> None:
+        """The browser reads more slowly than we write."""
+        self.write_paused = True
+        self.output.wait_for_room()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self.write_paused = False
+        self.output.has_room()
+        if self._current is not None:
+            self._current.has_room()
+
+    def shutdown(self) -> None:
+        """The server stops: the connection ends with the answer under way."""
+        self._stopping = True
+        if self._current is None:
+            self.output.close()
+        else:
+            self._current.close_after_answer()
+
+    # --- messages ---
+
+    def _read_on(self) -> None:
+        """Take what the reader can tell now: content whenever it comes, a message when nothing is being answered."""
+        reader = self._reader
+        while self._current is None or reader.in_content:
+            event = reader.next_event()
+            if event is None:
+                break
+            if isinstance(event, Message):
+                self._begin(event)
+                if event.is_websocket:
+                    return
+            elif isinstance(event, Content):
+                self._take_content(event)
+            else:
+                self._refuse(event)
+                return
+        self._balance_reading()
+        if self._current is None and not self._awaits_head and reader.in_head and not self._lingering:
+            self._awaits_head = True
+            self._set_deadline(self._served.limits.head_timeout)
+
+    def _begin(self, message: Message) -> None:
+        self._awaits_head = False
+        self._due_at = math.inf
+        if message.is_websocket:
+            self._stop_timer()
+            become_websocket(self._transport, message, self._reader.rest(), served=self._served, state=self._state)
+            return
+        keep_alive = message.keep_alive and not self._stopping
+        lane = self._served.lane
+        if lane is not None and self._is_public:
+            call = lane.take(message, self, keep_alive=keep_alive)
+            if call is not None:
+                self._current = call
+                if message.has_content:
+                    self._set_deadline(LANE_SECONDS)
+                return
+        self._answer_by(Exchange(self, message, keep_alive=keep_alive), self._served.app)
+
+    def step_aside(self, message: Message, app: AsgiApp, *, keep_alive: bool) -> Exchange:
+        """The lane's call cannot go on without waiting: `app` answers in a task. Nothing of an answer was written."""
+        exchange = Exchange(self, message, keep_alive=keep_alive)
+        self._answer_by(exchange, app)
+        return exchange
+
+    def _answer_by(self, exchange: Exchange, app: AsgiApp) -> None:
+        self._current = exchange
+        task = self._loop.create_task(exchange.run(app))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    def _take_content(self, content: Content) -> None:
+        if self._current is not None:
+            self._due_at = math.inf
+            self._current.content(content.data, last=content.last)
+        elif content.last:
+            self._rest()
+        else:
+            self._drop(len(content.data))
+
+    def hold_content(self, held: bool) -> None:
+        """Read no more content from the browser, or go on."""
+        if held is not self._holds_content:
+            self._holds_content = held
+            self._balance_reading()
+
+    def answered(self) -> None:
+        """The answer is complete: close, wait for the rest of the content, or read the next message."""
+        current, self._current = self._current, None
+        self._state.total_requests += 1
+        self._holds_content = False
+        if self._transport.is_closing():
+            return
+        if self._stopping or (current is not None and not current.answer.keep_alive):
+            self._end()
+        elif self._reader.in_content:
+            self._unread_bytes = 0
+            self._set_deadline(LINGER_SECONDS)
+            self._balance_reading()
+        else:
+            self._rest()
+            if self._reader.has_unread:
+                self._loop.call_soon(self._read_on_after_answer)
+            else:
+                self._balance_reading()
+
+    def _read_on_after_answer(self) -> None:
+        """In a turn of its own: a thousand refused messages in one segment must not nest a thousand calls."""
+        if self._current is None and not self._transport.is_closing():
+            self._read_on()
+
+    def break_off(self, *, reset: bool) -> None:
+        """The answer stays incomplete, and the browser must see that it is (RFC 9112 section 8)."""
+        self._current = None
+        self._reader.stop()
+        if reset:
+            self.output.reset()
+        else:
+            self.output.close()
+
+    # --- refusals ---
+
+    def _refuse(self, error: BrowserError) -> None:
+        """Answer what cannot be read on; an answer under way is replaced if it has not begun, else cut."""
+        current, self._current = self._current, None
+        head_only = self._reader.is_head_request
+        if current is None and self._reader.refused_content:  # of a message that has its answer
+            self.output.close()
+            return
+        if current is not None:
+            current.browser_left()
+            if current.answer.started:
+                self.output.close()
+                return
+            head_only = current.message.head.method == b"HEAD"
+        problem = self._served.problem(error)
+        self.output.write(closing_answer(problem.status, problem.fields, problem.body, head_only=head_only))
+        self._end(linger=True)
+
+    # --- reading ---
+
+    def _balance_reading(self) -> None:
+        """Read the socket while what comes can be used: not ahead of an answer, nor faster than content is taken."""
+        ahead = self._current is not None and not self._reader.in_content and self._reader.has_unread
+        pause = (ahead or self._holds_content) and not self._lingering
+        if pause is self._reading_paused or self._transport.is_closing():
+            return
+        self._reading_paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _drop(self, size: int) -> None:
+        self._unread_bytes += size
+        if self._unread_bytes > LINGER_BYTES:
+            self.output.close()
+
+    # --- the end ---
+
+    def _end(self, *, linger: bool = False) -> None:
+        """Close after the last answer, at once if nothing can be on its way."""
+        if not (linger or self._reader.in_content or self._reader.has_unread):
+            self._reader.stop()
+            self.output.close()
+            return
+        self._reader.stop()
+        self._lingering = True
+        self._unread_bytes = 0
+        self.output.end()
+        self._set_deadline(LINGER_SECONDS)
+        self._balance_reading()
+
+    # --- the clock ---
+
+    def _rest(self) -> None:
+        self._awaits_head = False
+        self._set_deadline(self._served.rest_seconds)
+
+    def _set_deadline(self, seconds: float) -> None:
+        """One timer serves for good: a later deadline lets it ring and set itself anew (one for each answer costs 1 us of 50)."""
+        self._due_at = self._loop.time() + seconds
+        if self._timer is not None and self._timer_at <= self._due_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._due_at
+        self._timer = self._loop.call_later(seconds, self._ring)
+
+    def _stop_timer(self) -> None:
+        self._due_at = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        left = self._due_at - self._loop.time()
+        if left == math.inf:
+            return
+        if left > 0:
+            self._set_deadline(left)
+        elif isinstance(self._current, LaneCall):
+            self._current.wait_in_task()
+        elif self._awaits_head:
+            self._awaits_head = False
+            limit = self._served.limits.head_timeout
+            self._refuse(RequestTimeout(f"The head was not there within {limit:g} seconds."))
+        else:  # idle for too long, or the rest of the content does not come
+            self.output.close()
+
+    def _is_too_many(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether hardly a file descriptor is left: the kernel gives the lowest free one, so a high number tells (R-375)."""
+        limit, connected = self._served.max_descriptor, transport.get_extra_info("socket")
+        if limit is None or connected is None or connected.fileno() < limit:
+            return False
+        log.error("server.out_of_descriptors", limit=limit, connections=len(self._state.connections))
+        return True
+
+
+def _address(name: object) -> tuple[str, int] | None:
+    """Host and port; a Unix socket has none."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

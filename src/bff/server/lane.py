@@ -1,0 +1,299 @@
+"""The fast lane: a call is forwarded by callbacks, without a task, while nothing has to be waited for.
+
+It decides nothing by itself (invariant 11): it runs the lines of the recipe, `web/api.py`, in their order. It takes a call whose session
+is in the local copy, whose token is usable now, and whose upstream has an idle connection. At the first thing that would have to wait,
+and at any refusal, it steps aside before a byte of an answer is written, and the recipe answers in a task: problems, logs and retries
+stay in one place. What was sent by then is not sent again; the recipe goes on with the response.
+
+`BFF_LANE=off` in the environment turns it off.
+"""
+
+import os
+from contextlib import AbstractContextManager
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+
+from bff import metrics
+from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
+from bff.proxy.browser import Receive, Send
+from bff.proxy.response import UpstreamResponse
+from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.server.answer import Answer
+from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
+from bff.server.request_reader import Message
+from bff.sessions.model import LiveSession
+from bff.tokens.sources import bearer
+from bff.web import admission, cookies, guards
+from bff.web.access_log import request_served
+from bff.web.api import Call
+from bff.web.app import App
+from bff.web.gateway import Gateway
+
+SWITCH = "BFF_LANE"
+
+log = structlog.get_logger()
+
+
+class LaneSide(BrowserSide, Protocol):
+    """What the lane needs of a connection."""
+
+    def step_aside(self, message: Message, app: AsgiApp, *, keep_alive: bool) -> Exchange:
+        """`app` answers in a task."""
+        ...
+
+
+class Lane:
+    """The lane of one application."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._logs_access = app.gateway.config.log.access
+
+    @staticmethod
+    def is_on() -> bool:
+        """Whether the environment lets it run."""
+        return os.environ.get(SWITCH, "on") != "off"
+
+    def take(self, message: Message, browser: LaneSide, *, keep_alive: bool) -> "LaneCall | None":
+        """The call, under way or waiting for its content; None: the recipe has to answer, and nothing was done."""
+        if message.expects_continue:
+            return None
+        gateway = self._app.gateway
+        try:
+            call = _admit(gateway, message)
+            if call is None:
+                return None
+            credentials = () if call.token is None else bearer(call.token)
+            request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
+        except BffError:
+            return None  # the recipe judges the same and says it
+        lane_call = LaneCall(self._app, browser, message, call, request, keep_alive=keep_alive)
+        if self._logs_access:
+            lane_call.began = perf_counter()
+        if message.has_content:
+            return lane_call
+        return lane_call if lane_call.begin() else None
+
+
+def _admit(gateway: Gateway, message: Message) -> Call | None:
+    """The first four lines of the recipe.
+
+    Raises:
+        BffError: refused.
+    """
+    head = message.head
+    if head.path.startswith(gateway.config.base_path.encode("ascii") + b"/"):
+        return None
+    admitted = admission.route(gateway, head)
+    policy = admitted.policy
+    if policy.serves_files or head.is_navigation:
+        return None
+    admission.same_site(gateway, head, policy)
+    now = gateway.process.clock()
+    live: LiveSession | None = None
+    if policy.reads_session:
+        cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME)
+        if cookie is not None:
+            live = guards.copied_session(gateway, cookie, now=now)
+            if live is None:
+                return None
+    source = admission.source(gateway, policy, live, now=now)
+    token = None
+    if source is not None:
+        token = source.at_once()
+        if token is None:
+            return None
+    return Call(head=head, admitted=admitted, live=live, source=source, token=token)
+
+
+class LaneCall:
+    """One call in the lane. Its connection tells it of content, room and the browser's leaving; its response, of everything else."""
+
+    __slots__ = (
+        "_app",
+        "_browser",
+        "_call",
+        "_in_stream",
+        "_keep_alive",
+        "_message",
+        "_request",
+        "_response",
+        "_status",
+        "answer",
+        "began",
+        "is_over",
+    )
+
+    def __init__(
+        self,
+        app: App,
+        browser: LaneSide,
+        message: Message,
+        call: Call,
+        request: UpstreamRequest,
+        *,
+        keep_alive: bool,
+    ) -> None:
+        self._app = app
+        self._browser = browser
+        self._message = message
+        self._call = call
+        self._request = request
+        self._keep_alive = keep_alive
+        self._response: UpstreamResponse | None = None
+        self._in_stream: AbstractContextManager[None] | None = None
+        self._status = 0
+        self.answer = Answer(version=message.version, method=message.head.method, keep_alive=keep_alive)
+        self.began = 0.0
+        self.is_over = False
+
+    @property
+    def message(self) -> Message:
+        """What is forwarded."""
+        return self._message
+
+    def begin(self) -> bool:
+        """Send the request if there is a connection for it; False: nothing was sent."""
+        route = self._call.admitted.match.route
+        pool = self._app.gateway.forwarder.pool(route)
+        try:
+            response = pool.send_at_once(
+                self._request, max_body=route.max_body, owner=self._call.owner, follower=self._news
+            )
+        except BrowserError:
+            return False
+        if response is None:
+            return False
+        self._response = response
+        return True
+
+    # --- for the connection ---
+
+    def content(self, data: bytes, *, last: bool) -> None:
+        """Content of the request: with its first piece a place at the upstream is taken."""
+        if self._response is None and not self.begin():
+            self.wait_in_task().content(data, last=last)
+            return
+        response = self._response
+        if response is None or self.is_over:
+            return
+        try:
+            response.send_content(data, last=last)
+        except BrowserError as error:
+            response.fail(error)  # calls `_news`
+            return
+        if not last and response.upload_is_held:
+            self._browser.hold_content(True)
+
+    def wait_in_task(self) -> Exchange:
+        """Nothing was sent, and it is not known how long that will take: the recipe waits."""
+        self.is_over = True
+        return self._browser.step_aside(self._message, self._app, keep_alive=self.answer.keep_alive)
+
+    def browser_left(self) -> None:
+        """There is no browser to answer to."""
+        self._end()
+
+    def has_room(self) -> None:
+        """The browser has read."""
+        if self._response is not None and self.answer.started and not self.is_over:
+            self._relay(self._response)
+
+    def close_after_answer(self) -> None:
+        """The connection ends with this answer."""
+        self._keep_alive = self.answer.keep_alive = False
+
+    # --- for the response ---
+
+    def _news(self) -> None:
+        response = self._response
+        if response is None or self.is_over:
+            return
+        if not response.upload_is_held:
+            self._browser.hold_content(False)
+        if self.answer.started:
+            self._relay(response)
+        elif response.status and response.failure is None and not (response.status == 401 and self._call.token):
+            self._start_answer(response)
+        elif response.status or response.failure is not None:
+            self._step_aside(response)
+
+    def _step_aside(self, response: UpstreamResponse) -> None:
+        self.is_over = True
+        app, call = self._app, self._call
+
+        async def go_on(_: Scope, receive: Receive, send: Send) -> None:
+            await app.go_on(call, response, receive, send)
+
+        self._browser.step_aside(self._message, go_on, keep_alive=self.answer.keep_alive)
+
+    def _start_answer(self, response: UpstreamResponse) -> None:
+        response.head_is_in()
+        private = self._call.token is not None
+        fields = response_fields(response.status, response.fields, private_default=private)
+        if response.is_event_stream and not self._enter_stream(response):
+            return
+        self._status = response.status
+        metrics.request_counter(self._call.policy.label, response.status)()
+        pieces = [self.answer.start(response.status, fields)]
+        content = response.take_content()
+        pieces += self.answer.content(content)
+        if response.reader.complete:
+            pieces += self.answer.end()
+            self._browser.output.write_at_once(pieces)
+            self._finish()
+            return
+        self._browser.output.write_at_once(pieces)
+
+    def _enter_stream(self, response: UpstreamResponse) -> bool:
+        """An event stream has a place of its own, and ends when its session does; False: the recipe refuses it."""
+        try:
+            response.become_stream()
+        except UpstreamBusy:
+            self._step_aside(response)
+            return False
+        live = self._call.live
+        if live is not None:
+            ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
+            streams = self._app.process.streams
+            self._in_stream = streams.opened(live.session.key, end=lambda: response.fail(ended))
+            self._in_stream.__enter__()
+        return True
+
+    def _relay(self, response: UpstreamResponse) -> None:
+        """Content as it comes, no faster than the browser reads it; what came before a failure is delivered before it."""
+        if self._browser.write_paused:
+            return
+        for piece in self.answer.content(response.take_content()):
+            self._browser.output.write(piece)
+        if response.reader.complete:
+            for piece in self.answer.end():
+                self._browser.output.write(piece)
+            self._finish()
+        elif response.failure is not None:
+            self._break_off(response.failure)
+
+    def _break_off(self, failure: BffError) -> None:
+        if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
+            log.warning("upstream.broke_off", error=type(failure).__name__)
+        self._end()
+        self._browser.break_off(reset=self.answer.until_close)
+
+    def _finish(self) -> None:
+        self._end()
+        self._browser.answered()
+
+    def _end(self) -> None:
+        if self.is_over:
+            return
+        self.is_over = True
+        if self._response is not None:
+            self._response.discard()
+        if self._in_stream is not None:
+            self._in_stream.__exit__(None, None, None)
+        if self.began:
+            request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
+
+

@@ -1,0 +1,190 @@
+"""The one way to start a server: sockets, one worker here or several below us, and a gentle stop.
+
+`uvicorn.Server` keeps processes, signals, lifespan and sockets. Of what it calls `http` it needs a constructor of four arguments and
+`shutdown()`; `connection.BrowserConnection` is that. One application serves both listeners; it tells them apart by the port that a
+connection came in on, which no request can choose.
+"""
+
+import asyncio
+import contextlib
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from bff.config.model import Address, LimitsConfig
+from bff.server.connection import BrowserConnection, Served
+from bff.server.lane import Lane
+from bff.web.app import App
+from bff.web.problems import problem_of
+
+REST_SECONDS = 75
+STOP_SECONDS = 30
+BACKLOG = 2048
+RESERVED_DESCRIPTORS = 64  # for the management listener, upstreams, the store and files
+
+_served: "WeakKeyDictionary[ASGIApp, Served]" = WeakKeyDictionary()
+
+
+class ServerFailedError(RuntimeError):
+    """The application could not start; it has said why in its own log."""
+
+
+def server_config(
+    app: ASGIApp | str,
+    *,
+    factory: bool = False,
+    workers: int = 1,
+    stop_seconds: int = STOP_SECONDS,
+    rest_seconds: int = REST_SECONDS,
+) -> uvicorn.Config:
+    """How every server of ours runs; `app` is an application, or with `factory` the name of a function that makes one."""
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        workers=workers,
+        http=browser_connection,  # type: ignore[arg-type]  # a constructor, which is all that is asked of it
+        loop="uvloop",
+        lifespan="auto",
+        interface="asgi3",
+        proxy_headers=False,  # we decide whose word counts (`trusted_proxies`)
+        server_header=False,
+        date_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=rest_seconds,
+        timeout_graceful_shutdown=stop_seconds,
+    )
+
+
+def browser_connection(
+    config: uvicorn.Config, server_state: Any, app_state: Any, _loop: asyncio.AbstractEventLoop | None = None
+) -> BrowserConnection:
+    """What `uvicorn.Server` calls for each connection that it has accepted."""
+    loop = _loop or asyncio.get_running_loop()
+    served = _served_by(config.loaded_app, rest_seconds=config.timeout_keep_alive)
+    return BrowserConnection(served, state=server_state, loop=loop)
+
+
+def _served_by(app: ASGIApp, *, rest_seconds: float) -> Served:
+    known = _served.get(app)
+    if known is None:
+        known = _served[app] = (
+            _served_gateway(app, rest_seconds=rest_seconds)
+            if isinstance(app, App)
+            else _served_application(app, rest_seconds=rest_seconds)
+        )
+    return known
+
+
+def _served_gateway(app: App, *, rest_seconds: float) -> Served:
+    return Served(
+        app=app,
+        limits=app.gateway.config.limits,
+        rest_seconds=rest_seconds,
+        trusts=lambda host: app.gateway.trusts(host),
+        problem=app.problem,
+        lane=Lane(app) if Lane.is_on() else None,
+        management_ports=app.management_ports,
+        max_descriptor=max(RESERVED_DESCRIPTORS, _descriptors() - RESERVED_DESCRIPTORS),
+    )
+
+
+def _served_application(app: ASGIApp, *, rest_seconds: float) -> Served:
+    """Any other ASGI application: the demo's provider and API."""
+    return Served(
+        app=app,
+        limits=LimitsConfig(),
+        rest_seconds=rest_seconds,
+        trusts=lambda _: False,
+        problem=partial(problem_of, base_path="/bff", https=False),
+        lane=None,
+        management_ports=frozenset(),
+        max_descriptor=None,
+    )
+
+
+def _descriptors() -> int:
+    """How many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def bind(address: Address) -> socket.socket:
+    """A listening socket that workers can inherit.
+
+    Raises:
+        OSError: the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address.host, address.port))
+    except OSError:
+        bound.close()
+        raise
+    bound.listen(BACKLOG)
+    bound.set_inheritable(True)
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """Without its signal handlers: the process belongs to the caller, who runs the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(app: ASGIApp, address: Address) -> None:
+    """Serve an application at this address until SIGINT or SIGTERM.
+
+    Raises:
+        OSError: the address is taken or not ours.
+    """
+    uvicorn.Server(server_config(app)).run(sockets=[bind(address)])
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: ASGIApp, sockets: list[socket.socket], *, stop_seconds: int = 1, rest_seconds: int = REST_SECONDS
+) -> AsyncIterator[Any]:
+    """Serve `app` on these sockets, on the running loop, until the block ends; closes them. Yields uvicorn's state.
+
+    Raises:
+        ServerFailedError: the application's lifespan refused to start.
+    """
+    settings = server_config(app, stop_seconds=stop_seconds, rest_seconds=rest_seconds)
+    settings.load()
+    server = _Server(settings)
+    server.lifespan = settings.lifespan_class(settings)
+    try:
+        await server.startup(sockets)
+    except SystemExit as error:  # how uvicorn says that the lifespan failed; the process is not ours to end
+        for sock in sockets:
+            sock.close()
+        raise ServerFailedError("the application did not start") from error
+    try:
+        yield server.server_state
+    finally:
+        await _stop(server, sockets)
+
+
+async def _stop(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+    """uvicorn's own shutdown, without its tenth of a second of sleep while no connection is open."""
+    for listener in server.servers:
+        listener.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    await asyncio.sleep(0)  # idle connections are gone after one turn of the loop
+    if server.server_state.connections or server.server_state.tasks:
+        await server.shutdown(sockets)
+        return
+    for sock in sockets:
+        sock.close()
+    await server.lifespan.shutdown()

@@ -1,0 +1,382 @@
+"""Requests out of the bytes of one connection, sans-I/O: bytes in, messages and judgements out.
+
+`feed` takes what came, `next_event` gives what can be said about it, one event a call. The next message is read when the caller asks
+for it, so requests that wait for the answer to another cost their bytes and nothing else.
+
+    phase     what it waits for                 limits while it comes                                  then
+    HEAD      the end of a head                 `max_head` bytes (431), 100 fields (431),              LENGTH, CHUNKS, HEAD,
+                                                a first line of `max_target` and a little (414)        TUNNEL, STOPPED
+    LENGTH    so many bytes of content          `Content-Length`                                       HEAD, STOPPED
+    CHUNKS    the last chunk and trailers       see chunked.py                                         HEAD, STOPPED
+    TUNNEL    nothing: a WebSocket's bytes      -                                                      -
+    STOPPED   nothing: what comes is dropped    -                                                      -
+
+A head is kept as bytes until its empty line is there, and only then parsed, at once. So an unfinished head costs its own length and
+no more, and what a head means cannot depend on how it was cut into segments.
+
+What is judged here, because a hop before us must not read it otherwise:
+    lines      end with CRLF. "A sender MUST NOT generate a bare CR", and a recipient may refuse or replace it; we refuse a bare LF
+               as well (RFC 9112 section 2.2, https://www.rfc-editor.org/rfc/rfc9112#section-2.2)
+    target     the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
+    framing    one Content-Length of digits, or `Transfer-Encoding: chunked` alone and in HTTP/1.1 only (RFC 9112 section 6.1)
+    version    1.1 and 1.0
+    upgrades   `websocket` in HTTP/1.1 without content; every other one is ignored, as RFC 9110 section 7.8 allows
+"""
+
+import re
+from enum import Enum, auto
+from typing import NamedTuple
+
+import httptools
+
+from bff.config.model import LimitsConfig
+from bff.errors import (
+    BrowserError,
+    HeadTooLarge,
+    MalformedRequest,
+    NotImplementedHere,
+    TargetTooLong,
+    VersionNotSupported,
+)
+from bff.request_head import Field, Peer, RequestHead, request_head
+from bff.server.chunked import ChunkedError, ChunkedReader
+
+MAX_FIELDS = 100
+AROUND_TARGET = 64  # bytes of a first line beside its target: method, spaces, version
+
+_END = b"\r\n\r\n"
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+# The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+class Phase(Enum):
+    """What the reader waits for; the table above."""
+
+    HEAD = auto()
+    LENGTH = auto()
+    CHUNKS = auto()
+    TUNNEL = auto()
+    STOPPED = auto()
+
+
+_HEAD, _LENGTH, _CHUNKS, _TUNNEL, _STOPPED = Phase  # a module's global costs a third of an Enum's member
+
+
+class Message(NamedTuple):
+    """A request whose head has come. With `has_content` there follows `Content`, up to the `last`.
+
+    `expects_continue`: the browser may wait for `100 Continue` before it sends content (RFC 9110 section 10.1.1).
+    """
+
+    head: RequestHead
+    version: bytes  # b"1.1" or b"1.0"
+    keep_alive: bool
+    has_content: bool
+    expects_continue: bool
+    is_websocket: bool
+
+
+class Content(NamedTuple):
+    """Some content of the message before; `last`: all of it has come."""
+
+    data: bytes
+    last: bool
+
+
+Event = Message | Content | BrowserError
+
+
+class RequestReader:
+    """The requests of one connection. After a `BrowserError` nothing more is reported."""
+
+    __slots__ = (
+        "_chunks",
+        "_fields",
+        "_head",
+        "_keep_alive",
+        "_left",
+        "_limits",
+        "_lines",
+        "_longest_line",
+        "_parser",
+        "_peer",
+        "_target",
+        "_unread",
+        "is_head_request",
+        "phase",
+        "refused_content",
+    )
+
+    def __init__(self, *, peer: Peer, limits: LimitsConfig) -> None:
+        self._peer = peer
+        self._limits = limits
+        self._longest_line = min(limits.max_target + AROUND_TARGET, limits.max_head)
+        self._parser: httptools.HttpRequestParser | None = None
+        self._head = bytearray()  # of a head that has not ended
+        self._lines = 0  # in it
+        self._left = 0  # bytes of content that are still to come
+        self._chunks: ChunkedReader | None = None
+        self._keep_alive = True
+        self._target = b""
+        self._fields: list[Field] = []
+        self._unread = b""
+        self.is_head_request = False  # the last head that was looked at was a HEAD's, whose answer has no content
+        self.refused_content = False  # the refusal is of a message's content, not of a head
+        self.phase = _HEAD
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a part of a head has come."""
+        return bool(self._head)
+
+    @property
+    def in_content(self) -> bool:
+        """Whether content is still to come."""
+        return self.phase is _LENGTH or self.phase is _CHUNKS
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes came that no event has told of."""
+        return bool(self._unread)
+
+    def stop(self) -> None:
+        """Read nothing more. Lets the parser go, whose callbacks are methods of ours."""
+        self.phase = _STOPPED
+        self._parser = self._chunks = None
+        self._head = bytearray()
+        self._unread = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take what came; after a refusal it is dropped."""
+        if self.phase is not _STOPPED:
+            self._unread = self._unread + data if self._unread else data
+
+    def next_event(self) -> Event | None:
+        """What comes next; None while it is not known. A `BrowserError` is the last event."""
+        data = self._unread
+        if not data:
+            return None
+        self._unread = b""
+        if self.phase is _HEAD:
+            return self._read_head(data)
+        if self.phase is _LENGTH:
+            return self._read_length(data)
+        return self._read_chunks(data) if self.phase is _CHUNKS else None
+
+    def rest(self) -> bytes:
+        """What came behind a WebSocket's handshake and was not read here."""
+        rest, self._unread = self._unread, b""
+        return rest
+
+    # --- a head ---
+
+    def _read_head(self, data: bytes) -> Event | None:
+        if self._head:
+            return self._go_on_with_head(data)
+        if data[0] in b"\r\n":  # RFC 9112 section 2.2: empty lines before a request line are ignored
+            data = data.lstrip(b"\r\n")
+        end = data.find(_END)
+        if end < 0:
+            return self._keep(data) if data else None
+        size = end + 4
+        if size == len(data):
+            return self._parse(data)
+        self._unread = data[size:]
+        return self._parse(data[:size])
+
+    def _keep(self, data: bytes) -> Event | None:
+        """Keep the beginning of a head, unless it cannot be one."""
+        if data[0] not in _LETTERS:
+            return self._refused(MalformedRequest("This is not HTTP."))
+        self._head = bytearray(data)
+        self._lines = data.count(b"\n")
+        return self._too_large(data, self._lines)
+
+    def _go_on_with_head(self, data: bytes) -> Event | None:
+        head = self._head
+        searched = max(0, len(head) - 3)
+        head += data
+        end = head.find(_END, searched)
+        if end < 0:
+            self._lines += data.count(b"\n")
+            return self._too_large(head, self._lines)
+        self._head, self._unread = bytearray(), bytes(head[end + 4 :])
+        return self._parse(bytes(head[: end + 4]))
+
+    def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
+        """The judgement of a head's size, the same for a whole one and for what has come of it."""
+        size = len(head)
+        self.is_head_request = head[:5] == b"HEAD "
+        if size > self._longest_line and head.find(b"\r\n", 0, self._longest_line + 2) < 0:
+            return self._refused(self._target_too_long())
+        if size > self._limits.max_head or lines > MAX_FIELDS + 2:
+            return self._refused(self._head_too_large())
+        return None
+
+    def _parse(self, head: bytes) -> Event:
+        lines = head.count(b"\n")
+        too_large = self._too_large(head, lines)
+        if too_large is not None:
+            return too_large
+        self._target = b""
+        self._fields = []
+        self._parser = parser = self._parser or httptools.HttpRequestParser(self)
+        try:
+            if head.count(b"\r\n") != lines:
+                raise httptools.HttpParserError("a bare LF")
+            parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            self._parser = None  # it reads no further
+        except httptools.HttpParserError:
+            return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."))
+        try:
+            message = self._message(parser)
+        except BrowserError as error:
+            return self._refused(error)
+        if message.has_content or message.is_websocket or not message.keep_alive:
+            self._parser = None  # content is counted here, and the next head gets a parser of its own
+            self._begin_content(message)
+        return message
+
+    def _begin_content(self, message: Message) -> None:
+        self._keep_alive = message.keep_alive
+        if message.is_websocket:
+            self.phase = _TUNNEL
+        elif not message.has_content:
+            self.stop()
+        elif self._left:
+            self.phase = _LENGTH
+        else:
+            self._chunks = ChunkedReader()
+            self.phase = _CHUNKS
+
+    def _message(self, parser: httptools.HttpRequestParser) -> Message:
+        """The message of the head that was parsed.
+
+        Raises:
+            BrowserError: it cannot be served.
+        """
+        version = parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
+        if len(self._target) > self._limits.max_target:
+            raise self._target_too_long()
+        method = parser.get_method()
+        if method == b"CONNECT":
+            raise NotImplementedHere("There is no CONNECT here.")
+        target = self._origin_form(self._target)
+        path, _, query = target.partition(b"?")
+        head = request_head(method=method, path=path, query=query, fields=self._fields, peer=self._peer)
+        has_content = self._framing(head, version=version)
+        is_websocket = version == "1.1" and parser.should_upgrade() and _names_websocket(head)
+        if is_websocket and has_content:
+            raise MalformedRequest("A WebSocket handshake has no content.")
+        return Message(
+            head,
+            b"1.1" if version == "1.1" else b"1.0",
+            parser.should_keep_alive(),
+            has_content,
+            version == "1.1" and head.named.get(b"expect", b"").lower() == b"100-continue",
+            is_websocket,
+        )
+
+    def _framing(self, head: RequestHead, *, version: str) -> bool:
+        """Whether content follows; without either field there is none (RFC 9112 section 6.3)."""
+        named = head.named
+        coding, length = named.get(b"transfer-encoding"), named.get(b"content-length")
+        self._left = 0
+        if coding is None and length is None:
+            return False
+        if coding is not None and length is not None:
+            raise MalformedRequest("Both Content-Length and Transfer-Encoding.")
+        if length is not None:
+            lengths = [value for name, value in head.fields if name == b"content-length"]
+            if len(lengths) != 1 or _DIGITS.fullmatch(length) is None:
+                raise MalformedRequest("Content-Length is not one number.")
+            self._left = int(length)
+            return self._left > 0
+        codings = b",".join(value for name, value in head.fields if name == b"transfer-encoding").lower()
+        if codings != b"chunked" or version == "1.0":
+            below_chunked = codings.replace(b" ", b"").replace(b"\t", b"").endswith(b",chunked")
+            kind = NotImplementedHere if below_chunked and version == "1.1" else MalformedRequest
+            raise kind("The only transfer coding is chunked, and only in HTTP/1.1.")
+        return True
+
+    def _origin_form(self, target: bytes) -> bytes:
+        """The target as a path; of an absolute-form the authority becomes the Host field (RFC 9112 section 3.2.2)."""
+        if b"#" in target:
+            raise MalformedRequest("A fragment is no part of a request target.")
+        if target[:1] == b"/" or target == b"*":
+            return target
+        scheme, separator, rest = target.partition(b"://")
+        if not separator or scheme.lower() not in {b"http", b"https"}:
+            raise MalformedRequest("The request target is neither a path nor an http URL.")
+        end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+        authority, path = rest[:end], rest[end:]
+        hosts = [index for index, (name, _) in enumerate(self._fields) if name == b"host"]
+        if len(hosts) != 1 or not authority:
+            raise MalformedRequest("The Host field, or the host in the request target, is missing or there twice.")
+        self._fields[hosts[0]] = (b"host", authority)
+        return path if path.startswith(b"/") else b"/" + path
+
+    # --- content ---
+
+    def _read_length(self, data: bytes) -> Content:
+        if len(data) > self._left:
+            data, self._unread = data[: self._left], data[self._left :]
+        self._left -= len(data)
+        if self._left:
+            return Content(data, False)
+        self._end_message()
+        return Content(data, True)
+
+    def _read_chunks(self, data: bytes) -> Event | None:
+        chunks = self._chunks
+        if chunks is None:
+            raise RuntimeError("no chunked content is being read")
+        try:
+            content = b"".join(chunks.feed(data))
+        except ChunkedError:
+            self.refused_content = True
+            return self._refused(MalformedRequest("The content is not in chunks, or is more framing than content."))
+        if chunks.complete:
+            self._chunks, self._unread = None, chunks.rest
+            self._end_message()
+            return Content(content, True)
+        return Content(content, False) if content else None
+
+    def _end_message(self) -> None:
+        if self._keep_alive:
+            self.phase = _HEAD
+        else:
+            self.stop()
+
+    # --- judgements ---
+
+    def _refused(self, error: BrowserError) -> BrowserError:
+        self.stop()
+        return error
+
+    def _target_too_long(self) -> TargetTooLong:
+        return TargetTooLong(f"The request target is longer than {self._limits.max_target} bytes.")
+
+    def _head_too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(
+            f"The header fields are larger than {self._limits.max_head} bytes, or more than {MAX_FIELDS}."
+        )
+
+    # --- what llhttp reports ---
+
+    def on_url(self, target: bytes) -> None:
+        """The target of a head that is parsed."""
+        self._target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of it."""
+        self._fields.append((name.lower(), value))
+
+
+def _names_websocket(head: RequestHead) -> bool:
+    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1)."""
+    return head.method == b"GET" and head.named.get(b"upgrade", b"").lower() == b"websocket"

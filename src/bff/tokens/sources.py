@@ -1,0 +1,85 @@
+"""Where the access token of one forwarded request comes from: the signed-in user's grant, or the gateway's own credentials.
+
+A source is a value for one request. It answers at once if a token is usable now, can be waited for, and finds another token when the
+upstream has rejected one. `credentials` are the fields that carry a token upstream (RFC 6750 section 2.1).
+"""
+
+from typing import NamedTuple, Protocol
+
+from bff.request_head import Field
+from bff.sessions.model import AccessToken, Session, Target
+from bff.tokens.client_credentials import ClientCredentials
+from bff.tokens.refresh import Refresher
+
+Credentials = tuple[Field, ...]
+
+
+class TokenSource(Protocol):
+    """One of the two below."""
+
+    def at_once(self) -> AccessToken | None:
+        """The token if it is fresh, or stale (then its renewal begins); None: it has to be waited for.
+
+        Raises:
+            LoginRequired, ProviderMisbehaved: there will be none.
+        """
+        ...
+
+    async def usable(self) -> AccessToken:
+        """The token, after its renewal if it has expired.
+
+        Raises:
+            LoginRequired: a sign-in is needed.
+            ProviderError, StoreUnavailable: none to be had now.
+        """
+        ...
+
+    async def instead_of(self, rejected: AccessToken) -> AccessToken | None:
+        """Another token in place of one that the upstream answered with 401; None: none to be had now."""
+        ...
+
+
+class UserToken(NamedTuple):
+    """The access token that a provider granted the user of a session."""
+
+    refresher: Refresher
+    session: Session
+    provider: str
+    target: Target
+
+    def at_once(self) -> AccessToken | None:
+        """See TokenSource."""
+        return self.refresher.at_once(self.session, provider=self.provider, target=self.target)
+
+    async def usable(self) -> AccessToken:
+        """See TokenSource."""
+        return await self.refresher.usable(self.session, provider=self.provider, target=self.target)
+
+    async def instead_of(self, rejected: AccessToken) -> AccessToken | None:
+        """See TokenSource."""
+        return await self.refresher.instead_of(rejected, self.session, provider=self.provider, target=self.target)
+
+
+class ClientToken(NamedTuple):
+    """The gateway's own access token (RFC 6749 section 4.4)."""
+
+    client_credentials: ClientCredentials
+    provider: str
+    target: Target
+
+    def at_once(self) -> AccessToken | None:
+        """See TokenSource."""
+        return self.client_credentials.at_once(provider=self.provider, target=self.target)
+
+    async def usable(self) -> AccessToken:
+        """See TokenSource."""
+        return await self.client_credentials.usable(provider=self.provider, target=self.target)
+
+    async def instead_of(self, rejected: AccessToken) -> AccessToken | None:
+        """See TokenSource."""
+        return await self.client_credentials.instead_of(rejected, provider=self.provider, target=self.target)
+
+
+def bearer(token: AccessToken) -> Credentials:
+    """The field that carries the token; its characters were judged when it was received (RFC 6749 section 5.1)."""
+    return ((b"authorization", b"Bearer " + token.value.encode("ascii")),)

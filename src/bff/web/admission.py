@@ -1,0 +1,100 @@
+"""May this request pass, and with whose token? The judgements that need no waiting, each named and each callable alone.
+
+    route      which route it is for                                        400 404 405 421, plain http
+    same_site  the call comes from our own pages                            403
+    source     whose token is attached: the user's, our own, none           401
+
+The recipe (`api.py`), WebSocket handshakes and the server's fast lane call the same three, in this order, with the session looked up
+between the last two. A judgement refuses by raising; what it returns is the proof that it was made.
+"""
+
+from typing import NamedTuple
+
+from bff.errors import LoginRequired, MalformedRequest
+from bff.proxy.routes import Match
+from bff.request_head import RequestHead
+from bff.sessions.model import LiveSession
+from bff.tokens import grants
+from bff.tokens.sources import ClientToken, TokenSource, UserToken
+from bff.web import guards, navigation
+from bff.web.gateway import Gateway
+from bff.web.route_policy import RoutePolicy
+
+
+class Admitted(NamedTuple):
+    """A request that is for one of our routes and for our host. Only `route` makes it."""
+
+    match: Match
+    policy: RoutePolicy
+
+
+def route(gateway: Gateway, head: RequestHead) -> Admitted:
+    """The route that this request is for.
+
+    Raises:
+        MalformedRequest, NoRoute, MethodNotAllowed: for none, or the request has more than one meaning.
+        MisdirectedRequest, PlainHttp: it names another host, or came without TLS.
+    """
+    match = gateway.routes.match(head.path, head.method)
+    policy = gateway.policies[match.route.prefix]
+    meant_for_us(gateway, head)
+    return Admitted(match, policy)
+
+
+def meant_for_us(gateway: Gateway, head: RequestHead) -> None:
+    """The request has one meaning, names our host, and came the way that browsers are to use.
+
+    Raises:
+        MalformedRequest, MisdirectedRequest, PlainHttp: it does not.
+    """
+    if head.repeated is not None:
+        raise MalformedRequest(f"The field {head.repeated.decode('ascii')} may appear only once.")
+    guards.host(gateway, head)
+    guards.transport(gateway, head)
+
+
+def same_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> None:
+    """The call comes from our own pages, where a token that rests on the cookie is attached.
+
+    Raises:
+        CsrfRefused: it does not, or cannot prove it.
+    """
+    if policy.asks_csrf:
+        guards.csrf(head, by=policy.csrf, public_origin=gateway.site.origin_bytes)
+
+
+def must_come_from_our_site(head: RequestHead, policy: RoutePolicy) -> bool:
+    """Whether this page load is first repeated from our own site (`navigation.bounce_page`)."""
+    return policy.asks_csrf and policy.csrf == "origin" and navigation.comes_from_elsewhere(head)
+
+
+def source(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, now: float) -> TokenSource | None:
+    """Where the token for the upstream comes from: the user's if the route takes it and there is one, else our own if it takes that.
+
+    Raises:
+        LoginRequired: the route wants a user, and nobody is signed in at its provider, or no longer.
+    """
+    if live is None and policy.needs_session:
+        raise LoginRequired("Nobody is signed in here.", provider=gateway.provider(policy.provider).name)
+    if policy.provider is None:
+        return None
+    if live is not None and _takes_users_token(policy, live, provider=policy.provider, now=now):
+        return UserToken(gateway.refresher, live.session, policy.provider, policy.target)
+    if not policy.takes_client:
+        return None
+    if policy.needs_session and not _is_signed_in(live, now=now):
+        raise LoginRequired("The sign-in has ended.", provider=policy.provider)
+    return ClientToken(gateway.client_credentials, policy.provider, policy.target)
+
+
+def _takes_users_token(policy: RoutePolicy, live: LiveSession, *, provider: str, now: float) -> bool:
+    """Whether this request goes out with the user's own token; without a grant a route may have another answer than 401."""
+    if not policy.takes_user or policy.needs_session:
+        return policy.takes_user
+    grant = live.session.grant(provider)
+    return grant is not None and not grants.ended(grant, now=now)
+
+
+def _is_signed_in(live: LiveSession | None, *, now: float) -> bool:
+    """Whether any provider still knows the user: no session outlives the last of its refresh tokens (R-022)."""
+    return live is not None and not all(grants.ended(grant, now=now) for grant in live.session.grants)

@@ -1,0 +1,45 @@
+"""Answers of our own: values that any server can write, with the fields that all of them carry, and the one way to send them."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bff.request_head import Field
+from bff.web.fields import own_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnAnswer:
+    """A whole answer; `fields` name the length of `body`."""
+
+    status: int
+    fields: list[Field]
+    body: bytes
+
+
+def answer(status: int, body: bytes, content_type: str, *, https: bool, more: tuple[Field, ...] = ()) -> OwnAnswer:
+    """An answer with our own fields and `more`."""
+    length = (b"content-length", b"%d" % len(body))
+    return OwnAnswer(status=status, fields=[*own_fields(content_type, https=https), length, *more], body=body)
+
+
+def json_answer(content: object, *, https: bool, more: tuple[Field, ...] = ()) -> OwnAnswer:
+    """`200` with a JSON body."""
+    return answer(200, json.dumps(content).encode(), "application/json", https=https, more=more)
+
+
+def redirect(location: str, *, https: bool, more: tuple[Field, ...] = ()) -> OwnAnswer:
+    """`303 See Other`: never 307 or 308, which would repeat a POST elsewhere (RFC 9700 section 4.12)."""
+    where = (b"location", location.encode("ascii"))
+    return answer(303, b"", "text/plain; charset=utf-8", https=https, more=(*more, where))
+
+
+def set_cookie(value: str) -> Field:
+    """The field that sets or removes a cookie; `value` is made by `cookies.py`."""
+    return (b"set-cookie", value.encode("ascii"))
+
+
+async def send_answer(own: OwnAnswer, send: Any) -> None:
+    """Send it over ASGI."""
+    await send({"type": "http.response.start", "status": own.status, "headers": own.fields})
+    await send({"type": "http.response.body", "body": own.body})

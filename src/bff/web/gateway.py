@@ -1,0 +1,197 @@
+"""What one configuration says, as the recipes use it (`Gateway`), and what lives as long as the process does (`Process`).
+
+A `Gateway` holds nothing of a request and opens nothing: it can be replaced whole by one of another configuration, while sessions,
+copies, open streams, connections and refreshes of the `Process` go on.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import asyncio
+import httpx2
+import structlog
+
+from bff.config.model import Config
+from bff.errors import MalformedRequest
+from bff.provider import Provider
+from bff.proxy.forward import Forwarder, is_trusted
+from bff.proxy.pool import UpstreamPools
+from bff.proxy.routes import RouteTable
+from bff.sessions.local_copy import ChangeFanout, LocalCopies
+from bff.sessions.model import Grant
+from bff.sessions.opening import open_store
+from bff.sessions.store import SessionStore
+from bff.tokens.background import BackgroundTasks
+from bff.tokens.client_credentials import ClientCredentials
+from bff.tokens.refresh import Refresher
+from bff.tokens.renewal import Renewal
+from bff.web.cookies import CookieSigner
+from bff.web.files import AppFiles
+from bff.web.route_policy import RoutePolicy, route_policy
+from bff.web.streams import OpenStreams
+
+STOP_GRACE_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What lives as long as the process; nothing in it belongs to one request or to one configuration."""
+
+    clock: Callable[[], float]
+    store: SessionStore
+    copies: LocalCopies
+    streams: OpenStreams
+    tasks: BackgroundTasks
+    pools: UpstreamPools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What one configuration says."""
+
+    config: Config
+    process: Process
+    site: "Site"
+    signer: CookieSigner
+    providers: Mapping[str, Provider]
+    refresher: Refresher
+    client_credentials: ClientCredentials
+    routes: RouteTable
+    policies: Mapping[bytes, RoutePolicy]  # by the route's prefix
+    forwarder: Forwarder
+    files: Mapping[bytes, AppFiles]  # by the route's prefix
+    trusts: Callable[[str], bool]  # whether this peer's address is a trusted proxy's
+
+    def provider(self, name: str | None) -> Provider:
+        """The provider of this name; the first of the file if none is named.
+
+        Raises:
+            MalformedRequest: there is none of this name.
+        """
+        if name is None:
+            return next(iter(self.providers.values()))
+        found = self.providers.get(name)
+        if found is None:
+            raise MalformedRequest("There is no such provider.")
+        return found
+
+    def gave(self, grant: Grant) -> bool:
+        """Whether a provider of this configuration gave it: sessions outlive changes of names and issuers (R-143)."""
+        provider = self.providers.get(grant.provider)
+        return provider is not None and provider.config.issuer == grant.issuer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Who we are to browsers: from `public_url`, never from a request (RFC 9700 section 4.1.3)."""
+
+    origin: str  # scheme://host[:port], as in the Origin field
+    origin_bytes: bytes
+    scheme: bytes
+    host: bytes  # host[:port], as in the Host field
+    base_path: str
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach us over TLS."""
+        return self.scheme == b"https"
+
+    def url(self, path: str) -> str:
+        """The absolute URL of one of our paths."""
+        return f"{self.origin}{path}"
+
+
+def site_of(config: Config) -> Site:
+    """The site that the configuration describes; default ports are left out, as browsers do."""
+    url = urlsplit(config.public_url)
+    standard = {"http": 80, "https": 443}[url.scheme]
+    name = f"[{url.hostname}]" if ":" in (url.hostname or "") else f"{url.hostname}"
+    host = name if url.port in {None, standard} else f"{name}:{url.port}"
+    origin = f"{url.scheme}://{host}"
+    return Site(
+        origin=origin,
+        origin_bytes=origin.encode("ascii"),
+        scheme=url.scheme.encode("ascii"),
+        host=host.encode("ascii"),
+        base_path=config.base_path,
+    )
+
+
+def build_process(config: Config, *, clock: Callable[[], float] = time.time) -> Process:
+    """The parts that live for the process; nothing is opened yet."""
+    store = open_store(config.session)
+    return Process(
+        clock=clock,
+        store=store,
+        copies=LocalCopies(max_age_seconds=config.session.local_copy),
+        streams=OpenStreams(store=store, clock=clock),
+        tasks=BackgroundTasks(),
+        pools=UpstreamPools(),
+    )
+
+
+def build_gateway(
+    config: Config, process: Process, *, provider_transport: httpx2.AsyncBaseTransport | None = None
+) -> Gateway:
+    """What the configuration says. `provider_transport` takes the place of the network towards providers, in tests.
+
+    Raises:
+        OSError: a CA file cannot be used.
+    """
+    site, clock, tasks = site_of(config), process.clock, process.tasks
+    routes = RouteTable(config.routes, max_body=config.limits.max_body)
+    providers = {
+        name: Provider(
+            name=name,
+            config=settings,
+            redirect_uri=site.url(f"{config.base_path}/callback/{name}"),
+            clock=clock,
+            transport=provider_transport,
+        )
+        for name, settings in config.providers.items()
+    }
+    renewal = Renewal(store=process.store, providers=providers, clock=clock)
+    return Gateway(
+        config=config,
+        process=process,
+        site=site,
+        signer=CookieSigner(config.session.keys),
+        providers=providers,
+        refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
+        client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
+        routes=routes,
+        policies={route.prefix: route_policy(route.config) for route in routes.routes},
+        forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
+        files={
+            route.prefix: AppFiles(route.config.files, https=site.https)
+            for route in routes.routes
+            if route.config.files is not None
+        },
+        trusts=lru_cache(maxsize=4096)(lambda peer: is_trusted(peer, networks=config.trusted_proxies)),
+    )
+
+
+@asynccontextmanager
+async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
+    """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
+    await process.store.open(ChangeFanout([process.copies, process.streams]))
+    looking = asyncio.create_task(process.streams.look())
+    log.info("gateway.started", public_url=gateway().config.public_url)
+    try:
+        yield
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+        await process.tasks.close(grace_seconds=STOP_GRACE_SECONDS)
+        await process.pools.aclose()
+        for provider in gateway().providers.values():
+            await provider.close()
+        await process.store.close()
+        log.info("gateway.stopped")

@@ -1,0 +1,25 @@
+"""One WebSocket handshake to a route: the same judgements as for a call, `Origin` in the place of the CSRF header."""
+
+from bff.errors import NoRoute
+from bff.request_head import RequestHead
+from bff.web import admission, guards
+from bff.web.api import Call
+from bff.web.gateway import Gateway
+
+
+async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
+    """What a handshake may become: nothing was sent to either side yet.
+
+    Raises:
+        BffError: refused.
+    """
+    admitted = admission.route(gateway, head)
+    guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
+    if not admitted.match.route.config.websocket:
+        raise NoRoute("This path takes no WebSockets.")
+    live = await guards.session(gateway, head, touch=True) if admitted.policy.reads_session else None
+    source = admission.source(gateway, admitted.policy, live, now=gateway.process.clock())
+    token = None if source is None else await source.usable()
+    return Call(head=head, admitted=admitted, live=live, source=source, token=token)
+
+

@@ -44,7 +44,7 @@ STRANGERS = {  # below, and still not to be known
 LIBRARIES = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
     "cryptography": ("sessions/sealing.py", "demo/"),
-    "hiredis": ("sessions/redis_",),
+    "hiredis": ("sessions/redis/",),
     "httptools": ("proxy/", "cli/protocol.py"),  # cli/protocol.py: the server's own parser, bounded
     "httpx2": ("provider.py", "demo/", "web/app.py"),  # web/app.py: the type of the transport that tests hand in
     "itsdangerous": ("web/cookies.py",),
@@ -52,7 +52,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "msgspec": ("sessions/",),
     "prometheus_client": ("metrics.py", "web/health.py"),
     "pydantic": ("config/",),
-    "redis": ("sessions/redis_",),
+    "redis": ("sessions/redis/",),
     "rich": ("cli/",),
     "starlette": ("web/", "demo/"),
     "structlog": ("",),

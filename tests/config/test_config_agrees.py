@@ -10,8 +10,8 @@ from bff.config import paths, urls
 from bff.config.model import RouteConfig
 from bff.config.spelling import SpellingError
 from bff.proxy.routes import RouteTable, build_route
-from bff.sessions.redis_location import parse_location
-from bff.sessions.redis_server import open_server
+from bff.sessions.redis.location import parse_location
+from bff.sessions.redis.server import open_server
 
 VISIBLE = [chr(code) for code in range(0x20, 0x7F)]
 PLAIN = st.text(st.sampled_from(string.ascii_letters + string.digits + "._~!$&'()+,=:@-"), min_size=1, max_size=5)

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from bff.config.secrets import LiteralSecret
-from bff.sessions.redis_store import RedisStore
+from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from documented import page
 from session_samples import ISSUER, NOW, Heard, a_session, a_transaction, with_note

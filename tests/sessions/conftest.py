@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 import pytest
 
 from bff.config.secrets import LiteralSecret
-from bff.sessions.memory_store import MemoryStore
-from bff.sessions.redis_store import RedisStore
+from bff.sessions.memory import MemoryStore
+from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
 from cutting_relay import CuttingRelay

@@ -4,9 +4,9 @@ import pytest
 
 from bff.config.model import SessionConfig
 from bff.config.secrets import LiteralSecret
-from bff.sessions.memory_store import MemoryStore
+from bff.sessions.memory import MemoryStore
 from bff.sessions.opening import open_store
-from bff.sessions.redis_store import RedisStore
+from bff.sessions.redis.store import RedisStore
 
 
 def config(store: str) -> SessionConfig:

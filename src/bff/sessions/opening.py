@@ -1,8 +1,8 @@
 """From the configuration to the store that it names."""
 
 from bff.config.model import SessionConfig
-from bff.sessions.memory_store import MemoryStore
-from bff.sessions.redis_store import RedisStore
+from bff.sessions.memory import MemoryStore
+from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
 

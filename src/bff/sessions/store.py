@@ -1,4 +1,4 @@
-"""The one seam of this room: what every session store does. `memory_store.py` and `redis_store.py` pass the same
+"""The one seam of this package: what every session store does. `memory.py` and `redis/store.py` pass the same
 contract suite.
 
 Rules that every store keeps:

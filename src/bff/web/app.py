@@ -27,7 +27,7 @@ from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached,
 from bff.provider import Provider
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.routes import RouteTable
-from bff.sessions.local_copy import ChangeFanout, LocalCopies
+from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.opening import open_store
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials

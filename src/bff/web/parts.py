@@ -9,7 +9,7 @@ from bff.errors import MalformedRequest
 from bff.provider import Provider
 from bff.proxy.forward import Forwarder
 from bff.proxy.routes import RouteTable
-from bff.sessions.local_copy import LocalCopies
+from bff.sessions.local_copies import LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.store import SessionStore
 from bff.tokens.background import BackgroundTasks

@@ -1,15 +1,15 @@
-"""A worker's own short-lived views of sessions, so that most requests ask no store at all.
+"""A worker's own short-lived copies of sessions, so that most requests need no call to the store.
 
-A copy lies under the raw cookie value as the browser sent it: a hit skips the signature and the hash too. It may be
+A copy is found by the raw cookie value that the browser sent: a hit needs no signature check and no hash. A copy may be
 used
 
 - for at most `max_age_seconds`, and not past the session's idle or absolute end;
-- until a change of its session is heard of: then it is dropped at once;
-- only while changes are heard: when they may be missed every copy is dropped, and none is made until they are heard
-  again.
+- until a change of its session arrives: then it is dropped at once;
+- only while the subscription to changes works: when changes may be missed every copy is dropped, and none is made until
+  the subscription works again.
 
-A change may arrive while the answer to a read is under way; what was read is then older than the change. Who reads
-therefore takes a ticket first, and a copy is made only if nothing was heard about its session since.
+A change may arrive while the answer to a read is under way; what was read is then older than the change. So a reader
+takes a ticket first, and its copy is kept only if no change of that session has arrived since.
 """
 
 from collections import OrderedDict
@@ -24,7 +24,7 @@ REMEMBERED_CHANGES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """That a read of `key` began after the change with the number `change`."""
+    """A read of `key` that began after the change with the number `change`."""
 
     key: str
     change: int
@@ -45,7 +45,7 @@ class LocalCopies:
         self._max_entries = max_entries
         self._copies: OrderedDict[bytes, _Copy] = OrderedDict()  # oldest first
         self._cookies: dict[str, set[bytes]] = {}  # by session key
-        self._hearing = False
+        self._receives_changes = False
         self._change = 0  # number of the latest change
         self._forgotten_change = 0  # every later change is in `_changes`
         self._changes: OrderedDict[str, int] = OrderedDict()  # by session key, oldest first
@@ -58,7 +58,7 @@ class LocalCopies:
         copy = self._copies.get(cookie)
         if copy is None:
             return None
-        if copy.made_at <= now < copy.ends_at:  # the first: a clock set back must not lengthen a copy's life
+        if copy.made_at <= now < copy.ends_at:  # `made_at <= now`: a clock set back must not lengthen a copy's life
             return copy.live
         self._drop(cookie)
         return None
@@ -69,7 +69,7 @@ class LocalCopies:
 
     def put(self, cookie: bytes, live: LiveSession, ticket: Ticket, *, now: float) -> None:
         """Keep what was read under this ticket at `now`, unless it may be out of date."""
-        if not self._hearing or self._max_age_seconds <= 0 or ticket.key != live.session.key:
+        if not self._receives_changes or self._max_age_seconds <= 0 or ticket.key != live.session.key:
             return
         if self._changes.get(ticket.key, self._forgotten_change) > ticket.change:
             return
@@ -91,7 +91,7 @@ class LocalCopies:
 
     def changes_interrupted(self) -> None:
         """Drop everything, and make no copies."""
-        self._hearing = False
+        self._receives_changes = False
         self._change += 1
         self._forgotten_change = self._change
         for forgotten in (self._changes, self._copies, self._cookies):
@@ -99,11 +99,11 @@ class LocalCopies:
 
     def changes_resumed(self) -> None:
         """Make copies again, of what is read from now on."""
-        self.changes_interrupted()  # whatever was read before is as old as the interruption
-        self._hearing = True
+        self.changes_interrupted()  # everything that was read before may miss changes of the interruption
+        self._receives_changes = True
 
     def _make_room(self, now: float) -> None:
-        """Drop the oldest: those that have ended, so that no tokens lie about, and one more if it is still full."""
+        """Drop the oldest copies: all that have ended, so that their tokens leave memory, and one more if it is still full."""
         while self._copies:
             oldest = next(iter(self._copies))
             if len(self._copies) < self._max_entries and now < self._copies[oldest].ends_at:
@@ -122,7 +122,7 @@ class LocalCopies:
 
 
 class ChangeFanout:
-    """Tells several listeners of every change, in their order."""
+    """Calls several listeners for every change, in their order."""
 
     def __init__(self, listeners: Sequence[ChangeListener]) -> None:
         self._listeners = tuple(listeners)

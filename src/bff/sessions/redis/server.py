@@ -1,8 +1,8 @@
-"""How to talk to Redis where it is: one server, a primary behind Sentinel, or a Cluster.
+"""Commands to Redis at its location: one server, a primary behind Sentinel, or a Cluster.
 
-One server and Sentinel share a lane (`redis_lane.py`). A Cluster is left to redis-py, which follows moved slots; there
-each command runs in a task of ours, so that a cancelled caller never interrupts redis-py between a command and its
-answer.
+One server and Sentinel use a pipeline (`pipeline.py`). A Cluster uses redis-py's client, which follows moved slots;
+each command runs in a task of its own there, so that a cancelled caller never interrupts redis-py between a command
+and its answer.
 
 Timeouts are the store's: redis-py's own (5 s, with ten tries) are too long for a request.
 """
@@ -21,11 +21,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
 from bff.config.urls import STORE_TLS_OPTIONS
-from bff.sessions.redis_lane import Lane, Word
-from bff.sessions.redis_location import Location, parse_location
+from bff.sessions.redis.location import Location, parse_location
+from bff.sessions.redis.pipeline import Pipeline, Word
 
-# Everything that redis-py and the network may raise. RedisClusterException is not a RedisError; RuntimeError is what uvloop
-# raises when a transport is written to that has just closed.
+# Everything that redis-py and the network may raise. RedisClusterException is not a RedisError; uvloop raises RuntimeError
+# on a write to a transport that has just closed.
 REDIS_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError)
 
 SCANNED_AT_ONCE = 500
@@ -40,13 +40,13 @@ class SingleServer:
             **location.options,
             "db": location.database,
             "socket_connect_timeout": connect_timeout_seconds,
-            "socket_timeout": None,  # the lane's task reads for as long as it lives; callers have their own timeouts
+            "socket_timeout": None,  # the pipeline's task reads without a timeout; callers have their own
             "protocol": 2,
             "driver_info": None,
         }
         self._sentinel = _sentinel(location, timeout_seconds=connect_timeout_seconds) if location.service else None
         self._pool = _primary_pool(location, self._sentinel, options) if self._sentinel else _pool(location, options)
-        self._lane = Lane(
+        self._pipeline = Pipeline(
             self._pool.make_connection,
             connect_timeout_seconds=connect_timeout_seconds,
             command_timeout_seconds=command_timeout_seconds,
@@ -54,14 +54,14 @@ class SingleServer:
 
     async def execute(self, *command: Word, again: bool) -> object:
         """The answer to one command, which may be sent twice if `again`."""
-        return await self._lane.execute(*command, again=again)
+        return await self._pipeline.execute(*command, again=again)
 
     async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
         """Every key that matches, in portions; one may come twice."""
         cursor: object = b"0"
         while True:
             command = ("SCAN", cast(bytes, cursor), "MATCH", pattern, "COUNT", SCANNED_AT_ONCE)
-            cursor, keys = cast(list[Any], await self._lane.execute(*command, again=True))
+            cursor, keys = cast(list[Any], await self._pipeline.execute(*command, again=True))
             yield keys
             if cursor == b"0":
                 return
@@ -72,20 +72,20 @@ class SingleServer:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._lane.close()
+        await self._pipeline.close()
         if self._sentinel is not None:
             await self._sentinel.aclose()
 
 
 def _pool(location: Location, options: dict[str, Any]) -> ConnectionPool:
-    """Only used to make connections: the lane keeps them."""
+    """Makes connections only: the pipeline keeps them."""
     host, port = location.hosts[0]
     kind = SSLConnection if location.tls else Connection
     return ConnectionPool(connection_class=kind, host=host, port=port, **options)
 
 
 def _primary_pool(location: Location, sentinel: Sentinel, options: dict[str, Any]) -> ConnectionPool:
-    """The same; each connection asks the Sentinels first, who the primary is."""
+    """The same; each connection first asks the Sentinels for the primary's address."""
     pool = SentinelConnectionPool(location.service, sentinel, ssl=location.tls, **options)  # type: ignore[no-untyped-call]  # redis-py
     return cast(ConnectionPool, pool)
 
@@ -96,7 +96,7 @@ def _sentinel(location: Location, *, timeout_seconds: float) -> Sentinel:
         **location.sentinel_options,
         **tls,
         "ssl": location.tls,
-        "socket_connect_timeout": timeout_seconds / 2,  # so that the second is asked within one connect timeout
+        "socket_connect_timeout": timeout_seconds / 2,  # so that a second Sentinel is asked within one connect timeout
         "socket_timeout": timeout_seconds / 2,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
@@ -105,18 +105,18 @@ def _sentinel(location: Location, *, timeout_seconds: float) -> Sentinel:
 
 
 class ClusterServer:
-    """A Redis Cluster, spoken to through redis-py's own client."""
+    """A Redis Cluster, through redis-py's own client."""
 
     def __init__(self, location: Location, *, connect_timeout_seconds: float, command_timeout_seconds: float) -> None:
         self._whole_timeout_seconds = connect_timeout_seconds + command_timeout_seconds
         self._cluster = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in location.hosts],
             ssl=location.tls,
-            retry=Retry(NoBackoff(), 0),  # what may be sent twice is our decision
+            retry=Retry(NoBackoff(), 0),  # we decide which commands may be sent twice
             socket_connect_timeout=connect_timeout_seconds,
             socket_timeout=command_timeout_seconds,
             protocol=2,
-            reinitialize_steps=0,  # else every fifth moved slot closes all connections, those in use too
+            reinitialize_steps=0,  # otherwise every fifth moved slot closes all connections, including those in use
             driver_info=None,
             **cast(Any, location.options),
         )
@@ -124,7 +124,7 @@ class ClusterServer:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def execute(self, *command: Word, again: bool) -> object:
-        """The answer to one command, which may be sent twice if `again`; redis-py may ask several nodes for the way."""
+        """The answer to one command, which may be sent twice if `again`; redis-py may follow several redirections."""
         async with asyncio.timeout(self._whole_timeout_seconds):
             try:
                 return await self._in_turn(command)
@@ -139,9 +139,9 @@ class ClusterServer:
             yield [key]
 
     async def new_connection(self) -> AbstractConnection:
-        """An unconnected connection to one of the primaries: each hears every message."""
+        """An unconnected connection to one of the primaries: each receives every message."""
         await self._in_own_task(self._cluster.initialize())
-        node = random.choice(self._cluster.get_primaries())  # noqa: S311 - spreads load, guards nothing
+        node = random.choice(self._cluster.get_primaries())  # noqa: S311 - spreads load, no secret
         return node.connection_class(**node.connection_kwargs | {"socket_timeout": None})
 
     async def close(self) -> None:
@@ -153,7 +153,7 @@ class ClusterServer:
         await self._cluster.aclose()
 
     async def _in_turn(self, command: tuple[Word, ...]) -> Any:
-        await self._turns.acquire()  # by the caller: who leaves before it is his turn leaves nothing to do
+        await self._turns.acquire()  # awaited by the caller: if it is cancelled here, no task was started
         return await self._in_own_task(self._carry_out(command))
 
     async def _carry_out(self, command: tuple[Word, ...]) -> Any:
@@ -173,7 +173,7 @@ class ClusterServer:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # taken note of, also when its caller has left
+            task.exception()  # retrieved even if the caller was cancelled, so that asyncio does not log it
 
 
 def open_server(
@@ -182,7 +182,7 @@ def open_server(
     """The server of this URL; connects when first asked.
 
     Raises:
-        ValueError: not a URL of ours.
+        ValueError: not a URL of a Redis store.
     """
     location = parse_location(url)
     kind = ClusterServer if location.topology == "cluster" else SingleServer

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio.connection import Connection
 
 from bff.sessions.model import Session
-from bff.sessions.redis_lane import Lane
-from bff.sessions.redis_store import RedisStore
+from bff.sessions.redis.pipeline import Pipeline
+from bff.sessions.redis.store import RedisStore
 from session_samples import NOW, a_grant, a_session
 from valkey_server import ValkeyServer
 
@@ -56,13 +56,13 @@ async def test_a_lane_gives_each_caller_its_own_answer(valkey: ValkeyServer) -> 
         made.append(Connection(port=valkey.port, socket_timeout=None, protocol=2))
         return made[-1]
 
-    lane = Lane(new_connection, connect_timeout_seconds=5, command_timeout_seconds=5)
+    pipeline = Pipeline(new_connection, connect_timeout_seconds=5, command_timeout_seconds=5)
 
     async def ask(number: int) -> bool:
-        return await lane.execute("ECHO", f"canary-{number}", again=True) == f"canary-{number}".encode()
+        return await pipeline.execute("ECHO", f"canary-{number}", again=True) == f"canary-{number}".encode()
 
     await crowd(ask)
-    await lane.close()
+    await pipeline.close()
     assert len(made) == 1
 
 

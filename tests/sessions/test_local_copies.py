@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.sessions.local_copy import REMEMBERED_CHANGES, ChangeFanout, LocalCopies
+from bff.sessions.local_copies import REMEMBERED_CHANGES, ChangeFanout, LocalCopies
 from bff.sessions.model import LiveSession
 from bff.sessions.store import Change
 from session_samples import NOW, Heard, a_session

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from bff.errors import StoreUnavailable
-from bff.sessions.redis_server import CLUSTER_COMMANDS_AT_ONCE
-from bff.sessions.redis_store import RedisStore
+from bff.sessions.redis.server import CLUSTER_COMMANDS_AT_ONCE
+from bff.sessions.redis.store import RedisStore
 from session_samples import NOW
 from valkey_server import ValkeyServer
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.sessions.redis_location import SCHEMES, Location, parse_location
+from bff.sessions.redis.location import SCHEMES, Location, parse_location
 
 
 def location(**expected: object) -> Location:

@@ -1,21 +1,20 @@
 """One connection to Redis, shared by every caller: commands are written in order, answers come back in order.
 
-- **No caller ever touches the socket.** It waits for a future. One task writes, one reads, and both belong to the lane;
-  so a cancelled caller cannot leave its answer for the next one (CVE-2023-28858): its answer is read in its turn, and
-  dropped.
-- **A silent connection is closed.** When nothing was heard for the length of a command's timeout, the lane begins anew;
-  a slow server that still answers keeps its connection.
-- **Nobody queues behind the abandoned.** While the oldest command has been waiting for longer than its caller did, the
-  server is behind, and who came now would wait in vain too: he is told at once. So what waits stays bounded, and a
-  server that was too slow for a while is of use again when it has caught up.
-- **A lost connection is not the end.** It is seen when it closes, not at the next command. A command that was under way
-  is sent once more if the caller says that twice has the effect of once (`again`); one that the server refused as
-  read-only is sent again in any case, because it was not carried out. There is no third try and no waiting between
-  them.
+- **No caller touches the socket.** A caller waits for a future. One task writes, one reads, and both belong to the
+  pipeline. So a cancelled caller cannot leave its answer for the next one (CVE-2023-28858): the answer is read in its
+  turn and dropped.
+- **A silent connection is closed.** If no answer came for the length of a command's timeout, the pipeline connects anew.
+  A slow server that still answers keeps its connection.
+- **Fail fast.** While the oldest command is past its timeout, new ones raise TimeoutError: they would time out too. So
+  the number of waiting commands is bounded, and a slow server is used again once it has answered the old commands.
+- **A lost connection is replaced.** The reading task notices it when it closes, not at the next command. A command that
+  was under way is sent once more if `again` is true: sending it twice has the effect of once. A command that the server
+  refused as read-only is always sent again, because it was not carried out. There is no third try, and no pause
+  between the two.
 
-Measured against redis-py's pool (EVALSHA of a 3 KB record, one core, uvloop): 17 us of CPU instead of 32 for a lone
-caller, 7 instead of 31 with 32 callers, because one write carries the commands of many. redis-py still connects: TLS,
-AUTH, SELECT, Sentinel.
+Measured against redis-py's pool (EVALSHA of a 3 KB record, one core, uvloop): 17 us of CPU instead of 32 for one
+caller, 7 instead of 31 with 32 callers, because one write carries the commands of many. redis-py makes the connection:
+TLS, AUTH, SELECT, Sentinel.
 """
 
 import asyncio
@@ -44,11 +43,9 @@ class _Link:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._outgoing: list[bytes] = []
-        self._something_to_write = asyncio.Event()
-        self._waiting: deque[tuple[asyncio.Future[object], float]] = (
-            deque()
-        )  # answer and instant of each command, in order
-        self._heard_at = self._loop.time()
+        self._has_outgoing = asyncio.Event()
+        self._waiting: deque[tuple[asyncio.Future[object], float]] = deque()  # answer, sent at; in the order sent
+        self._answered_at = self._loop.time()
         self.usable = True
         self._task = asyncio.create_task(self._serve())
 
@@ -61,11 +58,11 @@ class _Link:
         answer = self._loop.create_future()
         self._waiting.append((answer, now))
         self._outgoing.append(packed)
-        self._something_to_write.set()
+        self._has_outgoing.set()
         return answer
 
     def close_if_silent(self, seconds: float) -> None:
-        if self._loop.time() - self._heard_at >= seconds:
+        if self._loop.time() - self._answered_at >= seconds:
             self.close()
 
     def close(self) -> None:
@@ -93,11 +90,11 @@ class _Link:
             await self._connection.disconnect(nowait=True)
 
     async def _write(self) -> None:
-        """Send what has gathered, in one write. When it fails the connection is closed, and `_read` learns of it."""
+        """Send all commands that wait, in one write. A failed write closes the connection, which ends `_read`."""
         with contextlib.suppress(RedisError, OSError, RuntimeError):  # RuntimeError: uvloop, on a closed transport
             while True:
-                await self._something_to_write.wait()
-                self._something_to_write.clear()
+                await self._has_outgoing.wait()
+                self._has_outgoing.clear()
                 batch, self._outgoing = self._outgoing, []
                 await self._connection.send_packed_command(batch, check_health=False)
 
@@ -106,22 +103,22 @@ class _Link:
             reply: object
             try:
                 reply = await self._connection.read_response(timeout=math.inf)
-            except ResponseError as refusal:  # an answer like any other; a lost connection is another class
+            except ResponseError as refusal:  # an answer; a lost connection raises another class
                 reply = refusal
-            self._heard_at = self._loop.time()
+            self._answered_at = self._loop.time()
             if not self._waiting:
-                raise RedisConnectionError("an answer that nobody asked for")
+                raise RedisConnectionError("an answer without a command")
             answer, _ = self._waiting.popleft()
             if answer.done():
-                continue  # its caller left
+                continue  # its caller was cancelled
             if isinstance(reply, ResponseError):
                 answer.set_exception(reply)
             else:
                 answer.set_result(reply)
 
 
-class Lane:
-    """Commands to one server. `new_connection` makes an unconnected redis-py connection to what is the primary now."""
+class Pipeline:
+    """Commands to one server. `new_connection` makes an unconnected redis-py connection to the current primary."""
 
     def __init__(
         self,
@@ -138,12 +135,12 @@ class Lane:
         self._is_closed = False
 
     async def execute(self, *command: Word, again: bool) -> object:
-        """The server's answer. `again` says that sending the command twice has the effect of once.
+        """The server's answer. `again`: the command may be sent twice, because that has the effect of once.
 
         Raises:
             RedisError, OSError, TimeoutError: refused, unreachable or too slow; whether it was carried out is unknown.
         """
-        packed = hiredis.pack_command(cast(Any, command))  # its types forget tuples of several
+        packed = hiredis.pack_command(cast(Any, command))  # its type allows tuples of one only
         try:
             return await self._attempt(packed)
         except ReadOnlyError:
@@ -154,7 +151,7 @@ class Lane:
             return await self._attempt(packed)
 
     async def close(self) -> None:
-        """Close the connection; whoever waits for an answer is told that it was lost."""
+        """Close the connection; commands that wait for an answer raise ConnectionError."""
         self._is_closed = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -173,12 +170,12 @@ class Lane:
         except TimeoutError:
             link.close_if_silent(self._command_timeout_seconds)
             raise
-        except ReadOnlyError:  # a former primary: its successor is found by connecting anew
+        except ReadOnlyError:  # no longer the primary: connect anew, which finds the new primary
             link.close()
             raise
 
     async def _connected(self) -> _Link:
-        """Wait for the one attempt to connect, which goes on if this caller leaves."""
+        """Wait for the one attempt to connect; it goes on if this caller is cancelled."""
         if self._is_closed:
             raise RedisConnectionError("the store is closed")
         if self._connecting is None:
@@ -195,7 +192,7 @@ class Lane:
     async def _connect(self) -> _Link:
         connection = self._new_connection()
         try:
-            async with asyncio.timeout(3 * self._connect_timeout_seconds):  # Sentinel: there are several to ask
+            async with asyncio.timeout(3 * self._connect_timeout_seconds):  # there may be several Sentinels to ask
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -207,6 +204,6 @@ class Lane:
 
 
 def _retrieve(attempt: asyncio.Task[_Link]) -> None:
-    """Take note of a failure that nobody waits for any more, so that asyncio does not report it as forgotten."""
+    """Read the exception of an attempt whose callers were all cancelled, so that asyncio does not log it as never retrieved."""
     if not attempt.cancelled():
         attempt.exception()

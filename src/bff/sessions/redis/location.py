@@ -67,7 +67,7 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise ValueError("not a URL") from None  # its message may repeat the password
+        raise ValueError("not a URL") from None  # urlsplit's message may repeat the password
 
 
 def _credentials(text: str) -> dict[str, str]:

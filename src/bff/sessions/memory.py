@@ -1,8 +1,8 @@
-"""Sessions in the memory of one process: for a single worker, the demo and tests. Everything ends with the process.
+"""Sessions in the memory of one process: for a single worker, the demo and tests. They are lost when it ends.
 
-Used on the event loop only, so every method is one step. Instants come in as `now`; methods without one (`delete`,
-`find`) judge by the last `now` that was seen. Each write also looks at a few old entries and drops the expired ones,
-so what is kept is bounded by what lives plus a fraction.
+Used on the event loop only, so every method is one step. Instants are arguments (`now`); methods without one (`delete`,
+`find`) compare with the last `now`. Each write also checks a few old entries and drops the expired ones, so the memory
+is bounded by the live entries plus a fraction.
 """
 
 import time
@@ -25,10 +25,10 @@ class _Entry(Generic[T]):
 
 
 class _Expiring(Generic[T]):
-    """A map whose entries end; each new one makes us look at a few old ones, in turn."""
+    """A map whose entries expire. Each `put` checks the next few entries and drops the expired ones."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()  # next to be looked at first
+        self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()  # the first is checked next
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,12 +76,12 @@ class MemoryStore:
         return len(self._sessions) + len(self._transactions) + len(self._leases) + len(self._done)
 
     async def open(self, listener: ChangeListener) -> None:
-        """Tell `listener` of every change from now on."""
+        """Call `listener` for every change from now on."""
         self._listener = listener
         listener.changes_resumed()
 
     async def close(self) -> None:
-        """Forget the listener; there is nothing else to let go of."""
+        """Drop the listener; there is nothing else to close."""
         self._listener = None
 
     async def ping(self) -> None:
@@ -93,7 +93,7 @@ class MemoryStore:
         Raises:
             ValueError: its key is taken.
         """
-        self._see(now)
+        self._set_now(now)
         if self._sessions.get(session.key, now=now) is not None:
             raise ValueError("a new session needs a new key")
         created = replace(session, version=1)
@@ -102,7 +102,7 @@ class MemoryStore:
 
     async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
         """The session, if it lives at `now`."""
-        self._see(now)
+        self._set_now(now)
         entry = self._sessions.get(key, now=now)
         if entry is None:
             return None
@@ -114,20 +114,20 @@ class MemoryStore:
 
     async def replace(self, session: Session, *, now: float) -> Session | None:
         """Write `session` if its version is still the stored one."""
-        self._see(now)
+        self._set_now(now)
         entry = self._sessions.get(session.key, now=now)
         if entry is None or entry.value.version != session.version:
             return None
         replaced = replace(session, version=session.version + 1)
         self._keep(replaced, expires_at=entry.expires_at, now=now)
-        self._tell(session.key, ended=False)
+        self._notify(session.key, ended=False)
         return replaced
 
     async def delete(self, key: str) -> bool:
         """End a session; False if there was none."""
         if self._sessions.pop(key, now=self._last_now) is None:
             return False
-        self._tell(key, ended=True)
+        self._notify(key, ended=True)
         return True
 
     async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
@@ -149,12 +149,12 @@ class MemoryStore:
         self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
     ) -> None:
         """Keep a login transaction for `lifetime_seconds`."""
-        self._see(now)
+        self._set_now(now)
         self._transactions.put(key, transaction, expires_at=now + lifetime_seconds, now=now)
 
     async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
         """Take a login transaction out, once."""
-        self._see(now)
+        self._set_now(now)
         return self._transactions.pop(key, now=now)
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
@@ -174,16 +174,16 @@ class MemoryStore:
             self._leases.pop(name, now=now)
 
     async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
-        """Keep in mind that something is done."""
-        self._see(now)
+        """Mark something as done."""
+        self._set_now(now)
         self._done.put(name, None, expires_at=now + lifetime_seconds, now=now)
 
     async def remembers(self, name: str, *, now: float) -> bool:
-        """Whether it is done, as far as it is still remembered."""
+        """Whether the mark is there and has not expired."""
         return self._done.get(name, now=now) is not None
 
-    def _see(self, now: float) -> None:
-        self._last_now = now  # not the highest: a clock that ran ahead is believed until it is put right
+    def _set_now(self, now: float) -> None:
+        self._last_now = now  # not the highest: after a clock that ran ahead is corrected, the corrected time counts
 
     def _idle_deadline(self, session: Session, now: float) -> float:
         return min(now + self._idle_timeout_seconds, session.absolute_expires_at)
@@ -191,6 +191,6 @@ class MemoryStore:
     def _keep(self, session: Session, *, expires_at: float, now: float) -> None:
         self._sessions.put(session.key, session, expires_at=expires_at, now=now)
 
-    def _tell(self, key: str, *, ended: bool) -> None:
+    def _notify(self, key: str, *, ended: bool) -> None:
         if self._listener is not None:
             self._listener.session_changed(Change(key=key, ended=ended))

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from bff.sessions.redis_changes import Subscription
-from bff.sessions.redis_location import parse_location
-from bff.sessions.redis_server import SingleServer
-from bff.sessions.redis_store import RedisStore
+from bff.sessions.redis.changes import Subscription
+from bff.sessions.redis.location import parse_location
+from bff.sessions.redis.server import SingleServer
+from bff.sessions.redis.store import RedisStore
 from bff.sessions.store import Change
 from session_samples import NOW, Heard, a_session
 from valkey_server import ValkeyServer

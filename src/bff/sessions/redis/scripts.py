@@ -1,12 +1,12 @@
-"""What the Redis server does in one step: Lua scripts, each on one key, so that they run on a Cluster too.
+"""Lua scripts, which the server runs in one step. Each uses one key only, so that it runs on a Cluster too.
 
 A session is a hash {version, record, absolute}: `record` is sealed, `absolute` is its end in Unix milliseconds.
-Durations are in milliseconds and come from us, computed from `now`: the server's clock only counts them down. Redis >=
+Durations are in milliseconds, computed by us from `now`; the server's clock only counts them down. Redis >=
 6.2, Valkey >= 7.2.
 
-Every script may be sent twice and have the effect of once (a socket died before the answer). `create` and `replace` see
-by the sealed record, which holds a random nonce, that the first try was ours. `delete` sent twice may answer "there was
-none".
+Every script may be sent twice and has the effect of once (needed if a connection died before the answer). CREATE and
+REPLACE compare the sealed record, which holds a random nonce, to recognise their own first try. DELETE sent twice may
+answer "there was none".
 
 A planted value of another type reads as "no session", and can be deleted.
 """

@@ -12,7 +12,7 @@ from bff.cli.config_file import load_or_exit
 from bff.config.model import Config, TokenKind
 from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.oauth.authorization import AuthorizationCode
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.sessions.opening import open_store
 
 

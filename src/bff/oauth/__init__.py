@@ -3,7 +3,7 @@
 Every exchange is a pair, `build_x_request` and `parse_x_response`, and only the parser makes the value that the next
 step needs: a token cannot be used before it was judged, because until then there is nothing to hand on.
 
-    ProviderRequest, ProviderResponse   what `provider.py` sends and what came back (messages)
+    ProviderRequest, ProviderResponse   what `provider/http.py` sends and returns (messages)
     ProviderMetadata                    where a provider's endpoints are and what it supports (metadata)
     code_verifier, code_challenge       one login's proof that the code is redeemed by who asked for it (pkce)
     Client                              us, as registered with one provider (client_auth)

@@ -3,7 +3,7 @@
 The document is believed only if its `issuer` is, code point by code point, the issuer that the operator configured:
 nothing is normalised, because a provider that answers for another name is how mix-up attacks begin (RFC 8414 section
 6.2). Endpoints are https; http only on this machine. What the operator configured by hand wins over what the document
-says; that is `provider.py`'s to apply, with `dataclasses.replace`.
+says; `provider/documents.py` applies that.
 """
 
 import ipaddress

@@ -25,7 +25,7 @@ from bff.errors import (
 )
 from bff.oauth.id_token import IdToken, check_refreshed_id_token
 from bff.oauth.tokens import TokenResponse
-from bff.provider import KeyUndecided, Provider
+from bff.provider.client import KeyUndecided, Provider
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
 from bff.sessions.store import SessionStore
 from bff.tokens import grants

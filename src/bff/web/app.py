@@ -24,7 +24,7 @@ from starlette.routing import Route, Router
 
 from bff.config.model import Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, MethodNotAllowed, NoRoute, PlainHttp
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.routes import RouteTable
 from bff.sessions.local_copies import ChangeFanout, LocalCopies

@@ -18,7 +18,7 @@ from bff.oauth import authorization, pkce
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.sessions.model import Grant, LoginTransaction, transaction_key
 from bff.tokens import grants
 from bff.tokens.sign_in import keep_sign_in

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from bff.config.model import Config
 from bff.errors import MalformedRequest
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.proxy.forward import Forwarder
 from bff.proxy.routes import RouteTable
 from bff.sessions.local_copies import LocalCopies

@@ -1,4 +1,4 @@
-"""Calls to a provider over real sockets (sizes, stalls, cut connections, codings, TLS): only our own errors come out."""
+"""HTTP to a provider: sizes, stalls, cut connections, codings, redirects, cookies, TLS. Only our own errors come out."""
 
 import asyncio
 import datetime
@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bff.errors import ProviderError, ProviderMisbehaved, ProviderUnavailable
-from bff.provider import MAX_RESPONSE_BYTES, Provider
+from bff.provider.client import Provider
+from bff.provider.http import MAX_RESPONSE_BYTES
 from fake_internet import FakeClock, FakeInternet, provider_config
-from fake_provider import Answer, fake_provider, having, shop
-from provider_pair import DISCOVERY, Pair, exchange
+from fake_provider import Answer, fake_provider, having, redirect, shop
+from provider_pair import DISCOVERY, Pair, exchange, pair
 
 
 @asynccontextmanager
@@ -193,6 +194,40 @@ async def test_broken_http_is_an_outage(said: bytes) -> None:
         with pytest.raises(ProviderError):
             await exchange(ours)
         await ours.close()
+
+
+@pytest.mark.requirement("R-077")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/jwks", "/userinfo", DISCOVERY])
+async def test_redirects_are_not_followed(status: int, path: str) -> None:
+    """A redirect of any back-channel call is an error, and nothing is sent to where it leads."""
+    async with pair() as world:
+        if path != DISCOVERY:
+            await world.ours.metadata()
+        world.fake.misbehave(answers={path: redirect("http://127.0.0.1:7009/evil", status=status)})
+        calls: dict[str, Any] = {
+            "/token": world.exchange,
+            "/revoke": lambda: world.ours.revoke("t", token_type_hint="refresh_token"),
+            "/jwks": world.ours.keys,
+            "/userinfo": lambda: world.ours.userinfo("t", subject="alice"),
+            DISCOVERY: world.ours.metadata,
+        }
+        with pytest.raises(ProviderMisbehaved):
+            await calls[path]()
+        assert {request.url.port for request in world.internet.requests} == {7001}
+        assert len(world.fake.calls_to(path)) == 1
+
+
+async def test_no_cookie_of_a_provider_is_kept() -> None:
+    """Whatever a provider sets, our next call carries no cookie: users' calls share the connection pool."""
+    async with pair() as world:
+        cookies = (("set-cookie", "session=canary; Path=/"), ("set-cookie2", "x=y"))
+        world.fake.answer_next("/token", Answer(status=500, fields=cookies), Answer(status=400, fields=cookies))
+        for _ in range(3):
+            with pytest.raises(ProviderError):
+                await world.exchange()
+        assert len(world.token_calls()) == 3
+        assert not any("cookie" in request.headers for request in world.internet.requests)
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------

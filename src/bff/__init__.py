@@ -2,7 +2,7 @@
 
 Floors, from the ground up; imports go down only (`tests/test_architecture.py` holds us to it):
 
-    errors                 what can go wrong, and whose fault it is
+    errors, loopback       what can go wrong, and whose fault it is; which hosts are this machine
     config, oauth          what the operator said; the protocol as pure functions
     sessions, provider,
     proxy                  who is signed in; the line to a provider; the line to an upstream

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
 from bff.config.spelling import SpellingError
+from bff.loopback import is_loopback
 
 _CHARACTERS = re.compile(r"[!#-;=?-\[\]_a-z~]*")  # RFC 3986 section 2, without the ones that need encoding
 _HTTP_URL = re.compile(
@@ -122,16 +123,6 @@ def without_userinfo(text: str) -> str:
     """The same URL for people to see; without its query too, where a store may have further passwords."""
     scheme, separator, rest = text.partition("?")[0].partition("://")
     return scheme + separator + rest.rpartition("@")[2]
-
-
-def is_loopback(host: str) -> bool:
-    """This machine (RFC 6761 section 6.3: names below localhost too). `host` may have brackets."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_host(host: str) -> None:

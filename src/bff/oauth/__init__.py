@@ -16,5 +16,5 @@ step needs: a token cannot be used before it was judged, because until then ther
 Below these: `strict_json` (one meaning or none), `form` (application/x-www-form-urlencoded), `error_response` (whose
 fault an answer is), `claims` (the checks that all our JWTs share).
 
-May import: `bff.errors`. joserfc in `jws` only.
+May import: `bff.errors` and `bff.loopback`. joserfc in `jws` only.
 """

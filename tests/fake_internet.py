@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 
 from bff.config.model import ProviderConfig
-from bff.config.secrets import LiteralSecret
+from bff.config.values.secrets import LiteralSecret
 from bff.demo.grants import s256
 from bff.oauth.authorization import AuthorizationCode
 from bff.provider.client import Provider

@@ -6,7 +6,7 @@ from typing import Any
 
 from asgi_browser import AsgiBrowser
 from bff.config.model import Config, Network, RouteConfig, SessionConfig
-from bff.config.secrets import LiteralSecret
+from bff.config.values.secrets import LiteralSecret
 from bff.proxy.forward import Forwarder
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.routes import RouteTable

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 from asgi_browser import AsgiBrowser
 from bff.config.model import TimeoutConfig
+from bff.config.values.urls import parse_upstream
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
-from bff.proxy.routes import parse_upstream
 from scripted_upstream import ScriptedUpstream
 
 

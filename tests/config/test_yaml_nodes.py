@@ -184,7 +184,7 @@ def test_file_without_keys(text: str) -> None:
 
 def test_byte_order_mark(tmp_path: Path) -> None:
     """A byte order mark, which editors add, is no content."""
-    assert loaded(f"\ufeff{TWELVE_LINES}", tmp_path).public_url == "https://app.example.com"
+    assert loaded(f"\ufeff{TWELVE_LINES}", tmp_path).public_url.text == "https://app.example.com"
 
 
 @pytest.mark.requirement("R-172")

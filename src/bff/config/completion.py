@@ -10,7 +10,7 @@ import secrets
 
 from bff.config.model import Config, ProviderConfig, RouteConfig, SessionConfig, TokenKind
 from bff.config.problems import Findings, KeyPath
-from bff.config.secrets import LiteralSecret
+from bff.config.values.secrets import LiteralSecret
 
 
 def complete(config: Config, findings: Findings) -> Config:
@@ -28,7 +28,7 @@ def complete(config: Config, findings: Findings) -> Config:
 
 
 def _session(session: SessionConfig) -> SessionConfig:
-    if session.keys or session.store != "memory://":
+    if session.keys or not session.store.in_memory:
         return session
     return session.model_copy(update={"keys": (LiteralSecret(value=secrets.token_urlsafe(32)),)})
 

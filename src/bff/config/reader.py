@@ -16,11 +16,11 @@ from unicodedata import category
 from pydantic import BaseModel, ValidationError
 
 from bff.config.problems import Findings, KeyPath, closest, suggestion
-from bff.config.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
 from bff.config.spelling import Checked, MayBeEmpty, OrOff, Singular, SpellingError, Spelt
-from bff.config.units import parse_count
+from bff.config.values.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
+from bff.config.values.units import parse_count
+from bff.config.values.words import boolean, word
 from bff.config.variables import substitute
-from bff.config.words import boolean, word
 from bff.config.yaml_nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 M = TypeVar("M", bound=BaseModel)
@@ -229,4 +229,6 @@ def _with_gaps(model: type[M], values: Mapping[str, object]) -> M:
 
 
 def _empty(kind: Any) -> object:
-    return (get_origin(kind) or kind)()
+    """An empty text, list or section. A parsed value has no empty form: None, which no check looks at."""
+    kind = get_origin(kind) or kind
+    return kind() if kind in {str, tuple, dict} else None

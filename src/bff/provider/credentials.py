@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from bff.config.secrets import Secret
+from bff.config.values.secrets import Secret
 from bff.errors import ProviderRefused
 
 log = structlog.get_logger()

@@ -12,16 +12,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from bff.config.addresses import Network
 from bff.config.model import Config
+from bff.config.values.addresses import Network
+from bff.config.values.urls import UpstreamUrl
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.fields import Field
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import response_fields, upstream_request
-from bff.proxy.routes import Match, Route, Upstream
+from bff.proxy.routes import Match, Route
 from bff.proxy.websocket import forward_websocket
 
 _FRAMED_BY_FIELDS = frozenset({"1.1", "1.0", None})
@@ -50,9 +50,8 @@ class Forwarder:
         Raises:
             OSError: one of them cannot be used (ssl.SSLError is one).
         """
-        public = urlsplit(config.public_url)
-        self._public_scheme = public.scheme.encode("ascii")
-        self._public_host = public.netloc.encode("ascii")
+        self._public_scheme = config.public_url.scheme.encode("ascii")
+        self._public_host = config.public_url.authority
         self._trusts = lru_cache(maxsize=4096)(lambda host: is_trusted(host, networks=config.trusted_proxies))
         self._tls: dict[Path | None, ssl.SSLContext] = {}  # by CA file
         self._by_key: dict[PoolKey, UpstreamPool] = {}
@@ -123,7 +122,7 @@ class Forwarder:
         for pool in self._by_key.values():
             await pool.aclose()
 
-    def _pool(self, route: Route, upstream: Upstream) -> UpstreamPool:
+    def _pool(self, route: Route, upstream: UpstreamUrl) -> UpstreamPool:
         config = route.config
         timeouts = config.timeouts
         key = PoolKey(
@@ -131,7 +130,7 @@ class Forwarder:
             host=upstream.host,
             port=upstream.port,
             authority=upstream.authority,
-            ca_file=upstream.ca_file,
+            ca_file=route.config.ca_file,
             timeouts=(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total),
             max_connections=config.max_connections,
             max_waiting=config.max_waiting,
@@ -142,7 +141,7 @@ class Forwarder:
                 timeouts=timeouts,
                 max_connections=config.max_connections,
                 max_waiting=config.max_waiting,
-                ssl_context=self._ssl_context(upstream.ca_file) if upstream.tls else None,
+                ssl_context=self._ssl_context(route.config.ca_file) if upstream.tls else None,
             )
         return self._by_key[key]
 

@@ -21,12 +21,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from bff.config.model import TimeoutConfig
+from bff.config.values.urls import UpstreamUrl
 from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Receive
 from bff.proxy.connection import Connection
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
-from bff.proxy.routes import Upstream
 
 IDLE_SECONDS = 30.0
 TICK_SECONDS = 0.25  # the clock's grain, and how soon we listen to the browser of a slow exchange
@@ -48,7 +48,7 @@ class UpstreamPool:
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstream: UpstreamUrl,
         *,
         timeouts: TimeoutConfig,
         max_connections: int,

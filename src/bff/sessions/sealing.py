@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from bff.config.secrets import Secret
+from bff.config.values.secrets import Secret
 
 FORMAT = b"\x01"
 HEADER_LENGTH = 5

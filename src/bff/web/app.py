@@ -212,7 +212,7 @@ async def running(parts: Parts) -> Any:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await parts.store.open(ChangeFanout([parts.copies, parts.streams]))
     looking = asyncio.create_task(parts.streams.look())
-    log.info("gateway.started", public_url=parts.config.public_url)
+    log.info("gateway.started", public_url=parts.config.public_url.text)
     try:
         yield
     finally:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from bff.config.model import Config
 from bff.errors import MalformedRequest
@@ -82,16 +81,12 @@ class Site:
 
 
 def site_of(config: Config) -> Site:
-    """The site that the configuration describes; default ports are left out, as browsers do."""
-    url = urlsplit(config.public_url)
-    standard = {"http": 80, "https": 443}[url.scheme]
-    name = f"[{url.hostname}]" if ":" in (url.hostname or "") else f"{url.hostname}"
-    host = name if url.port in {None, standard} else f"{name}:{url.port}"
-    origin = f"{url.scheme}://{host}"
+    """The site that the configuration describes."""
+    url = config.public_url
     return Site(
-        origin=origin,
-        origin_bytes=origin.encode("ascii"),
+        origin=url.text,
+        origin_bytes=url.raw,
         scheme=url.scheme.encode("ascii"),
-        host=host.encode("ascii"),
+        host=url.authority,
         base_path=config.base_path,
     )

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from bff.config.values.stores import parse_store
 from bff.sessions.redis.changes import Subscription
-from bff.sessions.redis.location import parse_location
 from bff.sessions.redis.server import SingleServer
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.store import Change
@@ -24,7 +24,7 @@ async def subscribe() -> AsyncIterator[Callable[[ValkeyServer], Heard]]:
 
     def start(server: ValkeyServer) -> Heard:
         heard = Heard()
-        location = parse_location(server.url)
+        location = parse_store(server.url)
         there = SingleServer(location, connect_timeout_seconds=0.2, command_timeout_seconds=0.2)
         subscription = Subscription(there.new_connection, heard, connect_timeout_seconds=0.2, silence_seconds=0.1)
         subscription.start()
@@ -64,7 +64,7 @@ async def test_odd_messages_disturb_nobody(valkey: ValkeyServer, subscribe: Call
 async def test_the_end_of_listening_is_no_interruption(valkey: ValkeyServer) -> None:
     """Who stops to listen is not told that something may have been missed: the log of every stop would hold a warning."""
     heard = Heard()
-    there = SingleServer(parse_location(valkey.url), connect_timeout_seconds=5, command_timeout_seconds=5)
+    there = SingleServer(parse_store(valkey.url), connect_timeout_seconds=5, command_timeout_seconds=5)
     subscription = Subscription(there.new_connection, heard, connect_timeout_seconds=5)
     subscription.start()
     await heard.resumed()

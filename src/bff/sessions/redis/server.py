@@ -20,8 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
-from bff.config.urls import STORE_TLS_OPTIONS
-from bff.sessions.redis.location import Location, parse_location
+from bff.config.values.stores import TLS_OPTIONS, StoreLocation
 from bff.sessions.redis.pipeline import Pipeline, Word
 
 # Everything that redis-py and the network may raise. RedisClusterException is not a RedisError; uvloop raises RuntimeError
@@ -35,7 +34,9 @@ CLUSTER_COMMANDS_AT_ONCE = 64  # each has a connection of its own; redis-py rais
 class SingleServer:
     """One server, or the primary that the Sentinels name."""
 
-    def __init__(self, location: Location, *, connect_timeout_seconds: float, command_timeout_seconds: float) -> None:
+    def __init__(
+        self, location: StoreLocation, *, connect_timeout_seconds: float, command_timeout_seconds: float
+    ) -> None:
         options: dict[str, Any] = {
             **location.options,
             "db": location.database,
@@ -77,21 +78,21 @@ class SingleServer:
             await self._sentinel.aclose()
 
 
-def _pool(location: Location, options: dict[str, Any]) -> ConnectionPool:
+def _pool(location: StoreLocation, options: dict[str, Any]) -> ConnectionPool:
     """Makes connections only: the pipeline keeps them."""
     host, port = location.hosts[0]
     kind = SSLConnection if location.tls else Connection
     return ConnectionPool(connection_class=kind, host=host, port=port, **options)
 
 
-def _primary_pool(location: Location, sentinel: Sentinel, options: dict[str, Any]) -> ConnectionPool:
+def _primary_pool(location: StoreLocation, sentinel: Sentinel, options: dict[str, Any]) -> ConnectionPool:
     """The same; each connection first asks the Sentinels for the primary's address."""
     pool = SentinelConnectionPool(location.service, sentinel, ssl=location.tls, **options)  # type: ignore[no-untyped-call]  # redis-py
     return cast(ConnectionPool, pool)
 
 
-def _sentinel(location: Location, *, timeout_seconds: float) -> Sentinel:
-    tls = {name: value for name, value in location.options.items() if name in STORE_TLS_OPTIONS}
+def _sentinel(location: StoreLocation, *, timeout_seconds: float) -> Sentinel:
+    tls = {name: value for name, value in location.options.items() if name in TLS_OPTIONS}
     options = {
         **location.sentinel_options,
         **tls,
@@ -107,7 +108,9 @@ def _sentinel(location: Location, *, timeout_seconds: float) -> Sentinel:
 class ClusterServer:
     """A Redis Cluster, through redis-py's own client."""
 
-    def __init__(self, location: Location, *, connect_timeout_seconds: float, command_timeout_seconds: float) -> None:
+    def __init__(
+        self, location: StoreLocation, *, connect_timeout_seconds: float, command_timeout_seconds: float
+    ) -> None:
         self._whole_timeout_seconds = connect_timeout_seconds + command_timeout_seconds
         self._cluster = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in location.hosts],
@@ -177,14 +180,9 @@ class ClusterServer:
 
 
 def open_server(
-    url: str, *, connect_timeout_seconds: float, command_timeout_seconds: float
+    location: StoreLocation, *, connect_timeout_seconds: float, command_timeout_seconds: float
 ) -> SingleServer | ClusterServer:
-    """The server of this URL; connects when first asked.
-
-    Raises:
-        ValueError: not a URL of a Redis store.
-    """
-    location = parse_location(url)
+    """The server at this location; connects at the first command."""
     kind = ClusterServer if location.topology == "cluster" else SingleServer
     return kind(
         location,

@@ -26,6 +26,7 @@ from typing import cast
 
 from redis.exceptions import NoScriptError
 
+from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
 from bff.sessions.model import LiveSession, LoginTransaction, Session
 from bff.sessions.records import decode_session, decode_transaction, encode_session, encode_transaction
@@ -40,11 +41,11 @@ PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could
 
 
 class RedisStore:
-    """A `SessionStore` in Redis. `url` as in `location.py`; `idle_timeout_seconds` is how long a session lives unused."""
+    """A `SessionStore` in Redis. `idle_timeout_seconds` is how long a session lives unused."""
 
     def __init__(
         self,
-        url: str,
+        location: StoreLocation,
         *,
         sealer: Sealer,
         idle_timeout_seconds: float,
@@ -52,7 +53,7 @@ class RedisStore:
         command_timeout_seconds: float = 1.0,
     ) -> None:
         self._server = open_server(
-            url,
+            location,
             connect_timeout_seconds=connect_timeout_seconds,
             command_timeout_seconds=command_timeout_seconds,
         )

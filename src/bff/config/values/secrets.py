@@ -1,7 +1,7 @@
 """Secrets live outside the configuration file: in a file that is read again when it changes, or in the environment.
 
 A reference never shows its value: not in `repr`, not in an error. A file that vanishes or turns empty while we run
-keeps its last good value, because a rotation in progress must not sign anybody out; at start it is an error (R-278).
+keeps its last good value, because a rotation in progress must not end any session; at start it is an error (R-278).
 """
 
 import os
@@ -13,14 +13,14 @@ from typing import Protocol, runtime_checkable
 from bff.config.spelling import SpellingError
 from bff.errors import SecretUnavailable
 
-SHORTEST_LITERAL = 32  # characters: what a person would make up is shorter
+SHORTEST_LITERAL = 32  # characters: a password that a person invents is shorter
 SHORTEST_SESSION_KEY = 32
 _FEWEST_DIFFERENT = 8  # of 32 random hexadecimal digits, fewer than 8 differ in 4 of 10^8 cases
 
 
 @runtime_checkable
 class Secret(Protocol):
-    """Something that can tell its value now."""
+    """A reference that can be read."""
 
     def read(self) -> str:
         """The value with surrounding white space dropped, never empty.
@@ -104,7 +104,7 @@ _HINTS: Mapping[type, str] = {
 
 
 def available(secret: Secret) -> None:
-    """Refuse a reference that leads nowhere. Said without the name in it: people put secrets where names belong."""
+    """Refuse a reference that cannot be read. The message holds no name: operators write secrets where names belong."""
     try:
         secret.read()
     except SecretUnavailable as unavailable:

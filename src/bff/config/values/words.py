@@ -1,16 +1,37 @@
-"""Settings that are one word out of a list, and names that must keep to an alphabet because of where they end up."""
+"""Settings that are one word out of a list, and names with an alphabet, because they become part of a URL or a request."""
 
 import re
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 
 from bff.config.problems import suggestion
 from bff.config.spelling import SpellingError
 
-# RFC 9110 section 9, RFC 5789 (PATCH), QUERY, RFC 4918 (WebDAV), RFC 3253 (REPORT), RFC 5323 (SEARCH).
-METHODS = (
-    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"),
-    *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
-)
+
+class Method(StrEnum):
+    """A method that may be forwarded: RFC 9110 section 9, RFC 5789, QUERY, RFC 4918 (WebDAV), RFC 3253, RFC 5323."""
+
+    GET = "GET"
+    HEAD = "HEAD"
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    DELETE = "DELETE"
+    OPTIONS = "OPTIONS"
+    QUERY = "QUERY"
+    PROPFIND = "PROPFIND"
+    PROPPATCH = "PROPPATCH"
+    MKCOL = "MKCOL"
+    COPY = "COPY"
+    MOVE = "MOVE"
+    LOCK = "LOCK"
+    UNLOCK = "UNLOCK"
+    REPORT = "REPORT"
+    SEARCH = "SEARCH"
+
+
+METHODS = tuple(Method)
+FILE_METHODS = (Method.GET, Method.HEAD)
 _REFUSED_METHODS = {
     "TRACE": "TRACE is never forwarded: it echoes the access token",
     "CONNECT": "CONNECT is never forwarded: a gateway opens no tunnels",
@@ -34,7 +55,7 @@ _REFUSED_CLIENT_AUTH = {
     "none": "is refused: the gateway is a confidential client and proves who it is (RFC 10017 section 6.1.3.1)",
 }
 
-# What the gateway itself says in an authorization request, or has a key of its own for.
+# Parameters of an authorization request that the gateway sets itself, or that have a key of their own.
 _OUR_PARAMETERS = frozenset(
     {
         *("client_id", "redirect_uri", "scope", "state", "nonce", "response_type", "response_mode"),
@@ -48,7 +69,7 @@ _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def word(text: str, *, known: Iterable[str], refused: Mapping[str, str] | None = None) -> str:
-    """`text`, if it is one of the known words; `refused` has reasons for words that people will try.
+    """`text`, if it is one of the known words; `refused` has the reasons for words that are often tried.
 
     Raises:
         SpellingError: it is not.
@@ -70,9 +91,9 @@ def boolean(text: str) -> bool:
     return word(text.lower() if text in {"True", "TRUE", "False", "FALSE"} else text, known=("true", "false")) == "true"
 
 
-def method(text: str) -> str:
+def method(text: str) -> Method:
     """A method that may be forwarded, upper case (RFC 9110 section 9.1: methods are case-sensitive)."""
-    return word(text, known=METHODS, refused=_REFUSED_METHODS)
+    return Method(word(text, known=METHODS, refused=_REFUSED_METHODS))
 
 
 def signing_algorithm(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Files of certificates and keys: loaded once while the configuration is read, because what cannot be loaded cannot be started.
+"""Files of certificates and keys, loaded once while the configuration is read: a file that cannot be loaded fails there.
 
 `ssl` is used as a parser of PEM here; it opens no socket.
 """
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bff.config.spelling import SpellingError
-from bff.config.urls import STORE_FILES, store_options
+from bff.config.values.stores import FILE_OPTIONS, StoreLocation
 
 
 def authorities(path: Path) -> None:
-    """Refuse a file that nothing can be verified with."""
+    """Refuse a file without usable certificates."""
     if not os.path.isfile(path):
         raise SpellingError("there is no such file (a relative path starts at this configuration file's folder)")
     try:
@@ -22,10 +22,10 @@ def authorities(path: Path) -> None:
         raise SpellingError("the file holds no certificates that can be read (PEM)") from None
 
 
-def store_files(url: str) -> None:
-    """Refuse a store's URL whose files for TLS are not there, or not what they should be."""
-    options = store_options(url)
-    files = [options[name] for name in STORE_FILES if name in options]
+def store_files(location: StoreLocation) -> None:
+    """Refuse a store whose files for TLS are not there, or cannot be loaded."""
+    options = location.options
+    files = [options[name] for name in FILE_OPTIONS if name in options]
     if not all(os.path.isabs(file) for file in files):
         raise SpellingError("names a file by a relative path: write an absolute one")
     if not all(os.path.exists(file) for file in files):
@@ -33,7 +33,7 @@ def store_files(url: str) -> None:
     try:
         _load(options)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a password of more than 1024 bytes
-        reason = str(error).partition(" (_ssl.c")[0]  # OpenSSL's words; they name no file and no password
+        reason = str(error).partition(" (_ssl.c")[0]  # OpenSSL's message; it has no file name and no password
         raise SpellingError(f"has options for TLS that cannot be used: {reason}") from None
 
 

@@ -4,7 +4,7 @@ import ipaddress
 import re
 
 from bff.config.spelling import SpellingError
-from bff.config.urls import check_host
+from bff.config.values.hosts import check_host
 
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 
@@ -27,10 +27,10 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 
 def trusted_network(text: str) -> Network:
-    """One address or CIDR network of proxies whose word we take.
+    """One address or CIDR network of proxies whose `Forwarded` fields are believed.
 
     Raises:
-        SpellingError: it is none, has bits behind its prefix, or is the whole internet.
+        SpellingError: it is not a network, has bits behind its prefix, or is the whole internet.
     """
     try:
         network = ipaddress.ip_network(text)

@@ -1,11 +1,12 @@
-"""Paths that an operator writes: the ones of URLs, and the ones of files.
+"""Paths: the prefixes of routes, and folders.
 
-A URL path here is matched against raw request bytes on segment borders, so it has one spelling only: no dot segments,
-no percent-encoding, no parameters, no slash at the end, nothing that a pattern language could mean.
+A prefix is matched against the raw bytes of a request's path on segment borders, so each prefix has one spelling only:
+no dot segments, no percent-encoding, no parameters, no slash at the end, no characters of a pattern language.
 """
 
 import os.path
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from bff.config.spelling import SpellingError
@@ -13,7 +14,18 @@ from bff.config.spelling import SpellingError
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~!$&'()+,=:@/-]*")  # RFC 3986 section 3.3, without % and * and ;
 
 
-def url_path(text: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathPrefix:
+    """Where a route begins: `/` or `/a/b`. `raw` is what a request's path begins with; it is empty for `/`."""
+
+    text: str
+    raw: bytes
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_prefix(text: str) -> PathPrefix:
     """A path prefix.
 
     Raises:
@@ -34,14 +46,14 @@ def url_path(text: str) -> str:
         raise SpellingError("has an empty segment (//)")
     if any(segment in {".", ".."} for segment in segments):
         raise SpellingError("has a dot segment")
-    return text
+    return PathPrefix(text=text, raw=text.removesuffix("/").encode("ascii"))
 
 
 def base_path(text: str) -> str:
-    """Where our own endpoints live: a path that leaves room for others."""
+    """The path of our own endpoints; not `/`, which would leave none to the routes."""
     if text == "/":
         raise SpellingError("cannot be / itself: the routes need room beside it")
-    return url_path(text)
+    return parse_prefix(text).text
 
 
 def app_folder(path: Path) -> None:

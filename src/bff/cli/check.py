@@ -57,7 +57,7 @@ async def _failed(what: str, question: Awaitable[object]) -> int:
 
 
 def _told(error: BffError) -> str:
-    """With its cause where nobody answered: what was refused or not found on the way there, and never a part of an answer."""
+    """The error; with its cause if there was no answer, because a cause without an answer cannot quote one."""
     if not isinstance(error, StoreUnavailable | ProviderUnavailable) or error.__cause__ is None:
         return str(error)
     cause = str(error.__cause__).partition("<")[0].rstrip(" :")  # redis-py shows its objects' insides

@@ -7,7 +7,7 @@ step needs: a token cannot be used before it was judged, because until then ther
     ProviderMetadata                    where a provider's endpoints are and what it supports (metadata)
     code_verifier, code_challenge       one login's proof that the code is redeemed by who asked for it (pkce)
     Client                              us, as registered with one provider (client_auth)
-    CallbackParameters                  what the browser brought back: claims of nobody yet (authorization)
+    CallbackParameters                  what the browser brought back, not yet judged (authorization)
     AuthorizationCode                   a code from a response that is the answer to our question (authorization)
     TokenResponse                       tokens that may be kept, not yet used (tokens)
     KeySet, VerifiedJwt                 a provider's public keys; a JWT whose signature and type were checked (jws)

@@ -1,4 +1,4 @@
-"""What the operator left out because another key says it already.
+"""Defaults that follow from another key.
 
 provider with token_endpoint    discovery: off
 route with files                token: none
@@ -14,7 +14,7 @@ from bff.config.values.secrets import LiteralSecret
 
 
 def complete(config: Config, findings: Findings) -> Config:
-    """The same configuration with these filled in; whatever has a problem of its own stays as it is."""
+    """The same configuration with these filled in; a key with a problem of its own stays as it is."""
     return config.model_copy(
         update={
             "session": _session(config.session) if findings.sound(("session",)) else config.session,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bff.config.problems import Findings
-from bff.config.yaml_nodes import MAX_NODES, MappingNode, ScalarNode, SequenceNode, read_tree
+from bff.config.yaml_tree import MAX_NODES, MappingNode, ScalarNode, SequenceNode, read_tree
 from config_texts import TWELVE_LINES, changed, loaded, problem, problems
 
 

@@ -30,11 +30,11 @@ from starlette.responses import Response
 
 from bff.demo.authorization_requests import AuthorizationRequest
 from bff.demo.grants import Client
+from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.parameters import Call
 from bff.demo.provider import DemoProvider, Endpoint
-from bff.demo.loopback_sockets import bind_loopback, port_of
-from bff.server.process import serving
 from bff.demo.signing import new_key, sign
+from bff.server.process import serving
 
 Json = dict[str, Any]
 Edit = Callable[[Json], Json]

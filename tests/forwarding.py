@@ -6,7 +6,7 @@ from typing import Any
 
 from asgi_browser import AsgiBrowser
 from bff.config.model import Config, Network, RouteConfig, SessionConfig
-from bff.config.secrets import LiteralSecret
+from bff.config.values.secrets import LiteralSecret
 from bff.proxy.forward import Forwarder, is_trusted, owner_of
 from bff.proxy.pool import UpstreamPools
 from bff.proxy.response import UpstreamResponse
@@ -33,10 +33,9 @@ class Forwarding:
     def __init__(self, config: Config) -> None:
         self.table = RouteTable(config.routes, max_body=config.limits.max_body)
         self.pools = UpstreamPools()
-        public = config.public_url.partition("://")
         self._trusted = config.trusted_proxies
         self.forwarder = Forwarder(
-            self.table.routes, pools=self.pools, public_scheme=public[0].encode(), public_host=public[2].encode()
+            self.table.routes, pools=self.pools, public_scheme=b"https", public_host=config.public_url.authority
         )
 
     async def send(

@@ -18,8 +18,8 @@ from typing import Any
 
 from bff.config.model import RouteConfig
 from bff.errors import BffError, BrowserGone, ContentTooLarge, RequestTimeout, UpstreamTimeout
-from upstream_rooms import a_new_owner
 from forwarding import Forwarding, a_config
+from upstream_rooms import a_new_owner
 
 MAX_BODY = 2 << 30
 STATUS: dict[type[BffError], int] = {ContentTooLarge: 413, RequestTimeout: 408, UpstreamTimeout: 504}

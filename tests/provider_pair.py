@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bff.oauth.authorization import AuthorizationCode
-from bff.provider import Provider
+from bff.provider.client import Provider
 from fake_internet import VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
 from fake_provider import FakeProvider
 

@@ -139,6 +139,6 @@ async def raw_world(
                 world=world,
                 upstream=upstream,
                 recorder=recorder,
-                host=world.config.public_url.partition("://")[2].encode(),
+                host=world.config.public_url.authority,
                 browser=await world.signed_in() if signed_in and public_url is None else None,
             )

@@ -16,8 +16,8 @@ from typing import Any
 
 from bff.errors import StoreUnavailable
 from bff.oauth.id_token import check_id_token
-from bff.provider import Provider
-from bff.sessions.memory_store import MemoryStore
+from bff.provider.client import Provider
+from bff.sessions.memory import MemoryStore
 from bff.sessions.model import AccessToken, Grant, Session, Target, session_key
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks

@@ -1,21 +1,20 @@
 """Pools in tests: one pool to a scripted upstream, and requests as the rewrite would make them."""
 
 import asyncio
-import ssl
 import itertools
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from asgi_browser import AsgiBrowser
 from bff.config.model import TimeoutConfig
+from bff.config.values.urls import parse_upstream
 from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
-from bff.proxy.routes import parse_upstream
 from scripted_upstream import ScriptedUpstream
-
 
 _numbers = itertools.count()
 

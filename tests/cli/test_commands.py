@@ -161,6 +161,15 @@ def test_check_online_asks_everybody(tmp_path: Path) -> None:
     assert ran.stderr == ""
 
 
+def test_check_online_asks_a_provider_below_localhost(tmp_path: Path) -> None:
+    """An issuer whose name is below `localhost` is called over http like any other on loopback."""
+    corp = {"issuer": "http://idp.localhost:9", "client_id": "shop", "client_secret": KEY}
+    ran = bff("check", "--online", "-c", str(configuration(tmp_path, providers={"corp": corp})))
+    assert ran.returncode == 1
+    assert "FAIL provider corp: metadata" in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
 def test_check_online_tells_why_a_store_does_not_answer(tmp_path: Path) -> None:
     """The cause stands behind the error, without the inside of the library that says it."""
     session = {"store": f"redis+sentinel://:hunter2@127.0.0.1:{free_port()}/shop", "keys": [KEY]}

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-
 from bff.cli.joined_writes import MAX_HELD, JoinedWrites
 
 MUCH = b"z" * 50_000_000  # more than the kernel holds between two sockets

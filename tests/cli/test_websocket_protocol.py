@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-
 from bff.cli.protocol import BoundedHttpToolsProtocol
+
 from bff.config.model import LimitsConfig
 from bff.demo.loopback_sockets import bind_loopback, port_of
 

@@ -1,17 +1,19 @@
-"""What the configuration accepts is what the rooms behind it take: `bff check` passes nothing that fails at the start."""
+"""What the configuration accepts is what the packages behind it take: `bff check` passes nothing that fails at the start."""
 
 import string
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bff.config import paths, urls
 from bff.config.model import RouteConfig
 from bff.config.spelling import SpellingError
+from bff.config.values.paths import parse_prefix
+from bff.config.values.stores import OPTIONS, SCHEMES, parse_store
+from bff.config.values.urls import parse_upstream
 from bff.proxy.routes import RouteTable, build_route
-from bff.sessions.redis_location import parse_location
-from bff.sessions.redis_server import open_server
+from bff.sessions.redis.server import open_server
 
 VISIBLE = [chr(code) for code in range(0x20, 0x7F)]
 PLAIN = st.text(st.sampled_from(string.ascii_letters + string.digits + "._~!$&'()+,=:@-"), min_size=1, max_size=5)
@@ -29,7 +31,7 @@ PORTS = st.just("") | st.integers(0, 70_000).map(lambda port: f":{port}") | st.j
 def accepts(spelling: object, text: str) -> bool:
     """Whether the configuration takes a text for this kind of value."""
     try:
-        spelling(text)  # type: ignore[operator]  # one of the parsers of `urls` and `paths`
+        spelling(text)  # type: ignore[operator]  # one of the parsers of `config/values`
     except SpellingError:
         return False
     return True
@@ -41,7 +43,7 @@ def accepts(spelling: object, text: str) -> bool:
 @example(path="/a;b")
 def test_every_accepted_path_is_routed(path: str) -> None:
     """A route's path that the configuration accepts is one that the table takes, as written."""
-    if accepts(paths.url_path, path):
+    if accepts(parse_prefix, path):
         assert build_route(RouteConfig(path=path, upstream="http://a")).prefix == path.rstrip("/").encode()
 
 
@@ -52,33 +54,25 @@ def test_every_accepted_path_is_routed(path: str) -> None:
 @example(scheme="http", host="a", port="", path="/a%20b")
 @example(scheme="http", host="a", port="", path="//")
 def test_every_accepted_upstream_is_forwarded_to(scheme: str, host: str, port: str, path: str) -> None:
-    """An upstream that the configuration accepts is one that a route can be built for."""
+    """An upstream that the configuration accepts means what urllib reads in it, and what it shows means the same again."""
     url = f"{scheme}://{host}{port}{path}"
-    if accepts(urls.upstream, url):
-        upstream = build_route(RouteConfig(path="/", upstream=url)).upstream
-        assert upstream is not None
-        assert upstream.base_path == path.rstrip("/").encode()
-
-
-@pytest.mark.parametrize("character", VISIBLE)
-def test_both_judge_each_character_alike(character: str) -> None:
-    """Of every character the configuration accepts no more than the table does, in a path and in an upstream's."""
-    for path in (f"/a{character}b", f"/{character}", f"/..{character}x", f"/a{character}"):
-        if accepts(paths.url_path, path):
-            build_route(RouteConfig(path=path, upstream="http://a"))
-        if accepts(urls.upstream, f"http://a{path}"):
-            build_route(RouteConfig(path="/", upstream=f"http://a{path}"))
+    if accepts(parse_upstream, url):
+        upstream, parts = parse_upstream(url), urlsplit(url)
+        assert (upstream.scheme, upstream.host) == (parts.scheme, parts.hostname)
+        assert upstream.port == (parts.port or {"http": 80, "https": 443}[scheme])
+        assert upstream.base_path == path.removesuffix("/").encode()
+        assert parse_upstream(str(upstream)) == upstream
 
 
 @given(candidates=st.lists(st.sampled_from(["/", "/a", "/A", "/a/b", "/a.", "/ab"]), unique=True))
 def test_different_accepted_paths_make_a_table(candidates: list[str]) -> None:
     """Paths that are written differently are different prefixes: no spelling of one path passes for another."""
-    assert all(accepts(paths.url_path, path) for path in candidates)
+    assert all(accepts(parse_prefix, path) for path in candidates)
     RouteTable([RouteConfig(path=path, upstream="http://a") for path in candidates])
 
 
-OPTIONS = st.sampled_from([*urls.STORE_OPTIONS, "ssl_cert_reqs", "db", ""])
-QUERIES = st.lists(st.tuples(OPTIONS, st.text(st.sampled_from("a/=%4;[@"), max_size=3)), max_size=3)
+QUERY_NAMES = st.sampled_from([*OPTIONS, "ssl_cert_reqs", "db", ""])
+QUERIES = st.lists(st.tuples(QUERY_NAMES, st.text(st.sampled_from("a/=%4;[@"), max_size=3)), max_size=3)
 USERINFO = st.text(st.sampled_from("u:p%4ä℀[]?/ "), max_size=4).map("{}@".format)
 
 
@@ -88,7 +82,7 @@ def query_of(options: list[tuple[str, str]]) -> str:
 
 
 @given(
-    scheme=st.sampled_from(urls.STORE_SCHEMES),
+    scheme=st.sampled_from(SCHEMES),
     userinfo=st.just("") | USERINFO,
     hosts=st.lists(st.tuples(HOSTS, PORTS).map("".join), min_size=1, max_size=3).map(",".join),
     path=st.sampled_from(["", "/", "/0", "/9999", "/10000", "/main", "/main/3", "/..", "/main/"]),
@@ -99,21 +93,24 @@ def query_of(options: list[tuple[str, str]]) -> str:
 @example(scheme="redis", userinfo=":[@", hosts="a", path="", query="")
 @example(scheme="redis+cluster", userinfo="", hosts="a", path="/0", query="")
 def test_every_accepted_store_is_a_location(scheme: str, userinfo: str, hosts: str, path: str, query: str) -> None:
-    """A store's URL that the configuration accepts is one that the Redis store takes."""
+    """A store's URL that the configuration accepts has the hosts and credentials that urllib reads, and shows no credentials."""
     url = f"{scheme}://{userinfo}{hosts}{path}{query}"
-    if url != "memory://" and accepts(urls.store, url):
-        parse_location(url)
+    if url != "memory://" and accepts(parse_store, url):
+        location, default = parse_store(url), 26379 if scheme.endswith("sentinel") else 6379
+        assert location.hosts == tuple(
+            (urlsplit(f"//{h}").hostname, urlsplit(f"//{h}").port or default) for h in hosts.split(",")
+        )
+        user, _, password = userinfo.removesuffix("@").partition(":")
+        assert location.options.get("username", "") == unquote(user)
+        assert location.options.get("password", "") == unquote(password)
+        assert str(location) == f"{scheme}://{hosts}{path}"
 
 
-@pytest.mark.parametrize("option", urls.STORE_OPTIONS)
-@pytest.mark.parametrize("scheme", urls.STORE_SCHEMES[1:])
-async def test_both_judge_each_option_alike(scheme: str, option: str) -> None:
-    """The configuration accepts exactly the options that the Redis store takes with a scheme, and so does redis-py."""
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("scheme", SCHEMES[1:])
+async def test_every_accepted_option_is_one_of_redis_py(scheme: str, option: str) -> None:
+    """An option that the configuration accepts with a scheme is one that redis-py takes there."""
     url = f"{scheme}://h{'/main' if scheme.endswith('sentinel') else ''}?{option}=x"
-    try:
-        server = open_server(url, connect_timeout_seconds=1, command_timeout_seconds=1)
-    except ValueError:
-        assert not accepts(urls.store, url)
-    else:
-        assert accepts(urls.store, url)
+    if accepts(parse_store, url):
+        server = open_server(parse_store(url), connect_timeout_seconds=1, command_timeout_seconds=1)
         await server.close()

@@ -343,7 +343,7 @@ def test_route_below_our_own_endpoints(path: str) -> None:
 
 def test_route_beside_our_own_endpoints(tmp_path: Path) -> None:
     """Below means behind a segment border."""
-    assert loaded(changed("path: /api", "path: /bffs"), tmp_path).routes[0].path == "/bffs"
+    assert loaded(changed("path: /api", "path: /bffs"), tmp_path).routes[0].path.text == "/bffs"
 
 
 # --- overlaps ---------------------------------------------------------------------------------------------------------

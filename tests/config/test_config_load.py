@@ -7,6 +7,7 @@ import pytest
 
 from bff.config.load import format_problems, load
 from bff.config.model import Address, TokenKind
+from bff.config.values.stores import parse_store
 from bff.errors import ConfigError
 from config_texts import ENV, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems, write
 
@@ -185,16 +186,16 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
 def test_laptop_sample() -> None:
     """The sample for a laptop needs one variable, and sessions in memory make their own key."""
     config = load(SAMPLES / "laptop.yaml", env={"DEV_CLIENT_SECRET": "dev"})
-    assert config.public_url == "http://localhost:8080"
-    assert config.session.store == "memory://"
+    assert config.public_url.text == "http://localhost:8080"
+    assert config.session.store.in_memory
     assert len(config.session.keys[0].read()) >= 32
 
 
 def test_production_sample(tmp_path: Path) -> None:
     """The sample for production loads once its secrets and the page are there."""
     config = load(SAMPLES / "production.yaml", env=production_environment(tmp_path))
-    assert config.session.store == "rediss://bff:pw@redis.internal:6379/0"
-    assert [route.path for route in config.routes] == ["/api/orders", "/api/events", "/api/rates", "/"]
+    assert config.session.store == parse_store("rediss://bff:pw@redis.internal:6379/0")
+    assert [route.path.text for route in config.routes] == ["/api/orders", "/api/events", "/api/rates", "/"]
 
 
 def test_commented_keys_of_the_production_sample(tmp_path: Path) -> None:

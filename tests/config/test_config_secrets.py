@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bff.config.secrets import EnvSecret, FileSecret, LiteralSecret, Secret
+from bff.config.values.secrets import EnvSecret, FileSecret, LiteralSecret, Secret
+from bff.config.values.stores import parse_store
 from bff.errors import SecretUnavailable
 from config_texts import ENV, SESSION_KEY, TWELVE_LINES, changed, loaded, problem, problems
 
@@ -97,7 +98,7 @@ def test_loaded_secrets_do_not_show(tmp_path: Path) -> None:
     store = f"rediss+sentinel://user:{CANARY}@redis:6379/main/0?sentinel_password={CANARY}&ssl_password={CANARY}@x"
     text = text.replace("redis://redis:6379/0", store)
     config = loaded(text, tmp_path, env={**ENV, "KEY": CANARY})
-    assert config.session.store == store
+    assert config.session.store == parse_store(store)
     assert config.model_dump()["session"]["store"] == "rediss+sentinel://redis:6379/main/0"
     assert [key.read() for key in config.session.keys] == [CANARY, CANARY]
     shown = [repr(config), str(config), f"{config.session}", str(config.model_dump()), config.model_dump_json()]

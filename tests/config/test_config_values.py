@@ -7,19 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bff.config import addresses, paths, urls, variables, words
+from bff.config import variables
 from bff.config.spelling import SpellingError
+from bff.config.values import addresses, paths, stores, urls, words
 from config_texts import ENV, TWELVE_LINES, changed, loaded, problem, problems
 
 PARSERS = [
     *(
-        urls.origin,
+        urls.parse_origin,
         urls.issuer,
         urls.endpoint,
-        urls.upstream,
+        urls.parse_upstream,
         urls.resource,
-        urls.store,
-        paths.url_path,
+        stores.parse_store,
+        paths.parse_prefix,
         paths.base_path,
     ),
     *(words.boolean, words.method, words.signing_algorithm, words.client_auth, words.provider_name, words.scope),
@@ -52,7 +53,7 @@ def test_any_text(text: str) -> None:
 )
 def test_public_url(url: str) -> None:
     """An origin, as browsers write it."""
-    assert urls.origin(url) == url
+    assert str(urls.parse_origin(url)) == url
 
 
 @pytest.mark.requirement("R-277")
@@ -185,7 +186,60 @@ def test_refused_upstreams(url: str, what: str) -> None:
 )
 def test_upstreams(url: str) -> None:
     """Names, addresses and plain http are fine in the inner network."""
-    assert urls.upstream(url) == url
+    upstream = urls.parse_upstream(url)
+    assert upstream.scheme == url.partition(":")[0]
+    assert urls.parse_upstream(str(upstream)) == upstream
+
+
+@pytest.mark.parametrize(
+    ("url", "authority", "base_path", "port"),
+    [
+        ("http://orders:8000/v2", b"orders:8000", b"/v2", 8000),
+        ("http://orders", b"orders", b"", 80),
+        ("https://Rates.example/", b"rates.example", b"", 443),
+        ("https://rates.example:443/a/b/", b"rates.example", b"/a/b", 443),
+        ("http://[::1]:8080/x", b"[::1]:8080", b"/x", 8080),
+        ("http://127.0.0.1:443", b"127.0.0.1:443", b"", 443),
+        ("http://my_service:80", b"my_service", b"", 80),
+    ],
+)
+def test_an_upstream_is_parsed_once(url: str, authority: bytes, base_path: bytes, port: int) -> None:
+    """The authority leaves out the scheme's own port, the base path its trailing slash."""
+    upstream = urls.parse_upstream(url)
+    assert (upstream.authority, upstream.base_path, upstream.port) == (authority, base_path, port)
+    assert upstream.tls == url.startswith("https")
+
+
+@pytest.mark.requirement("R-016")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "orders:8000",
+        "ftp://orders",
+        "http://",
+        "http:///x",
+        "http://user@orders",
+        "http://localhost:80@evil",
+        "http://a?b",
+        "http://a/#",
+        "http://a/b?",
+        "http://a/%2e",
+        "http://a/../b",
+        "http://a//b",
+        "http://a:99999",
+        "http://ex ample",
+        "http://bücher.example",
+        "http://a/é",
+        "http://a:b",
+        "//a/b",
+        "http://a;b",
+        "http://a\\b",
+    ],
+)
+def test_an_unclean_upstream_is_refused(url: str) -> None:
+    """C-47: user information, queries, fragments, odd hosts and unclean paths are configuration errors."""
+    with pytest.raises(SpellingError):
+        urls.parse_upstream(url)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +404,7 @@ def test_resources(resource: str) -> None:
 )
 def test_stores(store: str) -> None:
     """The stores of the manual."""
-    assert urls.store(store) == store
+    assert stores.parse_store(store).shown.startswith(store.partition("://")[0] + "://")
 
 
 @pytest.mark.parametrize(
@@ -411,7 +465,7 @@ def test_variables(tmp_path: Path) -> None:
     env = {**ENV, "HOST": "api", "PORT": "81", "EMPTY": "", "LEVEL": "debug", "ODD": "${HOST}"}
     text = changed("http://api:8000", "http://${HOST}:${PORT}/${EMPTY:-v2}/${UNSET:-}x")
     config = loaded(f"{text}    audience: a-${{ODD}}-$HOST\nlog: {{level: '${{LEVEL}}'}}\n", tmp_path, env=env)
-    assert config.routes[0].upstream == "http://api:81/v2/x"
+    assert str(config.routes[0].upstream) == "http://api:81/v2/x"
     assert config.routes[0].audience == "a-${HOST}-$HOST"
     assert config.log.level == "debug"
 

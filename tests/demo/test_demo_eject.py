@@ -35,8 +35,8 @@ def test_the_configuration_can_be_run(tmp_path: Path) -> None:
     """The ejected file loads without a problem and says what the demo needs."""
     eject(tmp_path)
     config = load(tmp_path / "bff.yaml")
-    assert config.public_url == "http://localhost:8080"
-    assert {route.path: route.token for route in config.routes if route.files is None} == {
+    assert config.public_url.text == "http://localhost:8080"
+    assert {route.path.text: route.token for route in config.routes if route.files is None} == {
         "/api/events": TokenKind.USER,
         "/api": TokenKind.USER,
         "/rates": TokenKind.CLIENT,

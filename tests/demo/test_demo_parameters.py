@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from bff.demo.authorization_requests import parse_addressee, parse_authorization_request
 from bff.demo.grants import Client, OAuthError
-from bff.demo.loopback import host_of, is_loopback
+from bff.demo.loopback import host_of
 from bff.demo.parameters import Call, Pairs, authenticate, optional, parse_pairs, required, resources
+from bff.loopback import is_loopback
 
 CLIENT = Client(client_id="shop", secret="s" * 20, redirect_uris=("http://localhost/cb",))
 NAMES = ["client_id", "redirect_uri", "response_type", "scope", "code_challenge", "max_age", "prompt", "resource", "x"]

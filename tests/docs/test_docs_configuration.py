@@ -17,7 +17,7 @@ from bff.config.model import (
     TimeoutConfig,
     TokenKind,
 )
-from bff.config.words import METHODS
+from bff.config.values.words import METHODS
 from documented import ROOT, codes, page, rows, section
 
 PAGE = page("reference/configuration.md")

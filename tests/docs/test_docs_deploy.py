@@ -6,8 +6,9 @@ import re
 import pytest
 import redis
 
-from bff.config.secrets import LiteralSecret
-from bff.sessions.redis_store import RedisStore
+from bff.config.values.secrets import LiteralSecret
+from bff.config.values.stores import parse_store
+from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from documented import page
 from session_samples import ISSUER, NOW, Heard, a_session, a_transaction, with_note
@@ -47,7 +48,7 @@ async def test_the_proposed_user_does_for_a_cluster_with_what_is_said_to_be_miss
 async def _use_everything(url: str) -> None:
     """Each method of a store once, by a listener that hears of it."""
     sealer = Sealer((LiteralSecret(value="0123456789abcdefghijklmnopqrstuvwxyz"),))
-    store, heard = RedisStore(url, sealer=sealer, idle_timeout_seconds=1800), Heard()
+    store, heard = RedisStore(parse_store(url), sealer=sealer, idle_timeout_seconds=1800), Heard()
     await store.open(heard)
     await heard.resumed()
     await store.ping()

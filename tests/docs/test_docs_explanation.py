@@ -9,11 +9,11 @@ from bff.cli import protocol
 from bff.cli.serve import server_config
 from bff.config.model import Config, LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
 from bff.oauth import jws
-from bff.provider import MAX_RESPONSE_BYTES
+from bff.provider.documents import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
+from bff.provider.http import MAX_RESPONSE_BYTES
 from bff.proxy import connection, pool, reader, rewrite
-from bff.published import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
-from bff.sessions.local_copy import LocalCopies
-from bff.sessions.memory_store import MemoryStore
+from bff.sessions.local_copies import LocalCopies
+from bff.sessions.memory import MemoryStore
 from bff.sessions.model import session_key
 from bff.tokens import backoff, flights, lease
 from bff.tokens.sign_in import keep_sign_in

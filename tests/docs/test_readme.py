@@ -24,7 +24,7 @@ def test_the_twelve_lines_are_a_configuration(tmp_path: Path) -> None:
     file = tmp_path / "bff.yaml"
     file.write_text(text.replace("/run/secrets/session-key", "session-key"), encoding="utf-8")
     config = load(file, env={"CORP_SECRET": "s3cret"})
-    assert [route.path for route in config.routes] == ["/api", "/"]
+    assert [route.path.text for route in config.routes] == ["/api", "/"]
 
 
 @pytest.mark.parametrize(

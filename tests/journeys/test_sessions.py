@@ -338,7 +338,7 @@ async def test_a_signed_out_session_is_refused_on_the_other_worker(valkey: Valke
 async def until_hearing(app: Any) -> None:
     """Wait until a worker hears of changes, so that it makes local copies."""
     for _ in range(400):
-        if app.process.copies._hearing:
+        if app.process.copies._receives_changes:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("the worker never heard of changes")

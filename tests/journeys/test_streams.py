@@ -166,7 +166,7 @@ async def test_a_back_channel_logout_elsewhere_ends_streams_here(valkey: ValkeyS
             from bff.sessions.opening import open_store
 
             elsewhere = open_store(world.config.session)
-            await _until(lambda: world.app.process.copies._hearing)
+            await _until(lambda: world.app.process.copies._receives_changes)
             for key in await elsewhere.find(issuer=issuer, subject="alice"):
                 await elsewhere.delete(key)
             await elsewhere.close()

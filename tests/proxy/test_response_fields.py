@@ -2,8 +2,8 @@
 
 import pytest
 
-from bff.request_head import Field
 from bff.proxy.rewrite import response_fields
+from bff.request_head import Field
 
 
 def shown(*fields: Field, status: int = 200, private: bool = False) -> list[Field]:

@@ -5,9 +5,9 @@ import pytest
 from bff.config.model import RouteConfig
 from bff.errors import HeadTooLarge, LoopDetected, MalformedRequest, MaxForwardsReached
 from bff.proxy.fields import HOP_BY_HOP, OURS_BY_PREFIX, OURS_TO_SAY
-from bff.request_head import Field
 from bff.proxy.rewrite import MAX_FIELDS, UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
+from bff.request_head import Field
 from rewriting import BROWSER, OURS, VIA, rewrite, values
 
 # --- the whole ----------------------------------------------------------------------------------------------------------

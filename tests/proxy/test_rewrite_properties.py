@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from bff.errors import BrowserError
 from bff.proxy.fields import HOP_BY_HOP
-from bff.request_head import Field
 from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.request_head import Field
 from rewriting import OURS, rewrite, values
 
 OUR_NAMES = [b"authorization", b"host", *OURS]

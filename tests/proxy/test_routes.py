@@ -6,11 +6,12 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from bff.config.model import RouteConfig
-from bff.config.words import METHODS
+from bff.config.values.words import METHODS
 from bff.errors import MalformedRequest, MethodNotAllowed, NoRoute
-from bff.proxy.routes import Match, RouteTable, build_route, parse_upstream
+from bff.proxy.routes import Match, RouteTable, build_route
 
 
 def table(*paths: str, methods: tuple[str, ...] | None = None) -> RouteTable:
@@ -162,7 +163,7 @@ def test_every_method_that_can_be_configured_is_taken_by_default(method: str) ->
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "trace", "GE T", ""])
 def test_a_route_cannot_ask_for_methods_that_are_never_forwarded(method: str) -> None:
     """Not even the operator can have TRACE or CONNECT forwarded."""
-    with pytest.raises(ValueError, match="cannot be forwarded"):
+    with pytest.raises(ValidationError):
         table("/", methods=(method,))
 
 
@@ -381,69 +382,18 @@ def test_plain_paths_match_like_the_reference(path: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "authority", "base_path", "port"),
-    [
-        ("http://orders:8000/v2", b"orders:8000", b"/v2", 8000),
-        ("http://orders", b"orders", b"", 80),
-        ("https://Rates.example/", b"rates.example", b"", 443),
-        ("https://rates.example:443/a/b/", b"rates.example", b"/a/b", 443),
-        ("http://[::1]:8080/x", b"[::1]:8080", b"/x", 8080),
-        ("http://127.0.0.1:443", b"127.0.0.1:443", b"", 443),
-        ("http://my_service:80", b"my_service", b"", 80),
-    ],
-)
-def test_an_upstream_is_parsed_once(url: str, authority: bytes, base_path: bytes, port: int) -> None:
-    """The authority leaves out the scheme's own port, the base path its trailing slash."""
-    upstream = parse_upstream(url)
-    assert (upstream.authority, upstream.base_path, upstream.port) == (authority, base_path, port)
-    assert upstream.tls == url.startswith("https")
-
-
-@pytest.mark.requirement("R-016")
-@pytest.mark.parametrize(
-    "url",
-    [
-        "orders:8000",
-        "ftp://orders",
-        "http://",
-        "http:///x",
-        "http://user@orders",
-        "http://localhost:80@evil",
-        "http://a?b",
-        "http://a/#",
-        "http://a/b?",
-        "http://a/%2e",
-        "http://a/../b",
-        "http://a//b",
-        "http://a:99999",
-        "http://ex ample",
-        "http://bücher.example",
-        "http://a/é",
-        "http://a:b",
-        "//a/b",
-        "http://a;b",
-        "http://a\\b",
-    ],
-)
-def test_an_unclean_upstream_is_refused(url: str) -> None:
-    """C-47: user information, queries, fragments, odd hosts and unclean paths are configuration errors."""
-    with pytest.raises(ValueError, match=r".+"):
-        parse_upstream(url)
-
-
-@pytest.mark.parametrize(
     "path", ["api", "/a b", "/a%20b", "/a/../b", "/a//b", "/a;b", "/a?b", "/a#b", "/\u00e9", "/a\\b"]
 )
 def test_an_unclean_prefix_is_refused(path: str) -> None:
     """A route's path is made of plain segments, so that there is one way to write it."""
-    with pytest.raises(ValueError, match="plain segments"):
+    with pytest.raises(ValidationError):
         table(path)
 
 
 def test_two_routes_with_one_path_are_refused() -> None:
-    """`/api` and `/api/` are the same prefix."""
+    """A table has one route for each prefix."""
     with pytest.raises(ValueError, match="same path"):
-        table("/api", "/api/")
+        table("/api", "/api")
 
 
 def test_a_route_knows_its_size_limit() -> None:

@@ -29,7 +29,7 @@ from scripted_upstream import (
     scripted_upstream,
     silent,
 )
-from upstream_rooms import LIMITS, MS, Clock, a_request, fetch, pool_to, until
+from upstream_rooms import a_new_owner, LIMITS, MS, Clock, a_request, fetch, pool_to, until
 
 HASTY = TimeoutConfig(connect=0.2, first_byte=20.0, idle=20.0)
 QUICK = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS)

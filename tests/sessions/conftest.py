@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 
 import pytest
 
-from bff.config.secrets import LiteralSecret
-from bff.sessions.memory_store import MemoryStore
-from bff.sessions.redis_store import RedisStore
+from bff.config.values.secrets import LiteralSecret
+from bff.config.values.stores import parse_store
+from bff.sessions.memory import MemoryStore
+from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
 from cutting_relay import CuttingRelay
@@ -54,7 +55,7 @@ async def redis_store() -> AsyncIterator[Callable[..., RedisStore]]:
 
     def make(url: str, *, keys: Sequence[str] = (KEY,), **arguments: float) -> RedisStore:
         sealer = Sealer([LiteralSecret(value=key) for key in keys])
-        store = RedisStore(url, sealer=sealer, idle_timeout_seconds=IDLE_SECONDS, **arguments)
+        store = RedisStore(parse_store(url), sealer=sealer, idle_timeout_seconds=IDLE_SECONDS, **arguments)
         stores.append(store)
         return store
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bff.sessions.memory_store import MemoryStore
+from bff.sessions.memory import MemoryStore
 from bff.sessions.store import Change
 from session_samples import ISSUER, NOW, Heard, a_session, a_transaction
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.config.secrets import LiteralSecret
+from bff.config.values.secrets import LiteralSecret
 from bff.errors import SecretUnavailable
 from bff.sessions.sealing import Sealer, derive
 

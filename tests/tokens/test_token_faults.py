@@ -150,7 +150,7 @@ async def test_keys_that_cannot_be_fetched_now_lose_no_refresh_token(cold: bool)
 
 async def _forget_keys(room: TokenRoom) -> None:
     """As a worker that has just started: same store, keys never fetched."""
-    from bff.provider import Provider
+    from bff.provider.client import Provider
 
     old = room.providers["corp"]
     fresh = Provider(

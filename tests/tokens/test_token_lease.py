@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from bff.errors import StoreUnavailable
-from bff.sessions import memory_store
-from bff.sessions.memory_store import MemoryStore
+from bff.sessions import memory
+from bff.sessions.memory import MemoryStore
 from bff.tokens import lease as lease_module
 from bff.tokens.lease import LIFETIME_SECONDS, lease
 from fake_internet import FakeClock
@@ -43,7 +43,7 @@ class LeaseStore(MemoryStore):
 def store_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The time by which the store judges leases; our own pauses are as short as can be."""
     clock = FakeClock()
-    monkeypatch.setattr(memory_store, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=clock))
     monkeypatch.setattr(lease_module, "FIRST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(lease_module, "LONGEST_PAUSE_SECONDS", 0.0)
     return clock

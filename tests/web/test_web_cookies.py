@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.config.secrets import LiteralSecret
+from bff.config.values.secrets import LiteralSecret
 from bff.sessions.model import new_session_id
 from bff.web import cookies
 from bff.web.cookies import LOGIN_NAME, SESSION_NAME, CookieSigner, find

@@ -4,7 +4,7 @@ import pytest
 
 from bff import __version__
 from bff.errors import StoreUnavailable
-from bff.sessions.memory_store import MemoryStore
+from bff.sessions.memory import MemoryStore
 from bff.web.health import management
 from door import FETCH, Answer, Door, door
 

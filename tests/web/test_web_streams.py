@@ -4,8 +4,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bff.errors import StoreUnavailable
-from bff.sessions.local_copy import ChangeFanout
-from bff.sessions.memory_store import MemoryStore
+from bff.sessions.local_copies import ChangeFanout
+from bff.sessions.memory import MemoryStore
 from bff.sessions.model import LiveSession, Session
 from bff.sessions.store import Change
 from bff.web.streams import OpenStreams

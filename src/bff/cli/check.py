@@ -12,7 +12,7 @@ from bff.cli.config_file import load_or_exit
 from bff.config.model import Config, TokenKind
 from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.oauth.authorization import AuthorizationCode
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.sessions.opening import open_store
 
 
@@ -57,7 +57,7 @@ async def _failed(what: str, question: Awaitable[object]) -> int:
 
 
 def _told(error: BffError) -> str:
-    """With its cause where nobody answered: what was refused or not found on the way there, and never a part of an answer."""
+    """The error; with its cause if there was no answer, because a cause without an answer cannot quote one."""
     if not isinstance(error, StoreUnavailable | ProviderUnavailable) or error.__cause__ is None:
         return str(error)
     cause = str(error.__cause__).partition("<")[0].rstrip(" :")  # redis-py shows its objects' insides

@@ -10,7 +10,7 @@ from bff.sessions.opening import open_store
 
 async def end(config: Config, *, provider: str | None, subject: str | None) -> int:
     """End the sessions of `subject` at `provider` (the first one if none is named), or all if it is None; the exit code."""
-    if config.session.store.startswith("memory:"):
+    if config.session.store.in_memory:
         click.echo("error: memory:// lives inside the gateway; restart it to end all sessions", err=True)
         return 2
     if provider is not None and provider not in config.providers:

@@ -5,12 +5,11 @@ a *mark* says how a setting is spelt, or where it stands in the file; a *problem
 
     model.py                        the manual: every key, its type, its default, its spelling
     load.py                         the recipe: YAML file -> Config, or every problem at once
-    yaml_nodes.py, reader.py        YAML -> tree with marks -> typed sections
-    completion.py, checks.py        what follows from other keys; what contradicts them (provider_checks, route_checks)
-    units, urls, paths, words,
-    addresses, variables, secrets,
-    certificates                    how one value is spelt, and what it may be
+    yaml_tree.py, reader.py        YAML -> tree with marks -> typed sections
+    defaults.py, checks.py        what follows from other keys; what contradicts them (provider_checks, route_checks)
+    values/                         how one value is spelt, and the class that it is parsed into
+    variables.py                    `${NAME}` inside a text
     spelling.py, problems.py        the marks on the model; what is wrong, and where
 
-Nothing here knows OAuth messages, sessions or sockets; only `yaml_nodes.py` knows YAML.
+Nothing here knows OAuth messages, sessions or sockets; only `yaml_tree.py` knows YAML.
 """

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bff.config.checks import check
-from bff.config.completion import complete
+from bff.config.defaults import complete
 from bff.config.model import Config
 from bff.config.problems import Findings
 from bff.config.reader import Reader
-from bff.config.yaml_nodes import MAX_BYTES, MappingNode, read_tree
+from bff.config.yaml_tree import MAX_BYTES, MappingNode, read_tree
 from bff.errors import ConfigError, ConfigProblem
 
 

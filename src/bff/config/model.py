@@ -11,16 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from bff.config import addresses, certificates, paths, secrets, units, urls, words
-from bff.config.addresses import Network
-from bff.config.secrets import Secret
-from bff.config.spelling import Checked, MayBeEmpty, OrOff, Singular, Spelt, not_empty, positive
+from bff.config.spelling import Checked, MayBeEmpty, OrOff, Parsed, Singular, Spelt, not_empty, positive
+from bff.config.values import addresses, certificates, paths, secrets, stores, units, urls, words
+from bff.config.values.addresses import Network
+from bff.config.values.secrets import Secret
 
 
 class Model(BaseModel):
-    """Frozen, and strict about unknown keys."""
+    """Frozen, and strict about unknown keys. Errors never show the input: it may be a secret (R-172)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
 class TokenKind(StrEnum):
@@ -51,17 +51,17 @@ Duration = Annotated[float, Spelt(units.parse_duration)]
 Timeout = Annotated[float, Spelt(units.parse_duration), Checked(positive)]
 Size = Annotated[int, Spelt(units.parse_size)]
 Limit = Annotated[int, Spelt(units.parse_size), Checked(positive)]
-Origin = Annotated[str, Spelt(urls.origin)]
 Issuer = Annotated[str, Spelt(urls.issuer)]
 Endpoint = Annotated[str, Spelt(urls.endpoint)]
 Scope = Annotated[str, Spelt(words.scope)]
 CaFile = Annotated[Path, Checked(certificates.authorities)]
-# A dump shows references and redacted URLs, never values: pydantic would look inside a dataclass (R-172).
+# A dump shows references, never the secrets: pydantic would dump the fields of a dataclass (R-172).
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
 SessionKey = Annotated[Secret, Checked(secrets.session_key), PlainSerializer(repr, return_type=str)]
-StoreUrl = Annotated[
-    str, Spelt(urls.store), Checked(certificates.store_files), PlainSerializer(urls.without_userinfo, return_type=str)
-]
+Origin = Annotated[urls.Origin, Parsed(urls.parse_origin)]
+Upstream = Annotated[urls.UpstreamUrl, Parsed(urls.parse_upstream)]
+Prefix = Annotated[paths.PathPrefix, Parsed(paths.parse_prefix)]
+Store = Annotated[stores.StoreLocation, Parsed(stores.parse_store), Checked(certificates.store_files)]
 
 
 class LogConfig(Model):
@@ -75,7 +75,7 @@ class LogConfig(Model):
 class SessionConfig(Model):
     """Where sessions are kept, under which keys, and for how long."""
 
-    store: StoreUrl = Field(default="memory://", repr=False)
+    store: Store = stores.MEMORY
     keys: Annotated[
         tuple[SessionKey, ...], Checked(not_empty)
     ] = ()  # newest first; memory:// may do without: made at start
@@ -130,10 +130,10 @@ class TimeoutConfig(Model):
 class RouteConfig(Model):
     """A path prefix and what happens below it."""
 
-    path: Annotated[str, Spelt(paths.url_path)]
-    upstream: Annotated[str, Spelt(urls.upstream)] | None = None
+    path: Prefix
+    upstream: Upstream | None = None
     files: Annotated[Path, Checked(paths.app_folder)] | None = None
-    methods: Annotated[tuple[Annotated[str, Spelt(words.method)], ...], Checked(not_empty)] | None = None
+    methods: Annotated[tuple[Annotated[words.Method, Spelt(words.method)], ...], Checked(not_empty)] | None = None
     token: TokenKind = TokenKind.USER  # `files:` routes: none, filled in at load
     provider: str | None = None  # filled in at load while there is only one
     resource: Annotated[str, Spelt(urls.resource)] | None = None
@@ -147,6 +147,15 @@ class RouteConfig(Model):
     max_body: Size | None = None  # bytes; None: limits.max_body
     max_connections: Annotated[int, Checked(positive)] = 256
     max_waiting: int = 1024
+
+    @property
+    def allowed_methods(self) -> tuple[words.Method, ...]:
+        """The methods of this route: by default all, or those that read files. GET brings HEAD (RFC 9110 section 9.1)."""
+        default = words.FILE_METHODS if self.upstream is None else words.METHODS
+        methods = default if self.methods is None else self.methods
+        if words.Method.GET in methods and words.Method.HEAD not in methods:
+            return (*methods, words.Method.HEAD)
+        return methods
 
 
 class LimitsConfig(Model):

@@ -16,12 +16,12 @@ from unicodedata import category
 from pydantic import BaseModel, ValidationError
 
 from bff.config.problems import Findings, KeyPath, closest, suggestion
-from bff.config.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
 from bff.config.spelling import Checked, MayBeEmpty, OrOff, Singular, SpellingError, Spelt
-from bff.config.units import parse_count
+from bff.config.values.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
+from bff.config.values.units import parse_count
+from bff.config.values.words import boolean, word
 from bff.config.variables import substitute
-from bff.config.words import boolean, word
-from bff.config.yaml_nodes import MappingNode, Node, ScalarNode, SequenceNode
+from bff.config.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode
 
 M = TypeVar("M", bound=BaseModel)
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line and paragraph separators
@@ -77,7 +77,7 @@ class Reader:
     def _report_unknown(self, key: str, path: KeyPath, *, known: Iterable[str]) -> None:
         self.findings.report_key((*path, key), f"is not a key that is known here{suggestion(key, known)}")
         meant = closest(key, known)
-        if meant is not None:  # so that nothing is said of the key that was meant: one mistake is told once
+        if meant is not None:  # no second problem for the key that was meant: one mistake is reported once
             self.findings.spoil((*path, meant))
 
     def _report_missing(self, keys: Mapping[str, _Key], said: Container[str], path: KeyPath) -> None:
@@ -229,4 +229,6 @@ def _with_gaps(model: type[M], values: Mapping[str, object]) -> M:
 
 
 def _empty(kind: Any) -> object:
-    return (get_origin(kind) or kind)()
+    """An empty text, list or section. A parsed value has no empty form: None, which no check looks at."""
+    kind = get_origin(kind) or kind
+    return kind() if kind in {str, tuple, dict} else None

@@ -2,8 +2,9 @@
 
 from bff.config.model import Config, RouteConfig, TokenKind
 from bff.config.problems import Findings, KeyPath, suggestion
+from bff.config.values.paths import PathPrefix
+from bff.config.values.words import FILE_METHODS
 
-_SAFE_FOR_FILES = frozenset({"GET", "HEAD"})
 _NEEDS_TOKEN = ("resource", "audience", "scope")
 
 
@@ -27,14 +28,14 @@ def _check_destination(route: RouteConfig, path: KeyPath, findings: Findings) ->
         findings.report_key(path, "leads nowhere: it needs `upstream` or `files`")
     if route.upstream is not None and route.files is not None:
         findings.report_key((*path, "files"), "stands beside `upstream`: a route leads to one of them")
-    if route.ca_file is not None and route.upstream is not None and route.upstream.startswith("http:"):
+    if route.ca_file is not None and route.upstream is not None and not route.upstream.tls:
         findings.report_key((*path, "ca_file"), "verifies nothing: the upstream is plain http")
 
 
 def _check_own_endpoints(route: RouteConfig, base_path: str, path: KeyPath, findings: Findings) -> None:
     if not findings.sound((*path, "path"), ("base_path",)):
         return
-    if route.path == base_path or route.path.startswith(f"{base_path}/"):
+    if route.path.text == base_path or route.path.text.startswith(f"{base_path}/"):
         findings.report((*path, "path"), "is below base_path, where the gateway answers itself: it would never match")
 
 
@@ -64,7 +65,7 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
         findings.report((*path, "token"), "files receive no token: leave it out")
     if route.websocket:
         findings.report((*path, "websocket"), "files speak no WebSocket: this needs `upstream`")
-    if not set(route.methods or ()) <= _SAFE_FOR_FILES:
+    if not set(route.methods or ()) <= set(FILE_METHODS):
         findings.report_key((*path, "methods"), "files are read with GET and HEAD only: leave it out")
     for key in (*_NEEDS_TOKEN, "ca_file"):
         if getattr(route, key) is not None:
@@ -73,7 +74,7 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
 
 def _check_overlaps(routes: tuple[RouteConfig, ...], findings: Findings) -> None:
     """One path is routed once: the longest prefix decides nothing between two routes that share it."""
-    earlier: dict[str, int] = {}
+    earlier: dict[PathPrefix, int] = {}
     for index, route in enumerate(routes):
         path: KeyPath = ("routes", index, "path")
         if not findings.sound(path):

@@ -1,11 +1,15 @@
 """How a setting is spelt in YAML where its type alone does not say: marks on the annotations of `model.py`.
 
-`reader.py` obeys them; pydantic does not know them, so a `Config` made in Python takes plain seconds, bytes and texts.
-What is wrong with a value is said without repeating it: it may be a secret, and its place is known (invariant 10).
+`reader.py` obeys them. pydantic obeys `Parsed` only, so a `Config` made in Python takes plain seconds and bytes, and
+the texts of URLs and paths, which it parses too. No message repeats a value: it may be a secret (invariant 10).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 
 class SpellingError(ValueError):
@@ -17,6 +21,19 @@ class Spelt:
     """`parse` makes the value out of its text, or raises `SpellingError`."""
 
     parse: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Spelt):
+    """`Spelt` for a class of values: pydantic takes an instance, or a text that it parses. A dump shows `str(value)`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema of such a field; pydantic's own would dump the parts of a value, passwords among them (R-172)."""
+        return core_schema.no_info_before_validator_function(
+            lambda value: self.parse(value) if isinstance(value, str) else value,
+            core_schema.is_instance_schema(source),
+            serialization=core_schema.to_string_ser_schema(when_used="always"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from bff.demo.grants import Client, Grant, GrantBook, OAuthError
-from bff.demo.loopback import is_loopback
 from bff.demo.signing import SigningKeys, TokenError, sign
+from bff.loopback import is_loopback
 
 ID_TOKEN_LIFETIME_SECONDS = 300
 LOGOUT_TOKEN_LIFETIME_SECONDS = 120

@@ -1,25 +1,16 @@
-"""Loopback only: who may talk to a server that signs people in without a password.
+"""Loopback only: the demo servers sign people in without a password, so only this machine may reach them.
 
 Both the peer's address and the `Host` field must be loopback. The second refuses DNS rebinding: a page on another site
-whose name was pointed at 127.0.0.1 reaches the socket, but says its own name.
+whose name resolves to 127.0.0.1 reaches the socket, but its `Host` field holds that name.
 """
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address literal (brackets allowed) can only mean this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
+from bff.loopback import is_loopback
 
 
 def host_of(authority: str) -> str:

@@ -19,8 +19,8 @@ from bff.config.load import load
 from bff.demo.api import SampleApi
 from bff.demo.eject import Addresses, demo_client, gateway_files, write_files
 from bff.demo.issuing import USERS
-from bff.demo.provider import DemoProvider
 from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.demo.provider import DemoProvider
 from bff.server.process import serving
 from bff.web.app import create_app
 

@@ -3,11 +3,11 @@
 Every exchange is a pair, `build_x_request` and `parse_x_response`, and only the parser makes the value that the next
 step needs: a token cannot be used before it was judged, because until then there is nothing to hand on.
 
-    ProviderRequest, ProviderResponse   what `provider.py` sends and what came back (messages)
+    ProviderRequest, ProviderResponse   what `provider/http.py` sends and returns (messages)
     ProviderMetadata                    where a provider's endpoints are and what it supports (metadata)
     code_verifier, code_challenge       one login's proof that the code is redeemed by who asked for it (pkce)
     Client                              us, as registered with one provider (client_auth)
-    CallbackParameters                  what the browser brought back: claims of nobody yet (authorization)
+    CallbackParameters                  what the browser brought back, not yet judged (authorization)
     AuthorizationCode                   a code from a response that is the answer to our question (authorization)
     TokenResponse                       tokens that may be kept, not yet used (tokens)
     KeySet, VerifiedJwt                 a provider's public keys; a JWT whose signature and type were checked (jws)
@@ -16,5 +16,5 @@ step needs: a token cannot be used before it was judged, because until then ther
 Below these: `strict_json` (one meaning or none), `form` (application/x-www-form-urlencoded), `error_response` (whose
 fault an answer is), `claims` (the checks that all our JWTs share).
 
-May import: `bff.errors`. joserfc in `jws` only.
+May import: `bff.errors` and `bff.loopback`. joserfc in `jws` only.
 """

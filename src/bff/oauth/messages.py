@@ -1,4 +1,4 @@
-"""What goes to a provider and what comes back: `provider.py` moves it, this room writes and judges it."""
+"""What goes to a provider and what comes back: `provider/http.py` sends it, this package builds and parses it."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from bff.oauth import strict_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRequest:
-    """One request, complete: whoever sends it adds nothing but what HTTP needs (Host, Content-Length)."""
+    """One request, complete: the sender adds only the fields that HTTP needs (Host, Content-Length)."""
 
     method: str
     url: str
@@ -18,7 +18,7 @@ class ProviderRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderResponse:
-    """One answer, complete, and bounded by whoever read it; `content_type` is as received."""
+    """One answer, complete, and bounded in size by `provider/http.py`; `content_type` is as received."""
 
     status: int
     content_type: str = ""

@@ -3,16 +3,16 @@
 The document is believed only if its `issuer` is, code point by code point, the issuer that the operator configured:
 nothing is normalised, because a provider that answers for another name is how mix-up attacks begin (RFC 8414 section
 6.2). Endpoints are https; http only on this machine. What the operator configured by hand wins over what the document
-says; that is `provider.py`'s to apply, with `dataclasses.replace`.
+says; `provider/documents.py` applies that.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from bff.errors import ProviderMisbehaved
+from bff.loopback import is_loopback
 from bff.oauth.error_response import check_ok
 from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
 
@@ -95,16 +95,7 @@ def is_endpoint(url: str) -> bool:
         return False
     if not host or "@" in parts.netloc:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
 
 def _endpoint(document: dict[str, object], name: str, *, provider: str) -> str | None:

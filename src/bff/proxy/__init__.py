@@ -3,7 +3,7 @@
 Knows no sessions and no OAuth: it is handed a bearer.
 
     Route            a path prefix and methods, and the upstream behind them               routes.py     pure
-    Upstream         an origin and a base path, parsed once                                routes.py     pure
+    UpstreamUrl      an origin and a base path; parsed in `config/values/urls.py`
     Match            the route that a request belongs to, and what follows its prefix      routes.py     pure
     verdict          what becomes of a field because of its name                           fields.py     pure
     UpstreamRequest  method, target, fields and framing, ready to be written               rewrite.py    pure

@@ -10,7 +10,6 @@ from enum import Enum, auto
 from functools import lru_cache
 
 from bff.errors import MalformedRequest
-from bff.request_head import Field
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"

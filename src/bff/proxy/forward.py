@@ -11,14 +11,15 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
-from bff.config.addresses import Network
+from bff.config.values.addresses import Network
+from bff.config.values.urls import UpstreamUrl
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool, UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
-from bff.proxy.routes import Match, Route, Upstream
+from bff.proxy.routes import Match, Route
 from bff.proxy.websocket import forward_websocket
 from bff.request_head import Field, RequestHead
 
@@ -112,14 +113,15 @@ class Forwarder:
                 ssl_context=pool.ssl_context,
             )
 
-    def _pool(self, pools: UpstreamPools, route: Route, upstream: Upstream) -> UpstreamPool:
+    def _pool(self, pools: UpstreamPools, route: Route, upstream: UpstreamUrl) -> UpstreamPool:
         config = route.config
         return pools.pool(
             upstream,
+            ca_file=config.ca_file,
             timeouts=config.timeouts,
             max_connections=config.max_connections,
             max_waiting=config.max_waiting,
-            ssl_context=lambda: self._ssl_context(upstream.ca_file) if upstream.tls else None,
+            ssl_context=lambda: self._ssl_context(config.ca_file) if upstream.tls else None,
         )
 
     def _ssl_context(self, ca_file: Path | None) -> ssl.SSLContext:

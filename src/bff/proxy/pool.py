@@ -15,16 +15,17 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from bff.config.model import TimeoutConfig
+from bff.config.values.urls import UpstreamUrl
 from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Receive
 from bff.proxy.connection import Connection
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
-from bff.proxy.routes import Upstream
 
 IDLE_SECONDS = 30.0
 TICK_SECONDS = 0.25  # the clock's grain, and how soon we listen to the browser of a slow exchange
@@ -46,7 +47,7 @@ class UpstreamPool:
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstream: UpstreamUrl,
         *,
         timeouts: TimeoutConfig,
         max_connections: int,
@@ -328,7 +329,8 @@ def _kept_seconds(keep_alive: bytes | None) -> float:
 class PoolKey(NamedTuple):
     """What makes two routes' pools one (invariant 8)."""
 
-    upstream: Upstream
+    upstream: UpstreamUrl
+    ca_file: Path | None
     timeouts: tuple[float, float, float, float | None]
     max_connections: int
     max_waiting: int
@@ -345,8 +347,9 @@ class UpstreamPools:
 
     def pool(
         self,
-        upstream: Upstream,
+        upstream: UpstreamUrl,
         *,
+        ca_file: Path | None,
         timeouts: TimeoutConfig,
         max_connections: int,
         max_waiting: int,
@@ -354,7 +357,7 @@ class UpstreamPools:
     ) -> UpstreamPool:
         """The pool of this upstream under these settings."""
         limits = (timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total)
-        key = PoolKey(upstream, limits, max_connections, max_waiting)
+        key = PoolKey(upstream, ca_file, limits, max_connections, max_waiting)
         if key not in self._by_key:
             self._by_key[key] = UpstreamPool(
                 upstream,

@@ -21,9 +21,9 @@ from bff.errors import BffError, BrowserGone, RequestTimeout, UpstreamBroke, Ups
 from bff.proxy.browser import Browser, Receive, Send
 from bff.proxy.connection import Connection
 from bff.proxy.places import Owner, Places
-from bff.proxy.timeouts import Patience, Phase
 from bff.proxy.reader import ResponseReader
 from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.timeouts import Patience, Phase
 from bff.proxy.writer import Upload, request_head
 from bff.request_head import Field
 

@@ -1,7 +1,7 @@
 """Which route a request belongs to, decided on the raw bytes of its path (invariant 2).
 
 The bytes that are matched are the bytes that are forwarded: nothing is decoded, normalised or re-encoded on the way. So
-that an upstream which does decode or normalise cannot end up elsewhere than we judged, a path is refused when
+that an upstream which does decode or normalise cannot read another path than we judged, a path is refused when
     - it holds a byte that no path may hold: controls, space, non-ASCII, `\\`, `#`, `?`, a `%` without two hex digits;
     - decoding brings out a control character, a `\\`, or bytes that are not UTF-8 (overlong `%c0%ae` is a dot to some);
     - any of three decodings shows a dot segment, also with path parameters (`..;x`);
@@ -15,16 +15,13 @@ Everything else passes byte for byte: `%2F`, `%20`, `%25`, `;a=1`, `//`, a trail
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from bff.config.model import RouteConfig
-from bff.config.words import METHODS
+from bff.config.values.urls import UpstreamUrl
 from bff.errors import MalformedRequest, MethodNotAllowed, NoRoute
 
-FILE_METHODS = ("GET", "HEAD")
-NEVER_FORWARDED = frozenset({"TRACE", "CONNECT"})
 DEFAULT_MAX_BODY = 10 * 1024 * 1024
 
 _SLASH = 0x2F
@@ -32,8 +29,6 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 _PLAIN = bytes(c for c in _VISIBLE if c not in b"%.;\\#?")  # needs no second look
 _ALLOWED = bytes(c for c in _VISIBLE if c not in b"\\#?")
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PREFIX = re.compile(r"(?:/[!$&'()*+,=:@~A-Za-z0-9._-]+)*")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _BAD_DECODED = re.compile(rb"[\x00-\x1f\x7f\\]")
 _DOT_SEGMENT = re.compile(rb"(?:^|[/\\])\.{1,2}(?:[/\\;?#]|\Z)")
@@ -43,36 +38,14 @@ _SLASHES = re.compile(rb"/{2,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
-    """An upstream's URL in parts. `authority` is the `Host` we send; `base_path` has no trailing slash."""
-
-    scheme: str
-    host: str
-    port: int
-    authority: bytes
-    base_path: bytes
-    ca_file: Path | None = None
-
-    @property
-    def tls(self) -> bool:
-        """Whether connections are made over TLS."""
-        return self.scheme == "https"
-
-    @property
-    def origin(self) -> str:
-        """For logs and errors: `https://host[:port]`."""
-        return f"{self.scheme}://{self.authority.decode('ascii')}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A configured route with what the data path needs precomputed. `prefix` has no trailing slash (`/` is empty)."""
+    """A configured route with the values that each request needs. `prefix` has no trailing slash (`/` is empty)."""
 
     config: RouteConfig
     prefix: bytes
     methods: frozenset[bytes]
     allow: str
-    upstream: Upstream | None
+    upstream: UpstreamUrl | None
     max_body: int
 
 
@@ -86,68 +59,17 @@ class Match(NamedTuple):
     rest: bytes
 
 
-def parse_upstream(url: str, *, ca_file: Path | None = None) -> Upstream:
-    """The parts of an upstream's URL.
-
-    Raises:
-        ValueError: not an absolute http(s) URL, or one with user information, query, fragment or an unclean path.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("an upstream is an absolute http or https URL")
-    if "@" in parts.netloc or "?" in url or "#" in url:
-        raise ValueError("an upstream has no user information, query or fragment")
-    if not parts.netloc.isascii() or _TOKEN.fullmatch(parts.hostname.replace(":", ".")) is None:
-        raise ValueError("an upstream's host is a name or an address")
-    standard = 443 if parts.scheme == "https" else 80
-    port = parts.port if parts.port is not None else standard
-    host = parts.hostname
-    named = f"[{host}]" if ":" in host else host
-    authority = named if port == standard else f"{named}:{port}"
-    return Upstream(
-        scheme=parts.scheme,
-        host=host,
-        port=port,
-        authority=authority.encode("ascii"),
-        base_path=_clean_prefix(parts.path),
-        ca_file=ca_file,
-    )
-
-
 def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY) -> Route:
-    """A route ready for matching; `max_body` (bytes) stands in where the route names none.
-
-    Raises:
-        ValueError: an unclean path or upstream, or a method that is never forwarded.
-    """
-    upstream = None if config.upstream is None else parse_upstream(config.upstream, ca_file=config.ca_file)
-    methods = _methods(config)
+    """A route ready for matching; `max_body` (bytes) is used if the route has none."""
+    methods = config.allowed_methods
     return Route(
         config=config,
-        prefix=_clean_prefix(config.path),
+        prefix=config.path.raw,
         methods=frozenset(method.encode("ascii") for method in methods),
         allow=", ".join(methods),
-        upstream=upstream,
+        upstream=config.upstream,
         max_body=max_body if config.max_body is None else config.max_body,
     )
-
-
-def _methods(config: RouteConfig) -> tuple[str, ...]:
-    default = FILE_METHODS if config.upstream is None else METHODS
-    methods = default if config.methods is None else config.methods
-    for method in methods:
-        if _TOKEN.fullmatch(method) is None or method.upper() in NEVER_FORWARDED:
-            raise ValueError(f"method {method!r} cannot be forwarded")
-    if "GET" in methods and "HEAD" not in methods:  # RFC 9110 section 9.1: servers support both
-        return (*methods, "HEAD")
-    return methods
-
-
-def _clean_prefix(path: str) -> bytes:
-    prefix = path.rstrip("/")
-    if _PREFIX.fullmatch(prefix) is None or _DOT_SEGMENT.search(prefix.encode("ascii")):
-        raise ValueError("a path is made of plain segments: no escapes, parameters, dot or empty segments")
-    return prefix.encode("ascii")
 
 
 class RouteTable:

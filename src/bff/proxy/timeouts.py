@@ -20,7 +20,6 @@ from enum import IntEnum
 
 from bff.config.model import TimeoutConfig
 
-
 MIN_RATE = 1024  # bytes a second
 RATE_SECONDS = 30.0
 

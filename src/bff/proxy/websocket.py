@@ -21,6 +21,7 @@ from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
+from bff.config.values.urls import UpstreamUrl
 from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Message, Receive, Scope, Send
 from bff.proxy.closes import (
@@ -35,7 +36,7 @@ from bff.proxy.closes import (
 )
 from bff.proxy.fields import is_token
 from bff.proxy.rewrite import UpstreamRequest, response_fields
-from bff.proxy.routes import Route, Upstream
+from bff.proxy.routes import Route
 from bff.request_head import Field
 
 CLOSE_TIMEOUT = 5.0  # seconds that either side has to take a close; then its connection is dropped
@@ -137,7 +138,7 @@ async def _open(
     connection.start_keepalive()
 
 
-async def _connect(connection: ClientConnection, upstream: Upstream, *, ssl_context: ssl.SSLContext | None) -> None:
+async def _connect(connection: ClientConnection, upstream: UpstreamUrl, *, ssl_context: ssl.SSLContext | None) -> None:
     await asyncio.get_running_loop().create_connection(
         lambda: connection,
         upstream.host,
@@ -147,7 +148,7 @@ async def _connect(connection: ClientConnection, upstream: Upstream, *, ssl_cont
     )
 
 
-def _upstream(route: Route) -> Upstream:
+def _upstream(route: Route) -> UpstreamUrl:
     if route.upstream is None:
         raise ValueError("the route has no upstream")
     return route.upstream

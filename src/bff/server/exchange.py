@@ -111,7 +111,7 @@ class Exchange:
         """Have `app` answer."""
         try:
             await app(self._scope(), self.receive, self.send)
-        except Exception as error:  # noqa: BLE001 - the edge of the task: the browser must get an answer or see a broken one
+        except Exception as error:
             if not isinstance(error, BrokenTransfer):  # `web/app.py` has logged that one
                 log.error("answer.failed", exc_info=error)
         finally:

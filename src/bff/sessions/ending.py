@@ -1,7 +1,7 @@
 """Which sessions to end when a user, or a sign-in at a provider, is over.
 
-A sign-in takes the grants of the session before it over into a new one, and only then ends the old. Who asked for the sessions
-in between was told of the old one alone; so it is asked again until nothing new turns up.
+A sign-in copies the grants of the previous session into a new one, and then ends the old one. A search between these two steps
+may find the old one only; so the search is repeated until it finds nothing new.
 """
 
 from collections.abc import AsyncIterator
@@ -16,10 +16,10 @@ async def sessions_to_end(
     before it asks for the next.
 
     Raises:
-        StoreUnavailable: nobody can tell.
+        StoreUnavailable: the store cannot be asked.
     """
-    told: set[str] = set()
-    while found := set(await store.find(issuer=issuer, subject=subject, sid=sid)) - told:
-        told |= found
+    found_before: set[str] = set()
+    while found := set(await store.find(issuer=issuer, subject=subject, sid=sid)) - found_before:
+        found_before |= found
         for key in found:
             yield key

@@ -6,8 +6,8 @@ lies.
 
 - A record is bound to its own key (invariant 9): moved to another name, or put back at an older version, it does not
   open.
-- The first key seals, every key opens (rotation signs nobody out). A key that left the configuration opens nothing.
-- "Not ours", "wrong key" and "tampered with" are one answer, None: whoever plants records learns nothing from us.
+- The first key seals, every key opens (a rotation ends no session). A key that left the configuration opens nothing.
+- "Not ours", "wrong key" and "tampered with" are one answer, None: the author of a planted record learns nothing from it.
 - What must be found without being readable gets a keyed name (HMAC-SHA256): no dump of the store confirms a guess.
 - No operator key is used as it is: each purpose has its own, derived with HKDF-SHA256 (RFC 5869).
 
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from bff.config.secrets import Secret
+from bff.config.values.secrets import Secret
 
 FORMAT = b"\x01"
 HEADER_LENGTH = 5

@@ -1,4 +1,4 @@
-"""The one seam of this room: what every session store does. `memory_store.py` and `redis_store.py` pass the same
+"""The one seam of this package: what every session store does. `memory.py` and `redis/store.py` pass the same
 contract suite.
 
 Rules that every store keeps:
@@ -24,7 +24,7 @@ class Change:
 
 
 class ChangeListener(Protocol):
-    """Who wants to hear of changes. Called on the event loop; must not block or raise."""
+    """Receives changes. Called on the event loop; must not block or raise."""
 
     def session_changed(self, change: Change) -> None:
         """One session changed or ended."""
@@ -35,7 +35,7 @@ class ChangeListener(Protocol):
         ...
 
     def changes_resumed(self) -> None:
-        """Changes are heard again."""
+        """Changes arrive again."""
         ...
 
 
@@ -43,14 +43,14 @@ class SessionStore(Protocol):
     """Sessions, login transactions, leases, and what is done. Every method may raise `StoreUnavailable`."""
 
     async def open(self, listener: ChangeListener) -> None:
-        """Begin to listen for changes. Call once, on the running loop.
+        """Start the subscription to changes. Call once, on the running loop.
 
-        Does not wait for the store: it may come later.
+        Does not wait for the store, which may become reachable later.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of every connection and task."""
+        """Close every connection and end every task."""
         ...
 
     async def ping(self) -> None:
@@ -95,7 +95,7 @@ class SessionStore(Protocol):
         ...
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
-        """Become the holder of the lease, or extend it if we are; False while somebody else holds it."""
+        """Become the holder of the lease, or extend it if we are; False while another holder has it."""
         ...
 
     async def drop_lease(self, name: str, holder: str) -> None:
@@ -103,9 +103,9 @@ class SessionStore(Protocol):
         ...
 
     async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
-        """Keep in mind, for all workers, that something is done."""
+        """Mark something as done, for all workers."""
         ...
 
     async def remembers(self, name: str, *, now: float) -> bool:
-        """Whether it is done, as far as it is still remembered."""
+        """Whether the mark is there and has not expired."""
         ...

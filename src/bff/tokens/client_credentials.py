@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from bff.errors import ProviderError
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.sessions.model import AccessToken, Freshness, Target, freshness
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks

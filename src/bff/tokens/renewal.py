@@ -2,7 +2,7 @@
 
 Rules kept here:
 
-- The session is read again once the lease is ours: whoever held it before may have done the work (oauth2-proxy #1992).
+- The session is read again once the lease is ours: its former holder may have refreshed already (oauth2-proxy #1992).
 - The new refresh token is stored before the access token that came with it is used (invariant 5).
 - Writes are conditional (invariant 6): a session that went away meanwhile stays away, and its new refresh token is revoked.
 - Only `invalid_grant`, and a refreshed ID token that fails its checks, end a grant (invariant 7).
@@ -25,7 +25,7 @@ from bff.errors import (
 )
 from bff.oauth.id_token import IdToken, check_refreshed_id_token
 from bff.oauth.tokens import TokenResponse
-from bff.provider import KeyUndecided, Provider
+from bff.provider.client import KeyUndecided, Provider
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
 from bff.sessions.store import SessionStore
 from bff.tokens import grants
@@ -55,7 +55,7 @@ class Renewal:
         self._clock = clock
 
     async def run(self, need: Need, *, rejected: str | None) -> AccessToken:
-        """A fresh access token other than `rejected`, from the store if somebody else was quicker, else from the provider.
+        """A fresh access token other than `rejected`, from the store if another worker was faster, else from the provider.
 
         Raises:
             LoginRequired: the session, or what it held from this provider, is gone.
@@ -133,7 +133,7 @@ class Renewal:
     async def _refused(
         self, refused: ProviderRefused | JwtRefused, grant: Grant, need: Need, *, rejected: str | None
     ) -> AccessToken:
-        """What a refusal means: a grant that is over is removed before we say so, unless somebody else was quicker."""
+        """What a refusal means: a grant that is over is removed before we say so, unless another worker was faster."""
         if isinstance(refused, ProviderRefused) and refused.error != "invalid_grant":
             raise refused
         session, current = await self._read(need)
@@ -181,7 +181,7 @@ class Renewal:
         raise LoginRequired("The session ended while its token was refreshed.", provider=renewed.provider)
 
     async def _discard(self, renewed: Grant, *, used: Grant) -> None:
-        """The session is gone: nobody may use what it would have held."""
+        """The session is gone: the tokens that it would have held must not be used."""
         token = renewed.refresh_token or used.refresh_token
         if token is None:
             return

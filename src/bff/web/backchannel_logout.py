@@ -10,6 +10,7 @@ long as it lives. It is remembered after the sessions have ended and not before,
 import asyncio
 
 import structlog
+
 from bff import metrics
 from bff.errors import BffError
 from bff.oauth.logout import check_logout_token, parse_backchannel_body

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from itsdangerous import BadSignature, Signer
 
-from bff.config.secrets import Secret
+from bff.config.values.secrets import Secret
 from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
 from bff.sessions.sealing import derive
 

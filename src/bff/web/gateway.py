@@ -4,24 +4,23 @@ A `Gateway` holds nothing of a request and opens nothing: it can be replaced who
 copies, open streams, connections and refreshes of the `Process` go on.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import urlsplit
 
-import asyncio
 import httpx2
 import structlog
 
 from bff.config.model import Config
 from bff.errors import MalformedRequest
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.pool import UpstreamPools
 from bff.proxy.routes import RouteTable
-from bff.sessions.local_copy import ChangeFanout, LocalCopies
+from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
 from bff.sessions.store import SessionStore
@@ -108,17 +107,13 @@ class Site:
 
 
 def site_of(config: Config) -> Site:
-    """The site that the configuration describes; default ports are left out, as browsers do."""
-    url = urlsplit(config.public_url)
-    standard = {"http": 80, "https": 443}[url.scheme]
-    name = f"[{url.hostname}]" if ":" in (url.hostname or "") else f"{url.hostname}"
-    host = name if url.port in {None, standard} else f"{name}:{url.port}"
-    origin = f"{url.scheme}://{host}"
+    """The site that the configuration describes."""
+    url = config.public_url
     return Site(
-        origin=origin,
-        origin_bytes=origin.encode("ascii"),
+        origin=url.text,
+        origin_bytes=url.raw,
         scheme=url.scheme.encode("ascii"),
-        host=host.encode("ascii"),
+        host=url.authority,
         base_path=config.base_path,
     )
 
@@ -182,7 +177,7 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
-    log.info("gateway.started", public_url=gateway().config.public_url)
+    log.info("gateway.started", public_url=gateway().config.public_url.text)
     try:
         yield
     finally:

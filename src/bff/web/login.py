@@ -7,13 +7,14 @@ checked; the session gets a new id.
 """
 
 import structlog
+
 from bff import metrics
 from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
-from bff.provider import Provider
+from bff.provider.client import Provider
 from bff.request_head import RequestHead
 from bff.sessions.model import Grant, LoginTransaction, transaction_key
 from bff.tokens import grants

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable
 
 import structlog
+
 from bff import metrics
 from bff.errors import BffError, ProviderError
 from bff.oauth.logout import build_end_session_url

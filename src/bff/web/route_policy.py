@@ -26,7 +26,7 @@ def route_policy(route: RouteConfig) -> RoutePolicy:
     """The policy of one route."""
     kind = route.token
     return RoutePolicy(
-        label=route.path,
+        label=route.path.text,
         provider=route.provider,
         target=Target(resource=route.resource, audience=route.audience, scope=route.scope),
         needs_session=kind is TokenKind.USER or (kind is TokenKind.CLIENT and route.session == "required"),

@@ -1,0 +1,51 @@
+"""Defaults that follow from another key.
+
+provider with token_endpoint    discovery: off
+route with files                token: none
+route that needs a token        provider: the only one
+session in memory://            one key, made now: its sessions end with the process anyway
+"""
+
+import secrets
+
+from bff.config.model import Config, ProviderConfig, RouteConfig, SessionConfig, TokenKind
+from bff.config.problems import Findings, KeyPath
+from bff.config.values.secrets import LiteralSecret
+
+
+def complete(config: Config, findings: Findings) -> Config:
+    """The same configuration with these filled in; a key with a problem of its own stays as it is."""
+    return config.model_copy(
+        update={
+            "session": _session(config.session) if findings.sound(("session",)) else config.session,
+            "providers": {name: _provider(provider) for name, provider in config.providers.items()},
+            "routes": tuple(
+                _route(route, serves_files=_serves_files(route, ("routes", index), findings), config=config)
+                for index, route in enumerate(config.routes)
+            ),
+        }
+    )
+
+
+def _session(session: SessionConfig) -> SessionConfig:
+    if session.keys or not session.store.in_memory:
+        return session
+    return session.model_copy(update={"keys": (LiteralSecret(value=secrets.token_urlsafe(32)),)})
+
+
+def _provider(provider: ProviderConfig) -> ProviderConfig:
+    if provider.token_endpoint is None or "discovery" in provider.model_fields_set:
+        return provider
+    return provider.model_copy(update={"discovery": "off"})
+
+
+def _serves_files(route: RouteConfig, path: KeyPath, findings: Findings) -> bool:
+    return route.files is not None or not findings.sound((*path, "files"))
+
+
+def _route(route: RouteConfig, *, serves_files: bool, config: Config) -> RouteConfig:
+    if serves_files and "token" not in route.model_fields_set:
+        return route.model_copy(update={"token": TokenKind.NONE})
+    if route.token is not TokenKind.NONE and route.provider is None and len(config.providers) == 1:
+        return route.model_copy(update={"provider": next(iter(config.providers))})
+    return route

@@ -1,0 +1,48 @@
+"""Files of certificates and keys, loaded once while the configuration is read: a file that cannot be loaded fails there.
+
+`ssl` is used as a parser of PEM here; it opens no socket.
+"""
+
+import os.path
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from bff.config.spelling import SpellingError
+from bff.config.values.stores import FILE_OPTIONS, StoreLocation
+
+
+def authorities(path: Path) -> None:
+    """Refuse a file without usable certificates."""
+    if not os.path.isfile(path):
+        raise SpellingError("there is no such file (a relative path starts at this configuration file's folder)")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except OSError:  # ssl.SSLError is one
+        raise SpellingError("the file holds no certificates that can be read (PEM)") from None
+
+
+def store_files(location: StoreLocation) -> None:
+    """Refuse a store whose files for TLS are not there, or cannot be loaded."""
+    options = location.options
+    files = [options[name] for name in FILE_OPTIONS if name in options]
+    if not all(os.path.isabs(file) for file in files):
+        raise SpellingError("names a file by a relative path: write an absolute one")
+    if not all(os.path.exists(file) for file in files):
+        raise SpellingError("names a file that is not there")
+    try:
+        _load(options)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a password of more than 1024 bytes
+        reason = str(error).partition(" (_ssl.c")[0]  # OpenSSL's message; it has no file name and no password
+        raise SpellingError(f"has options for TLS that cannot be used: {reason}") from None
+
+
+def _load(options: Mapping[str, str]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if "ssl_ca_certs" in options:
+        context.load_verify_locations(options["ssl_ca_certs"])
+    if "ssl_certfile" in options or "ssl_keyfile" in options:
+        password = options.get("ssl_password", "")  # without any, OpenSSL would ask at the terminal
+        context.load_cert_chain(options.get("ssl_certfile", ""), options.get("ssl_keyfile"), password)
+    if "ssl_ciphers" in options:
+        context.set_ciphers(options["ssl_ciphers"])

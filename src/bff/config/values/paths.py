@@ -1,0 +1,64 @@
+"""Paths: the prefixes of routes, and folders.
+
+A prefix is matched against the raw bytes of a request's path on segment borders, so each prefix has one spelling only:
+no dot segments, no percent-encoding, no parameters, no slash at the end, no characters of a pattern language.
+"""
+
+import os.path
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bff.config.spelling import SpellingError
+
+_CHARACTERS = re.compile(r"[A-Za-z0-9._~!$&'()+,=:@/-]*")  # RFC 3986 section 3.3, without % and * and ;
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathPrefix:
+    """Where a route begins: `/` or `/a/b`. `raw` is what a request's path begins with; it is empty for `/`."""
+
+    text: str
+    raw: bytes
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_prefix(text: str) -> PathPrefix:
+    """A path prefix.
+
+    Raises:
+        SpellingError: it could be written in another way, or would never match.
+    """
+    if not text.startswith("/"):
+        raise SpellingError("must begin with /")
+    if ";" in text:
+        raise SpellingError(
+            "has a ; in it: an upstream may drop what follows (path parameters), so no route begins there"
+        )
+    if not _CHARACTERS.fullmatch(text):
+        raise SpellingError("has a character that is refused here (%, ?, #, *, \\, spaces, letters beyond ASCII)")
+    if text != "/" and text.endswith("/"):
+        raise SpellingError("ends with a slash: leave it out, a path matches on segment borders anyway")
+    segments = text[1:].split("/")
+    if len(segments) > 1 and "" in segments:
+        raise SpellingError("has an empty segment (//)")
+    if any(segment in {".", ".."} for segment in segments):
+        raise SpellingError("has a dot segment")
+    return PathPrefix(text=text, raw=text.removesuffix("/").encode("ascii"))
+
+
+def base_path(text: str) -> str:
+    """The path of our own endpoints; not `/`, which would leave none to the routes."""
+    if text == "/":
+        raise SpellingError("cannot be / itself: the routes need room beside it")
+    return parse_prefix(text).text
+
+
+def app_folder(path: Path) -> None:
+    """Refuse a folder that holds no single-page app."""
+    if not os.path.isdir(path):
+        raise SpellingError("there is no such folder (a relative path starts at this configuration file's folder)")
+    if not os.path.isfile(path / "index.html"):
+        raise SpellingError("the folder has no index.html")

@@ -1,0 +1,128 @@
+"""Secrets live outside the configuration file: in a file that is read again when it changes, or in the environment.
+
+A reference never shows its value: not in `repr`, not in an error. A file that vanishes or turns empty while we run
+keeps its last good value, because a rotation in progress must not end any session; at start it is an error (R-278).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from bff.config.spelling import SpellingError
+from bff.errors import SecretUnavailable
+
+SHORTEST_LITERAL = 32  # characters: a password that a person invents is shorter
+SHORTEST_SESSION_KEY = 32
+_FEWEST_DIFFERENT = 8  # of 32 random hexadecimal digits, fewer than 8 differ in 4 of 10^8 cases
+
+
+@runtime_checkable
+class Secret(Protocol):
+    """A reference that can be read."""
+
+    def read(self) -> str:
+        """The value with surrounding white space dropped, never empty.
+
+        Raises:
+            SecretUnavailable: there is none.
+        """
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class FileSecret:
+    """`{file: PATH}`: read again whenever the file's identity, size or time of change differs (one `stat` a read)."""
+
+    path: Path
+    _seen: tuple[int, int, int] | None = field(default=None, repr=False, compare=False)
+    _value: str = field(default="", repr=False, compare=False)
+
+    def read(self) -> str:
+        """The file's text, stripped.
+
+        Raises:
+            SecretUnavailable: it cannot be read or is empty, and never could be.
+        """
+        try:
+            status = os.stat(self.path)
+            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if seen == self._seen:
+                return self._value
+            value = self.path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            return self._last_good(reason=error.strerror or type(error).__name__)
+        except UnicodeDecodeError:
+            return self._last_good(reason="not UTF-8 text")
+        if not value:
+            return self._last_good(reason="empty")
+        self._seen, self._value = seen, value
+        return value
+
+    def _last_good(self, *, reason: str) -> str:
+        if self._value:
+            return self._value
+        raise SecretUnavailable(f"file {self.path}", reason=reason) from None  # a decoding error holds what it read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvSecret:
+    """`{env: NAME}`. `environment` is the process's own unless `load` was handed another."""
+
+    name: str
+    environment: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+
+    def read(self) -> str:
+        """The variable's text, stripped.
+
+        Raises:
+            SecretUnavailable: it is not set or empty.
+        """
+        environment = os.environ if self.environment is None else self.environment
+        value = environment.get(self.name, "").strip()
+        if not value:
+            raise SecretUnavailable(f"environment variable {self.name}", reason="not set or empty")
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiteralSecret:
+    """A value written into the file itself; only long ones are accepted (the demo writes such)."""
+
+    value: str = field(repr=False)
+
+    def read(self) -> str:
+        """The value as written."""
+        return self.value
+
+
+_HINTS: Mapping[type, str] = {
+    FileSecret: "a relative path starts at this configuration file's folder",
+    EnvSecret: "set this environment variable",
+}
+
+
+def available(secret: Secret) -> None:
+    """Refuse a reference that cannot be read. The message holds no name: operators write secrets where names belong."""
+    try:
+        secret.read()
+    except SecretUnavailable as unavailable:
+        raise SpellingError(f"the secret cannot be read: {unavailable.reason} ({_HINTS[type(secret)]})") from None
+
+
+def session_key(secret: Secret) -> None:
+    """Refuse a session key that could be guessed: too short, hardly any different characters, or one text repeated."""
+    available(secret)
+    key = secret.read()
+    if len(key) < SHORTEST_SESSION_KEY:
+        raise SpellingError(f"a session key needs at least {SHORTEST_SESSION_KEY} random characters; this is shorter")
+    repeats = any(key.startswith(key[period:]) for period in range(1, SHORTEST_SESSION_KEY // 2 + 1))
+    if len(set(key)) < _FEWEST_DIFFERENT or repeats:
+        raise SpellingError("a session key needs random characters; this repeats itself (try: openssl rand -base64 32)")
+
+
+def one_or_two(secrets: tuple[Secret, ...]) -> None:
+    """Refuse no credential (RFC 10017 section 6.1.3.1: a confidential client), and more than a rotation needs."""
+    if not 1 <= len(secrets) <= 2:
+        raise SpellingError("takes one or two secrets: the newest first, and the old one during a rotation")

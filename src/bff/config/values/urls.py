@@ -1,0 +1,180 @@
+"""URLs over http and https. Each function takes the text of the file and returns the value, or says what is wrong with it.
+
+- Userinfo is refused: `http://orders:8000@evil` is a URL of evil (CVE-2021-41945).
+- A URL that secrets are sent to is https; http is for loopback, and for upstreams (the inner network).
+- Nothing is normalised in an issuer, endpoint or resource: an issuer is compared code point by code point (RFC 8414
+  section 4). These stay texts.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from bff.config.spelling import SpellingError
+from bff.config.values.hosts import bare_host, parse_authority
+from bff.loopback import is_loopback
+
+_CHARACTERS = re.compile(r"[!#-;=?-\[\]_a-z~]*")  # RFC 3986 section 2, without the ones that need encoding
+_HTTP_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?"
+)
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,=:@-]+)*/?")  # a request's path is appended to it
+_ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """`scheme://host[:port]` as a browser writes it into `Origin` (RFC 6454 section 6.2); no default port."""
+
+    scheme: str
+    host: str  # without brackets
+    port: int
+    text: str
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of an `Origin` field."""
+        return self.text.encode("ascii")
+
+    @property
+    def authority(self) -> bytes:
+        """The bytes of a `Host` field: `host[:port]`."""
+        return self.raw.partition(b"://")[2]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamUrl:
+    """Where a route's requests are forwarded to."""
+
+    scheme: str
+    host: str  # in lower case, without brackets
+    port: int
+    authority: bytes  # the `Host` field of a forwarded request: no default port
+    base_path: bytes  # a request's path is appended to it; no trailing slash
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are made over TLS."""
+        return self.scheme == "https"
+
+    @property
+    def origin(self) -> str:
+        """For logs and errors: `https://host[:port]`."""
+        return f"{self.scheme}://{self.authority.decode('ascii')}"
+
+    def __str__(self) -> str:
+        return self.origin + self.base_path.decode("ascii")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Url:
+    scheme: str
+    host: str  # as written
+    port: int | None
+    path: str
+    has_query: bool
+    has_fragment: bool
+
+
+def parse_origin(text: str) -> Origin:
+    """An origin, written exactly as browsers write it.
+
+    Raises:
+        SpellingError: browsers write it otherwise, or it is plain http outside loopback.
+    """
+    url = _secure(text)
+    if url.path or url.has_query or url.has_fragment:
+        raise SpellingError("is more than an origin: write scheme://host[:port] without a path or a slash at the end")
+    if url.host != url.host.lower():
+        raise SpellingError("has upper-case letters in its host: browsers send it in lower case")
+    if url.port == _DEFAULT_PORTS[url.scheme]:
+        raise SpellingError("names the default port: leave it out, as browsers do")
+    port = url.port or _DEFAULT_PORTS[url.scheme]
+    return Origin(scheme=url.scheme, host=bare_host(url.host), port=port, text=text)
+
+
+def parse_upstream(text: str) -> UpstreamUrl:
+    """An upstream: one host, and the path that a request's path is appended to.
+
+    Raises:
+        SpellingError: it has more than these, or its path is not made of plain segments.
+    """
+    url = _http(text)
+    if url.has_query or url.has_fragment:
+        raise SpellingError("has a query or fragment: write scheme://host[:port] and the path to append to")
+    if any(unquote(segment) in {".", ".."} for segment in url.path.split("/")):
+        raise SpellingError("has a dot segment in its path")
+    if not _PLAIN_PATH.fullmatch(url.path):
+        raise SpellingError("has a path that is not made of plain segments: %, ; and // are refused in it")
+    standard = _DEFAULT_PORTS[url.scheme]
+    port = url.port or standard
+    named = url.host.lower()
+    return UpstreamUrl(
+        scheme=url.scheme,
+        host=bare_host(url.host),
+        port=port,
+        authority=(named if port == standard else f"{named}:{port}").encode("ascii"),
+        base_path=url.path.removesuffix("/").encode("ascii"),
+    )
+
+
+def issuer(text: str) -> str:
+    """An issuer identifier (RFC 8414 section 2)."""
+    url = _secure(text)
+    if url.has_query or url.has_fragment:
+        raise SpellingError("has a query or fragment, which an issuer cannot have (RFC 8414 section 2)")
+    return text
+
+
+def endpoint(text: str) -> str:
+    """A provider's endpoint (RFC 6749 sections 3.1 and 3.2: a query is allowed, a fragment is not)."""
+    if _secure(text).has_fragment:
+        raise SpellingError("has a fragment, which an endpoint cannot have (RFC 6749 section 3.1)")
+    return text
+
+
+def resource(text: str) -> str:
+    """A resource indicator (RFC 8707 section 2: an absolute URI without a fragment)."""
+    _check_characters(text)
+    if not _ABSOLUTE_URI.fullmatch(text) or "#" in text:
+        raise SpellingError("is no absolute URI without a fragment (RFC 8707 section 2)")
+    if text.startswith(("http://", "https://")):
+        _http(text)
+    return text
+
+
+def _http(text: str) -> _Url:
+    _check_characters(text)
+    match = _HTTP_URL.fullmatch(text)
+    if match is None:
+        raise SpellingError("is no URL: it must begin with https:// or http://")
+    if "@" in match["authority"]:
+        raise SpellingError("has a user name in front of its host, which is refused in URLs")
+    host, port = parse_authority(match["authority"])
+    return _Url(
+        scheme=match["scheme"],
+        host=host,
+        port=port,
+        path=match["path"],
+        has_query=match["query"] is not None,
+        has_fragment=match["fragment"] is not None,
+    )
+
+
+def _secure(text: str) -> _Url:
+    url = _http(text)
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise SpellingError("is plain http outside loopback: use https")
+    return url
+
+
+def _check_characters(text: str) -> None:
+    if "*" in text:
+        raise SpellingError("has a wildcard: write each URL out")
+    if not _CHARACTERS.fullmatch(text) or _BAD_ESCAPE.search(text):
+        raise SpellingError("has characters that a URL cannot have; encode them with %XX (a host: as xn--...)")

@@ -1,0 +1,129 @@
+"""Settings that are one word out of a list, and names with an alphabet, because they become part of a URL or a request."""
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from bff.config.problems import suggestion
+from bff.config.spelling import SpellingError
+
+
+class Method(StrEnum):
+    """A method that may be forwarded: RFC 9110 section 9, RFC 5789, QUERY, RFC 4918 (WebDAV), RFC 3253, RFC 5323."""
+
+    GET = "GET"
+    HEAD = "HEAD"
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    DELETE = "DELETE"
+    OPTIONS = "OPTIONS"
+    QUERY = "QUERY"
+    PROPFIND = "PROPFIND"
+    PROPPATCH = "PROPPATCH"
+    MKCOL = "MKCOL"
+    COPY = "COPY"
+    MOVE = "MOVE"
+    LOCK = "LOCK"
+    UNLOCK = "UNLOCK"
+    REPORT = "REPORT"
+    SEARCH = "SEARCH"
+
+
+METHODS = tuple(Method)
+FILE_METHODS = (Method.GET, Method.HEAD)
+_REFUSED_METHODS = {
+    "TRACE": "TRACE is never forwarded: it echoes the access token",
+    "CONNECT": "CONNECT is never forwarded: a gateway opens no tunnels",
+}
+
+SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_REFUSED_ALGORITHMS = {
+    "none": "an unsigned ID token proves nothing",
+    "HS256": "symmetric signatures are refused: whoever can check them can make them",
+    "HS384": "symmetric signatures are refused: whoever can check them can make them",
+    "HS512": "symmetric signatures are refused: whoever can check them can make them",
+}
+
+_CLIENT_AUTH = ("client_secret_basic", "client_secret_post")
+_UNBUILT = "is not supported yet: write client_secret_basic or client_secret_post, or leave it out"
+_REFUSED_CLIENT_AUTH = {
+    "client_secret_jwt": _UNBUILT,
+    "private_key_jwt": _UNBUILT,
+    "tls_client_auth": _UNBUILT,
+    "self_signed_tls_client_auth": _UNBUILT,
+    "none": "is refused: the gateway is a confidential client and proves who it is (RFC 10017 section 6.1.3.1)",
+}
+
+# Parameters of an authorization request that the gateway sets itself, or that have a key of their own.
+_OUR_PARAMETERS = frozenset(
+    {
+        *("client_id", "redirect_uri", "scope", "state", "nonce", "response_type", "response_mode"),
+        *("code_challenge", "code_challenge_method", "resource", "request", "request_uri", "max_age", "acr_values"),
+    }
+)
+
+_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
+_PARAMETER_NAME = re.compile(r"[A-Za-z0-9._~-]+")
+
+
+def word(text: str, *, known: Iterable[str], refused: Mapping[str, str] | None = None) -> str:
+    """`text`, if it is one of the known words; `refused` has the reasons for words that are often tried.
+
+    Raises:
+        SpellingError: it is not.
+    """
+    known = tuple(known)
+    if text in known:
+        return text
+    if refused and text in refused:
+        raise SpellingError(refused[text])
+    raise SpellingError(f"is not one of {', '.join(known)}{suggestion(text, known)}")
+
+
+def boolean(text: str) -> bool:
+    """YAML 1.2: true and false, nothing else.
+
+    Raises:
+        SpellingError: `yes`, `on`, `1` and the like.
+    """
+    return word(text.lower() if text in {"True", "TRUE", "False", "FALSE"} else text, known=("true", "false")) == "true"
+
+
+def method(text: str) -> Method:
+    """A method that may be forwarded, upper case (RFC 9110 section 9.1: methods are case-sensitive)."""
+    return Method(word(text, known=METHODS, refused=_REFUSED_METHODS))
+
+
+def signing_algorithm(text: str) -> str:
+    """An asymmetric JWS algorithm."""
+    return word(text, known=SIGNING_ALGORITHMS, refused=_REFUSED_ALGORITHMS)
+
+
+def client_auth(text: str) -> str:
+    """How the client authenticates at the token endpoint (OpenID Connect Core section 9)."""
+    return word(text, known=_CLIENT_AUTH, refused=_REFUSED_CLIENT_AUTH)
+
+
+def provider_name(text: str) -> str:
+    """A provider's name: it stands in a redirect URI, registered character by character."""
+    if not _PROVIDER_NAME.fullmatch(text):
+        raise SpellingError("is no provider name: lower-case letters, digits and hyphens, because it stands in a URL")
+    return text
+
+
+def scope(text: str) -> str:
+    """Scope words with single spaces between them (RFC 6749 section 3.3)."""
+    if not _SCOPE.fullmatch(text):
+        raise SpellingError("is no scope: words with one space between them")
+    return text
+
+
+def authorization_parameter(text: str) -> str:
+    """A parameter that may be added to the authorization request: never one of ours."""
+    if text in _OUR_PARAMETERS:
+        raise SpellingError("is set by the gateway itself and cannot be given here")
+    if not _PARAMETER_NAME.fullmatch(text):
+        raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
+    return text

@@ -1,0 +1,220 @@
+"""The calls to a provider. Each pairs two pure functions of `oauth/`: one builds the request, one parses the response.
+
+An authenticated call goes client -> credentials -> http: `_call` is the one place where a request is built with a
+secret, sent and parsed. Nothing is retried but with the other client secret (`credentials.py`).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+from bff import metrics
+from bff.config.model import ProviderConfig
+from bff.errors import ProviderMisbehaved
+from bff.oauth import client_auth, jws, tokens, userinfo
+from bff.oauth.authorization import AuthorizationCode
+from bff.oauth.messages import ProviderRequest, ProviderResponse
+from bff.oauth.metadata import ProviderMetadata
+from bff.oauth.tokens import TokenResponse
+from bff.provider.credentials import Credentials
+from bff.provider.documents import Documents
+from bff.provider.http import ProviderHttp, Transport
+
+T = TypeVar("T")
+
+
+class KeyUndecided(jws.UnknownKey):
+    """No known key made the signature, and it is too soon to fetch newer keys: the token is forged, or the keys were rotated."""
+
+
+class _Build(Protocol):
+    """A builder of `oauth/tokens.py`, complete but for the secret."""
+
+    def __call__(self, *, secret: str) -> ProviderRequest: ...
+
+
+class Provider:
+    """One authorization server, and us as its confidential client."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        config: ProviderConfig,
+        redirect_uri: str,
+        clock: Callable[[], float],
+        transport: Transport | None = None,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.redirect_uri = redirect_uri
+        self._clock = clock
+        self._http = ProviderHttp(
+            provider=name, timeout_seconds=config.timeout, ca_file=config.ca_file, transport=transport
+        )
+        self._credentials = Credentials(config.client_secrets, provider=name)
+        self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
+
+    async def close(self) -> None:
+        """Close every connection to the provider."""
+        await self._http.close()
+
+    async def metadata(self) -> ProviderMetadata:
+        """The provider's endpoints: from discovery, or from the configuration, which wins.
+
+        Raises:
+            ProviderError: unknown so far, and cannot be fetched now.
+        """
+        return await self._documents.metadata()
+
+    async def keys(self) -> jws.KeySet:
+        """The keys that the provider signs with (JWKS).
+
+        Raises:
+            ProviderError: unknown so far, and cannot be fetched now.
+        """
+        return await self._documents.keys()
+
+    async def exchange_code(
+        self, code: AuthorizationCode, *, code_verifier: str, redirect_uri: str, resource: str | None
+    ) -> TokenResponse:
+        """Redeem an authorization code, once (RFC 6749 section 4.1.3).
+
+        Raises:
+            ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
+        """
+        known, client = await self._as_client()
+        build = partial(
+            tokens.build_code_exchange_request,
+            metadata=known,
+            client=client,
+            code=code,
+            redirect_uri=redirect_uri,
+            code_verifier=code_verifier,
+            resource=resource,
+        )
+        return await self._token_call("authorization_code", build)
+
+    async def refresh(
+        self, refresh_token: str, *, scope: str | None, resource: str | None, audience: str | None
+    ) -> TokenResponse:
+        """Ask for a new access token (RFC 6749 section 6).
+
+        Raises:
+            ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
+        """
+        known, client = await self._as_client()
+        build = partial(
+            tokens.build_refresh_request,
+            metadata=known,
+            client=client,
+            refresh_token=refresh_token,
+            scope=scope,
+            resource=resource,
+            audience=audience,
+        )
+        return await self._token_call("refresh_token", build)
+
+    async def client_credentials(
+        self, *, scope: str | None, resource: str | None, audience: str | None
+    ) -> TokenResponse:
+        """Ask for our own access token (RFC 6749 section 4.4.2).
+
+        Raises:
+            ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
+        """
+        known, client = await self._as_client()
+        build = partial(
+            tokens.build_client_credentials_request,
+            metadata=known,
+            client=client,
+            scope=scope,
+            resource=resource,
+            audience=audience,
+        )
+        return await self._token_call("client_credentials", build)
+
+    async def revoke(self, token: str, *, token_type_hint: str) -> None:
+        """Revoke a token, where the provider can (RFC 7009 section 2.1).
+
+        Raises:
+            ProviderError: it was not revoked, or we cannot know.
+        """
+        known, client = await self._as_client()
+        if known.revocation_endpoint is None:
+            return
+        build = partial(
+            tokens.build_revocation_request,
+            revocation_endpoint=known.revocation_endpoint,
+            client=client,
+            token=token,
+            token_type_hint=token_type_hint,
+        )
+        await self._call(build, partial(tokens.parse_revocation_response, provider=self.name))
+
+    async def verify(self, token: str, *, types: tuple[str, ...]) -> jws.VerifiedJwt:
+        """A JWT whose signature holds under this provider's keys; an unknown `kid` has them fetched once more (Core 10.1.1).
+
+        Raises:
+            KeyUndecided: no known key made the signature; the keys were fetched a moment ago.
+            JwtRefused: no key of this provider made the signature, or the token is not of these types.
+            ProviderError: the keys cannot be fetched.
+        """
+        keys = await self._documents.keys()
+        try:
+            return self._verify(token, keys=keys, types=types)
+        except jws.UnknownKey as unknown:
+            newer = await self._documents.keys_newer_than(keys)
+            if newer is keys:
+                raise KeyUndecided("unknown key", provider=self.name, reason=unknown.reason) from unknown
+            return self._verify(token, keys=newer, types=types)
+
+    async def userinfo(self, access_token: str, *, subject: str) -> dict[str, object]:
+        """The claims of the UserInfo endpoint, for the subject of the ID token only (Core 5.3.2).
+
+        Raises:
+            ProviderError: no endpoint, no answer, another subject, a bad signature.
+        """
+        known = await self.metadata()
+        if known.userinfo_endpoint is None:
+            raise ProviderMisbehaved("has no UserInfo endpoint", provider=self.name, reason="no_userinfo_endpoint")
+        request = userinfo.build_userinfo_request(endpoint=known.userinfo_endpoint, access_token=access_token)
+        response = await self._http.send(request)
+        signed = userinfo.signed_userinfo(response, provider=self.name)
+        if signed is None:
+            return userinfo.parse_userinfo_response(response, provider=self.name, subject=subject)
+        verified = await self.verify(signed, types=("JWT",))
+        return userinfo.check_signed_userinfo(
+            verified, provider=self.name, issuer=known.issuer, client_id=self.config.client_id, subject=subject
+        )
+
+    async def _as_client(self) -> tuple[ProviderMetadata, client_auth.Client]:
+        known = await self.metadata()
+        method = client_auth.choose_auth_method(
+            self.config.client_auth, supported=known.token_endpoint_auth_methods, provider=self.name
+        )
+        return known, client_auth.Client(provider=self.name, client_id=self.config.client_id, auth_method=method)
+
+    async def _token_call(self, grant_type: str, build: _Build) -> TokenResponse:
+        with metrics.token_call(provider=self.name, grant_type=grant_type):
+            return await self._call(build, self._parse_tokens)
+
+    def _parse_tokens(self, response: ProviderResponse) -> TokenResponse:
+        return tokens.parse_token_response(
+            response,
+            provider=self.name,
+            now=self._clock(),
+            default_lifetime_seconds=self.config.default_token_lifetime,
+        )
+
+    async def _call(self, build: _Build, parse: Callable[[ProviderResponse], T]) -> T:
+        """Build with a secret, send, parse; `credentials.py` repeats this with the other secret on `invalid_client`."""
+
+        async def attempt(secret: str) -> T:
+            return parse(await self._http.send(build(secret=secret)))
+
+        return await self._credentials.call(attempt)
+
+    def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:
+        algorithms = self.config.id_token_algorithms
+        return jws.verify(token, keys=keys, algorithms=algorithms, types=types, provider=self.name)

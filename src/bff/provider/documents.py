@@ -1,0 +1,161 @@
+"""What a provider publishes about itself, cached: its metadata and its keys.
+
+- One fetch at a time, for all callers.
+- A document is used for an hour. If the provider is unavailable then, the old one is used on.
+- A failed fetch is repeated after a pause that doubles: neither a restart under load nor a flood of invented `kid`s
+  becomes a flood of fetches (mod_auth_openidc 2026-08-12).
+- Keys are kept for each provider, never by `kid` alone (CVE-2026-49998).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+import structlog
+
+from bff.config.model import ProviderConfig
+from bff.errors import ProviderError, ProviderMisbehaved
+from bff.oauth import jws, metadata
+from bff.oauth.metadata import ProviderMetadata
+from bff.provider.http import ProviderHttp
+
+DOCUMENT_LIFETIME_SECONDS = 3600.0
+REFETCH_INTERVAL_SECONDS = 10.0
+FIRST_BACKOFF_SECONDS = 1.0
+LONGEST_BACKOFF_SECONDS = 30.0
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class Documents:
+    """The metadata and the keys of one provider."""
+
+    def __init__(
+        self, *, provider: str, config: ProviderConfig, http: ProviderHttp, clock: Callable[[], float]
+    ) -> None:
+        self._provider = provider
+        self._config = config
+        self._http = http
+        self._metadata = _CachedDocument(self._fetch_metadata, clock=clock)
+        self._keys = _CachedDocument(self._fetch_keys, clock=clock)
+
+    async def metadata(self) -> ProviderMetadata:
+        """The metadata; an endpoint in the configuration replaces the provider's own.
+
+        Raises:
+            ProviderError: it was never fetched, and cannot be fetched now.
+        """
+        return await self._metadata.get()
+
+    async def keys(self) -> jws.KeySet:
+        """The keys that the provider signs with (JWKS).
+
+        Raises:
+            ProviderError: they were never fetched, and cannot be fetched now.
+        """
+        return await self._keys.get()
+
+    async def keys_newer_than(self, keys: jws.KeySet) -> jws.KeySet:
+        """Keys that were fetched after `keys`; `keys` itself if the last fetch was less than `REFETCH_INTERVAL_SECONDS` ago.
+
+        Raises:
+            ProviderError: they cannot be fetched now.
+        """
+        return await self._keys.get_newer(keys)
+
+    async def _fetch_metadata(self) -> ProviderMetadata:
+        config = self._config
+        if config.discovery == "off":  # `config/provider_checks.py` demands `token_endpoint` then
+            nothing_published = ProviderMetadata(issuer=config.issuer, token_endpoint=config.token_endpoint or "")
+            return _with_configured_endpoints(nothing_published, config)
+        url = metadata.metadata_url(config.issuer, discovery=config.discovery)
+        response = await self._http.send(metadata.build_metadata_request(url))
+        published = metadata.parse_metadata_response(response, provider=self._provider, issuer=config.issuer)
+        return _with_configured_endpoints(published, config)
+
+    async def _fetch_keys(self) -> jws.KeySet:
+        known = await self.metadata()
+        if known.jwks_uri is None:
+            raise ProviderMisbehaved("publishes no keys (jwks_uri)", provider=self._provider, reason="no_jwks_uri")
+        response = await self._http.send(jws.build_jwks_request(known.jwks_uri))
+        return jws.parse_jwks_response(response, provider=self._provider)
+
+
+def _with_configured_endpoints(published: ProviderMetadata, config: ProviderConfig) -> ProviderMetadata:
+    """RFC 8414 section 3 and Discovery 1.0 section 4 say where metadata comes from; the operator's endpoints win."""
+    return replace(
+        published,
+        authorization_endpoint=config.authorization_endpoint or published.authorization_endpoint,
+        token_endpoint=config.token_endpoint or published.token_endpoint,
+        jwks_uri=config.jwks_uri or published.jwks_uri,
+        userinfo_endpoint=config.userinfo_endpoint or published.userinfo_endpoint,
+        end_session_endpoint=config.end_session_endpoint or published.end_session_endpoint,
+        revocation_endpoint=config.revocation_endpoint or published.revocation_endpoint,
+    )
+
+
+class _CachedDocument(Generic[T]):
+    """One document: one fetch at a time, used for its lifetime, and used on while the provider is unavailable."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[T]], *, clock: Callable[[], float]) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._value: T | None = None
+        self._fetched_at = 0.0
+        self._failure: ProviderError | None = None
+        self._backoff_seconds = 0.0
+        self._retry_at = 0.0
+
+    async def get(self) -> T:
+        """The document, at most `DOCUMENT_LIFETIME_SECONDS` old unless the provider is unavailable.
+
+        Raises:
+            ProviderError: it was never fetched, and cannot be fetched now.
+        """
+        if (value := self._fresh()) is not None:
+            return value
+        async with self._lock:
+            if (value := self._fresh()) is not None:
+                return value
+            return await self._renew()
+
+    async def get_newer(self, than: T) -> T:
+        """A document fetched after `than`, or `than` itself while another fetch would be too soon.
+
+        Raises:
+            ProviderError: it cannot be fetched now.
+        """
+        async with self._lock:
+            too_soon = self._clock() < self._fetched_at + REFETCH_INTERVAL_SECONDS
+            if self._value is not None and (self._value is not than or too_soon):
+                return self._value
+            newer = await self._renew()
+            if newer is than and self._failure is not None:
+                raise self._failure.with_traceback(None)
+            return newer
+
+    def _fresh(self) -> T | None:
+        return self._value if self._clock() < self._fetched_at + DOCUMENT_LIFETIME_SECONDS else None
+
+    async def _renew(self) -> T:
+        if self._failure is not None and self._clock() < self._retry_at:
+            return self._last_known(self._failure)
+        try:
+            value = await self._fetch()
+        except ProviderError as failure:
+            self._backoff_seconds = min(max(self._backoff_seconds * 2, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
+            self._retry_at = self._clock() + self._backoff_seconds
+            self._failure = failure
+            log.warning("provider.document_unavailable", provider=failure.provider, kept=self._value is not None)
+            return self._last_known(failure)
+        self._value, self._fetched_at = value, self._clock()
+        self._failure, self._backoff_seconds = None, 0.0
+        return value
+
+    def _last_known(self, failure: ProviderError) -> T:
+        if self._value is None:
+            raise failure.with_traceback(None)
+        return self._value

@@ -1,0 +1,89 @@
+"""HTTP to one provider: one request, one response, limits on time and on size.
+
+- Redirects are never followed: a redirected token request would carry the secret to another server (ASVS V15.3.2).
+- No cookie of a provider is kept, so that a cookie of one user's call is never sent with another user's call.
+- Nothing is retried: whether a request may be sent twice is decided in `credentials.py`.
+- No content coding is asked for, and an answer in one is refused unread: there is nothing to decompress, so no
+  decompression bomb (R-116).
+- The environment is not read: a proxy variable or a netrc file cannot redirect a secret.
+"""
+
+import asyncio
+import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+
+import httpx2
+
+from bff.errors import ProviderMisbehaved, ProviderUnavailable
+from bff.oauth.messages import ProviderRequest, ProviderResponse
+
+MAX_RESPONSE_BYTES = 1024 * 1024
+
+Transport = httpx2.AsyncBaseTransport  # the seam: tests hand in one that opens no socket
+
+
+class ProviderHttp:
+    """Sends requests to one provider. `transport` takes the place of the network."""
+
+    def __init__(
+        self, *, provider: str, timeout_seconds: float, ca_file: Path | None, transport: Transport | None = None
+    ) -> None:
+        self._provider = provider
+        self._timeout_seconds = timeout_seconds
+        self._client = httpx2.AsyncClient(
+            transport=transport,
+            verify=_tls_context(ca_file),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx2.Timeout(timeout_seconds),
+            limits=httpx2.Limits(max_connections=64, max_keepalive_connections=16),
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+            headers={"accept-encoding": "identity"},
+        )
+
+    async def send(self, request: ProviderRequest) -> ProviderResponse:
+        """Send one request and read its whole response.
+
+        Raises:
+            ProviderUnavailable: not a URL that can be called, no connection, TLS refused, too slow, or cut off.
+            ProviderMisbehaved: the response is larger than `MAX_RESPONSE_BYTES`, or has a content coding.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._client.stream(
+                    request.method, request.url, headers=list(request.headers), content=request.body
+                ) as response,
+            ):
+                body = await self._bounded_body(response)
+        except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise ProviderUnavailable(type(error).__name__, provider=self._provider) from error
+        return ProviderResponse(
+            status=response.status_code,
+            content_type=response.headers.get("content-type", ""),
+            body=body,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    async def _bounded_body(self, response: httpx2.Response) -> bytes:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise ProviderMisbehaved(
+                "answered in a content coding that was not requested", provider=self._provider, reason="encoding"
+            )
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise ProviderMisbehaved("answered with too large a body", provider=self._provider, reason="too_large")
+        return bytes(body)
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer; with `ca_file`, only its authorities are trusted."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

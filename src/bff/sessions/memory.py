@@ -1,0 +1,196 @@
+"""Sessions in the memory of one process: for a single worker, the demo and tests. They are lost when it ends.
+
+Used on the event loop only, so every method is one step. Instants are arguments (`now`); methods without one (`delete`,
+`find`) compare with the last `now`. Each write also checks a few old entries and drops the expired ones, so the memory
+is bounded by the live entries plus a fraction.
+"""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from bff.sessions.model import LiveSession, LoginTransaction, Session
+from bff.sessions.store import Change, ChangeListener
+
+SWEPT_PER_WRITE = 4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry(Generic[T]):
+    value: T
+    expires_at: float
+
+
+class _Expiring(Generic[T]):
+    """A map whose entries expire. Each `put` checks the next few entries and drops the expired ones."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()  # the first is checked next
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, key: str, value: T, *, expires_at: float, now: float) -> None:
+        self._sweep(now)
+        self._entries[key] = _Entry(value=value, expires_at=expires_at)
+
+    def get(self, key: str, *, now: float) -> _Entry[T] | None:
+        entry = self._entries.get(key)
+        return entry if entry is not None and now < entry.expires_at else None
+
+    def pop(self, key: str, *, now: float) -> T | None:
+        entry = self.get(key, now=now)
+        self._entries.pop(key, None)
+        return entry.value if entry is not None else None
+
+    def items(self, *, now: float) -> list[tuple[str, T]]:
+        return [(key, entry.value) for key, entry in self._entries.items() if now < entry.expires_at]
+
+    def _sweep(self, now: float) -> None:
+        for _ in range(min(SWEPT_PER_WRITE, len(self._entries))):
+            key = next(iter(self._entries))
+            if self.get(key, now=now) is None:
+                del self._entries[key]
+            else:
+                self._entries.move_to_end(key)
+
+
+class MemoryStore:
+    """A `SessionStore` for one process. `idle_timeout_seconds` is how long a session lives unused."""
+
+    def __init__(self, *, idle_timeout_seconds: float) -> None:
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._sessions: _Expiring[Session] = _Expiring()
+        self._transactions: _Expiring[LoginTransaction] = _Expiring()
+        self._leases: _Expiring[str] = _Expiring()
+        self._done: _Expiring[None] = _Expiring()
+        self._listener: ChangeListener | None = None
+        self._last_now = 0.0
+
+    @property
+    def kept(self) -> int:
+        """How many entries are in memory, expired ones too."""
+        return len(self._sessions) + len(self._transactions) + len(self._leases) + len(self._done)
+
+    async def open(self, listener: ChangeListener) -> None:
+        """Call `listener` for every change from now on."""
+        self._listener = listener
+        listener.changes_resumed()
+
+    async def close(self) -> None:
+        """Drop the listener; there is nothing else to close."""
+        self._listener = None
+
+    async def ping(self) -> None:
+        """Memory always answers."""
+
+    async def create(self, session: Session, *, now: float) -> Session:
+        """Keep a new session.
+
+        Raises:
+            ValueError: its key is taken.
+        """
+        self._set_now(now)
+        if self._sessions.get(session.key, now=now) is not None:
+            raise ValueError("a new session needs a new key")
+        created = replace(session, version=1)
+        self._keep(created, expires_at=self._idle_deadline(created, now), now=now)
+        return created
+
+    async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
+        """The session, if it lives at `now`."""
+        self._set_now(now)
+        entry = self._sessions.get(key, now=now)
+        if entry is None:
+            return None
+        if not touch:
+            return LiveSession(session=entry.value, idle_expires_at=entry.expires_at)
+        deadline = self._idle_deadline(entry.value, now)
+        self._keep(entry.value, expires_at=deadline, now=now)
+        return LiveSession(session=entry.value, idle_expires_at=deadline)
+
+    async def replace(self, session: Session, *, now: float) -> Session | None:
+        """Write `session` if its version is still the stored one."""
+        self._set_now(now)
+        entry = self._sessions.get(session.key, now=now)
+        if entry is None or entry.value.version != session.version:
+            return None
+        replaced = replace(session, version=session.version + 1)
+        self._keep(replaced, expires_at=entry.expires_at, now=now)
+        self._notify(session.key, ended=False)
+        return replaced
+
+    async def delete(self, key: str) -> bool:
+        """End a session; False if there was none."""
+        if self._sessions.pop(key, now=self._last_now) is None:
+            return False
+        self._notify(key, ended=True)
+        return True
+
+    async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
+        """The keys of the sessions with such a grant; looks at every session."""
+        if (subject is None) == (sid is None):
+            raise ValueError("exactly one of subject and sid")
+        return [
+            key
+            for key, session in self._sessions.items(now=self._last_now)
+            if session.has_grant(issuer=issuer, subject=subject, sid=sid)
+        ]
+
+    async def delete_all(self) -> int:
+        """End every session; returns how many."""
+        keys = [key for key, _ in self._sessions.items(now=self._last_now)]
+        return sum([await self.delete(key) for key in keys])
+
+    async def put_transaction(
+        self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
+    ) -> None:
+        """Keep a login transaction for `lifetime_seconds`."""
+        self._set_now(now)
+        self._transactions.put(key, transaction, expires_at=now + lifetime_seconds, now=now)
+
+    async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
+        """Take a login transaction out, once."""
+        self._set_now(now)
+        return self._transactions.pop(key, now=now)
+
+    async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
+        """Become the holder of the lease, or extend it if we are."""
+        now = time.monotonic()
+        entry = self._leases.get(name, now=now)
+        if entry is not None and entry.value != holder:
+            return False
+        self._leases.put(name, holder, expires_at=now + lifetime_seconds, now=now)
+        return True
+
+    async def drop_lease(self, name: str, holder: str) -> None:
+        """Give the lease back, if it is still ours."""
+        now = time.monotonic()
+        entry = self._leases.get(name, now=now)
+        if entry is not None and entry.value == holder:
+            self._leases.pop(name, now=now)
+
+    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
+        """Mark something as done."""
+        self._set_now(now)
+        self._done.put(name, None, expires_at=now + lifetime_seconds, now=now)
+
+    async def remembers(self, name: str, *, now: float) -> bool:
+        """Whether the mark is there and has not expired."""
+        return self._done.get(name, now=now) is not None
+
+    def _set_now(self, now: float) -> None:
+        self._last_now = now  # not the highest: after a clock that ran ahead is corrected, the corrected time counts
+
+    def _idle_deadline(self, session: Session, now: float) -> float:
+        return min(now + self._idle_timeout_seconds, session.absolute_expires_at)
+
+    def _keep(self, session: Session, *, expires_at: float, now: float) -> None:
+        self._sessions.put(session.key, session, expires_at=expires_at, now=now)
+
+    def _notify(self, key: str, *, ended: bool) -> None:
+        if self._listener is not None:
+            self._listener.session_changed(Change(key=key, ended=ended))

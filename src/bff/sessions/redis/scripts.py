@@ -1,0 +1,109 @@
+"""Lua scripts, which the server runs in one step. Each uses one key only, so that it runs on a Cluster too.
+
+A session is a hash {version, record, absolute}: `record` is sealed, `absolute` is its end in Unix milliseconds.
+Durations are in milliseconds, computed by us from `now`; the server's clock only counts them down. Redis >=
+6.2, Valkey >= 7.2.
+
+Every script may be sent twice and has the effect of once (needed if a connection died before the answer). CREATE and
+REPLACE compare the sealed record, which holds a random nonce, to recognise their own first try. DELETE sent twice may
+answer "there was none".
+
+A planted value of another type reads as "no session", and can be deleted.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+CHANNEL = b"bff:changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Lua source and the name under which the server remembers it."""
+
+    source: str = field(repr=False)
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()  # EVALSHA's own naming
+        object.__setattr__(self, "sha", digest)
+
+
+CREATE = Script("""\
+-- ARGV: record, absolute, ttl
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return redis.call('HGET', KEYS[1], 'record') == ARGV[1] and 1 or 0
+end
+redis.call('HSET', KEYS[1], 'version', 1, 'record', ARGV[1], 'absolute', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+""")
+
+READ = Script("""\
+-- ARGV: now, idle timeout (0: do not touch)
+local found = redis.pcall('HMGET', KEYS[1], 'version', 'record', 'absolute')
+if found.err or not (found[1] and found[2] and tonumber(found[3])) then return nil end
+local left = found[3] - ARGV[1]
+if left <= 0 then return nil end
+local ttl
+if ARGV[2] == '0' then
+  ttl = math.min(redis.call('PTTL', KEYS[1]), left)
+else
+  ttl = math.min(tonumber(ARGV[2]), left)
+  redis.call('PEXPIRE', KEYS[1], ttl)
+end
+return {found[1], found[2], ttl}
+""")
+
+REPLACE = Script("""\
+-- ARGV: now, version that was read, next version, record, channel, message
+local found = redis.call('HMGET', KEYS[1], 'version', 'record', 'absolute')
+if found[2] == ARGV[4] then return 1 end
+if found[1] ~= ARGV[2] or found[3] - ARGV[1] <= 0 then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[3], 'record', ARGV[4])
+redis.call('PUBLISH', ARGV[5], ARGV[6])
+return 1
+""")
+
+DELETE = Script("""\
+-- ARGV: channel, message
+local found = redis.pcall('HMGET', KEYS[1], 'version', 'record')
+if redis.call('DEL', KEYS[1]) == 0 then return nil end
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return found.err and {} or found
+""")
+
+INDEX = Script("""\
+-- A set of session keys by absolute end, that lives as long as the last of them; one clock ahead of the others must
+-- not cut it short. ARGV: now, absolute, session key
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIRE', KEYS[1], math.max(last[2] - ARGV[1], redis.call('PTTL', KEYS[1]), 1))
+return 1
+""")
+
+UNINDEX = Script("""\
+-- ARGV: session key. What is left ends with the last survivor: sooner by what the two ends differ.
+local before = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
+local after = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+if after[2] and after[2] ~= before[2] then
+  redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]) - (before[2] - after[2]), 1))
+end
+return 1
+""")
+
+TAKE_LEASE = Script("""\
+-- ARGV: holder, lifetime
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+""")
+
+DROP_LEASE = Script("""\
+-- ARGV: holder
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+""")

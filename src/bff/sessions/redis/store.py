@@ -1,0 +1,259 @@
+"""Sessions in Redis or Valkey, shared by every worker and kept over restarts.
+
+    bff:s:<session key>        hash {version, record, absolute}      ends when idle, never after the absolute end
+    bff:t:<transaction key>    sealed login transaction              ends after its lifetime, taken out once
+    bff:i:<keyed hash>         the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
+    bff:l:<hash>               holder of a lease
+    bff:d:<hash>               mark that something is done           ends when it can no longer be asked for
+    bff:changed                channel of changes
+
+- Records are sealed and bound to kind, name and version (invariant 9): a swapped, planted or misdelivered record does
+  not open.
+- "Not found" and "cannot ask" differ (invariant 7): everything that redis-py or the network raises becomes
+  `StoreUnavailable`, in this file only.
+- `replace` and every other change is one script with its conditions (invariant 6), and may be sent twice
+  (`scripts.py`). `take_transaction` may not: if its answer is lost the transaction may be gone, and the user has to
+  sign in again.
+- Index entries are written before the record, so no session is missing from `find`. Stale entries are harmless,
+  because `find` opens each record and compares its grants.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import cast
+
+from redis.exceptions import NoScriptError
+
+from bff.config.values.stores import StoreLocation
+from bff.errors import StoreUnavailable
+from bff.sessions.model import LiveSession, LoginTransaction, Session
+from bff.sessions.records import decode_session, decode_transaction, encode_session, encode_transaction
+from bff.sessions.redis import keys, scripts
+from bff.sessions.redis.changes import Subscription
+from bff.sessions.redis.pipeline import Word
+from bff.sessions.redis.server import REDIS_ERRORS, open_server
+from bff.sessions.sealing import Sealer
+from bff.sessions.store import Change, ChangeListener
+
+PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
+
+
+class RedisStore:
+    """A `SessionStore` in Redis. `idle_timeout_seconds` is how long a session lives unused."""
+
+    def __init__(
+        self,
+        location: StoreLocation,
+        *,
+        sealer: Sealer,
+        idle_timeout_seconds: float,
+        connect_timeout_seconds: float = 1.0,
+        command_timeout_seconds: float = 1.0,
+    ) -> None:
+        self._server = open_server(
+            location,
+            connect_timeout_seconds=connect_timeout_seconds,
+            command_timeout_seconds=command_timeout_seconds,
+        )
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._sealer = sealer
+        self._idle_ms = _ms(idle_timeout_seconds)
+        self._listener: ChangeListener | None = None
+        self._subscription: Subscription | None = None
+
+    async def open(self, listener: ChangeListener) -> None:
+        """Subscribe to changes; the server may become reachable later."""
+        self._listener = listener
+        self._subscription = Subscription(
+            self._server.new_connection, listener, connect_timeout_seconds=self._connect_timeout_seconds
+        )
+        self._subscription.start()
+
+    async def close(self) -> None:
+        """Close every connection and end every task."""
+        if self._subscription is not None:
+            await self._subscription.close()
+        await self._server.close()
+
+    async def ping(self) -> None:
+        """Return if the server answers."""
+        await self._execute("PING", again=True)
+
+    async def create(self, session: Session, *, now: float) -> Session:
+        """Keep a new session and its index entries.
+
+        Raises:
+            ValueError: its key is taken.
+        """
+        created = replace(session, version=1)
+        await self._index(created, now=now)
+        absolute = _ms(session.absolute_expires_at)
+        ttl = max(1, min(self._idle_ms, absolute - _ms(now)))
+        if not await self._run(scripts.CREATE, keys.session_name(session.key), self._seal(created), absolute, ttl):
+            raise ValueError("a new session needs a new key")
+        return created
+
+    async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
+        """The session, if it lives at `now`; one round trip, which also moves the idle deadline."""
+        name = keys.session_name(key)
+        found = await self._run(scripts.READ, name, _ms(now), self._idle_ms if touch else 0)
+        if found is None:
+            return None
+        version, record, ttl = cast(tuple[bytes, bytes, int], found)
+        session = self._unseal(key, version, record)
+        if (
+            session is None or now >= session.absolute_expires_at
+        ):  # the record is sealed, the end that the server compared is not
+            return None
+        return LiveSession(session=session, idle_expires_at=now + ttl / 1000)
+
+    async def replace(self, session: Session, *, now: float) -> Session | None:
+        """Write `session` if its version is still the stored one; its index entries first."""
+        replaced = replace(session, version=session.version + 1)
+        await self._index(replaced, now=now)
+        message = session.key + ":changed"
+        arguments = (session.version, replaced.version, self._seal(replaced), scripts.CHANNEL, message)
+        try:
+            written = await self._run(scripts.REPLACE, keys.session_name(session.key), _ms(now), *arguments)
+        finally:
+            self._notify(session.key, ended=False)  # also if it is unknown whether it was written
+        return replaced if written else None
+
+    async def delete(self, key: str) -> bool:
+        """End a session, and take it out of the indexes if that can be done now."""
+        found: object = None
+        try:
+            found = await self._run(scripts.DELETE, keys.session_name(key), scripts.CHANNEL, key + ":ended")
+        finally:
+            self._notify(key, ended=found is not None)
+        session = self._unseal(key, *found) if isinstance(found, list) and all(found) and found else None
+        if session is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._unindex(session)
+        return found is not None
+
+    async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
+        """The keys of the sessions with such a grant: from the index, each judged by its record."""
+        if (subject is None) == (sid is None):
+            raise ValueError("exactly one of subject and sid")
+        session_keys = await self._indexed(keys.index(issuer, subject=subject, sid=sid))
+        found: list[str] = []
+        for first in range(0, len(session_keys), PEEKED_AT_ONCE):
+            sessions = await asyncio.gather(*(self._peek(key) for key in session_keys[first : first + PEEKED_AT_ONCE]))
+            living = [session for session in sessions if session is not None]
+            found += [s.key for s in living if s.has_grant(issuer=issuer, subject=subject, sid=sid)]
+        return found
+
+    async def delete_all(self) -> int:
+        """End every session."""
+        count = 0
+        async for found in self._names_of_sessions():
+            session_keys = [name[len(keys.SESSION) :].decode(errors="replace") for name in found]
+            count += sum(await asyncio.gather(*(self.delete(key) for key in session_keys)))
+        return count
+
+    async def put_transaction(
+        self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
+    ) -> None:
+        """Keep a login transaction for `lifetime_seconds`; the server counts them, so `now` is not needed."""
+        name = keys.transaction_name(key)
+        record = self._sealer.seal(encode_transaction(transaction), bound_to=name)
+        await self._execute("SET", name, record, "PX", _ms(lifetime_seconds), again=True)
+
+    async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
+        """Take a login transaction out, once; the command is never sent twice."""
+        name = keys.transaction_name(key)
+        record = await self._execute("GETDEL", name, again=False)
+        if not isinstance(record, bytes):
+            return None
+        opened = self._sealer.open(record, bound_to=name)
+        return None if opened is None else decode_transaction(opened)
+
+    async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
+        """Become the holder of the lease, or extend it if we are."""
+        return await self._run(scripts.TAKE_LEASE, keys.lease_name(name), holder, _ms(lifetime_seconds)) == 1
+
+    async def drop_lease(self, name: str, holder: str) -> None:
+        """Give the lease back, if it is still ours."""
+        await self._run(scripts.DROP_LEASE, keys.lease_name(name), holder)
+
+    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
+        """Mark something as done; the server counts the time, so `now` is not needed."""
+        await self._execute("SET", keys.done_name(name), "1", "PX", max(_ms(lifetime_seconds), 1), again=True)
+
+    async def remembers(self, name: str, *, now: float) -> bool:
+        """Whether the mark is there and has not expired."""
+        return await self._execute("EXISTS", keys.done_name(name), again=True) == 1
+
+    # --- records ---
+
+    def _seal(self, session: Session) -> bytes:
+        return self._sealer.seal(encode_session(session), bound_to=keys.binding(session.key, session.version))
+
+    def _unseal(self, key: str, version: bytes, record: bytes) -> Session | None:
+        opened = self._sealer.open(record, bound_to=keys.binding(key, version.decode(errors="replace")))
+        return None if opened is None else decode_session(opened)
+
+    async def _peek(self, key: str) -> Session | None:
+        """The session without its deadlines: an entry that Redis still holds has not ended."""
+        found = await self._execute("HMGET", keys.session_name(key), "version", "record", again=True)
+        version, record = cast(list[bytes | None], found)
+        return None if version is None or record is None else self._unseal(key, version, record)
+
+    # --- indexes ---
+
+    async def _index(self, session: Session, *, now: float) -> None:
+        arguments = (_ms(now), _ms(session.absolute_expires_at), session.key)
+        own = [self._index_names(index)[0] for index in keys.indexes(session)]
+        await asyncio.gather(*(self._run(scripts.INDEX, name, *arguments) for name in own))
+
+    async def _unindex(self, session: Session) -> None:
+        every = [name for index in keys.indexes(session) for name in self._index_names(index)]
+        await asyncio.gather(*(self._run(scripts.UNINDEX, name, session.key) for name in every))
+
+    async def _indexed(self, index: bytes) -> list[str]:
+        """The session keys in an index, looked up under every sealing key; each once."""
+        asked = (self._execute("ZRANGE", name, 0, -1, again=True) for name in self._index_names(index))
+        found = cast(list[list[bytes]], await asyncio.gather(*asked))
+        return list({key.decode(errors="replace"): None for members in found for key in members})
+
+    def _index_names(self, index: bytes) -> list[bytes]:
+        return [keys.INDEX + name for name in self._sealer.names(index)]
+
+    async def _names_of_sessions(self) -> AsyncIterator[list[bytes]]:
+        try:
+            async for found in self._server.scan(keys.SESSION + b"*"):
+                yield found
+        except REDIS_ERRORS as error:
+            raise _unavailable(error) from error
+
+    # --- the server ---
+
+    async def _run(self, script: scripts.Script, name: bytes, *arguments: Word) -> object:
+        """Run a script; send its source if the server does not have it (restart, failover, another node of the Cluster)."""
+        try:
+            return await self._server.execute("EVALSHA", script.sha, 1, name, *arguments, again=True)
+        except NoScriptError:
+            return await self._execute("EVAL", script.source, 1, name, *arguments, again=True)
+        except REDIS_ERRORS as error:
+            raise _unavailable(error) from error
+
+    async def _execute(self, *command: Word, again: bool) -> object:
+        try:
+            return await self._server.execute(*command, again=again)
+        except REDIS_ERRORS as error:
+            raise _unavailable(error) from error
+
+    def _notify(self, key: str, *, ended: bool) -> None:
+        if self._listener is not None:
+            self._listener.session_changed(Change(key=key, ended=ended))
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the session store: {type(error).__name__}")
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

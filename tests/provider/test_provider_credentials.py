@@ -1,0 +1,119 @@
+"""Client authentication: one method, and the other client secret on `invalid_client` only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bff.errors import ProviderError, ProviderRefused
+from bff.provider.client import Provider
+from fake_internet import (
+    OTHER_SECRET,
+    SECRET,
+    authorization_code,
+)
+from fake_provider import Answer, having, oauth_error, shop, without
+from provider_pair import exchange, pair
+
+
+@pytest.mark.requirement("R-074")
+@pytest.mark.parametrize("accepted", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("stated", ["client_secret_basic", "client_secret_post"])
+async def test_method_comes_from_metadata_and_is_never_guessed(accepted: str, stated: str) -> None:
+    """One call with the method that the metadata states; a provider that rejects it gets no second try with another."""
+    async with pair() as world:
+        world.fake.clients["shop"] = shop(provider="corp", auth_method=accepted)
+        world.fake.misbehave(metadata=having(token_endpoint_auth_methods_supported=[stated]))
+        if accepted == stated:
+            assert await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        else:
+            with pytest.raises(ProviderRefused):
+                await world.exchange()
+        (call,) = world.fake.calls_to("/token")
+        assert (call.header("authorization") is not None) == (stated == "client_secret_basic")
+        assert ("client_secret" in dict(call.form)) == (stated == "client_secret_post")
+
+
+@pytest.mark.requirement("R-074")
+async def test_method_of_the_configuration_wins_and_basic_is_the_default() -> None:
+    """The operator's word counts before the metadata's; without either it is client_secret_basic."""
+    async with pair(client_auth="client_secret_post") as world:
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert world.token_calls()[0]["client_secret"] == SECRET
+    async with pair() as world:
+        world.fake.misbehave(metadata=without("token_endpoint_auth_methods_supported"))
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert world.fake.calls_to("/token")[0].header("authorization")
+
+
+CALLS: dict[str, Callable[[Provider, str], Any]] = {
+    "code": lambda ours, _: exchange(ours),
+    "refresh": lambda ours, token: ours.refresh(token, scope=None, resource=None, audience=None),
+    "client credentials": lambda ours, _: ours.client_credentials(scope=None, resource=None, audience=None),
+    "revocation": lambda ours, token: ours.revoke(token, token_type_hint="refresh_token"),
+}
+
+
+@pytest.mark.requirement("R-170", "R-131")
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("accepted", [SECRET, OTHER_SECRET], ids=["newest", "old"])
+async def test_either_of_two_secrets_works_without_anybody_noticing(kind: str, accepted: str) -> None:
+    """With two secrets every kind of call succeeds whichever the provider takes, and the one that works is tried first afterwards."""
+    async with pair(SECRET, OTHER_SECRET) as world:
+        world.fake.clients["shop"] = shop(provider="corp", secret=accepted)
+        first = await world.exchange(await authorization_code(world.ours))
+        world.fake.clients["shop"] = shop(
+            provider="corp", secret=SECRET if accepted == OTHER_SECRET else OTHER_SECRET
+        )  # flips
+        world.fake.calls.clear()
+        code = await authorization_code(world.ours)
+        calls = {**CALLS, "code": lambda ours, _: exchange(ours, code)}
+        await calls[kind](world.ours, first.refresh_token)
+        path = "/revoke" if kind == "revocation" else "/token"
+        assert len(world.fake.calls_to(path)) == 2
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert len(world.fake.calls_to("/token")) == (1 if path == "/revoke" else 3)
+
+
+@pytest.mark.requirement("R-170", "R-084")
+@pytest.mark.parametrize("kind", CALLS)
+async def test_other_secret_is_tried_once_and_only_on_invalid_client(kind: str) -> None:
+    """Two refused secrets are two calls and an error; any other error is one call, with nothing retried."""
+    path = "/revoke" if kind == "revocation" else "/token"
+    async with pair(SECRET, OTHER_SECRET) as world:
+        world.fake.misbehave(answers={path: oauth_error("invalid_client", status=401)})
+        with pytest.raises(ProviderRefused) as told:
+            await CALLS[kind](world.ours, "token")
+        assert told.value.error == "invalid_client"
+        assert len(world.fake.calls_to(path)) == 2
+        for answer in (
+            oauth_error("invalid_grant"),
+            Answer(status=500),
+            Answer(status=401),
+            oauth_error("x", status=401),
+        ):
+            world.fake.calls.clear()
+            world.fake.misbehave(answers={path: answer})
+            with pytest.raises(ProviderError):
+                await CALLS[kind](world.ours, "token")
+            assert len(world.fake.calls_to(path)) == 1
+
+
+@pytest.mark.requirement("R-170")
+async def test_code_survives_a_refused_secret() -> None:
+    """A code whose first exchange was refused for the secret is redeemed with the other: the provider had not looked at it."""
+    async with pair(OTHER_SECRET, SECRET) as world:
+        response = await world.exchange(await authorization_code(world.ours))
+        assert response.access_token
+        assert [form["code"] for form in world.token_calls()] == [world.token_calls()[0]["code"]] * 2
+
+
+@pytest.mark.requirement("R-170", "R-172")
+async def test_switch_of_the_secret_is_told_without_the_secret() -> None:
+    """The log says which position works now, and neither secret."""
+    async with pair(OTHER_SECRET, SECRET) as world:
+        with capture_logs() as logs:
+            await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert [entry["event"] for entry in logs] == ["provider.secret_switched"]
+        assert "long enough" not in repr(logs)

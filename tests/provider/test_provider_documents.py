@@ -1,0 +1,270 @@
+"""Metadata and keys: which are believed, how long they are kept, and how often a provider is asked."""
+
+import asyncio
+import itertools
+
+import pytest
+from structlog.testing import capture_logs
+
+from bff.errors import JwtRefused, ProviderMisbehaved, ProviderUnavailable
+from bff.provider.client import KeyUndecided
+from bff.provider.documents import DOCUMENT_LIFETIME_SECONDS, REFETCH_INTERVAL_SECONDS
+from fake_internet import (
+    authorization_code,
+    fake_host,
+    provider_at,
+)
+from fake_provider import Answer, having
+from provider_pair import DISCOVERY, exchange, pair
+
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-120")
+@pytest.mark.parametrize("suffix", ["/", "x", "/tenant", "#f"])
+async def test_metadata_of_another_issuer_is_not_believed(suffix: str) -> None:
+    """An issuer that differs in one code point makes the provider unusable, and no secret is sent to its endpoints."""
+    async with pair() as world:
+        world.fake.misbehave(metadata=lambda document: {**document, "issuer": document["issuer"] + suffix})
+        with pytest.raises(ProviderMisbehaved) as told:
+            await world.exchange()
+        assert told.value.reason == "issuer"
+        assert world.token_calls() == []
+
+
+@pytest.mark.requirement("R-120", "R-123")
+async def test_one_unusable_provider_leaves_the_others_alone() -> None:
+    """A provider with wrong metadata does not keep another one from working."""
+    async with pair() as world:
+        other = fake_host(world.internet, name="partner", port=7002, clock=world.clock)
+        theirs = provider_at(world.internet, other, clock=world.clock, name="partner")
+        world.fake.misbehave(metadata=having(issuer="http://127.0.0.1:7002"))
+        with pytest.raises(ProviderMisbehaved):
+            await world.ours.metadata()
+        assert (await theirs.metadata()).issuer == other.issuer
+        await theirs.close()
+
+
+@pytest.mark.requirement("R-122")
+async def test_configured_endpoints_win_and_others_come_from_the_metadata() -> None:
+    """An endpoint in the configuration takes the place of the metadata's; the rest stays."""
+    async with pair(token_endpoint="http://127.0.0.1:7001/other-token") as world:
+        known = await world.ours.metadata()
+        assert known.token_endpoint == "http://127.0.0.1:7001/other-token"
+        assert known.jwks_uri == "http://127.0.0.1:7001/jwks"
+
+
+@pytest.mark.requirement("R-122")
+@pytest.mark.parametrize("name", ["token_endpoint", "authorization_endpoint", "jwks_uri", "userinfo_endpoint"])
+@pytest.mark.parametrize(
+    "url", ["http://login.example.com/x", "ftp://127.0.0.1/x", "//127.0.0.1/x", "https://a@b/x", 7]
+)
+async def test_endpoints_that_are_not_https_are_refused(name: str, url: object) -> None:
+    """An endpoint over plain http beyond this machine, or no URL at all, makes the metadata unusable."""
+    async with pair() as world:
+        world.fake.misbehave(metadata=having(**{name: url}))
+        with pytest.raises(ProviderMisbehaved) as told:
+            await world.ours.metadata()
+        assert told.value.reason == "endpoint"
+
+
+@pytest.mark.requirement("R-122")
+async def test_without_discovery_nothing_is_fetched() -> None:
+    """`discovery: off` uses the endpoints of the configuration and asks for no metadata."""
+    async with pair(
+        discovery="off", token_endpoint="http://127.0.0.1:7001/token", jwks_uri="http://127.0.0.1:7001/jwks"
+    ) as world:
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert world.internet.paths() == ["/token"]
+        assert (await world.ours.keys()).keys
+
+
+@pytest.mark.requirement("R-127")
+@pytest.mark.parametrize(
+    ("discovery", "path"),
+    [("openid", "/t1/.well-known/openid-configuration"), ("oauth", "/.well-known/oauth-authorization-server/t1")],
+)
+async def test_issuer_with_a_path(discovery: str, path: str) -> None:
+    """OpenID Connect appends the well-known part to an issuer's path, RFC 8414 puts it in front."""
+    async with pair(path="/t1", discovery=discovery) as world:
+        assert (await world.ours.metadata()).issuer == "http://127.0.0.1:7001/t1"
+        assert world.internet.paths() == [path]
+
+
+@pytest.mark.requirement("R-123")
+async def test_provider_that_is_down_at_first_comes_back() -> None:
+    """Metadata that could not be fetched is asked for again after a pause, by itself."""
+    async with pair() as world:
+        world.internet.down.add("127.0.0.1:7001")
+        with pytest.raises(ProviderUnavailable):
+            await world.ours.metadata()
+        world.internet.down.clear()
+        world.clock.advance(1.1)
+        assert (await world.ours.metadata()).issuer == world.fake.issuer
+
+
+@pytest.mark.requirement("R-123", "R-145")
+async def test_pause_begins_anew_after_an_answer() -> None:
+    """A provider that was down for long, came back and is down again is asked again after a second, not after half a minute."""
+    async with pair() as world:
+        world.internet.down.add("127.0.0.1:7001")
+        for _ in range(8):
+            with pytest.raises(ProviderUnavailable):
+                await world.ours.metadata()
+            world.clock.advance(31)
+        world.internet.down.clear()
+        await world.ours.metadata()
+        world.internet.down.add("127.0.0.1:7001")
+        world.clock.advance(DOCUMENT_LIFETIME_SECONDS)
+        await world.ours.metadata()
+        before = len(world.internet.requests)
+        world.clock.advance(1.1)
+        await world.ours.metadata()
+        assert len(world.internet.requests) == before + 1
+
+
+@pytest.mark.requirement("R-123", "R-145")
+async def test_provider_that_is_down_is_asked_ever_more_rarely() -> None:
+    """While it is down it is not asked for each request, and the pause grows up to half a minute."""
+    async with pair() as world:
+        world.internet.down.add("127.0.0.1:7001")
+        due = []
+        for second in range(200):
+            before = len(world.internet.requests)
+            for _ in range(5):
+                with pytest.raises(ProviderUnavailable):
+                    await world.ours.metadata()
+            if len(world.internet.requests) > before:
+                due.append(second)
+            world.clock.advance(1)
+        assert len(world.internet.requests) == len(due)
+        assert 6 <= len(due) <= 12
+        assert max(later - earlier for earlier, later in itertools.pairwise(due)) <= 30
+
+
+@pytest.mark.requirement("R-123")
+async def test_known_metadata_and_keys_are_used_while_the_provider_is_away() -> None:
+    """What was fetched before serves on past its lifetime, told once for each attempt, and is renewed when the provider is back."""
+    async with pair() as world:
+        token = await world.id_token()
+        await world.ours.verify(token, types=("JWT",))
+        world.internet.down.add("127.0.0.1:7001")
+        world.clock.advance(DOCUMENT_LIFETIME_SECONDS + 1)
+        with capture_logs() as logs:
+            for _ in range(20):
+                assert (await world.ours.metadata()).issuer == world.fake.issuer
+                assert await world.ours.verify(token, types=("JWT",))
+        told = {"event": "provider.document_unavailable", "provider": "corp", "kept": True, "log_level": "warning"}
+        assert logs == [told, told]  # metadata, keys
+        world.internet.down.clear()
+        world.clock.advance(60)
+        world.fake.misbehave(metadata=having(end_session_endpoint="http://127.0.0.1:7001/new-end"))
+        assert (await world.ours.metadata()).end_session_endpoint == "http://127.0.0.1:7001/new-end"
+
+
+@pytest.mark.requirement("R-123")
+async def test_metadata_is_fetched_once_however_many_ask() -> None:
+    """A hundred requests on a cold start share one fetch, and for an hour nobody asks again."""
+    async with pair() as world:
+        gate = world.fake.hold(DISCOVERY)
+        asking = asyncio.gather(*(world.ours.metadata() for _ in range(100)))
+        await world.fake.arrived(DISCOVERY)
+        gate.set()
+        assert len(await asking) == 100
+        world.clock.advance(DOCUMENT_LIFETIME_SECONDS - 1)
+        await world.ours.metadata()
+        assert len(world.internet.requests) == 1
+        world.clock.advance(1)
+        await world.ours.metadata()
+        assert len(world.internet.requests) == 2
+
+
+async def test_caller_that_leaves_does_not_keep_others_from_the_metadata() -> None:
+    """A cancelled request for the metadata leaves those who wait behind it with a result."""
+    async with pair() as world:
+        gate = world.fake.hold(DISCOVERY)
+        leaver = asyncio.ensure_future(world.ours.metadata())
+        stayer = asyncio.ensure_future(world.ours.metadata())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        leaver.cancel()
+        gate.set()
+        assert (await stayer).issuer == world.fake.issuer
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-113")
+async def test_unknown_kid_has_the_keys_fetched_once_more() -> None:
+    """After a rotation the first token with the new key fetches the keys, and tokens of the old key still verify."""
+    async with pair() as world:
+        old = await world.id_token()
+        await world.ours.verify(old, types=("JWT",))
+        world.clock.advance(REFETCH_INTERVAL_SECONDS)
+        world.fake.rotate_keys()
+        new = await world.id_token()
+        await asyncio.gather(*(world.ours.verify(new, types=("JWT",)) for _ in range(50)))
+        await world.ours.verify(old, types=("JWT",))
+        assert len(world.fake.calls_to("/jwks")) == 2
+
+
+@pytest.mark.requirement("R-113")
+async def test_flood_of_unknown_kids_is_throttled() -> None:
+    """Tokens with invented `kid`s make no more than one fetch in each interval."""
+    async with pair() as world:
+        await world.ours.keys()
+        world.fake.misbehave(id_token_signature="unknown_kid")
+        tokens = [await world.id_token() for _ in range(5)]
+        for _ in range(10):
+            world.clock.advance(REFETCH_INTERVAL_SECONDS / 5)
+            for token in tokens:
+                with pytest.raises(JwtRefused):
+                    await world.ours.verify(token, types=("JWT",))
+        assert len(world.fake.calls_to("/jwks")) <= 3
+
+
+@pytest.mark.requirement("R-113")
+async def test_keys_that_were_fetched_a_moment_ago_decide_nothing() -> None:
+    """A key that is unknown while it is too soon to ask again is neither right nor forged yet, and is not accepted."""
+    async with pair() as world:
+        token = await world.id_token()
+        await world.ours.verify(token, types=("JWT",))
+        world.fake.rotate_keys()
+        with pytest.raises(KeyUndecided):
+            await world.ours.verify(await world.id_token(), types=("JWT",))
+        world.clock.advance(REFETCH_INTERVAL_SECONDS)
+        assert await world.ours.verify(await world.id_token(), types=("JWT",))
+
+
+@pytest.mark.requirement("R-113", "R-123")
+async def test_rotation_while_the_keys_cannot_be_fetched_is_an_outage() -> None:
+    """A new key that cannot be looked up now makes the provider unavailable, not the token forged, and is not hammered."""
+    async with pair() as world:
+        await world.ours.verify(await world.id_token(), types=("JWT",))
+        world.fake.rotate_keys()
+        token = await world.id_token()
+        world.fake.misbehave(answers={"/jwks": Answer(status=503)})
+        world.clock.advance(REFETCH_INTERVAL_SECONDS)
+        for _ in range(20):
+            with pytest.raises(ProviderUnavailable):
+                await world.ours.verify(token, types=("JWT",))
+        assert len(world.fake.calls_to("/jwks")) == 2
+
+
+@pytest.mark.requirement("R-114", "R-100")
+async def test_keys_of_another_provider_are_not_taken() -> None:
+    """A token of one provider fails at another whose key has the same `kid`, whichever was verified first."""
+    async with pair() as world:
+        other = fake_host(world.internet, name="partner", port=7002, clock=world.clock)
+        theirs = provider_at(world.internet, other, clock=world.clock, name="partner")
+        mine = await world.id_token()
+        response = await exchange(theirs, await authorization_code(theirs))
+        assert world.fake.keys.current.kid == other.keys.current.kid
+        await world.ours.verify(mine, types=("JWT",))
+        await theirs.verify(response.id_token, types=("JWT",))
+        with pytest.raises(JwtRefused):
+            await theirs.verify(mine, types=("JWT",))
+        with pytest.raises(JwtRefused):
+            await world.ours.verify(response.id_token, types=("JWT",))
+        await theirs.close()

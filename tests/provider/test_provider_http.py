@@ -1,0 +1,315 @@
+"""HTTP to a provider: sizes, stalls, cut connections, codings, redirects, cookies, TLS. Only our own errors come out."""
+
+import asyncio
+import datetime
+import gzip
+import ipaddress
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bff.errors import ProviderError, ProviderMisbehaved, ProviderUnavailable
+from bff.provider.client import Provider
+from bff.provider.http import MAX_RESPONSE_BYTES
+from fake_internet import FakeClock, FakeInternet, provider_config
+from fake_provider import Answer, fake_provider, having, redirect, shop
+from provider_pair import DISCOVERY, Pair, exchange, pair
+
+
+@asynccontextmanager
+async def real_pair(**config: Any) -> AsyncIterator[Pair]:
+    """The same over a real loopback connection."""
+    async with fake_provider() as fake:
+        clock = FakeClock()
+        ours = Provider(
+            name="corp",
+            config=provider_config(fake.issuer, **config),
+            redirect_uri=shop().redirect_uris[0],
+            clock=clock,
+        )
+        try:
+            yield Pair(clock=clock, internet=FakeInternet(), fake=fake, ours=ours)
+        finally:
+            fake.behave()
+            await ours.close()
+
+
+@pytest.mark.requirement("R-085")
+@pytest.mark.parametrize("path", ["/token", "/jwks", "/userinfo", DISCOVERY])
+async def test_huge_answers_are_given_up(path: str) -> None:
+    """A gigabyte is not read: the answer is refused as soon as it is larger than any honest one."""
+    async with real_pair() as world:
+        if path != DISCOVERY:
+            await world.ours.metadata()
+        world.fake.misbehave(answers={path: Answer(body=b" " * 65536, repeat_body=16384)})
+        calls: dict[str, Any] = {
+            "/token": world.exchange,
+            "/jwks": world.ours.keys,
+            "/userinfo": lambda: world.ours.userinfo("t", subject="alice"),
+            DISCOVERY: world.ours.metadata,
+        }
+        with pytest.raises(ProviderMisbehaved) as told:
+            await calls[path]()
+        assert told.value.reason == "too_large"
+
+
+@pytest.mark.requirement("R-085")
+async def test_large_but_honest_answer_is_read() -> None:
+    """Up to the limit nothing is refused for its size."""
+    async with real_pair() as world:
+        world.fake.misbehave(token_answer=having(padding="x" * (MAX_RESPONSE_BYTES - 8192)))
+        assert await world.ours.client_credentials(scope=None, resource=None, audience=None)
+
+
+@pytest.mark.requirement("R-085", "R-279")
+@pytest.mark.parametrize("path", ["/token", DISCOVERY])
+async def test_slow_answers_are_given_up(path: str) -> None:
+    """A provider that stalls is given up after `timeout`."""
+    async with real_pair(timeout=0.3) as world:
+        if path != DISCOVERY:
+            await world.ours.metadata()
+        world.fake.hold(path)
+        with pytest.raises(ProviderUnavailable):
+            await world.exchange()
+
+
+@pytest.mark.requirement("R-085", "R-086")
+async def test_truncated_token_answer_is_no_answer_and_the_code_is_spent_once() -> None:
+    """A connection that is cut in mid-answer is an outage; the exchange is not sent again."""
+    async with real_pair() as world:
+        world.fake.misbehave(answers={"/token": Answer(body=b'{"access_token": "a", ', truncated=True)})
+        with pytest.raises(ProviderUnavailable):
+            await world.exchange()
+        assert len(world.fake.calls_to("/token")) == 1
+
+
+@asynccontextmanager
+async def raw_server(answer: Callable[[bytes], bytes | None], **tls: Any) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A server of bytes: gets a request's head and content, says what it is told to, hangs up. Yields its port and what it got."""
+    got: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
+        )
+        got.append(head + await reader.readexactly(length))
+        if (said := answer(head)) is not None:
+            writer.write(said)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, **tls)
+    try:
+        yield server.sockets[0].getsockname()[1], got
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def without_discovery(port: int, *, scheme: str = "http", host: str = "127.0.0.1", **config: Any) -> Provider:
+    """Our side of a raw server."""
+    origin = f"{scheme}://{host}:{port}"
+    settings = provider_config(origin, discovery="off", token_endpoint=f"{origin}/token", **config)
+    return Provider(name="corp", config=settings, redirect_uri="http://localhost/cb", clock=FakeClock())
+
+
+@pytest.mark.requirement("R-086")
+async def test_connection_that_drops_after_the_code_exchange_is_one_call() -> None:
+    """A provider that hangs up after the request got exactly one: a code is never sent twice (RFC 9110 section 9.2.2)."""
+    async with raw_server(lambda _: None) as (port, got):
+        ours = without_discovery(port)
+        with pytest.raises(ProviderUnavailable):
+            await exchange(ours)
+        await ours.close()
+    assert len(got) == 1
+
+
+@pytest.mark.requirement("R-085", "R-116")
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
+async def test_no_decompression_bombs(coding: str) -> None:
+    """We ask for no coding, and an answer in one is refused before it is unpacked."""
+    bomb = gzip.compress(b" " * 50_000_000) if "gzip" in coding else zlib.compress(b" " * 50_000_000)
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: {coding}\r\n"
+    said = f"{head}content-length: {len(bomb)}\r\n\r\n".encode() + bomb
+    async with raw_server(lambda _: said) as (port, got):
+        ours = without_discovery(port)
+        with pytest.raises(ProviderMisbehaved) as told:
+            await exchange(ours)
+        await ours.close()
+    assert told.value.reason == "encoding"
+    assert b"accept-encoding: identity\r\n" in got[0].lower()
+
+
+async def test_environment_of_the_process_redirects_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a proxy nor a netrc file that happens to be named in the environment gets between us and a provider."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login canary password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "")
+    async with real_pair() as world:
+        assert (await world.ours.client_credentials(scope=None, resource=None, audience=None)).access_token
+
+
+@pytest.mark.requirement("R-085")
+@pytest.mark.parametrize(
+    "url", ["https://[v1.x]/token", "https://a..b/token", f"https://{'a' * 70}.example/token", "https://%zz/token"]
+)
+async def test_endpoint_that_cannot_be_asked_is_an_outage(url: str) -> None:
+    """A provider that publishes an address which is none raises nothing but our own errors."""
+    async with real_pair() as world:
+        world.fake.misbehave(metadata=having(token_endpoint=url))
+        with pytest.raises(ProviderError):
+            await world.exchange()
+
+
+@pytest.mark.requirement("R-085")
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\ncontent-length: nine\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200_000,
+    ],
+    ids=["nothing", "bad length", "bad chunk", "no http", "endless head"],
+)
+async def test_broken_http_is_an_outage(said: bytes) -> None:
+    """A provider that breaks HTTP raises nothing but our own errors."""
+    async with raw_server(lambda _: said) as (port, _):
+        ours = without_discovery(port)
+        with pytest.raises(ProviderError):
+            await exchange(ours)
+        await ours.close()
+
+
+@pytest.mark.requirement("R-077")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/jwks", "/userinfo", DISCOVERY])
+async def test_redirects_are_not_followed(status: int, path: str) -> None:
+    """A redirect of any back-channel call is an error, and nothing is sent to where it leads."""
+    async with pair() as world:
+        if path != DISCOVERY:
+            await world.ours.metadata()
+        world.fake.misbehave(answers={path: redirect("http://127.0.0.1:7009/evil", status=status)})
+        calls: dict[str, Any] = {
+            "/token": world.exchange,
+            "/revoke": lambda: world.ours.revoke("t", token_type_hint="refresh_token"),
+            "/jwks": world.ours.keys,
+            "/userinfo": lambda: world.ours.userinfo("t", subject="alice"),
+            DISCOVERY: world.ours.metadata,
+        }
+        with pytest.raises(ProviderMisbehaved):
+            await calls[path]()
+        assert {request.url.port for request in world.internet.requests} == {7001}
+        assert len(world.fake.calls_to(path)) == 1
+
+
+async def test_no_cookie_of_a_provider_is_kept() -> None:
+    """Whatever a provider sets, our next call carries no cookie: users' calls share the connection pool."""
+    async with pair() as world:
+        cookies = (("set-cookie", "session=canary; Path=/"), ("set-cookie2", "x=y"))
+        world.fake.answer_next("/token", Answer(status=500, fields=cookies), Answer(status=400, fields=cookies))
+        for _ in range(3):
+            with pytest.raises(ProviderError):
+                await world.exchange()
+        assert len(world.token_calls()) == 3
+        assert not any("cookie" in request.headers for request in world.internet.requests)
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+TOKENS = b'{"access_token": "a", "token_type": "Bearer"}'
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(TOKENS) + TOKENS
+
+
+def certificate(folder: Path, *, address: str = "127.0.0.1", days: int = 1) -> Path:
+    """A self-signed certificate for an address, with its key, as one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / f"{address}-{days}.pem"
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+def tls_context(file: Path) -> ssl.SSLContext:
+    """A server's side of TLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    return context
+
+
+async def talk(context: ssl.SSLContext, ca_file: Path | None) -> list[bytes]:
+    """What a server with this context gets of our token request."""
+    async with raw_server(lambda _: ANSWER, ssl=context) as (port, got):
+        ours = without_discovery(port, scheme="https", ca_file=ca_file)
+        try:
+            await exchange(ours)
+        finally:
+            await ours.close()
+    return got
+
+
+@pytest.mark.requirement("R-076")
+async def test_certificate_of_a_configured_authority_is_trusted(tmp_path: Path) -> None:
+    """With `ca_file` a provider whose certificate it holds is talked to."""
+    file = certificate(tmp_path)
+    assert len(await talk(tls_context(file), file)) == 1
+
+
+@pytest.mark.requirement("R-076")
+async def test_self_signed_certificate_is_refused(tmp_path: Path) -> None:
+    """A certificate that no known authority signed: no connection, and not a byte of the request is sent."""
+    with pytest.raises(ProviderUnavailable):
+        await talk(tls_context(certificate(tmp_path)), None)
+
+
+@pytest.mark.requirement("R-076")
+@pytest.mark.parametrize(("address", "days"), [("127.0.0.2", 1), ("127.0.0.1", -1)], ids=["wrong name", "expired"])
+async def test_wrong_or_expired_certificate_is_refused(address: str, days: int, tmp_path: Path) -> None:
+    """A trusted certificate for another host, or past its end, is refused."""
+    file = certificate(tmp_path, address=address, days=days)
+    with pytest.raises(ProviderUnavailable):
+        await talk(tls_context(file), file)
+
+
+@pytest.mark.requirement("R-076")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python warns of the very versions that this refuses
+async def test_old_tls_is_refused(tmp_path: Path) -> None:
+    """A server that speaks nothing newer than TLS 1.1 is not talked to."""
+    file = certificate(tmp_path)
+    context = tls_context(file)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ProviderUnavailable):
+        await talk(context, file)

@@ -5,8 +5,8 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.processes import find, free_port
@@ -144,10 +144,13 @@ def _bff_conf(world: World, port: int, *, client_id: str, local_copy: str) -> Pa
     return world.write_conf("bff.yaml", f"{client_id}.yaml", **values)
 
 
-def _bff(client_id: str, local_copy: str) -> Callable[[World, int], Launch]:
+def _bff(
+    client_id: str, local_copy: str, *, program: Path | None = None, env: Mapping[str, str] | None = None
+) -> Callable[[World, int], Launch]:
     def launch(world: World, port: int) -> Launch:
         conf = _bff_conf(world, port, client_id=client_id, local_copy=local_copy)
-        return Launch(command=[find("bff", beside=BESIDE_PYTHON) or "bff", "serve", "-c", str(conf)])
+        command = str(program or find("bff", beside=BESIDE_PYTHON) or "bff")
+        return Launch(command=[command, "serve", "-c", str(conf)], env=dict(env or {}))
 
     return launch
 
@@ -165,6 +168,13 @@ def _granian_missing() -> str | None:
 
 def _bff_missing() -> str | None:
     return None if find("bff", beside=BESIDE_PYTHON) else "pip install bff-gateway"
+
+
+def bff_at(name: str, title: str, program: Path, *, env: Mapping[str, str] | None = None) -> Variant:
+    """`bff serve` of another installation, with the same configuration."""
+    missing = None if program.exists() else f"no such program: {program}"
+    launch = _bff(name, "5s", program=program, env=env)
+    return replace(_bff_variant(name, title, launch, missing=lambda: missing), version=lambda: title)
 
 
 # --- the list --------------------------------------------------------------------------------------------------------

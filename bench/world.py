@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx2
 
-from bench.processes import LOAD_CORE, find, free_port, listens, start, stop, tree, wait_until
+from bench.processes import LOAD_CORE, START_SECONDS, find, free_port, listens, start, stop, tree, wait_until
 
 CONF = Path(__file__).parent / "conf"
 KILOBYTE = json.dumps({"orders": [{"id": n, "state": "shipped"} for n in range(30)]})[:1000].ljust(1024, ".")
@@ -91,12 +91,18 @@ def nginx_user() -> str:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], *, core: int, log: Path, port: int, env: Mapping[str, str] | None = None
+    command: list[str],
+    *,
+    core: int,
+    log: Path,
+    port: int,
+    env: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
 ) -> Iterator[int]:
     """A server from the moment that it listens until the block ends; gives its process id."""
     process = start(command, core=core, log=log, env=env)
     try:
-        wait_until(lambda: listens(port), process=process, log=log)
+        wait_until(lambda: listens(port), process=process, log=log, seconds=seconds)
         yield process.pid
     finally:
         stop(process)

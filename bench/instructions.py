@@ -1,0 +1,190 @@
+"""User-space instructions per request, by callgrind: the figure that a busy machine does not move.
+
+Stand-alone, for a gateway that is installed anywhere:
+
+    python -m bench.instructions --bff .venv/bin/bff [--bff other/bin/bff] [--sessions] [--top 30] [--keep]
+
+One keep-alive connection, one request at a time, in a real session: eleven fields as a browser sends them, a JWT of about 900 bytes
+to the upstream, 1 KB back. A warm-up comes first, so that caches are filled and CPython has specialised its bytecode. Timers of the
+gateway that fire meanwhile are counted too; they are below half a percent.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httptools
+
+from bench import callgrind
+from bench.browser import Browser, Proxy, open_browser
+from bench.callgrind import Callgrind, CallgrindFailedError
+from bench.processes import LOAD_CORE, PROXY_CORE, DidNotStartError, free_port
+from bench.sign_in import SignInFailedError
+from bench.streams import allow_files
+from bench.variants import Variant, bff_at
+from bench.world import MissingPartError, World, build_world, running
+from bench.wrk import LoadFailedError
+
+REQUESTS = 1500
+WARM = 500
+SESSIONS = 500
+PATH = "/storm/1k"  # the upstream accepts the bearer of every session there
+START_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """What was counted for one variant; `dumps` are callgrind's files, the first of one session."""
+
+    name: str
+    one: float
+    many: float | None
+    dumps: tuple[Path, ...]
+
+
+def count_instructions(
+    directory: Path, variants: list[Variant], *, requests: int, warm: int, many: bool
+) -> Iterator[Count]:
+    """Start a world, and one variant after the other in it under callgrind."""
+    ports = {variant.name: free_port() for variant in variants}
+    redirects = {variant.name: f"http://127.0.0.1:{ports[variant.name]}{variant.callback_path}" for variant in variants}
+    with contextlib.ExitStack() as stack:
+        world = build_world(stack, directory, redirects)
+        for variant in variants:
+            yield _count_one(world, variant, ports[variant.name], requests=requests, warm=warm, many=many)
+
+
+def _count_one(world: World, variant: Variant, port: int, *, requests: int, warm: int, many: bool) -> Count:
+    grind = Callgrind(target=world.directory / f"callgrind.{variant.name}")
+    launch, log = grind.launch(variant.launch(world, port)), world.log(f"callgrind.{variant.name}")
+    serve = running(launch.command, core=PROXY_CORE, log=log, port=port, env=launch.env, seconds=START_SECONDS)
+    with serve as grind.pid:
+        proxy = Proxy(variant=variant, port=port, pid=grind.pid)
+        browser = open_browser(world, proxy, seconds=START_SECONDS)
+        world.know_bearers([browser.bearer])
+        dumps = []
+        one = _per_request(grind, [browser], requests=requests, warm=warm)
+        dumps.append(grind.dump)
+        in_turn = None
+        if many:
+            browsers = [open_browser(world, proxy, seconds=START_SECONDS) for _ in range(SESSIONS)]
+            in_turn = _per_request(grind, browsers, requests=max(requests, 2 * SESSIONS), warm=2 * SESSIONS)
+            dumps.append(grind.dump)
+    return Count(name=variant.name, one=one, many=in_turn, dumps=tuple(dump for dump in dumps if dump))
+
+
+def _per_request(grind: Callgrind, browsers: Sequence[Browser], *, requests: int, warm: int) -> float:
+    heads = [browser.head("GET", PATH) for browser in browsers]
+    with socket.create_connection(("127.0.0.1", browsers[0].proxy.port), timeout=60) as sock:
+        _ask(sock, heads, warm)
+        grind.begin()
+        _ask(sock, heads, requests)
+        return grind.end() / requests
+
+
+def _ask(sock: socket.socket, heads: Sequence[bytes], count: int) -> None:
+    for number in range(count):
+        sock.sendall(heads[number % len(heads)])
+        answer = _Answer()
+        while not answer.complete:
+            data = sock.recv(65536)
+            if not data:
+                raise LoadFailedError("the gateway closed a connection that should be kept")
+            answer.parser.feed_data(data)
+        if answer.parser.get_status_code() != 200 or not answer.length:
+            raise LoadFailedError(f"answered {answer.parser.get_status_code()} with {answer.length} bytes")
+
+
+class _Answer:
+    """One response."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.length = 0
+        self.parser = httptools.HttpResponseParser(self)
+
+    def on_body(self, body: bytes) -> None:
+        self.length += len(body)
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: counted; 1: an answer was wrong; 2: it cannot run here."""
+    options = _parse(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if (install := callgrind.missing()) is not None:
+        print(f"cannot run here: valgrind ({install})", file=sys.stderr)
+        return 2
+    allow_files(16384)
+    os.sched_setaffinity(0, {LOAD_CORE})
+    directory = Path(tempfile.mkdtemp(prefix="bff-instructions-"))
+    try:
+        _count_and_print(directory, options)
+    except MissingPartError as missing:
+        print(f"cannot run here: {missing}", file=sys.stderr)
+        return 2
+    except (LoadFailedError, SignInFailedError, DidNotStartError, CallgrindFailedError) as failure:
+        print(f"failed: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if options.keep:
+            print(f"files in {directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.instructions", description=__doc__.partition("\n")[0])
+    parser.add_argument("--bff", type=Path, action="append", help="path of a `bff` program; may be repeated")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help=f"counted requests ({REQUESTS})")
+    parser.add_argument("--warm", type=int, default=WARM, help=f"requests before them ({WARM})")
+    parser.add_argument("--sessions", action="store_true", help=f"count {SESSIONS} sessions in turn as well")
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="for the gateway, e.g. BFF_LANE=off"
+    )
+    parser.add_argument("--top", type=int, default=0, help="print so many functions, inclusive and self")
+    parser.add_argument("--keep", action="store_true", help="keep the directory with callgrind's files and the logs")
+    options = parser.parse_args(arguments)
+    options.bff = [path.absolute() for path in options.bff or [Path(sys.executable).parent / "bff"]]
+    return options
+
+
+def _count_and_print(directory: Path, options: argparse.Namespace) -> None:
+    env = dict(pair.split("=", 1) for pair in options.env)
+    variants = [bff_at(f"bff_{number}", str(path), path, env=env) for number, path in enumerate(options.bff, 1)]
+    titles = {variant.name: variant.title for variant in variants}
+    for count in count_instructions(
+        directory, variants, requests=options.requests, warm=options.warm, many=options.sessions
+    ):
+        print(f"{titles[count.name]}: {count.one:,.0f} instructions/request", flush=True)
+        if count.many is not None:
+            print(
+                f"{titles[count.name]}: {count.many:,.0f} instructions/request, {SESSIONS} sessions in turn", flush=True
+            )
+        if options.top:
+            _print_top(count.dumps, options.top, options.requests)
+
+
+def _print_top(dumps: Sequence[Path], count: int, requests: int) -> None:
+    for dump in dumps:
+        for inclusive in (True, False):
+            print(f"\n{dump.name}: {'inclusive' if inclusive else 'self'} instructions per request")
+            rows = callgrind.top_functions(dump, count=count, inclusive=inclusive, requests=requests)
+            print("\n".join(rows), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 
-from bench.sign_in import ANSWER_SECONDS, sign_in
+from bench.sign_in import sign_in
 from bench.variants import Variant, secret_of
 from bench.world import World
 
@@ -55,8 +55,8 @@ class Browser:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def open_browser(world: World, proxy: Proxy, *, seconds: float = ANSWER_SECONDS) -> Browser:
-    """A fresh session at this proxy; `seconds` is how long one answer may take.
+def open_browser(world: World, proxy: Proxy) -> Browser:
+    """A fresh session at this proxy.
 
     Raises:
         SignInFailedError: the proxy or the provider did not let us in.
@@ -65,7 +65,7 @@ def open_browser(world: World, proxy: Proxy, *, seconds: float = ANSWER_SECONDS)
     if path is None:
         token = _own_token(world, proxy.variant.name)
         return Browser(proxy=proxy, credentials=("Authorization", f"Bearer {token}"), bearer=token)
-    cookies = sign_in(proxy.origin + path, seconds=seconds)
+    cookies = sign_in(proxy.origin + path)
     return Browser(proxy=proxy, credentials=("Cookie", cookies), bearer=world.issued_token(proxy.variant.name))
 
 

@@ -17,20 +17,22 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httptools
 
 from bench import callgrind
-from bench.browser import Browser, Proxy, open_browser
+from bench.browser import Browser, open_browser
 from bench.callgrind import Callgrind, CallgrindFailedError
+from bench.check import NotDeliveredError
 from bench.processes import LOAD_CORE, PROXY_CORE, DidNotStartError, free_port
 from bench.sign_in import SignInFailedError
+from bench.start import start_all
 from bench.streams import allow_files
-from bench.variants import Variant, bff_at
-from bench.world import MissingPartError, World, build_world, running
+from bench.variants import bff_at
+from bench.world import MissingPartError, World, running
 from bench.wrk import LoadFailedError
 
 REQUESTS = 1500
@@ -42,48 +44,40 @@ START_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What was counted for one variant; `dumps` are callgrind's files, the first of one session."""
+    """Instructions per request for one session and for many in turn, and callgrind's file of each."""
 
-    name: str
     one: float
-    many: float | None
+    in_turn: float | None
     dumps: tuple[Path, ...]
 
 
 def count_instructions(
-    directory: Path, variants: list[Variant], *, requests: int, warm: int, many: bool
-) -> Iterator[Count]:
-    """Start a world, and one variant after the other in it under callgrind."""
-    ports = {variant.name: free_port() for variant in variants}
-    redirects = {variant.name: f"http://127.0.0.1:{ports[variant.name]}{variant.callback_path}" for variant in variants}
-    with contextlib.ExitStack() as stack:
-        world = build_world(stack, directory, redirects)
-        for variant in variants:
-            yield _count_one(world, variant, ports[variant.name], requests=requests, warm=warm, many=many)
+    world: World, browser: Browser, *, requests: int = REQUESTS, warm: int = WARM, sessions: int = SESSIONS
+) -> Count | None:
+    """Start the variant once more, under callgrind and beside the one that runs; None where a variant has no such way.
 
-
-def _count_one(world: World, variant: Variant, port: int, *, requests: int, warm: int, many: bool) -> Count:
-    grind = Callgrind(target=world.directory / f"callgrind.{variant.name}")
-    launch, log = grind.launch(variant.launch(world, port)), world.log(f"callgrind.{variant.name}")
+    Both serve the same sessions, so that nobody has to sign in where everything takes fifty times as long.
+    """
+    proxy, port = browser.proxy, free_port()
+    if proxy.variant.beside is None:
+        return None
+    others = [open_browser(world, proxy) for _ in range(sessions)]
+    grind = Callgrind(target=world.directory / f"callgrind.{proxy.variant.name}")
+    launch, log = grind.launch(proxy.variant.beside(world, proxy.port, port)), world.log(grind.target.name)
     serve = running(launch.command, core=PROXY_CORE, log=log, port=port, env=launch.env, seconds=START_SECONDS)
     with serve as grind.pid:
-        proxy = Proxy(variant=variant, port=port, pid=grind.pid)
-        browser = open_browser(world, proxy, seconds=START_SECONDS)
-        world.know_bearers([browser.bearer])
-        dumps = []
-        one = _per_request(grind, [browser], requests=requests, warm=warm)
-        dumps.append(grind.dump)
+        one = _per_request(grind, port, [browser], requests=requests, warm=warm)
+        dumps = [grind.dump]
         in_turn = None
-        if many:
-            browsers = [open_browser(world, proxy, seconds=START_SECONDS) for _ in range(SESSIONS)]
-            in_turn = _per_request(grind, browsers, requests=max(requests, 2 * SESSIONS), warm=2 * SESSIONS)
+        if others:
+            in_turn = _per_request(grind, port, others, requests=max(requests, 2 * sessions), warm=2 * sessions)
             dumps.append(grind.dump)
-    return Count(name=variant.name, one=one, many=in_turn, dumps=tuple(dump for dump in dumps if dump))
+    return Count(one=one, in_turn=in_turn, dumps=tuple(dump for dump in dumps if dump))
 
 
-def _per_request(grind: Callgrind, browsers: Sequence[Browser], *, requests: int, warm: int) -> float:
+def _per_request(grind: Callgrind, port: int, browsers: Sequence[Browser], *, requests: int, warm: int) -> float:
     heads = [browser.head("GET", PATH) for browser in browsers]
-    with socket.create_connection(("127.0.0.1", browsers[0].proxy.port), timeout=60) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         _ask(sock, heads, warm)
         grind.begin()
         _ask(sock, heads, requests)
@@ -133,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MissingPartError as missing:
         print(f"cannot run here: {missing}", file=sys.stderr)
         return 2
-    except (LoadFailedError, SignInFailedError, DidNotStartError, CallgrindFailedError) as failure:
+    except (NotDeliveredError, LoadFailedError, SignInFailedError, DidNotStartError, CallgrindFailedError) as failure:
         print(f"failed: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -156,8 +150,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--env", action="append", default=[], metavar="NAME=VALUE", help="for the gateway, e.g. BFF_LANE=off"
     )
     parser.add_argument("--top", type=int, default=0, help="print so many functions, inclusive and self")
-    parser.add_argument("--keep", action="store_true", help="keep the directory with callgrind's files and the logs")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep callgrind's files and the logs, and print 30 functions"
+    )
     options = parser.parse_args(arguments)
+    options.top = options.top or (30 if options.keep else 0)
     options.bff = [path.absolute() for path in options.bff or [Path(sys.executable).parent / "bff"]]
     return options
 
@@ -165,17 +162,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _count_and_print(directory: Path, options: argparse.Namespace) -> None:
     env = dict(pair.split("=", 1) for pair in options.env)
     variants = [bff_at(f"bff_{number}", str(path), path, env=env) for number, path in enumerate(options.bff, 1)]
-    titles = {variant.name: variant.title for variant in variants}
-    for count in count_instructions(
-        directory, variants, requests=options.requests, warm=options.warm, many=options.sessions
-    ):
-        print(f"{titles[count.name]}: {count.one:,.0f} instructions/request", flush=True)
-        if count.many is not None:
-            print(
-                f"{titles[count.name]}: {count.many:,.0f} instructions/request, {SESSIONS} sessions in turn", flush=True
-            )
-        if options.top:
-            _print_top(count.dumps, options.top, options.requests)
+    with contextlib.ExitStack() as stack:
+        world, browsers = start_all(stack, directory, variants)
+        for browser in browsers:
+            sessions = SESSIONS if options.sessions else 0
+            count = count_instructions(world, browser, requests=options.requests, warm=options.warm, sessions=sessions)
+            if count is not None:
+                _print(browser.proxy.variant.title, count, options)
+
+
+def _print(title: str, count: Count, options: argparse.Namespace) -> None:
+    print(f"{title}: {count.one:,.0f} instructions/request", flush=True)
+    if count.in_turn is not None:
+        print(f"{title}: {count.in_turn:,.0f} instructions/request, {SESSIONS} sessions in turn", flush=True)
+    if options.top:
+        _print_top(count.dumps, options.top, options.requests)
 
 
 def _print_top(dumps: Sequence[Path], count: int, requests: int) -> None:

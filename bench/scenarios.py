@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import cost
+from bench import callgrind, cost
 from bench.browser import Browser, open_browser
+from bench.instructions import count_instructions
 from bench.paced import Paced, run_paced
 from bench.streams import download, open_streams, still_open, upload
 from bench.world import FILES, World
 from bench.wrk import FullLoad, LoadFailedError, run_wrk
 
 Figures = dict[str, float | str]
+Results = dict[str, dict[str, list[Figures]]]  # scenario -> variant -> one entry a round
 MIB = 1024 * 1024
 
 RATE = 1000.0
@@ -170,6 +172,15 @@ def _storm(world: World, browser: Browser, seconds: float) -> Figures:
     return figures
 
 
+def _instructions(world: World, browser: Browser, _: float) -> Figures:
+    if callgrind.missing() is not None:
+        return {"note": callgrind.INSTALL}
+    count = count_instructions(world, browser)
+    if count is None or count.in_turn is None:
+        return {}
+    return {"instructions": count.one, "in_turn_instructions": count.in_turn}
+
+
 def count_bursts(calls: list[list[float]]) -> int:
     """How many times a token was renewed: token calls that overlap in time belong to one expiry."""
     bursts, free_at = 0, float("-inf")
@@ -195,7 +206,6 @@ SCENARIOS = (
         name="sessions",
         title=f"1 KB GET, 64 connections, full load, {SESSIONS:,} sessions in turn",
         measure=_many_sessions,
-        repeats=False,
     ),
     Scenario(name="paced", title="1 KB GET at 1,000 requests/s, 64 connections", measure=_paced),
     Scenario(name="64k", title="64 KB GET, 64 connections, full load", measure=_full_load("/api/64k", connections=64)),
@@ -210,4 +220,10 @@ SCENARIOS = (
     Scenario(name="streams", title="1,000 idle event streams", measure=_streams, repeats=False),
     Scenario(name="large", title="1 GB down, then 1 GB up: memory over idle", measure=_large, repeats=False),
     Scenario(name="storm", title="Refresh storm: 1,000 requests/s on one session", measure=_storm, repeats=False),
+    Scenario(
+        name="instructions",
+        title="User-space instructions per 1 KB GET, by callgrind",
+        measure=_instructions,
+        repeats=False,
+    ),
 )

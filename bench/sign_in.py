@@ -10,7 +10,6 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 MAX_STEPS = 20
-ANSWER_SECONDS = 15.0
 TICKET = re.compile(r'name="ticket" value="([^"]+)"')
 
 Jar = dict[str, dict[str, str]]
@@ -20,17 +19,15 @@ class SignInFailedError(RuntimeError):
     """The walk ended somewhere else; the text says where."""
 
 
-def sign_in(start_url: str, *, seconds: float = ANSWER_SECONDS) -> str:
+def sign_in(start_url: str) -> str:
     """Walk from a URL of the proxy through the provider and back; the value of the `Cookie` field for the proxy.
-
-    `seconds` is how long one answer may take.
 
     Raises:
         SignInFailedError: a step was answered with an error, or the walk never came home.
     """
     home = origin_of(start_url)
     jar: Jar = {}
-    with httpx2.Client(follow_redirects=False, timeout=seconds, trust_env=False) as client:
+    with httpx2.Client(follow_redirects=False, timeout=15.0, trust_env=False) as client:
         url, form = start_url, None
         for _ in range(MAX_STEPS):
             response = _send(client, url, form, jar)

@@ -13,7 +13,9 @@ from bench.processes import find, free_port
 from bench.world import World, nginx_user
 
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
+OLD_GATEWAY = "bff_old"
 BESIDE_PYTHON = Path(sys.executable).parent
+AGELESS = "1h"  # of local copies in a process under callgrind, which stretches time fifty times
 APACHE_THREADS = 1100  # each proxied stream holds a thread for as long as it is open
 
 
@@ -38,6 +40,9 @@ class Variant:
     callback_path: str = "/callback"
     refreshes: bool = False
     rotates: bool = False  # signs nobody out when the provider replaces refresh tokens and ends grants on reuse
+    beside: Callable[[World, int, int], Launch] | None = (
+        None  # a second process for the same sessions, on a port of its own
+    )
 
 
 def secret_of(client_id: str) -> str:
@@ -137,22 +142,30 @@ def _first_written_variant(name: str, httpx: str, title: str) -> Variant:
 # --- bff -------------------------------------------------------------------------------------------------------------
 
 
-def _bff_conf(world: World, port: int, *, client_id: str, local_copy: str) -> Path:
+def _bff_conf(world: World, port: int, *, client_id: str, local_copy: str, listen: int | None = None) -> Path:
+    """`port` is the one that the browser sees; `listen` is another where a second process serves the same sessions."""
     (world.directory / "session-key").write_text("a-session-key-of-the-benchmark-only-0123456789abcdef")
     (world.directory / f"{client_id}-secret").write_text(secret_of(client_id))
-    values = {"port": port, "management_port": free_port(), "client_id": client_id, "local_copy": local_copy}
-    return world.write_conf("bff.yaml", f"{client_id}.yaml", **values)
+    values = {"port": port, "listen": listen or port, "management_port": free_port()}
+    target = f"{client_id}.yaml" if listen is None else f"{client_id}.{listen}.yaml"
+    return world.write_conf("bff.yaml", target, client_id=client_id, local_copy=local_copy, **values)
 
 
-def _bff(
-    client_id: str, local_copy: str, *, program: Path | None = None, env: Mapping[str, str] | None = None
-) -> Callable[[World, int], Launch]:
+def _bff_serve(
+    name: str, title: str, *, local_copy: str = "5s", program: Path | None = None, env: Mapping[str, str] | None = None
+) -> Variant:
+    command = str(program or find("bff", beside=BESIDE_PYTHON) or "bff")
+
     def launch(world: World, port: int) -> Launch:
-        conf = _bff_conf(world, port, client_id=client_id, local_copy=local_copy)
-        command = str(program or find("bff", beside=BESIDE_PYTHON) or "bff")
+        conf = _bff_conf(world, port, client_id=name, local_copy=local_copy)
         return Launch(command=[command, "serve", "-c", str(conf)], env=dict(env or {}))
 
-    return launch
+    def beside(world: World, port: int, listen: int) -> Launch:
+        aged = local_copy if local_copy == "off" else AGELESS
+        conf = _bff_conf(world, port, client_id=name, local_copy=aged, listen=listen)
+        return Launch(command=[command, "serve", "-c", str(conf)], env=dict(env or {}))
+
+    return replace(_bff_variant(name, title, launch), beside=beside)
 
 
 def _bff_granian(world: World, port: int) -> Launch:
@@ -170,13 +183,6 @@ def _bff_missing() -> str | None:
     return None if find("bff", beside=BESIDE_PYTHON) else "pip install bff-gateway"
 
 
-def bff_at(name: str, title: str, program: Path, *, env: Mapping[str, str] | None = None) -> Variant:
-    """`bff serve` of another installation, with the same configuration."""
-    missing = None if program.exists() else f"no such program: {program}"
-    launch = _bff(name, "5s", program=program, env=env)
-    return replace(_bff_variant(name, title, launch, missing=lambda: missing), version=lambda: title)
-
-
 # --- the list --------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +193,13 @@ def _said(command: list[str]) -> str:
 
 def _packages(*names: str) -> Callable[[], str]:
     return lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def bff_at(name: str, title: str, program: Path, *, env: Mapping[str, str] | None = None) -> Variant:
+    """`bff serve` of another installation, with the same configuration."""
+    missing = None if program.exists() else f"no such program: {program}"
+    plain = _bff_serve(name, title, program=program, env=env)
+    return replace(plain, missing=lambda: missing, version=lambda: f"{title}, the other packages as in bff")
 
 
 def _bff_variant(
@@ -239,8 +252,8 @@ VARIANTS = (
     ),
     _first_written_variant("first_written", "httpx", "Starlette + httpx + redis-py, as one writes it first"),
     _first_written_variant("first_written_2", "httpx2", "the same with httpx2"),
-    _bff_variant("bff", "bff, local copy of the session", _bff("bff", "5s")),
-    _bff_variant("bff_store", "bff, `local_copy: off` (store each time)", _bff("bff_store", "off")),
+    _bff_serve("bff", "bff, local copy of the session"),
+    _bff_serve("bff_store", "bff, `local_copy: off` (store each time)", local_copy="off"),
     _bff_variant(
         "bff_granian",
         "bff under granian, local copy",

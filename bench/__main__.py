@@ -149,6 +149,8 @@ def _rounds(
     for scenario in scenarios:
         for number in range(rounds if scenario.repeats else 1):
             for browser in browsers:
+                if browser.proxy.variant.only_in is not None and scenario.name not in browser.proxy.variant.only_in:
+                    continue
                 name, began = browser.proxy.variant.name, time.monotonic()
                 figures = scenario.measure(world, browser, seconds)
                 results[scenario.name].setdefault(name, []).append(figures)

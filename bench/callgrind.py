@@ -1,7 +1,7 @@
 """A program under valgrind's callgrind: count its user-space instructions between two points, and say where they are.
 
-Instrumentation is off while the program starts and warms up, where it runs about ten times slower instead of fifty times, and on for
-what is counted. Callgrind counts what the program executes itself: not the kernel, and not other processes.
+Instrumentation is off while the program starts and warms up, which is then several times faster, and on for what is counted.
+Callgrind counts what the program executes itself: not the kernel, and not other processes.
 """
 
 import re

@@ -6,7 +6,7 @@ Stand-alone, for a gateway that is installed anywhere:
 
 One keep-alive connection, one request at a time, in a real session: eleven fields as a browser sends them, a JWT of about 900 bytes
 to the upstream, 1 KB back. A warm-up comes first, so that caches are filled and CPython has specialised its bytecode. Timers of the
-gateway that fire meanwhile are counted too; they are below half a percent.
+gateway that fire meanwhile are counted too.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 import httptools
 
 from bench import callgrind
-from bench.browser import Browser, open_browser
+from bench.browser import Browser, sessions_of
 from bench.callgrind import Callgrind, CallgrindFailedError
 from bench.check import NotDeliveredError
 from bench.processes import LOAD_CORE, PROXY_CORE, DidNotStartError, free_port
@@ -32,6 +32,7 @@ from bench.sign_in import SignInFailedError
 from bench.start import start_all
 from bench.streams import allow_files
 from bench.variants import bff_at
+from bench.websocket import echo_times, open_sockets
 from bench.world import MissingPartError, World, running
 from bench.wrk import LoadFailedError
 
@@ -44,9 +45,10 @@ START_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """Instructions per request for one session and for many in turn, and callgrind's file of each."""
+    """Instructions per request for one session and for many in turn, per WebSocket message and its echo; callgrind's files."""
 
     one: float
+    message: float
     in_turn: float | None
     dumps: tuple[Path, ...]
 
@@ -56,23 +58,25 @@ def count_instructions(
 ) -> Count | None:
     """Start the variant once more, under callgrind and beside the one that runs; None where a variant has no such way.
 
-    Both serve the same sessions, so that nobody has to sign in where everything takes fifty times as long.
+    Both serve the same sessions, so that all sign-ins are made at the fast one.
     """
     proxy, port = browser.proxy, free_port()
     if proxy.variant.beside is None:
         return None
-    others = [open_browser(world, proxy) for _ in range(sessions)]
+    others = sessions_of(world, proxy, sessions)
     grind = Callgrind(target=world.directory / f"callgrind.{proxy.variant.name}")
     launch, log = grind.launch(proxy.variant.beside(world, proxy.port, port)), world.log(grind.target.name)
     serve = running(launch.command, core=PROXY_CORE, log=log, port=port, env=launch.env, seconds=START_SECONDS)
     with serve as grind.pid:
         one = _per_request(grind, port, [browser], requests=requests, warm=warm)
         dumps = [grind.dump]
+        message = _per_message(grind, port, browser, messages=requests, warm=warm)
+        dumps.append(grind.dump)
         in_turn = None
         if others:
             in_turn = _per_request(grind, port, others, requests=max(requests, 2 * sessions), warm=2 * sessions)
             dumps.append(grind.dump)
-    return Count(one=one, in_turn=in_turn, dumps=tuple(dump for dump in dumps if dump))
+    return Count(one=one, message=message, in_turn=in_turn, dumps=tuple(dump for dump in dumps if dump))
 
 
 def _per_request(grind: Callgrind, port: int, browsers: Sequence[Browser], *, requests: int, warm: int) -> float:
@@ -82,6 +86,14 @@ def _per_request(grind: Callgrind, port: int, browsers: Sequence[Browser], *, re
         grind.begin()
         _ask(sock, heads, requests)
         return grind.end() / requests
+
+
+def _per_message(grind: Callgrind, port: int, browser: Browser, *, messages: int, warm: int) -> float:
+    with open_sockets(browser, count=1, port=port) as (one,):
+        echo_times(one, warm)
+        grind.begin()
+        echo_times(one, messages)
+        return grind.end() / messages
 
 
 def _ask(sock: socket.socket, heads: Sequence[bytes], count: int) -> None:
@@ -173,6 +185,7 @@ def _count_and_print(directory: Path, options: argparse.Namespace) -> None:
 
 def _print(title: str, count: Count, options: argparse.Namespace) -> None:
     print(f"{title}: {count.one:,.0f} instructions/request", flush=True)
+    print(f"{title}: {count.message:,.0f} instructions/WebSocket message and echo", flush=True)
     if count.in_turn is not None:
         print(f"{title}: {count.in_turn:,.0f} instructions/request, {SESSIONS} sessions in turn", flush=True)
     if options.top:

@@ -13,6 +13,7 @@ SMALLER_IS_BETTER = {
     "kib_each": "KiB each",
     "instructions": "instructions, one session",
     "in_turn_instructions": "instructions, sessions in turn",
+    "message_instructions": "instructions, WebSocket message and echo",
 }
 
 

@@ -24,12 +24,14 @@ COLUMNS = {
     "lost": ("requests without an answer", ".0f"),
     "instructions": ("one session", ",.0f"),
     "in_turn_instructions": ("500 sessions in turn", ",.0f"),
+    "message_instructions": ("message and its echo", ",.0f"),
     "note": ("", ""),
 }
 YARDSTICKS = {
     "nginx": "× nginx",
     "envoy": "× Envoy",
     "apache": "× mod_auth_openidc",
+    "oauth2_proxy": "× oauth2-proxy",
     "first_written": "× first written",
 }
 

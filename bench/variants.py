@@ -15,7 +15,7 @@ from bench.world import World, nginx_user
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
 OLD_GATEWAY = "bff_old"
 BESIDE_PYTHON = Path(sys.executable).parent
-AGELESS = "1h"  # of local copies in a process under callgrind, which stretches time fifty times
+AGELESS = "1h"  # of local copies in a process under callgrind, where a second is few requests
 APACHE_THREADS = 1100  # each proxied stream holds a thread for as long as it is open
 
 
@@ -40,6 +40,8 @@ class Variant:
     callback_path: str = "/callback"
     refreshes: bool = False
     rotates: bool = False  # signs nobody out when the provider replaces refresh tokens and ends grants on reuse
+    websockets: bool = True
+    only_in: frozenset[str] | None = None  # scenarios; None: all
     beside: Callable[[World, int, int], Launch] | None = (
         None  # a second process for the same sessions, on a port of its own
     )
@@ -53,9 +55,13 @@ def secret_of(client_id: str) -> str:
 # --- nginx -----------------------------------------------------------------------------------------------------------
 
 
-def _nginx(world: World, port: int) -> Launch:
-    conf = world.write_conf("nginx.nginx", "nginx.conf", port=port, user=nginx_user())
-    return Launch(command=[find("nginx") or "nginx", "-c", str(conf), "-e", str(world.directory / "nginx.error.log")])
+def _nginx(name: str) -> Callable[[World, int], Launch]:
+    def launch(world: World, port: int) -> Launch:
+        conf = world.write_conf(f"{name}.nginx", f"{name}.conf", port=port, user=nginx_user())
+        log = world.directory / f"{name}.error.log"
+        return Launch(command=[find("nginx") or "nginx", "-c", str(conf), "-e", str(log)])
+
+    return launch
 
 
 def _nginx_version() -> str:
@@ -106,6 +112,35 @@ def _envoy(world: World, port: int) -> Launch:
     return Launch(command=[_envoy_binary() or "envoy", "-c", str(conf), *quiet])
 
 
+# --- oauth2-proxy ----------------------------------------------------------------------------------------------------
+
+OAUTH2_PROXY = "github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6"
+
+
+def _oauth2_proxy_missing() -> str | None:
+    return None if find("oauth2-proxy") else f"go install {OAUTH2_PROXY}, and its folder in the PATH"
+
+
+def _oauth2_proxy(world: World, port: int) -> Launch:
+    """Its alpha configuration, for the flags cannot put the access token into Authorization."""
+    conf = world.write_conf("oauth2_proxy.yaml", "oauth2_proxy.yaml", port=port, secret=secret_of("oauth2_proxy"))
+    command = [find("oauth2-proxy") or "oauth2-proxy", f"--alpha-config={conf}", "--email-domain=*"]
+    command += [f"--redirect-url=http://127.0.0.1:{port}/oauth2/callback", "--skip-provider-button=true"]
+    command += ["--session-store-type=redis", f"--redis-connection-url=redis://127.0.0.1:{world.redis_port}/3"]
+    command += ["--cookie-secret=32-bytes-of-the-benchmark-only-0", "--cookie-secure=false"]
+    command += ["--request-logging=false", "--auth-logging=false"]
+    return Launch(command=command, env={"GOMAXPROCS": "1"})
+
+
+def _oauth2_proxy_version() -> str:
+    """`go install` leaves the version out of `--version`, but the module's is in the binary."""
+    said = _said(["oauth2-proxy", "--version"]).partition(" (")[0]
+    if "undefined" not in said or not find("go"):
+        return said
+    lines = _said(["go", "version", "-m", find("oauth2-proxy") or "oauth2-proxy"]).splitlines()
+    return next((f"oauth2-proxy {line.split()[2]}" for line in lines if line.split()[0] == "mod"), said)
+
+
 # --- first written ---------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +171,7 @@ def _first_written_variant(name: str, httpx: str, title: str) -> Variant:
         version=_packages("starlette", httpx, "redis", "uvicorn"),
         sign_in_path="/login",
         refreshes=True,
+        websockets=False,
     )
 
 
@@ -228,8 +264,16 @@ VARIANTS = (
         name="nginx",
         title="nginx `proxy_pass`, no authentication: the limit",
         missing=lambda: None,  # the world needs it too
-        launch=_nginx,
+        launch=_nginx("nginx"),
         version=_nginx_version,
+    ),
+    Variant(
+        name="nginx_plain",
+        title="nginx as it comes: buffers, temporary files",
+        missing=lambda: None,
+        launch=_nginx("nginx_plain"),
+        version=_nginx_version,
+        only_in=frozenset({"64k", "1m_down", "1m_up"}),
     ),
     Variant(
         name="envoy",
@@ -250,9 +294,20 @@ VARIANTS = (
         callback_path="/oidc/callback",
         refreshes=True,
     ),
+    Variant(
+        name="oauth2_proxy",
+        title="oauth2-proxy, Redis",
+        missing=_oauth2_proxy_missing,
+        launch=_oauth2_proxy,
+        version=_oauth2_proxy_version,
+        sign_in_path="/api/1k",
+        callback_path="/oauth2/callback",
+        # It renews by the age of the session (`--cookie-refresh`), not by the token's expiry: no figures for the storm.
+    ),
     _first_written_variant("first_written", "httpx", "Starlette + httpx + redis-py, as one writes it first"),
     _first_written_variant("first_written_2", "httpx2", "the same with httpx2"),
     _bff_serve("bff", "bff, local copy of the session"),
+    _bff_serve("bff_recipe", "bff, lane off (`BFF_LANE=off`)", env={"BFF_LANE": "off"}),
     _bff_serve("bff_store", "bff, `local_copy: off` (store each time)", local_copy="off"),
     _bff_variant(
         "bff_granian",

@@ -124,7 +124,8 @@ def build_world(stack: contextlib.ExitStack, directory: Path, clients: Mapping[s
     run("store", [*store_command(), "--port", str(redis_port), "--dir", str(directory)], redis_port)
     run("provider", [python, "-m", "bench.provider", str(provider_port), json.dumps(dict(clients))], provider_port)
     serve = [python, "-m", "uvicorn", "bench.side_upstream:app", "--port", str(side_port), "--no-access-log"]
-    run("side", [*serve, "--timeout-graceful-shutdown", "1"], side_port)
+    sockets = ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--ws-ping-interval", "86400"]
+    run("side", [*serve, "--timeout-graceful-shutdown", "1", *sockets], side_port)
     nginx = find("nginx")
     if nginx is None:
         raise MissingPartError("nginx (apt install nginx-light)")

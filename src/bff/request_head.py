@@ -55,7 +55,7 @@ class RequestHead(NamedTuple):
         return b"x-csrf" not in self.named and b"text/html" in self.named.get(b"accept", b"")
 
 
-def request_head(*, method: bytes, path: bytes, query: bytes, fields: list[Field], peer: Peer) -> RequestHead:
+def request_head(method: bytes, path: bytes, query: bytes, fields: list[Field], peer: Peer) -> RequestHead:
     """The head with these parts; `fields` belongs to it from now on."""
     named = dict(fields)
     repeated = None if len(named) == len(fields) else _join_repeated(named, fields)
@@ -67,11 +67,11 @@ def head_of_scope(scope: Mapping[str, object], *, trusts: Callable[[str], bool])
     client = scope.get("client")
     host = client[0] if isinstance(client, tuple | list) and client else None
     return request_head(
-        method=str(scope.get("method", "GET")).encode("ascii", "replace"),
-        path=_bytes(scope["raw_path"]),
-        query=_bytes(scope["query_string"]),
-        fields=_fields_of_scope(scope),
-        peer=Peer(host, host is not None and trusts(host)),
+        str(scope.get("method", "GET")).encode("ascii", "replace"),
+        _bytes(scope["raw_path"]),
+        _bytes(scope["query_string"]),
+        _fields_of_scope(scope),
+        Peer(host, host is not None and trusts(host)),
     )
 
 

@@ -22,7 +22,7 @@ from bff.request_head import Field
 MAX_BARREN = 64 * 1024
 
 # Names that the reader looks at have one of these lengths: an integer in a set is found faster than six names are lower-cased.
-_WATCHED_LENGTHS = frozenset(map(len, (b"content-length", b"transfer-encoding", b"keep-alive")))
+_WATCHED_LENGTHS = frozenset(map(len, (b"content-length", b"transfer-encoding", b"keep-alive", b"content-type")))
 _NO_CONTENT = frozenset({204, 304})
 
 
@@ -47,6 +47,7 @@ class ResponseReader:
         "complete",
         "fields",
         "keep_alive",
+        "media_type",
         "received",
         "reusable",
         "status",
@@ -64,6 +65,7 @@ class ResponseReader:
         self.status = 0
         self.fields: list[Field] = []
         self.keep_alive: bytes | None = None  # the upstream's word on how long it keeps the connection
+        self.media_type: bytes | None = None
         self.received = 0
         self.buffered = 0
         self.complete = False
@@ -150,6 +152,8 @@ class ResponseReader:
             self._coding = value.strip(b" \t").lower() if self._coding is None else b"twice"
         elif name == b"keep-alive":
             self.keep_alive = value
+        elif name == b"content-type" and self.media_type is None:
+            self.media_type = value
 
     def on_headers_complete(self) -> None:
         """The end of a head, interim or final."""
@@ -176,6 +180,7 @@ class ResponseReader:
             raise HttpParserError("switched protocols" if status == 101 else "impossible status code")
         if self._coding is not None or self._length is not None:
             raise HttpParserError("content in an interim response")  # RFC 9110 section 8.6
+        self.media_type = None
         self.fields.clear()
 
     def _check_framing(self, status: int) -> None:

@@ -179,7 +179,8 @@ class BrowserConnection(asyncio.Protocol):
             else:
                 self._refuse(event)
                 return
-        self._balance_reading()
+        if reader.unread or self._reading_paused:
+            self._balance_reading()
         if self._current is None and not self._awaits_head and reader.in_head and not self._lingering:
             self._awaits_head = True
             self._set_deadline(self._served.limits.head_timeout)
@@ -244,9 +245,9 @@ class BrowserConnection(asyncio.Protocol):
             self._balance_reading()
         else:
             self._rest()
-            if self._reader.has_unread:
+            if self._reader.unread:
                 self._loop.call_soon(self._read_on_after_answer)
-            else:
+            elif self._reading_paused:
                 self._balance_reading()
 
     def _read_on_after_answer(self) -> None:
@@ -286,7 +287,7 @@ class BrowserConnection(asyncio.Protocol):
 
     def _balance_reading(self) -> None:
         """Read the socket while what comes can be used: not ahead of an answer, nor faster than content is taken."""
-        ahead = self._current is not None and not self._reader.in_content and self._reader.has_unread
+        ahead = self._current is not None and not self._reader.in_content and bool(self._reader.unread)
         pause = (ahead or self._holds_content) and not self._lingering
         if pause is self._reading_paused or self._transport.is_closing():
             return
@@ -305,7 +306,7 @@ class BrowserConnection(asyncio.Protocol):
 
     def _end(self, *, linger: bool = False) -> None:
         """Close after the last answer, at once if nothing can be on its way."""
-        if not (linger or self._reader.in_content or self._reader.has_unread):
+        if not (linger or self._reader.in_content or self._reader.unread):
             self._reader.stop()
             self.output.close()
             return

@@ -123,7 +123,7 @@ class Exchange:
             return
         self._finished = True
         if self.answer.started:
-            self._connection.break_off(reset=self.answer.until_close)
+            self._connection.break_off(reset=self.answer.breaks_by_reset)
             return
         head_only = self.message.head.method == b"HEAD"
         self.answer.keep_alive = False

@@ -211,17 +211,19 @@ class LaneCall:
         response = self._response
         if response is None or self.is_over:
             return
-        if not response.upload_is_held:
+        if self._message.has_content and not response.upload_is_held:
             self._browser.hold_content(False)
+        status = response.reader.status
         if self.answer.started:
             self._relay(response)
-        elif response.status and response.failure is None and not (response.status == 401 and self._call.token):
-            self._start_answer(response)
-        elif response.status or response.failure is not None:
+        elif response.failure is not None or (status == 401 and self._call.token is not None):
             self._step_aside(response)
+        elif status:
+            self._start_answer(response, status)
 
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
+        self._response = None
         app, call = self._app, self._call
 
         async def go_on(_: Scope, receive: Receive, send: Send) -> None:
@@ -229,23 +231,22 @@ class LaneCall:
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.answer.keep_alive)
 
-    def _start_answer(self, response: UpstreamResponse) -> None:
+    def _start_answer(self, response: UpstreamResponse, status: int) -> None:
         response.head_is_in()
-        private = self._call.token is not None
-        fields = response_fields(response.status, response.fields, private_default=private)
         if response.is_event_stream and not self._enter_stream(response):
             return
-        self._status = response.status
-        metrics.request_counter(self._call.policy.label, response.status)()
-        pieces = [self.answer.start(response.status, fields)]
-        content = response.take_content()
-        pieces += self.answer.content(content)
+        self._status = status
+        private = self._call.token is not None
+        fields = response_fields(status, response.fields, private_default=private)
+        metrics.request_counter(self._call.policy.label, status)()
+        answer = self.answer
+        pieces = [answer.start(status, fields), *answer.content(response.take_content())]
         if response.reader.complete:
-            pieces += self.answer.end()
+            pieces += answer.end()
             self._browser.output.write_at_once(pieces)
             self._finish()
-            return
-        self._browser.output.write_at_once(pieces)
+        else:
+            self._browser.output.write_at_once(pieces)
 
     def _enter_stream(self, response: UpstreamResponse) -> bool:
         """An event stream has a place of its own, and ends when its session does; False: the recipe refuses it."""
@@ -279,7 +280,7 @@ class LaneCall:
         if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
             log.warning("upstream.broke_off", error=type(failure).__name__)
         self._end()
-        self._browser.break_off(reset=self.answer.until_close)
+        self._browser.break_off(reset=self.answer.breaks_by_reset)
 
     def _finish(self) -> None:
         self._end()
@@ -289,8 +290,9 @@ class LaneCall:
         if self.is_over:
             return
         self.is_over = True
-        if self._response is not None:
-            self._response.discard()
+        response, self._response = self._response, None  # which refers back to us: a cycle would wait for the collector
+        if response is not None:
+            response.discard()
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         if self.began:

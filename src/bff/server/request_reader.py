@@ -5,7 +5,7 @@ for it, so requests that wait for the answer to another cost their bytes and not
 
     phase     what it waits for                 limits while it comes                                  then
     HEAD      the end of a head                 `max_head` bytes (431), 100 fields (431),              LENGTH, CHUNKS, HEAD,
-                                                a first line of `max_target` and a little (414)        TUNNEL, STOPPED
+                                                a target of `max_target` bytes (414)                   TUNNEL, STOPPED
     LENGTH    so many bytes of content          `Content-Length`                                       HEAD, STOPPED
     CHUNKS    the last chunk and trailers       see chunked.py                                         HEAD, STOPPED
     TUNNEL    nothing: a WebSocket's bytes      -                                                      -
@@ -38,13 +38,14 @@ from bff.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
+from bff.proxy.fields import connection_options
 from bff.request_head import Field, Peer, RequestHead, request_head
 from bff.server.chunked import ChunkedError, ChunkedReader
 
 MAX_FIELDS = 100
-AROUND_TARGET = 64  # bytes of a first line beside its target: method, spaces, version
 
 _END = b"\r\n\r\n"
+_NO_OPTIONS: frozenset[bytes] = frozenset()
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -98,11 +99,12 @@ class RequestReader:
         "_left",
         "_limits",
         "_lines",
-        "_longest_line",
+        "_surely_small",
         "_parser",
         "_peer",
         "_target",
-        "_unread",
+        "unread",
+        "in_content",
         "is_head_request",
         "phase",
         "refused_content",
@@ -111,7 +113,7 @@ class RequestReader:
     def __init__(self, *, peer: Peer, limits: LimitsConfig) -> None:
         self._peer = peer
         self._limits = limits
-        self._longest_line = min(limits.max_target + AROUND_TARGET, limits.max_head)
+        self._surely_small = min(limits.max_target, limits.max_head)
         self._parser: httptools.HttpRequestParser | None = None
         self._head = bytearray()  # of a head that has not ended
         self._lines = 0  # in it
@@ -120,7 +122,8 @@ class RequestReader:
         self._keep_alive = True
         self._target = b""
         self._fields: list[Field] = []
-        self._unread = b""
+        self.unread = b""  # bytes that no event has told of
+        self.in_content = False  # content is still to come
         self.is_head_request = False  # the last head that was looked at was a HEAD's, whose answer has no content
         self.refused_content = False  # the refusal is of a message's content, not of a head
         self.phase = _HEAD
@@ -130,34 +133,25 @@ class RequestReader:
         """Whether a part of a head has come."""
         return bool(self._head)
 
-    @property
-    def in_content(self) -> bool:
-        """Whether content is still to come."""
-        return self.phase is _LENGTH or self.phase is _CHUNKS
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether bytes came that no event has told of."""
-        return bool(self._unread)
-
     def stop(self) -> None:
         """Read nothing more. Lets the parser go, whose callbacks are methods of ours."""
         self.phase = _STOPPED
+        self.in_content = False
         self._parser = self._chunks = None
         self._head = bytearray()
-        self._unread = b""
+        self.unread = b""
 
     def feed(self, data: bytes) -> None:
         """Take what came; after a refusal it is dropped."""
         if self.phase is not _STOPPED:
-            self._unread = self._unread + data if self._unread else data
+            self.unread = self.unread + data if self.unread else data
 
     def next_event(self) -> Event | None:
         """What comes next; None while it is not known. A `BrowserError` is the last event."""
-        data = self._unread
+        data = self.unread
         if not data:
             return None
-        self._unread = b""
+        self.unread = b""
         if self.phase is _HEAD:
             return self._read_head(data)
         if self.phase is _LENGTH:
@@ -166,7 +160,7 @@ class RequestReader:
 
     def rest(self) -> bytes:
         """What came behind a WebSocket's handshake and was not read here."""
-        rest, self._unread = self._unread, b""
+        rest, self.unread = self.unread, b""
         return rest
 
     # --- a head ---
@@ -182,7 +176,7 @@ class RequestReader:
         size = end + 4
         if size == len(data):
             return self._parse(data)
-        self._unread = data[size:]
+        self.unread = data[size:]
         return self._parse(data[:size])
 
     def _keep(self, data: bytes) -> Event | None:
@@ -201,24 +195,25 @@ class RequestReader:
         if end < 0:
             self._lines += data.count(b"\n")
             return self._too_large(head, self._lines)
-        self._head, self._unread = bytearray(), bytes(head[end + 4 :])
+        self._head, self.unread = bytearray(), bytes(head[end + 4 :])
         return self._parse(bytes(head[: end + 4]))
 
     def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
         """The judgement of a head's size, the same for a whole one and for what has come of it."""
-        size = len(head)
         self.is_head_request = head[:5] == b"HEAD "
-        if size > self._longest_line and head.find(b"\r\n", 0, self._longest_line + 2) < 0:
+        if len(head) > self._limits.max_target and _target_length(head) > self._limits.max_target:
             return self._refused(self._target_too_long())
-        if size > self._limits.max_head or lines > MAX_FIELDS + 2:
+        if len(head) > self._limits.max_head or lines > MAX_FIELDS + 2:
             return self._refused(self._head_too_large())
         return None
 
     def _parse(self, head: bytes) -> Event:
         lines = head.count(b"\n")
-        too_large = self._too_large(head, lines)
-        if too_large is not None:
-            return too_large
+        self.is_head_request = head[:5] == b"HEAD "
+        if len(head) > self._surely_small or lines > MAX_FIELDS + 2:
+            too_large = self._too_large(head, lines)
+            if too_large is not None:
+                return too_large
         self._target = b""
         self._fields = []
         self._parser = parser = self._parser or httptools.HttpRequestParser(self)
@@ -246,10 +241,10 @@ class RequestReader:
         elif not message.has_content:
             self.stop()
         elif self._left:
-            self.phase = _LENGTH
+            self.phase, self.in_content = _LENGTH, True
         else:
             self._chunks = ChunkedReader()
-            self.phase = _CHUNKS
+            self.phase, self.in_content = _CHUNKS, True
 
     def _message(self, parser: httptools.HttpRequestParser) -> Message:
         """The message of the head that was parsed.
@@ -258,36 +253,40 @@ class RequestReader:
             BrowserError: it cannot be served.
         """
         version = parser.get_http_version()
+        if self._target == b"*" and version == "2.0":  # RFC 9113 section 3.4: the preface of HTTP/2
+            raise MalformedRequest("This server does not speak HTTP/2.")
         if version not in {"1.1", "1.0"}:
             raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
-        if len(self._target) > self._limits.max_target:
-            raise self._target_too_long()
         method = parser.get_method()
         if method == b"CONNECT":
             raise NotImplementedHere("There is no CONNECT here.")
-        target = self._origin_form(self._target)
+        target = self._target
+        if target[:1] != b"/" or b"#" in target:
+            target = self._origin_form(target)
         path, _, query = target.partition(b"?")
-        head = request_head(method=method, path=path, query=query, fields=self._fields, peer=self._peer)
-        has_content = self._framing(head, version=version)
-        is_websocket = version == "1.1" and parser.should_upgrade() and _names_websocket(head)
+        head = request_head(method, path, query, self._fields, self._peer)
+        named = head.named
+        has_content = (b"content-length" in named or b"transfer-encoding" in named) and self._framing(
+            head, version=version
+        )
+        options = _connection_options(head) if b"connection" in named else _NO_OPTIONS
+        is_websocket = b"upgrade" in options and version == "1.1" and _names_websocket(head)
         if is_websocket and has_content:
             raise MalformedRequest("A WebSocket handshake has no content.")
         return Message(
             head,
             b"1.1" if version == "1.1" else b"1.0",
-            parser.should_keep_alive(),
+            b"close" not in options,
             has_content,
-            version == "1.1" and head.named.get(b"expect", b"").lower() == b"100-continue",
+            b"expect" in named and version == "1.1" and named[b"expect"].lower() == b"100-continue",
             is_websocket,
         )
 
     def _framing(self, head: RequestHead, *, version: str) -> bool:
-        """Whether content follows; without either field there is none (RFC 9112 section 6.3)."""
+        """Whether content follows a head with either field; without them there is none (RFC 9112 section 6.3)."""
         named = head.named
         coding, length = named.get(b"transfer-encoding"), named.get(b"content-length")
         self._left = 0
-        if coding is None and length is None:
-            return False
         if coding is not None and length is not None:
             raise MalformedRequest("Both Content-Length and Transfer-Encoding.")
         if length is not None:
@@ -324,7 +323,7 @@ class RequestReader:
 
     def _read_length(self, data: bytes) -> Content:
         if len(data) > self._left:
-            data, self._unread = data[: self._left], data[self._left :]
+            data, self.unread = data[: self._left], data[self._left :]
         self._left -= len(data)
         if self._left:
             return Content(data, False)
@@ -341,12 +340,13 @@ class RequestReader:
             self.refused_content = True
             return self._refused(MalformedRequest("The content is not in chunks, or is more framing than content."))
         if chunks.complete:
-            self._chunks, self._unread = None, chunks.rest
+            self._chunks, self.unread = None, chunks.rest
             self._end_message()
             return Content(content, True)
         return Content(content, False) if content else None
 
     def _end_message(self) -> None:
+        self.in_content = False
         if self._keep_alive:
             self.phase = _HEAD
         else:
@@ -375,6 +375,23 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of it."""
         self._fields.append((name.lower(), value))
+
+
+def _target_length(head: bytes | bytearray) -> int:
+    """Bytes of the target, or of what has come of it."""
+    line_end = head.find(b"\r\n")
+    begin = head.find(b" ") + 1
+    if begin == 0 or -1 < line_end < begin:
+        return 0
+    end = head.find(b" ", begin, len(head) if line_end < 0 else line_end)
+    if end < 0:
+        end = len(head) if line_end < 0 else line_end
+    return end - begin
+
+
+def _connection_options(head: RequestHead) -> frozenset[bytes]:
+    """What the `Connection` fields list (RFC 9110 section 7.6.1)."""
+    return connection_options(value for name, value in head.fields if name == b"connection")
 
 
 def _names_websocket(head: RequestHead) -> bool:

@@ -377,11 +377,12 @@ class UpstreamResponse:
         if message["type"] == "http.disconnect":
             raise BrowserGone("the browser left")
         content, last = message.get("body", b""), not message.get("more_body", False)
-        if self._connection is None:
-            if content or last:
-                self._begun = (content, last)
-        elif self._upload is not None:
+        if self._upload is None:
+            return True
+        if self._connection is not None:
             self._send_up(self._upload, content, last=last)
+        elif content or last:
+            self._begun = (content, last)
         return True
 
     def _send_up(self, upload: Upload, content: bytes, *, last: bool) -> None:

@@ -215,9 +215,7 @@ def _splits_lines(fields: list[Field]) -> bool:
     return _CR in everything or _LF in everything or _NUL in everything
 
 
-def _trace(
-    special: list[Special], *, peer: Peer, scheme: bytes, host: bytes
-) -> tuple[Field, ...]:
+def _trace(special: list[Special], *, peer: Peer, scheme: bytes, host: bytes) -> tuple[Field, ...]:
     """(d): `Via`, `X-Forwarded-*` and `Forwarded`, said by us."""
     if not special:
         return fresh_trace(peer.host, scheme, host)

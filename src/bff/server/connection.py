@@ -1,13 +1,13 @@
 """One connection of a browser: messages in their order, deadlines, and how it ends.
 
-    a message at a time   the next one is read when the answer before it is complete (RFC 9112 section 9.3.2); what a browser sends
-                          ahead of that stays in the reader as bytes, and the socket is not read meanwhile
-    the lane first        a message that can be forwarded at once is; every other one is answered by an `Exchange`, in a task
-    deadlines             one timer a connection: for a head (408), for rest between messages, for a close
-    refusals              are the last answer of their connection
-    the end               after an answer the browser may still be sending: closing at once would make its kernel throw the answer away.
-                          What comes is read and dropped, at most 32 MiB and 10 s (RFC 9112 section 9.6,
-                          https://www.rfc-editor.org/rfc/rfc9112#section-9.6; R-362)
+a message at a time   the next one is read when the answer before it is complete (RFC 9112 section 9.3.2); what a browser sends
+                      ahead of that stays in the reader as bytes, and the socket is not read meanwhile
+the lane first        a message that can be forwarded at once is; every other one is answered by an `Exchange`, in a task
+deadlines             one timer a connection: for a head (408), for rest between messages, for a close
+refusals              are the last answer of their connection
+the end               after an answer the browser may still be sending: closing at once would make its kernel throw the answer away.
+                      What comes is read and dropped, at most 32 MiB and 10 s (RFC 9112 section 9.6,
+                      https://www.rfc-editor.org/rfc/rfc9112#section-9.6; R-362)
 """
 
 import asyncio

@@ -188,7 +188,9 @@ class Exchange:
         if self._continue_owed:
             # RFC 9110 section 10.1.1: without `100 Continue` it stays open whether the content follows.
             self.answer.keep_alive = False
-        self._connection.output.write(self.answer.start(status, [(bytes(name), bytes(value)) for name, value in fields]))
+        self._connection.output.write(
+            self.answer.start(status, [(bytes(name), bytes(value)) for name, value in fields])
+        )
 
     def _send_content(self, data: bytes, *, last: bool) -> None:
         if not self.answer.started or self._finished:

@@ -297,5 +297,3 @@ class LaneCall:
             self._in_stream.__exit__(None, None, None)
         if self.began:
             request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
-
-

@@ -130,9 +130,7 @@ async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, rece
         raise BrokenTransfer from error
 
 
-async def _once_more(
-    gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive
-) -> UpstreamResponse:
+async def _once_more(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive) -> UpstreamResponse:
     """The upstream rejected a token that we held to be good: ask again with another, if there is one (R-154)."""
     if call.source is None or call.token is None:
         return response
@@ -147,9 +145,7 @@ async def _once_more(
     return await _send(gateway, call, receive, token=token)
 
 
-def _while_signed_in(
-    gateway: Gateway, call: Call, response: UpstreamResponse
-) -> AbstractContextManager[None]:
+def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -> AbstractContextManager[None]:
     """An event stream ends when its session does; the page then reconnects and gets its 401. It has a place of its own (R-366).
 
     Raises:

@@ -327,10 +327,10 @@ async def test_a_signed_out_session_is_refused_on_the_other_worker(valkey: Valke
             second = f"http://localhost:{port_of(sockets)}/api/x"
             await until_hearing(other)
             assert (await browser.http.get(second, headers=headers)).status_code == 200
-            assert len(other.parts.copies) == 1
+            assert len(other.process.copies) == 1
             await browser.fetch("/bff/logout", method="POST")
             deadline = asyncio.get_running_loop().time() + 2
-            while len(other.parts.copies) and asyncio.get_running_loop().time() < deadline:
+            while len(other.process.copies) and asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(0.005)
             assert (await browser.http.get(second, headers=headers)).status_code == 401
 

@@ -1,0 +1,375 @@
+"""One connection of a browser: what is bounded, in which order requests are answered, and how it ends (real sockets)."""
+
+import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bff.config.model import LimitsConfig
+from browser_server import State, browser_server, said, status, statuses
+
+LIMITS = LimitsConfig(max_head=4096, max_target=1024, head_timeout=30.0)
+IMPATIENT = LimitsConfig(max_head=4096, max_target=1024, head_timeout=0.2)
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@dataclass(slots=True)
+class App:
+    """An application that notes what reaches it and answers with the length of the content."""
+
+    state: State = field(default_factory=State)  # the server's own
+    content: bytes | None = None  # of every answer; None: the length of the request's
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)  # answers to `/gated` wait for it
+
+    @property
+    def paths(self) -> list[bytes]:
+        """The paths of what reached it."""
+        return [scope["raw_path"] for scope in self.requests]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Read all, answer."""
+        if scope["type"] != "http":
+            return
+        self.requests.append(scope)
+        if scope["raw_path"] == b"/unread":
+            await self._answer(b"unread", send, status=413)
+            return
+        length, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            length += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        if scope["raw_path"] == b"/gated":
+            await self.gate.wait()
+        await self._answer(str(length).encode() if self.content is None else self.content, send)
+
+    async def _answer(self, body: bytes, send: Any, *, status: int = 200) -> None:
+        fields = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        for at in range(0, max(len(body), 1), 65536):
+            last = at + 65536 >= len(body)
+            await send({"type": "http.response.body", "body": body[at : at + 65536], "more_body": not last})
+
+
+@asynccontextmanager
+async def serving(
+    limits: LimitsConfig = LIMITS, *, content: bytes | None = None, **settings: Any
+) -> AsyncIterator[tuple[App, int]]:
+    """The server in front of the application; yields it and the port."""
+    app = App(content=content)
+    async with browser_server(app, limits=limits, **settings) as server:
+        app.state = server.state
+        yield app, server.port
+
+
+def request(target: bytes = b"/", *lines: bytes, method: bytes = b"GET") -> bytes:
+    """A request whose connection ends with it."""
+    return b"\r\n".join([method + b" " + target + b" HTTP/1.1", b"host: x", b"connection: close", *lines, b"", b""])
+
+
+async def test_ordinary_request_passes() -> None:
+    """A request within the limits reaches the application."""
+    async with serving() as (app, port):
+        assert status(await said(port, request())) == 200
+        assert len(app.requests) == 1
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["at once", "byte by byte"])
+async def test_request_in_pieces_passes(whole: bool) -> None:
+    """A head may come in any number of pieces."""
+    async with serving() as (app, port):
+        head = request(b"/orders", b"x-csrf: 1")
+        pieces = [head] if whole else [head[i : i + 1] for i in range(len(head))]
+        assert status(await said(port, *pieces, pause=not whole)) == 200
+        assert app.requests[0]["raw_path"] == b"/orders"
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize(("length", "expected"), [(1024, 200), (1025, 414), (3000, 414)])
+async def test_target_is_bounded(length: int, expected: int) -> None:
+    """A request target longer than `max_target` is 414."""
+    async with serving() as (app, port):
+        assert status(await said(port, request(b"/" + b"a" * (length - 1)))) == expected
+        assert len(app.requests) == (expected == 200)
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize(
+    "lines",
+    [[b"x: " + b"a" * 5000], [b"x%d: %s" % (i, b"a" * 90) for i in range(60)], [b"cookie: " + b"a=b; " * 2000]],
+    ids=["one long field", "many fields", "cookies"],
+)
+async def test_head_is_bounded(lines: list[bytes]) -> None:
+    """A head of more than `max_head` bytes is 431, however it is made up, and does not reach the application."""
+    async with serving() as (app, port):
+        assert status(await said(port, request(b"/", *lines))) == 431
+        assert app.requests == []
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize("beginning", [b"GET / HTTP/1.1\r\n", b"GET /"], ids=["fields", "target"])
+async def test_head_that_never_ends_is_cut_off(beginning: bytes) -> None:
+    """A browser that goes on sending a head is refused at `max_head`, and no memory grows with it."""
+    async with serving() as (app, port):
+        endless = [beginning] + [b"x: y\r\n" * 20 if beginning.endswith(b"\n") else b"a" * 120] * 200
+        answer = await said(port, *endless, pause=True)
+        assert answer == b"reset" or status(answer) in {431, 414}
+        assert app.requests == []
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize("piece", [b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\n"], ids=["line", "fields"])
+async def test_slow_head_is_timed_out(piece: bytes) -> None:
+    """A head that does not end in `head_timeout` is 408."""
+    async with serving(IMPATIENT) as (app, port):
+        assert status(await said(port, piece)) == 408
+        assert app.requests == []
+
+
+@pytest.mark.requirement("R-261")
+async def test_connection_without_a_request_is_closed() -> None:
+    """A connection on which nothing comes is closed after `head_timeout`, at most with a 408."""
+    async with serving(IMPATIENT) as (app, port):
+        answer = await said(port)
+        assert answer == b"" or status(answer) == 408
+        assert app.requests == []
+
+
+@pytest.mark.requirement("R-261")
+async def test_dripping_head_is_timed_out() -> None:
+    """Bytes that drip in do not extend the time."""
+    async with serving(IMPATIENT) as (app, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n")
+
+        async def drip() -> None:
+            while True:
+                writer.write(b"x: y\r\n")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        async with asyncio.timeout(10):
+            answer = await reader.readline()
+        dripping.cancel()
+        writer.close()
+        assert status(answer) == 408
+        assert app.requests == []
+
+
+@pytest.mark.requirement("R-261")
+async def test_slow_content_is_not_a_slow_head() -> None:
+    """Once the head is complete its deadline is over: the content may take longer."""
+    async with serving(IMPATIENT) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(b"/", b"content-length: 6", method=b"POST"))
+        for _ in range(6):
+            await asyncio.sleep(IMPATIENT.head_timeout / 4)
+            writer.write(b"x")
+        async with asyncio.timeout(10):
+            assert status(await reader.read()) == 200
+        writer.close()
+
+
+@pytest.mark.requirement("R-261")
+async def test_second_request_of_a_connection_is_bounded_too() -> None:
+    """After a good request the next head on the connection has the same limits, and a large content does not count as head."""
+    async with serving() as (app, port):
+        body = b"z" * 100_000
+        first = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        async with asyncio.timeout(10):
+            assert await reader.readuntil(b"100000") != b""
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 6000)
+            answer = await reader.read()
+        writer.close()
+        assert status(answer) == 431
+        assert len(app.requests) == 1
+
+
+async def test_pipelined_requests_after_content_are_served() -> None:
+    """A request whose head arrives in pieces behind a large content is not taken for a large head."""
+    async with serving() as (app, port):
+        body = b"z" * 50_000
+        first = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        second = request()
+        assert b"200" in await said(port, first + second[:10], second[10:], pause=True)
+        assert [scope["method"] for scope in app.requests] == ["POST", "GET"]
+
+
+@pytest.mark.requirement("R-235", "R-238")
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost : x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nx: a\x00b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5, 6\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: +5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    ],
+    ids=["no http", "space before colon", "nul", "obs-fold", "two lengths", "plus", "length and chunked", "not last"],
+)
+async def test_what_is_no_http_is_400_and_the_connection_ends(raw: bytes) -> None:
+    """Requests with more than one reading are refused once, and nothing after them on the connection is read."""
+    async with serving() as (app, port):
+        answer = await said(port, raw + request(b"/smuggled"))
+        assert status(answer) == 400
+        assert answer.count(b"HTTP/1.1") == 1
+        assert not any(scope["raw_path"] == b"/smuggled" for scope in app.requests)
+
+
+@pytest.mark.requirement("R-261")
+async def test_refusal_is_one_answer() -> None:
+    """A refused head gets exactly one answer, whatever is in the pipeline behind it."""
+    async with serving() as (app, port):
+        answer = await said(port, request(b"/" + b"a" * 2000) + request() + request())
+        assert answer.count(b"HTTP/1.1") == 1
+        assert b"connection: close" in answer
+        assert app.requests == []
+
+
+async def test_a_connection_that_rests_is_closed_and_one_that_works_is_not() -> None:
+    """An idle connection ends after the keep-alive time since its last answer; each answer begins another rest."""
+    async with serving(rest_seconds=0.4) as (app, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < began + 1.0:  # longer than one rest, never idle for as long as that
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert len(app.requests) > 2
+        writer.close()
+
+
+@pytest.mark.requirement("R-261")
+async def test_requests_that_wait_are_not_read() -> None:
+    """While an answer is under way the next requests stay with the kernel, which stops the browser; then all are answered."""
+    count = 2000
+    waiting = b"GET /next HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 3500 + b"\r\n\r\n"
+    async with serving(receive_buffer=65536) as (app, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+        writer.write(b"GET /gated HTTP/1.1\r\nhost: x\r\n\r\n")
+        writer.write(waiting * count)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await writer.drain()
+        assert app.paths == [b"/gated"]
+        app.gate.set()
+        async with asyncio.timeout(30):
+            for _ in range(count + 1):
+                assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        assert app.paths == [b"/gated"] + [b"/next"] * count
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize("pieces", [1, 10])
+async def test_pipelined_requests_are_answered_in_order(pieces: int) -> None:
+    """A thousand small ones in one segment or in ten: one at a time reaches the application, and none is lost."""
+    async with serving(content=b"") as (app, port):
+        lines = [b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number for number in range(1000)]
+        size = len(lines) // pieces
+        segments = [b"".join(lines[at : at + size]) for at in range(0, len(lines), size)]
+        answers = await said(port, *segments, request(b"/last"))
+        assert statuses(answers) == [200] * 1001
+        assert app.paths == [b"/%d" % number for number in range(1000)] + [b"/last"]
+
+
+@pytest.mark.requirement("R-261")
+async def test_a_thousand_refused_requests_in_one_segment_nest_no_calls() -> None:
+    """Answers that need no waiting are taken in turns of the event loop."""
+    async with serving() as (_, port):
+        some = b"GET /unread HTTP/1.1\r\nhost: x\r\n\r\n" * 1500
+        assert statuses(await said(port, some + request())) == [413] * 1500 + [200]
+
+
+async def test_a_handshake_behind_a_request_waits_for_its_answer() -> None:
+    """It is neither refused nor answered before the request in front of it has its whole answer."""
+    async with serving() as (app, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /gated HTTP/1.1\r\nhost: x\r\n\r\n" + HANDSHAKE)
+        async with asyncio.timeout(10):
+            while not app.requests:
+                await asyncio.sleep(0.001)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.1)
+            app.gate.set()
+            assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        assert app.paths == [b"/gated"]
+
+
+@pytest.mark.requirement("R-371")
+@pytest.mark.parametrize("count", [100, 101])
+async def test_fields_are_counted(count: int) -> None:
+    """A hundred fields pass; one more is 431, however small it is."""
+    async with serving() as (app, port):
+        answer = await said(port, request(b"/", *(b"x: y" for _ in range(count - 2))))
+        assert status(answer) == (200 if count == 100 else 431)
+        assert len(app.requests) == (count == 100)
+
+
+@pytest.mark.requirement("R-247", "R-261")
+async def test_trailers_are_not_kept() -> None:
+    """However many come after a large content, they are let go as they come."""
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = b"z" * 100_000
+        writer.write(
+            b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+            + b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+        )
+        await writer.drain()
+        tracemalloc.start()
+        try:
+            before, most = tracemalloc.get_traced_memory()[0], 0
+            for _ in range(100):
+                writer.write(b"a:b\r\n" * 2000)
+                await writer.drain()
+                await asyncio.sleep(0)
+                most = max(most, tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+        writer.write(b"\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"100000")).startswith(b"HTTP/1.1 200")
+        writer.close()
+        assert most - before < 300_000  # of the 1,000,000 that came
+
+
+@pytest.mark.requirement("R-261", "R-279")
+async def test_a_browser_that_does_not_read_is_cut_off() -> None:
+    """It keeps neither its connection nor what waits for it for longer than an idle one."""
+    async with serving(rest_seconds=0.3, content=b"z" * 50_000_000) as (app, port):
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", port)
+        transport.pause_reading()
+        transport.write(request())
+        async with asyncio.timeout(10):
+            while not app.requests or app.state.connections:
+                await asyncio.sleep(0.01)
+        transport.abort()
+
+
+@pytest.mark.requirement("R-246")
+@pytest.mark.parametrize("before", [1, 2, 3])
+async def test_content_that_is_refused_costs_no_answer_before_it(before: int) -> None:
+    """Requests in front of a malformed one are answered in order, then it is refused."""
+    async with serving() as (app, port):
+        malformed = b"POST /bad HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+        answer = await said(port, b"GET /good HTTP/1.1\r\nhost: x\r\n\r\n" * before + malformed)
+        assert statuses(answer) == [200] * before + [400]
+        assert app.paths == [b"/good"] * before

@@ -367,7 +367,7 @@ async def test_a_browser_that_does_not_read_is_cut_off() -> None:
 @pytest.mark.requirement("R-246")
 @pytest.mark.parametrize("before", [1, 2, 3])
 async def test_content_that_is_refused_costs_no_answer_before_it(before: int) -> None:
-    """Requests in front of a malformed one are answered in order, then it is refused."""
+    """Requests in front of a malformed one are answered in order, then it is refused; it does not reach the application."""
     async with serving() as (app, port):
         malformed = b"POST /bad HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
         answer = await said(port, b"GET /good HTTP/1.1\r\nhost: x\r\n\r\n" * before + malformed)

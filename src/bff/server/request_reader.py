@@ -187,8 +187,6 @@ class RequestReader:
 
     def _keep(self, data: bytes) -> Event | None:
         """Keep the beginning of a head, unless it cannot be one."""
-        if data[0] not in _LETTERS:
-            return self._refused(MalformedRequest("This is not HTTP."))
         self._head = bytearray(data)
         self._lines = data.count(b"\n")
         return self._too_large(data, self._lines)
@@ -205,7 +203,9 @@ class RequestReader:
         return self._parse(bytes(head[: end + 4]))
 
     def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
-        """The judgement of a head's size, the same for a whole one and for what has come of it."""
+        """The judgement of a head's beginning and size, the same for a whole one and for what has come of it."""
+        if head[0] not in _LETTERS:
+            return self._refused(MalformedRequest("This is not HTTP."))
         size = len(head)
         self.is_head_request = head[:5] == b"HEAD "
         if size > self._longest_line and head.find(b"\r\n", 0, self._longest_line + 2) < 0:
@@ -225,11 +225,16 @@ class RequestReader:
         try:
             if head.count(b"\r\n") != lines:
                 raise httptools.HttpParserError("a bare LF")
+            if head.count(b" ", 0, head.find(b"\r\n")) != 2:  # the parser skips more of them
+                raise httptools.HttpParserError("not a method, a target and a version")
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             self._parser = None  # it reads no further
         except httptools.HttpParserError:
             return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."))
+        if b" \r\n" in head or b"\t\r\n" in head:
+            # "MUST exclude such whitespace prior to evaluating the field value" (RFC 9110 section 5.5); llhttp leaves it there
+            self._fields = [(name, value.rstrip(b" \t")) for name, value in self._fields]
         try:
             message = self._message(parser)
         except BrowserError as error:
@@ -275,7 +280,7 @@ class RequestReader:
         return Message(
             head,
             b"1.1" if version == "1.1" else b"1.0",
-            parser.should_keep_alive(),
+            self._keep_alive,
             has_content,
             version == "1.1" and head.named.get(b"expect", b"").lower() == b"100-continue",
             is_websocket,
@@ -371,6 +376,11 @@ class RequestReader:
     def on_url(self, target: bytes) -> None:
         """The target of a head that is parsed."""
         self._target += target
+
+    def on_headers_complete(self) -> None:
+        """Ask now: the parser forgets `Connection: close` when a message without content is complete."""
+        if self._parser is not None:
+            self._keep_alive = self._parser.should_keep_alive()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of it."""

@@ -255,6 +255,19 @@ async def test_a_connection_that_rests_is_closed_and_one_that_works_is_not() -> 
         writer.close()
 
 
+@pytest.mark.parametrize("lines", [(), (b"content-length: 0",), (b"content-length: 1", b"", b"x")])
+async def test_a_request_that_says_close_is_the_last(lines: tuple[bytes, ...]) -> None:
+    """The connection is closed after its answer, long before the rest of an idle one is over; what follows is not served."""
+    async with serving(rest_seconds=60) as (app, port):
+        last = b"\r\n".join(
+            [b"POST /last HTTP/1.1", b"host: x", b"Connection: close", *lines, *(() if lines[1:] else (b"", b""))]
+        )
+        answer = await said(port, last + request(b"/behind"))
+        assert statuses(answer) == [200]
+        assert b"connection: close" in answer
+        assert app.paths == [b"/last"]
+
+
 @pytest.mark.requirement("R-261")
 async def test_requests_that_wait_are_not_read() -> None:
     """While an answer is under way the next requests stay with the kernel, which stops the browser; then all are answered."""

@@ -7,6 +7,7 @@ from bff.errors import StoreUnavailable
 from bff.sessions.memory import MemoryStore
 from bff.web.health import management
 from door import FETCH, Answer, Door, door
+from request_heads import a_head
 
 MANAGEMENT = ("127.0.0.1", 9090)
 
@@ -81,12 +82,12 @@ class AwayStore(MemoryStore):
 @pytest.mark.requirement("R-190", "R-273")
 @pytest.mark.parametrize(("path", "status"), [(b"/readyz", 503), (b"/livez", 200)])
 async def test_store_that_is_away_is_not_ready_but_alive(path: bytes, status: int) -> None:
-    """Without its store a worker takes no traffic, yet nobody should restart it; the answer names no host."""
+    """Without its store a worker takes no traffic, yet a restart would not help; the answer names no host."""
     sent: list[dict[str, object]] = []
 
     async def send(message: dict[str, object]) -> None:
         sent.append(message)
 
-    await management(AwayStore(idle_timeout_seconds=1), {"raw_path": path, "method": "GET"}, send)
+    await management(AwayStore(idle_timeout_seconds=1), a_head(path=path), send)
     assert sent[0]["status"] == status
     assert b"canary" not in bytes(sent[1]["body"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bff.web import navigation
 from door import FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
+from request_heads import a_head
 
 HOSTILE = "/a/%22%3E%3Cscript%3E;'\"><script>alert(1)</script>&x={url}"
 
@@ -28,7 +29,7 @@ class Page(HTMLParser):
 
 def page_for(raw_path: bytes, query: bytes = b"") -> Page:
     """The bounce page for a request."""
-    response = navigation.bounce_page({"raw_path": raw_path, "query_string": query}, https=True)
+    response = navigation.bounce_page(a_head(path=raw_path, query=query), https=True)
     return Page(bytes(response.body).decode())
 
 

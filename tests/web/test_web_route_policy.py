@@ -8,8 +8,8 @@ from bff.web.route_policy import route_policy, sign_in_target, user_targets
 from door import door
 
 
-def access_of(**settings: object) -> object:
-    """The access rules of a route."""
+def policy_of(**settings: object) -> object:
+    """The policy of a route."""
     return route_policy(RouteConfig(path="/x", upstream="http://u", provider="corp", **settings))
 
 
@@ -27,16 +27,16 @@ def access_of(**settings: object) -> object:
 )
 def test_kinds_of_token(token: str, session: str, expected: tuple[bool, ...]) -> None:
     """Only `token: none` asks for no CSRF proof; a client token needs a session unless `session: none` is written."""
-    access = access_of(token=TokenKind(token), session=session)
-    found = (access.needs_session, access.reads_session, access.takes_user, access.takes_client, access.asks_csrf)
+    policy = policy_of(token=TokenKind(token), session=session)
+    found = (policy.needs_session, policy.reads_session, policy.takes_user, policy.takes_client, policy.asks_csrf)
     assert found == expected  # needs a session, reads it, takes the user's token, takes ours, asks for a CSRF proof
 
 
 @pytest.mark.requirement("R-144", "R-025")
 def test_target_names_all_that_tells_tokens_apart() -> None:
     """Resource, audience and scope of the route make the target."""
-    access = access_of(resource="https://r", audience="a", scope="s")
-    assert access.target == Target(resource="https://r", audience="a", scope="s")
+    policy = policy_of(resource="https://r", audience="a", scope="s")
+    assert policy.target == Target(resource="https://r", audience="a", scope="s")
 
 
 @pytest.mark.requirement("R-158", "R-025")

@@ -108,7 +108,9 @@ class Exchange:
         self.answer.keep_alive = False
 
     async def run(self, app: AsgiApp) -> None:
-        """Have `app` answer."""
+        """Have `app` answer, unless the content was refused, or the browser left, before this task could begin."""
+        if self._gone:
+            return
         try:
             await app(self._scope(), self.receive, self.send)
         except Exception as error:

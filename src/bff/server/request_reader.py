@@ -181,8 +181,6 @@ class RequestReader:
 
     def _keep(self, data: bytes) -> Event | None:
         """Keep the beginning of a head, unless it cannot be one."""
-        if data[0] not in _LETTERS:
-            return self._refused(MalformedRequest("This is not HTTP."))
         self._head = bytearray(data)
         self._lines = data.count(b"\n")
         return self._too_large(data, self._lines)
@@ -199,7 +197,9 @@ class RequestReader:
         return self._parse(bytes(head[: end + 4]))
 
     def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
-        """The judgement of a head's size, the same for a whole one and for what has come of it."""
+        """The judgement of a head's beginning and size, the same for a whole one and for what has come of it."""
+        if head[0] not in _LETTERS:
+            return self._refused(MalformedRequest("This is not HTTP."))
         self.is_head_request = head[:5] == b"HEAD "
         if len(head) > self._limits.max_target and _target_length(head) > self._limits.max_target:
             return self._refused(self._target_too_long())
@@ -220,11 +220,16 @@ class RequestReader:
         try:
             if head.count(b"\r\n") != lines:
                 raise httptools.HttpParserError("a bare LF")
+            if head.count(b" ", 0, head.find(b"\r\n")) != 2:  # the parser skips more of them
+                raise httptools.HttpParserError("not a method, a target and a version")
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             self._parser = None  # it reads no further
         except httptools.HttpParserError:
             return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."))
+        if b" \r\n" in head or b"\t\r\n" in head:
+            # "MUST exclude such whitespace prior to evaluating the field value" (RFC 9110 section 5.5); llhttp leaves it there
+            self._fields = [(name, value.rstrip(b" \t")) for name, value in self._fields]
         try:
             message = self._message(parser)
         except BrowserError as error:

@@ -34,7 +34,7 @@ def rewrite(
     return upstream_request(
         match=ROUTES.match(path, method),
         head=request_head(method, path, query, list(fields), Peer(peer, trusted)),
-        credentials=() if bearer is None else ((b"authorization", b"Bearer " + bearer.encode()),),
+        credentials=() if bearer is None else ((b"authorization", b"Bearer " + bearer.encode("ascii")),),
         public_scheme=b"https",
         public_host=host,
     )

@@ -121,7 +121,7 @@ class UpstreamPool:
             return None
         response = self._begin(request, max_body=max_body, owner=owner)
         response.place = self._calls[owner.signed_in]
-        response.follow(follower)
+        response.follower = follower
         self._start(response, connection)
         return response
 
@@ -234,8 +234,9 @@ class UpstreamPool:
 
     def _give_back_place(self, response: UpstreamResponse) -> None:
         places, response.place = response.place, None
-        if places is not None:
-            self._leave(places, response.owner.name)
+        next_one = None if places is None else places.leave(response.owner.name)
+        if next_one is not None:
+            next_one.grant()
 
     def _leave(self, places: Places[UpstreamResponse], owner: str) -> None:
         next_one = places.leave(owner)
@@ -244,7 +245,8 @@ class UpstreamPool:
 
     def _ended(self, response: UpstreamResponse) -> None:
         self._active.discard(response)
-        self._give_back_place(response)
+        if response.place is not None:
+            self._give_back_place(response)
 
     # --- connections ---
 
@@ -257,7 +259,9 @@ class UpstreamPool:
         return None
 
     def _came_free(self, connection: Connection) -> None:
-        self._release(connection)
+        holder, connection.holder = connection.holder, None
+        if holder is not None:
+            self._give_back_place(holder)
         if self._closed or len(self._idle) >= self._max_idle:
             connection.close()
         else:
@@ -266,9 +270,6 @@ class UpstreamPool:
     def _was_lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._idle.pop(connection, None)
-        self._release(connection)
-
-    def _release(self, connection: Connection) -> None:
         holder, connection.holder = connection.holder, None
         if holder is not None:
             self._give_back_place(holder)

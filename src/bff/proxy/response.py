@@ -47,7 +47,6 @@ class UpstreamResponse:
         "_browser",
         "_connection",
         "_failure",
-        "_follower",
         "_granted",
         "_loop",
         "_on_end",
@@ -61,9 +60,10 @@ class UpstreamResponse:
         "_waiter",
         "connection_was_used",
         "fields",
-        "reader",
+        "follower",
         "owner",
         "place",
+        "reader",
         "replayable",
         "request",
     )
@@ -85,7 +85,7 @@ class UpstreamResponse:
         self.connection_was_used = False  # by another exchange before
         self._loop = loop or asyncio.get_running_loop()
         self._receive: Receive | None = None  # set once a task drives the exchange
-        self._follower: Callable[[], None] | None = None  # called instead of waking a task
+        self.follower: Callable[[], None] | None = None  # called instead of waking a task
         self._begun: tuple[bytes, bool] | None = None  # the first content, until there is a connection for it
         self._origin = origin
         self._on_end = on_end
@@ -102,7 +102,7 @@ class UpstreamResponse:
         self._relayed = 0
         self.fields: list[Field] = []
         self.replayable = request.method in IDEMPOTENT
-        if request.has_content:
+        if request.chunked or request.content_length:
             self.replayable = False
             self._upload = Upload(length=request.content_length, limit=max_body)
 
@@ -209,7 +209,7 @@ class UpstreamResponse:
         self._phase = _HEAD if self._upload is None else _UPLOAD
         connection.start(
             self.reader,
-            wake=self.wake if self._follower is None else self._follower,
+            wake=self.wake if self.follower is None else self.follower,
             head=request_head(request),
             content=self._upload is not None,
             last_use=request.ends_connection,
@@ -225,15 +225,11 @@ class UpstreamResponse:
             self._connection = None
             self.reader = ResponseReader(head_only=self.request.method == b"HEAD")
 
-    def follow(self, follower: Callable[[], None]) -> None:
-        """Call `follower` whenever something happens; a task need not drive the exchange then. Before `start`."""
-        self._follower = follower
-
     def be_driven(self, receive: Receive) -> None:
         """From now on the running task drives the exchange; `receive` is the browser's side of it."""
         self._receive = receive
-        if self._follower is not None:
-            self._follower = None
+        if self.follower is not None:
+            self.follower = None
             if self._connection is not None:
                 self._connection.wake_by(self.reader, self.wake)
 
@@ -315,8 +311,8 @@ class UpstreamResponse:
 
     def wake(self) -> None:
         """Something happened."""
-        if self._follower is not None:
-            self._follower()
+        if self.follower is not None:
+            self.follower()
             return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -359,7 +355,7 @@ class UpstreamResponse:
 
     def _waits(self) -> bool:
         """Whether something is to wake it; a task that is not waiting here waits for the browser to take content."""
-        return self._follower is not None or (self._waiter is not None and not self._waiter.done())
+        return self.follower is not None or (self._waiter is not None and not self._waiter.done())
 
     # --- the browser ---
 

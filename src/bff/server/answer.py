@@ -45,9 +45,9 @@ class Answer:
         """The head, framing included."""
         self.started = True
         lines = [*map(b": ".join, fields)]
-        for name, value in fields:
-            if name == b"content-length":
-                self._left = int(value)
+        length = dict(fields).get(b"content-length")
+        if length is not None:
+            self._left = int(length)
         if self._head_only or status in _NO_CONTENT:
             self._head_only = True
         elif self._left is None and self._version == b"1.1":

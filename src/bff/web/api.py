@@ -11,8 +11,7 @@ The server's fast lane runs the same lines without waiting; what it has begun an
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from bff import metrics
@@ -38,8 +37,7 @@ class BrokenTransfer(Exception):
     """The answer had begun and cannot be completed: the server must close the connection, never end the body cleanly."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """A request that may be forwarded: what was judged about it, and the token that goes with it."""
 
     head: RequestHead

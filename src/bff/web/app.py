@@ -87,7 +87,7 @@ class App:
             return
 
         async def serve(gateway: Gateway) -> None:
-            if head.path.startswith(gateway.config.base_path.encode("ascii") + b"/"):
+            if head.path.startswith(gateway.endpoints_below):
                 await send_answer(await _endpoint(gateway, head, receive), send)
             else:
                 await api.api(gateway, head, scope, receive, send)

@@ -90,6 +90,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         trusts=lambda host: app.gateway.trusts(host),
         problem=app.problem,
         lane=Lane(app) if Lane.is_on() else None,
+        websockets=app,
         management_ports=app.management_ports,
         max_descriptor=max(RESERVED_DESCRIPTORS, _descriptors() - RESERVED_DESCRIPTORS),
     )
@@ -104,6 +105,7 @@ def _served_application(app: ASGIApp, *, rest_seconds: float) -> Served:
         trusts=lambda _: False,
         problem=partial(problem_of, base_path="/bff", https=False),
         lane=None,
+        websockets=None,
         management_ports=frozenset(),
         max_descriptor=None,
     )

@@ -400,5 +400,5 @@ def _connection_options(head: RequestHead) -> frozenset[bytes]:
 
 
 def _names_websocket(head: RequestHead) -> bool:
-    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1)."""
-    return head.method == b"GET" and head.named.get(b"upgrade", b"").lower() == b"websocket"
+    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1); with another method than GET it is refused."""
+    return head.named.get(b"upgrade", b"").lower() == b"websocket"

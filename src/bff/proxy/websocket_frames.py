@@ -42,7 +42,7 @@ class FrameReader:
     After `Fault.TOO_BIG` frames are still followed, so that the other side's close is seen; they do not come out.
     """
 
-    __slots__ = ("_head", "_in_message", "_left", "_limit", "_mask_bit", "_size", "close_code", "fault")
+    __slots__ = ("_head", "_in_message", "_is_lost", "_left", "_limit", "_mask_bit", "_size", "close_code", "fault")
 
     def __init__(self, *, masked: bool, limit: int) -> None:
         self._mask_bit = _MASKED if masked else 0
@@ -50,6 +50,7 @@ class FrameReader:
         self._head = b""  # the beginning of a head
         self._left = 0  # bytes of the frame that are still to come
         self._size = 0  # of the message so far
+        self._is_lost = False  # where the next head begins is not known any more
         self._in_message = False  # a message has begun and has more frames
         self.close_code: int | None = None
         self.fault: Fault | None = None
@@ -67,7 +68,7 @@ class FrameReader:
     def feed(self, data: bytes) -> bytes:
         """What may be passed on of what came."""
         if self.fault is not None:
-            if self.fault is Fault.TOO_BIG:
+            if not self._is_lost:
                 self._follow(self._with_head(data))
             return b""
         if self._head:
@@ -95,7 +96,7 @@ class FrameReader:
                 refused_at = at
             if not following:
                 self._left = 0
-                if self.fault is not Fault.BROKEN:
+                if not self._is_lost:
                     self._head = data[at:]
                 return at if refused_at < 0 else refused_at
             at = following
@@ -109,7 +110,8 @@ class FrameReader:
         first, second = data[at], data[at + 1]
         opcode, length = first & _OPCODE, second & _LENGTH
         if second & _MASKED != self._mask_bit or not self._is_orderly(opcode, first & _LAST, length):
-            self.fault = Fault.BROKEN
+            self.fault = self.fault or Fault.BROKEN
+            self._is_lost = True
             return 0
         content = at + 2
         if length > _MAX_CONTROL:

@@ -104,4 +104,4 @@ async def shake_hands(pool: UpstreamPool, request: UpstreamRequest, *, seconds: 
 def _flaw(reader: UpgradeReader) -> str | None:
     if reader.broken is not None:
         return reader.broken
-    return None if reader.complete else "an answer that is too large"
+    return "an answer that is too large" if reader.buffered > MAX_REFUSAL else None

@@ -49,9 +49,9 @@ class Served:
     trusts: Callable[[str], bool]  # whether this peer is a trusted proxy
     problem: Callable[[BrowserError], OwnAnswer]  # a refusal as it goes over the wire
     lane: Lane | None  # None: every message takes an exchange
-    websockets: App | None  # whose; None: handshakes are refused
     management_ports: frozenset[int]
     max_descriptor: int | None  # a public connection with a higher file descriptor is refused; None: none is
+    websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
 
 
 class ServerState(Protocol):

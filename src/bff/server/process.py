@@ -105,7 +105,6 @@ def _served_application(app: ASGIApp, *, rest_seconds: float) -> Served:
         trusts=lambda _: False,
         problem=partial(problem_of, base_path="/bff", https=False),
         lane=None,
-        websockets=None,
         management_ports=frozenset(),
         max_descriptor=None,
     )

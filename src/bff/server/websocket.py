@@ -15,8 +15,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
-import structlog
-
 from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
@@ -33,8 +31,6 @@ from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
 from bff.web.websocket import admit_websocket
-
-log = structlog.get_logger()
 
 
 class HandedOver(NamedTuple):

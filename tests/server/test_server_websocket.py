@@ -7,9 +7,10 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from bff.server.websocket import Handshake
 from gateway_world import GatewayWorld, gateway_world
 from raw_browser import RawBrowser, raw_browser
 from scripted_upstream import Conversation, scripted_upstream
+from tls_certificates import Authority
 from websocket_world import close_of, echo
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")
@@ -630,13 +632,41 @@ async def test_invalid_utf8_and_a_close_in_one_segment(
 @pytest.mark.requirement("R-256")
 async def test_a_server_that_stops_closes_its_websockets() -> None:
     """1001 for both sides, and the server does not wait for anything else."""
-    async with site(silent) as made:
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(site(silent))
         browser = await made.browser()
         upstream = await made.met.get()
-        (tunnel,) = tunnels()
-        tunnel.browser.shutdown()
-        assert (await close_of(browser))[0] == 1001
-        assert (await close_of(upstream))[0] == 1001
+        closing = asyncio.gather(close_of(browser), close_of(upstream))
+        await stack.aclose()
+        assert [code for code, _ in await closing] == [1001, 1001]
+        assert not tunnels()
+
+
+@pytest.mark.requirement("R-264", "R-256")
+@pytest.mark.parametrize(("name", "status"), [("127.0.0.1", 101), ("other.example", 502)])
+async def test_an_upstream_over_tls_proves_its_name(tmp_path: Path, name: str, status: int) -> None:
+    """The route's CA is what counts, and the certificate names the upstream; else there is no handshake, hence no token."""
+    authority = Authority(tmp_path)
+
+    async def talk(connection: ServerConnection) -> None:
+        await connection.send(LARGE)
+        await echo(connection)
+
+    async with serve(talk, "127.0.0.1", 0, ssl=authority.server(name)) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        routes = routes_to(port, upstream=f"https://127.0.0.1:{port}", ca_file=str(authority.file))
+        async with gateway_world(routes=routes) as world, raw_browser(world.config.listen.port) as raw:
+            made = Site(world)
+            await made.raw(raw)
+            assert (await raw.head())[0] == status
+            if status == 101:
+                async with made.browser() as browser:
+                    assert await browser.recv() == LARGE
+                    for message in ("x", b"y" * LIMIT):
+                        await browser.send(message)
+                        assert await browser.recv() == message
+            raw.leave()
+        await until(lambda: not tunnels())
 
 
 @pytest.mark.requirement("R-256")

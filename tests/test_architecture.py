@@ -21,6 +21,7 @@ FLOORS = {
     "errors": 0,
     "loopback": 0,
     "metrics": 0,
+    "request_head": 0,
     "config": 1,
     "oauth": 1,
     "sessions": 2,
@@ -28,9 +29,10 @@ FLOORS = {
     "proxy": 2,
     "tokens": 3,
     "web": 4,
-    "demo": 5,
-    "cli": 6,
-    "__main__": 7,
+    "server": 5,
+    "demo": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 NEIGHBOURS = {("metrics", "errors")}  # what a failure is called stands in the labels
 STRANGERS = {  # below, and still not to be known

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bff.config.model import TimeoutConfig
 from bff.config.values.urls import UpstreamUrl
@@ -26,6 +26,8 @@ from bff.proxy.connection import Connection
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 IDLE_SECONDS = 30.0
 TICK_SECONDS = 0.25  # the clock's grain, and how soon we listen to the browser of a slow exchange
@@ -56,7 +58,7 @@ class UpstreamPool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
-        self._origin = upstream.origin
+        self._origin = self.origin = upstream.origin
         self._timeouts = timeouts
         self._max_idle = max_connections
         self._max_waiting = max_waiting
@@ -170,6 +172,24 @@ class UpstreamPool:
         connection.holder = response
         response.start(connection)
 
+    async def dial(self, make: Callable[[], P]) -> P:
+        """A connection of the caller's own, by the protocol that `make` makes; no place and no exchange belongs to it.
+
+        Raises:
+            UpstreamUnreachable, UpstreamTimeout: there is none.
+        """
+        tls, host = self.ssl_context, self._upstream.host
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                _, protocol = await asyncio.get_running_loop().create_connection(
+                    make, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
+                )
+        except TimeoutError as error:
+            raise UpstreamTimeout("could not connect in time", origin=self._origin) from error
+        except OSError as error:  # also ssl.SSLError and socket.gaierror
+            raise UpstreamUnreachable(type(error).__name__, origin=self._origin) from error
+        return protocol
+
     @contextmanager
     def websocket_place(self, owner: Owner) -> Iterator[None]:
         """Holds a place, for the length of the block, for a WebSocket.
@@ -281,25 +301,10 @@ class UpstreamPool:
         connection = Connection(on_idle=self._came_free, on_closed=self._was_lost)
         self._connections.add(connection)
         try:
-            async with asyncio.timeout(self._timeouts.connect):
-                await self._dial(connection)
-        except TimeoutError as error:
-            self._was_lost(connection)
-            raise UpstreamTimeout("could not connect in time", origin=self._origin) from error
-        except OSError as error:  # also ssl.SSLError and socket.gaierror
-            self._was_lost(connection)
-            raise UpstreamUnreachable(type(error).__name__, origin=self._origin) from error
+            return await self.dial(lambda: connection)
         except BaseException:  # also CancelledError: its place must not be lost
             self._was_lost(connection)
             raise
-        return connection
-
-    async def _dial(self, connection: Connection) -> None:
-        tls = self.ssl_context
-        host = self._upstream.host
-        await asyncio.get_running_loop().create_connection(
-            lambda: connection, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
-        )
 
     # --- the clock ---
 

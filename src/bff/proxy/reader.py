@@ -2,7 +2,7 @@
 
 What the reader holds to (RFC 9112 section 6.3, and the reasons in brackets):
     - Every response gets a parser of its own; nothing of one response can lead into the next.
-    - Interim responses (1xx) are skipped, any number of them; 101 breaks the exchange, since we never ask for an upgrade.
+    - Interim responses (1xx) are skipped, any number; 101 breaks the exchange, unless an upgrade was asked for (`UpgradeReader`).
     - A response to HEAD, and 204 and 304, end with their fields, whatever Content-Length says.
     - A response without Content-Length and chunked coding ends with the connection, cleanly only if that was closed in order.
     - Trailers are dropped, never merged (llhttp reports them through `on_header`, after the content).
@@ -97,9 +97,12 @@ class ResponseReader:
                 return
         try:
             cast(HttpResponseParser, self._parser).feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
+        except HttpParserUpgrade as upgrade:
+            self._switched(data[upgrade.args[0] :])
+            return
+        except HttpParserError as error:
             # The text is llhttp's or ours; it quotes nothing that was received.
-            self._break(str(error.__context__ or error) if isinstance(error, HttpParserError) else "switched protocols")
+            self._break(str(error.__context__ or error))
             return
         if self.complete:
             self._parser = None
@@ -158,6 +161,10 @@ class ResponseReader:
         self._chunks = []
         self.buffered = 0
         return data
+
+    def _switched(self, behind: bytes) -> None:
+        """The upstream switches protocols; `behind` came after the head."""
+        self._break("switched protocols")
 
     def _break(self, reason: str) -> None:
         self._parser = None  # its callbacks are our methods: a cycle
@@ -249,3 +256,31 @@ class ResponseReader:
         """The end of a message, interim or final."""
         if self.status:
             self.complete = True
+
+
+class UpgradeReader(ResponseReader):
+    """The response to a request for an upgrade: a 101 is its end, and `tail` is what came behind it in the other protocol."""
+
+    __slots__ = ("tail",)
+
+    def __init__(self) -> None:
+        super().__init__(head_only=False)
+        self.tail = b""
+
+    def feed(self, data: bytes) -> None:
+        """Takes in what the upstream sent."""
+        if self.status == 101:
+            self.tail += data
+        else:
+            super().feed(data)
+
+    def _skip_interim(self, status: int) -> None:
+        if status == 101:
+            self.status = status
+        else:
+            super()._skip_interim(status)
+
+    def _switched(self, behind: bytes) -> None:
+        self._parser = None
+        self.complete = True
+        self.tail = behind

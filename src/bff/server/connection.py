@@ -12,7 +12,7 @@ the end               after an answer the browser may still be sending: closing 
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -27,8 +27,10 @@ from bff.server.exchange import AsgiApp, Exchange
 from bff.server.lane import Lane, LaneCall
 from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
-from bff.server.websocket import become_websocket
+from bff.server.tunnel import Stoppable
+from bff.server.websocket import HandedOver, Handshake
 from bff.web.answers import OwnAnswer
+from bff.web.app import App
 
 LINGER_BYTES = 32 * 1024 * 1024
 LINGER_SECONDS = 10.0
@@ -49,13 +51,14 @@ class Served:
     lane: Lane | None  # None: every message takes an exchange
     management_ports: frozenset[int]
     max_descriptor: int | None  # a public connection with a higher file descriptor is refused; None: none is
+    websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
 
 
 class ServerState(Protocol):
     """The part of `uvicorn.server.ServerState` that `uvicorn.Server` looks at when it stops."""
 
     total_requests: int
-    connections: "set[BrowserConnection]"
+    connections: set[Stoppable]
     tasks: "set[asyncio.Task[None]]"
 
 
@@ -89,7 +92,7 @@ class BrowserConnection(asyncio.Protocol):
         self._served = served
         self._state = state
         self._loop = loop
-        self._current: Exchange | LaneCall | None = None
+        self._current: Exchange | LaneCall | Handshake | None = None
         self._reading_paused = False
         self._holds_content = False
         self._lingering = False  # nothing more is answered: what comes is dropped
@@ -172,8 +175,6 @@ class BrowserConnection(asyncio.Protocol):
                 break
             if isinstance(event, Message):
                 self._begin(event)
-                if event.is_websocket:
-                    return
             elif isinstance(event, Content):
                 self._take_content(event)
             else:
@@ -189,8 +190,7 @@ class BrowserConnection(asyncio.Protocol):
         self._awaits_head = False
         self._due_at = math.inf
         if message.is_websocket:
-            self._stop_timer()
-            become_websocket(self._transport, message, self._reader.rest(), served=self._served, state=self._state)
+            self._shake_hands(message)
             return
         keep_alive = message.keep_alive and not self._stopping
         lane = self._served.lane
@@ -211,7 +211,32 @@ class BrowserConnection(asyncio.Protocol):
 
     def _answer_by(self, exchange: Exchange, app: AsgiApp) -> None:
         self._current = exchange
-        task = self._loop.create_task(exchange.run(app))
+        self._start_task(exchange.run(app))
+
+    def _shake_hands(self, message: Message) -> None:
+        served = self._served
+        self._current = handshake = Handshake(
+            self,
+            message,
+            app=served.websockets if self._is_public else None,
+            problem=served.problem,
+            rest_seconds=served.rest_seconds,
+        )
+        self._start_task(handshake.run())
+
+    def hand_over(self) -> HandedOver:
+        """A WebSocket begins: leave the connection to it."""
+        self._current = None
+        self._stop_timer()
+        self._state.connections.discard(self)
+        self._state.total_requests += 1
+        rest = self._reader.rest()
+        self._reader.stop()
+        self.output.lost()
+        return HandedOver(self._transport, rest, self.write_paused, self._state.connections)
+
+    def _start_task(self, answering: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(answering)
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 

@@ -392,5 +392,5 @@ def _target_length(head: bytes | bytearray) -> int:
 
 
 def _names_websocket(head: RequestHead) -> bool:
-    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1)."""
-    return head.method == b"GET" and head.named.get(b"upgrade", b"").lower() == b"websocket"
+    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1); with another method than GET it is refused."""
+    return head.named.get(b"upgrade", b"").lower() == b"websocket"

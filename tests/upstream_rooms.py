@@ -58,12 +58,12 @@ def a_request(
     method: bytes = b"GET", target: bytes = b"/", *, length: int | None = None, chunked: bool = False
 ) -> UpstreamRequest:
     """A rewritten request."""
-    fields = [(b"host", b"upstream"), (b"authorization", b"Bearer abc")]
+    fields = [(b"authorization", b"Bearer abc")]
     if length is not None:
         fields.append((b"content-length", b"%d" % length))
     if chunked:
         fields.append((b"transfer-encoding", b"chunked"))
-    return UpstreamRequest(method, target, fields, length, chunked)
+    return UpstreamRequest(method, target, b"upstream", [], b"", fields, length, chunked)
 
 
 @asynccontextmanager

@@ -274,7 +274,11 @@ async def test_a_long_field_of_a_handshake_passes(site: RawWorld) -> None:
 async def test_another_version_is_told_which_one_is_spoken(site: RawWorld, version: tuple[bytes, ...]) -> None:
     """426 with `Sec-WebSocket-Version: 13` (RFC 6455 section 4.4)."""
     reply = await site.ask(site.request("GET /ws/x", *UPGRADE[:2], *version, UPGRADE[3], origin(site)))
-    assert (reply.status, reply.values("sec-websocket-version"), reply.values("upgrade")) == (426, ["13"], ["websocket"])
+    assert (reply.status, reply.values("sec-websocket-version"), reply.values("upgrade")) == (
+        426,
+        ["13"],
+        ["websocket"],
+    )
     assert b"urn:bff:problem:websocket-version" in reply.body
     assert SEEN == []
 

@@ -7,7 +7,7 @@ from bff.errors import HeadTooLarge, LoopDetected, MalformedRequest, MaxForwards
 from bff.proxy.fields import HOP_BY_HOP, OURS_BY_PREFIX, OURS_TO_SAY
 from bff.proxy.rewrite import MAX_FIELDS, UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
-from bff.request_head import Field
+from bff.request_head import Field, Peer, request_head
 from rewriting import BROWSER, OURS, VIA, rewrite, values
 
 # --- the whole ----------------------------------------------------------------------------------------------------------
@@ -20,12 +20,15 @@ def test_a_browsers_request_becomes_an_upstreams() -> None:
     assert request == UpstreamRequest(
         b"GET",
         b"/v2/7?a=1&b=%20",
+        b"orders:8000",
         [
-            (b"host", b"orders:8000"),
             (b"user-agent", b"Mozilla/5.0"),
             (b"accept", b"application/json"),
             (b"x-csrf", b"1"),
             (b"cookie", b"theme=dark"),
+        ],
+        b"user-agent: Mozilla/5.0\r\naccept: application/json\r\nx-csrf: 1\r\ncookie: theme=dark\r\n",
+        [
             (b"authorization", b"Bearer tok-1"),
             (b"via", VIA),
             (b"forwarded", b'for=192.0.2.1;host="app.example.com";proto=https'),
@@ -377,12 +380,8 @@ def test_a_route_without_upstream_is_not_forwarded(tmp_path) -> None:
     with pytest.raises(ValueError, match="no upstream"):
         upstream_request(
             match=match,
-            method=b"GET",
-            query=b"",
-            fields=[],
-            bearer=None,
-            peer_host=None,
-            trusted=False,
+            head=request_head(b"GET", b"/", b"", [], Peer(None, False)),
+            credentials=(),
             public_scheme=b"https",
             public_host=b"a",
         )

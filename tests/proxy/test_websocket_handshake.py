@@ -51,9 +51,7 @@ def test_an_offer_goes_on_as_it_came() -> None:
     """Key, subprotocols and extensions, each field of its own, and the upgrade's own fields in front."""
     assert OFFER.subprotocols == {b"a", b"b", b"c"}
     assert OFFER.extensions == {b"permessage-deflate", b"x-y"}
-    request = with_offer(
-        UpstreamRequest(b"GET", b"/", [(b"host", b"up"), (b"connection", b"close")], None, False), OFFER
-    )
+    request = with_offer(UpstreamRequest(b"GET", b"/", b"up", [], b"", [(b"connection", b"close")], None, False), OFFER)
     assert request.fields == [
         (b"host", b"up"),
         (b"connection", b"Upgrade"),

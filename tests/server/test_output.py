@@ -206,8 +206,8 @@ async def test_an_answer_written_at_once_keeps_the_order() -> None:
     """What was held leaves in front of it, in the same write."""
     async with connection() as ends:
         ends.output.write(b"a")
-        ends.output.write_at_once([b"b", b"c"])
-        ends.output.write_at_once([b"d"])
+        ends.output.write_at_once(b"bc")
+        ends.output.write_at_once(b"d")
         ends.output.write(b"e")
         ends.output.close()
         assert await ends.reader.read() == b"abcde"
@@ -239,7 +239,7 @@ async def test_an_end_that_is_not_taken_is_watched() -> None:
 async def test_a_reset_is_no_proper_end() -> None:
     """Content without a length must not look complete (RFC 9112 section 8)."""
     async with connection() as ends:
-        ends.output.write_at_once([b"some"])
+        ends.output.write_at_once(b"some")
         assert await ends.reader.read(4) == b"some"
         ends.output.reset()
         with pytest.raises(ConnectionResetError):
@@ -253,7 +253,7 @@ async def test_nothing_is_written_after_a_close() -> None:
         ends.output.close()
         ends.output.write(b"more")
         ends.output.write(b"z" * (MAX_HELD + 1))
-        ends.output.write_at_once([b"again"])
+        ends.output.write_at_once(b"again")
         ends.output.end()
         assert await ends.reader.read() == b"all"
         ends.output.lost()

@@ -54,6 +54,7 @@ class ResponseReader:
         "_parser",
         "_rest",
         "_until_close",
+        "announced",
         "broken",
         "buffered",
         "complete",
@@ -80,6 +81,7 @@ class ResponseReader:
         self.media_type: bytes | None = None
         self.received = 0
         self.buffered = 0
+        self.announced = False  # `Content-Length` says how much content there is, and it is some
         self.complete = False
         self.reusable = False
         self.broken: str | None = None
@@ -136,7 +138,7 @@ class ResponseReader:
         self.fields, self._length, self._rest = fields, length, int(length)
         self.keep_alive = named.get(b"keep-alive")
         self.media_type = named.get(b"content-type")
-        self.reusable = True
+        self.announced = self.reusable = True
         self.status = int(data[9:12])
         return data[end:]
 

@@ -154,7 +154,8 @@ class UpstreamResponse:
         if self._browser is not None:
             self._browser.close()
             self._browser = None
-        self._abort()
+        if not self.reader.complete:
+            self._abort()
         self._on_end(self)
 
     def fail(self, error: BffError) -> None:

@@ -14,7 +14,7 @@ Of what a trusted peer says, only the chain of addresses is believed; scheme and
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
@@ -52,7 +52,7 @@ _CONTENT_IS_IGNORED = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _CR, _LF, _NUL = b"\r\n\0"  # numbers: `in` finds one seven times faster than a byte string (measured: 0.06 us, 0.43)
 
-_VALUE = itemgetter(1)
+_NAME, _VALUE = itemgetter(0), itemgetter(1)
 _LINES_TO_SPACES = bytes.maketrans(b"\r\n\0", b"   ")
 
 _SHARED_CACHES_TOLD = re.compile(
@@ -63,16 +63,24 @@ _PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
 
 
 class UpstreamRequest(NamedTuple):
-    """What is written to an upstream. `fields` holds everything, framing included; names are lower case.
+    """What is written to an upstream: its Host, the browser's fields that pass, then ours.
 
-    Content follows if `chunked`, or if `content_length` (bytes) is above zero.
+    `passed_lines` are the fields of `passed` as they are written.     Content follows if `chunked`, or if `content_length` (bytes) is above zero.
     """
 
     method: bytes
     target: bytes
-    fields: list[Field]
+    authority: bytes
+    passed: list[Field]
+    passed_lines: bytes
+    ours: list[Field]
     content_length: int | None
     chunked: bool
+
+    @property
+    def fields(self) -> list[Field]:
+        """Everything, framing included; names are lower case."""
+        return [(b"host", self.authority), *self.passed, *self.ours]
 
     @property
     def has_content(self) -> bool:
@@ -114,32 +122,46 @@ def upstream_request(
     target = upstream.base_path + match.rest or b"/"
     if head.query:
         target = _with_query(target, head.query)
-    passed, special = _sorted(head.section)
-    out = [(b"host", upstream.authority), *passed]
+    kept = _sorted(head.section)
+    ours: list[Field] = []
     content_length: int | None = None
     chunked = False
-    if special:
-        content_length, chunked = _framing(special)
-        out += _max_forwards(special, method=head.method, allow=match.route.allow)
+    if kept.special:
+        content_length, chunked = _framing(kept.special)
+        ours += _max_forwards(kept.special, method=head.method, allow=match.route.allow)
         if content_length is not None:
-            out.append((b"content-length", b"%d" % content_length))
+            ours.append((b"content-length", b"%d" % content_length))
         elif chunked:
-            out.append((b"transfer-encoding", b"chunked"))
+            ours.append((b"transfer-encoding", b"chunked"))
         if (chunked or content_length) and head.method in _CONTENT_IS_IGNORED:
-            out.append((b"connection", b"close"))
-        trace_fields = _trace(special, peer=head.peer, scheme=public_scheme, host=public_host)
+            ours.append((b"connection", b"close"))
+        trace_fields = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host)
     else:
         trace_fields = fresh_trace(head.peer.host, public_scheme, public_host)
-    out += credentials
-    out += trace_fields
-    if _splits_lines(out):
+    ours += credentials
+    ours += trace_fields
+    if _splits_lines(ours):
         raise MalformedRequest("a header field holds a control character")
-    return UpstreamRequest(head.method, target, out, content_length, chunked)
+    return UpstreamRequest(
+        head.method, target, upstream.authority, kept.passed, kept.lines, ours, content_length, chunked
+    )
+
+
+class _Kept(NamedTuple):
+    """What of a browser's fields goes on: `passed` in their order, `lines` the same as they are written; `special` is judged."""
+
+    passed: list[Field]
+    lines: bytes
+    special: list[Special]
 
 
 @lru_cache(maxsize=1024)  # pages repeat their fields from call to call, and then the same section is here again
-def _sorted(section: FieldSection) -> tuple[list[Field], list[Special]]:
-    """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Change neither list."""
+def _sorted(section: FieldSection) -> _Kept:
+    """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Change neither list.
+
+    Raises:
+        MalformedRequest: a name is no token, or a value holds a control character.
+    """
     passed: list[Field] = []
     special: list[Special] = []
     listed: list[bytes] = []
@@ -159,7 +181,16 @@ def _sorted(section: FieldSection) -> tuple[list[Field], list[Special]]:
             listed.append(value)
         elif verdict is not _DROP:
             special.append((verdict, value))
-    return passed if listed in _PLAIN_CONNECTIONS else _without(passed, listed), special
+    if listed not in _PLAIN_CONNECTIONS:
+        passed = _without(passed, listed)
+    if _splits_lines(passed):
+        raise MalformedRequest("a header field holds a control character")
+    return _Kept(passed, field_lines(passed), special)
+
+
+def field_lines(fields: Iterable[Field]) -> bytes:
+    """Field lines as they are written, each with its end (RFC 9112 section 5)."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def _without(fields: list[Field], listed: list[bytes]) -> list[Field]:
@@ -221,36 +252,59 @@ def _trace(special: list[Special], *, peer: Peer, scheme: bytes, host: bytes) ->
 # --- the way back -----------------------------------------------------------------------------------------------------
 
 
-_RESPONSE_VERDICT = RESPONSE_VERDICTS.get
 _SAYS_CACHING = frozenset({b"cache-control", b"expires"})
 
 
-def response_fields(status: int, fields: Iterable[Field], *, private_default: bool) -> list[Field]:
+def response_fields(status: int, fields: list[Field], *, private_default: bool) -> list[Field]:
     """What of an upstream's response fields, whose names are lower case, the browser may see.
 
     Dropped: hop-by-hop fields and whatever `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
     clear our cookies, `Alt-Svc`, and a Content-Length where no content follows. With `private_default` (a user's token
     was attached) caches between the browser and us, which cannot see it, are told so (RFC 9111 section 3.5).
     """
+    plan = _plan(tuple(map(_NAME, fields)))
+    out = [*plan.passed(fields)] if plan.passed is not None else _each(fields, status=status)
+    if b"content-length" in plan.names and status in _NO_CONTENT:
+        out = [field for field in out if field[0] != b"content-length"]
+    if private_default:
+        out += _cache_defaults(status, out) if plan.says_caching or status == 304 else _PRIVATE_NO_STORE
+    if _splits_lines(out):
+        return [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
+    return out
+
+
+class _Plan(NamedTuple):
+    """What becomes of a response's fields because of their names. `passed` picks them; None: values must be looked at."""
+
+    names: frozenset[bytes]
+    passed: Callable[[list[Field]], tuple[Field, ...]] | None
+    says_caching: bool
+
+
+@lru_cache(maxsize=512)  # the answers of one API have the same names in the same order
+def _plan(names: tuple[bytes, ...]) -> _Plan:
+    verdicts = [RESPONSE_VERDICTS.get(name) for name in names]
+    looked_at = {Verdict.CONNECTION, Verdict.COOKIE, Verdict.SITE_DATA}
+    kept = [index for index, verdict in enumerate(verdicts) if verdict is None or verdict is Verdict.LENGTH]
+    passed: Callable[[list[Field]], tuple[Field, ...]] | None = None
+    if not looked_at.intersection(verdicts) and len(kept) > 1:  # itemgetter of one index gives no tuple
+        passed = itemgetter(*kept)
+    return _Plan(frozenset(names), passed, not _SAYS_CACHING.isdisjoint(names))
+
+
+def _each(fields: Iterable[Field], *, status: int) -> list[Field]:
+    """The fields that pass, one by one."""
     out: list[Field] = []
     listed: list[bytes] = []
-    says_caching = False
     for name, value in fields:
-        verdict = _RESPONSE_VERDICT(name)
+        verdict = RESPONSE_VERDICTS.get(name)
         if verdict is None:
             out.append((name, value))
-            says_caching = says_caching or name in _SAYS_CACHING
         elif verdict is _CONNECTION:
             listed.append(value)
         elif _shown(verdict, value, status=status):
             out.append((name, value))
-    if listed and listed not in _PLAIN_CONNECTIONS:
-        out = _without(out, listed)
-    if private_default:
-        out += _cache_defaults(status, out) if says_caching or status == 304 else _PRIVATE_NO_STORE
-    if _splits_lines(out):
-        return [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
-    return out
+    return out if listed in _PLAIN_CONNECTIONS else _without(out, listed)
 
 
 def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:

@@ -74,8 +74,8 @@ def parse_offer(head: RequestHead) -> Offer:
 
 def with_offer(request: UpstreamRequest, offer: Offer) -> UpstreamRequest:
     """The rewritten request, as a handshake: the rewrite has dropped every field of an upgrade."""
-    fields = [field for field in request.fields if field[0] != b"connection"]
-    return request._replace(fields=[*fields, *offer.fields])
+    ours = [field for field in request.ours if field[0] != b"connection"]
+    return request._replace(ours=[*ours, *offer.fields])
 
 
 def accepted_fields(offer: Offer, fields: Iterable[Field], *, origin: str) -> list[Field]:
@@ -132,7 +132,7 @@ def _flaw(offer: Offer, fields: list[Field]) -> str | None:
 
 def _own_fields(status: int, fields: Iterable[Field], *, private_default: bool) -> list[Field]:
     """Rewritten as any response's, without those of the upgrade; RFC 9110 section 8.6: no Content-Length in a 1xx."""
-    rewritten = response_fields(status, fields, private_default=private_default)
+    rewritten = response_fields(status, [*fields], private_default=private_default)
     return [
         (name, value) for name, value in rewritten if name != b"content-length" and not name.startswith(_OF_THE_UPGRADE)
     ]

@@ -86,6 +86,11 @@ class Answer:
         return []
 
 
+def whole_answer(status: int, fields: Iterable[Field], body: bytes) -> bytes:
+    """The whole of an answer in HTTP/1.1 whose fields name its content's length, on a connection that stays."""
+    return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], b"\r\n".join(map(b": ".join, fields)), body)
+
+
 def closing_answer(status: int, fields: Iterable[Field], body: bytes, *, head_only: bool) -> bytes:
     """The whole of an answer after which the connection is closed; `fields` name the content's length."""
     lines = b"\r\n".join([*map(b": ".join, fields), b"connection: close"])

@@ -262,14 +262,16 @@ class BrowserConnection(asyncio.Protocol):
         self._holds_content = False
         if self._transport.is_closing():
             return
-        if self._stopping or (current is not None and not current.answer.keep_alive):
+        if self._stopping or (current is not None and not current.keep_alive):
             self._end()
         elif self._reader.in_content:
             self._unread_bytes = 0
             self._set_deadline(LINGER_SECONDS)
             self._balance_reading()
         else:
-            self._rest()
+            self._due_at = self._loop.time() + self._served.rest_seconds
+            if self._timer is None or self._timer_at > self._due_at:
+                self._set_deadline(self._served.rest_seconds)
             if self._reader.unread:
                 self._loop.call_soon(self._read_on_after_answer)
             elif self._reading_paused:
@@ -300,7 +302,7 @@ class BrowserConnection(asyncio.Protocol):
             return
         if current is not None:
             current.browser_left()
-            if current.answer.started:
+            if current.started:
                 self.output.close()
                 return
             head_only = current.message.head.method == b"HEAD"

@@ -83,6 +83,16 @@ class Exchange:
 
     # --- for the connection ---
 
+    @property
+    def started(self) -> bool:
+        """Whether the answer has begun."""
+        return self.answer.started
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays after the answer."""
+        return self.answer.keep_alive
+
     def content(self, data: bytes, *, last: bool) -> None:
         """Content came; dropped once the answer is complete."""
         self._continue_owed = False

@@ -20,7 +20,7 @@ from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields
-from bff.server.answer import Answer
+from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
@@ -130,18 +130,19 @@ class LaneCall:
     """One call in the lane. Its connection tells it of content, room and the browser's leaving; its response, of everything else."""
 
     __slots__ = (
+        "_answer",
         "_app",
         "_browser",
         "_call",
         "_in_stream",
-        "_keep_alive",
         "_message",
         "_request",
         "_response",
         "_status",
-        "answer",
         "began",
         "is_over",
+        "keep_alive",
+        "started",
     )
 
     def __init__(
@@ -159,11 +160,12 @@ class LaneCall:
         self._message = message
         self._call = call
         self._request = request
-        self._keep_alive = keep_alive
         self._response: UpstreamResponse | None = None
         self._in_stream: AbstractContextManager[None] | None = None
         self._status = 0
-        self.answer = Answer(version=message.version, method=message.head.method, keep_alive=keep_alive)
+        self._answer: Answer | None = None  # once there is one that does not leave whole
+        self.started = False
+        self.keep_alive = keep_alive
         self.began = 0.0
         self.is_over = False
 
@@ -208,7 +210,7 @@ class LaneCall:
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
-        return self._browser.step_aside(self._message, self._app, keep_alive=self.answer.keep_alive)
+        return self._browser.step_aside(self._message, self._app, keep_alive=self.keep_alive)
 
     def browser_left(self) -> None:
         """There is no browser to answer to."""
@@ -216,12 +218,12 @@ class LaneCall:
 
     def has_room(self) -> None:
         """The browser has read."""
-        if self._response is not None and self.answer.started and not self.is_over:
+        if self._response is not None and self.started and not self.is_over:
             self._relay(self._response)
 
     def close_after_answer(self) -> None:
         """The connection ends with this answer."""
-        self._keep_alive = self.answer.keep_alive = False
+        self.keep_alive = False
 
     # --- for the response ---
 
@@ -232,7 +234,7 @@ class LaneCall:
         if self._message.has_content and not response.upload_is_held:
             self._browser.hold_content(False)
         status = response.reader.status
-        if self.answer.started:
+        if self.started:
             self._relay(response)
         elif response.failure is not None or (status == 401 and self._call.token is not None):
             self._step_aside(response)
@@ -247,7 +249,7 @@ class LaneCall:
         async def go_on(_: Scope, receive: Receive, send: Send) -> None:
             await app.go_on(call, response, receive, send)
 
-        self._browser.step_aside(self._message, go_on, keep_alive=self.answer.keep_alive)
+        self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 
     def _start_answer(self, response: UpstreamResponse, status: int) -> None:
         response.head_is_in()
@@ -257,14 +259,23 @@ class LaneCall:
         private = self._call.token is not None
         fields = response_fields(status, response.fields, private_default=private)
         metrics.request_counter(self._call.policy.label, status)()
-        answer = self.answer
+        reader = response.reader
+        if reader.complete and reader.announced and self.keep_alive and self._message.version == b"1.1":
+            self.started = True
+            self._browser.output.write_at_once(whole_answer(status, fields, reader.take()))
+            self._finish()
+            return
+        answer = self._answer = Answer(
+            version=self._message.version, method=self._message.head.method, keep_alive=self.keep_alive
+        )
+        self.started = True
         pieces = [answer.start(status, fields), *answer.content(response.take_content())]
-        if response.reader.complete:
+        if reader.complete:
             pieces += answer.end()
-            self._browser.output.write_at_once(pieces)
+            self._browser.output.write_at_once(b"".join(pieces))
             self._finish()
         else:
-            self._browser.output.write_at_once(pieces)
+            self._browser.output.write_at_once(b"".join(pieces))
 
     def _enter_stream(self, response: UpstreamResponse) -> bool:
         """An event stream has a place of its own, and ends when its session does; False: the recipe refuses it."""
@@ -283,12 +294,13 @@ class LaneCall:
 
     def _relay(self, response: UpstreamResponse) -> None:
         """Content as it comes, no faster than the browser reads it; what came before a failure is delivered before it."""
-        if self._browser.write_paused:
+        answer = self._answer
+        if self._browser.write_paused or answer is None:
             return
-        for piece in self.answer.content(response.take_content()):
+        for piece in answer.content(response.take_content()):
             self._browser.output.write(piece)
         if response.reader.complete:
-            for piece in self.answer.end():
+            for piece in answer.end():
                 self._browser.output.write(piece)
             self._finish()
         elif response.failure is not None:
@@ -298,7 +310,7 @@ class LaneCall:
         if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
             log.warning("upstream.broke_off", error=type(failure).__name__)
         self._end()
-        self._browser.break_off(reset=self.answer.breaks_by_reset)
+        self._browser.break_off(reset=self._message.version == b"1.0")
 
     def _finish(self) -> None:
         self._end()

@@ -44,13 +44,13 @@ class Output:
             self._loop.call_soon(self._flush)
         self._held.append(data)
 
-    def write_at_once(self, pieces: list[bytes]) -> None:
+    def write_at_once(self, data: bytes) -> None:
         """Send a whole answer, or what makes a segment of one, without waiting for the end of the turn."""
         if self._held:
-            self._held += pieces
+            self._held.append(data)
             self._flush()
         elif not self._transport.is_closing():
-            self._transport.write(b"".join(pieces))
+            self._transport.write(data)
 
     def end(self) -> None:
         """Send what is held and say that nothing follows; the browser may go on sending (RFC 9112 section 9.6)."""

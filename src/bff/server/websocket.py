@@ -20,7 +20,7 @@ from bff.proxy.closes import SERVER_STOPS
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
 from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
 from bff.request_head import Field
-from bff.server.answer import STATUS_LINE, Answer, closing_answer
+from bff.server.answer import STATUS_LINE, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
@@ -83,8 +83,9 @@ class Handshake:
         "_rest_seconds",
         "_stopping",
         "_task",
-        "answer",
+        "keep_alive",
         "message",
+        "started",
     )
 
     def __init__(
@@ -104,7 +105,8 @@ class Handshake:
         self._gone = False
         self._stopping = False
         self.message = message
-        self.answer = Answer(version=message.version, method=message.head.method, keep_alive=False)
+        self.started = False
+        self.keep_alive = False  # a refusal is the last answer of its connection
 
     # --- for the connection ---
 
@@ -176,7 +178,7 @@ class Handshake:
         fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
         if not upstream.is_usable:
             raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin)
-        self._connection.output.write_at_once([_switching(fields)])
+        self._connection.output.write_at_once(_switching(fields))
         browser = self._connection.hand_over()
         tunnel = Tunnel(
             browser.transport,
@@ -203,7 +205,7 @@ class Handshake:
         self._tell(OwnAnswer(status=reader.status, fields=fields, body=content))
 
     def _tell(self, own: OwnAnswer) -> None:
-        self.answer.started = True
+        self.started = True
         self._connection.output.write(closing_answer(own.status, own.fields, own.body, head_only=False))
         self._connection.answered()
 

@@ -47,8 +47,8 @@ def meant_for_us(gateway: Gateway, head: RequestHead) -> None:
     Raises:
         MalformedRequest, MisdirectedRequest, PlainHttp: it does not.
     """
-    if head.repeated is not None:
-        raise MalformedRequest(f"The field {head.repeated.decode('ascii')} may appear only once.")
+    if head.section.repeated is not None:
+        raise MalformedRequest(f"The field {head.section.repeated.decode('ascii')} may appear only once.")
     guards.host(gateway, head)
     guards.transport(gateway, head)
 

@@ -34,7 +34,7 @@ def head(*more: Field, key: bytes | None = KEY, version: bytes | None = b"13", m
 
 def answer(*more: Field, without: bytes = b"") -> list[Field]:
     """A right one."""
-    fields = [(b"Upgrade", b"WebSocket"), (b"Connection", b"keep-alive, Upgrade"), (b"Sec-WebSocket-Accept", ACCEPT)]
+    fields = [(b"upgrade", b"WebSocket"), (b"connection", b"keep-alive, Upgrade"), (b"sec-websocket-accept", ACCEPT)]
     return [*(field for field in fields if field[0] != without), *more]
 
 
@@ -123,12 +123,12 @@ def test_an_answer_becomes_the_browsers() -> None:
     fields = accepted_fields(
         OFFER,
         answer(
-            (b"Sec-WebSocket-Protocol", b"b"),
-            (b"Sec-WebSocket-Extensions", b"permessage-deflate"),
-            (b"Set-Cookie", b"a=1"),
-            (b"Set-Cookie", b"__Host-Http-bff=evil"),
-            (b"Content-Length", b"0"),
-            (b"Keep-Alive", b"timeout=5"),
+            (b"sec-websocket-protocol", b"b"),
+            (b"sec-websocket-extensions", b"permessage-deflate"),
+            (b"set-cookie", b"a=1"),
+            (b"set-cookie", b"__Host-Http-bff=evil"),
+            (b"content-length", b"0"),
+            (b"keep-alive", b"timeout=5"),
         ),
         origin="http://up",
     )
@@ -146,17 +146,17 @@ def test_an_answer_becomes_the_browsers() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        answer(without=b"Upgrade"),
-        answer(without=b"Connection"),
-        answer(without=b"Sec-WebSocket-Accept"),
-        answer((b"Sec-WebSocket-Accept", ACCEPT)),
-        answer((b"Upgrade", b"h2c")),
-        answer((b"Sec-WebSocket-Protocol", b"d")),
-        answer((b"Sec-WebSocket-Protocol", b"A")),
-        answer((b"Sec-WebSocket-Protocol", b"a, b")),
-        answer((b"Sec-WebSocket-Protocol", b"a"), (b"sec-websocket-protocol", b"b")),
-        answer((b"Sec-WebSocket-Extensions", b"permessage-bzip2")),
-        answer((b"Sec-WebSocket-Extensions", b"permessage-deflate; =")),
+        answer(without=b"upgrade"),
+        answer(without=b"connection"),
+        answer(without=b"sec-websocket-accept"),
+        answer((b"sec-websocket-accept", ACCEPT)),
+        answer((b"upgrade", b"h2c")),
+        answer((b"sec-websocket-protocol", b"d")),
+        answer((b"sec-websocket-protocol", b"A")),
+        answer((b"sec-websocket-protocol", b"a, b")),
+        answer((b"sec-websocket-protocol", b"a"), (b"sec-websocket-protocol", b"b")),
+        answer((b"sec-websocket-extensions", b"permessage-bzip2")),
+        answer((b"sec-websocket-extensions", b"permessage-deflate; =")),
     ],
 )
 def test_what_is_no_answer_to_the_offer_is_a_broken_upstream(fields: list[Field]) -> None:
@@ -168,10 +168,10 @@ def test_what_is_no_answer_to_the_offer_is_a_broken_upstream(fields: list[Field]
 def test_a_refusal_has_our_length_and_is_private() -> None:
     """What says how it was framed is dropped; an answer without content has no length."""
     fields = [
-        (b"X-Why", b"so"),
-        (b"Content-Length", b"9"),
-        (b"Transfer-Encoding", b"chunked"),
-        (b"Sec-WebSocket-Version", b"13"),
+        (b"x-why", b"so"),
+        (b"content-length", b"9"),
+        (b"transfer-encoding", b"chunked"),
+        (b"sec-websocket-version", b"13"),
     ]
     assert refused_fields(403, fields, length=4) == [
         (b"x-why", b"so"),

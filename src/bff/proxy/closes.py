@@ -1,10 +1,10 @@
-"""How a WebSocket conversation ends, and what each side hears of it.
+"""How a WebSocket conversation ends, and what each side gets at its end.
 
-A close that was sent passes with its code and reason. One that nobody sent (RFC 6455 section 7.4.1 reserves their codes) is
-told like this:
+A close that was sent passes with its code and reason. Where no frame was sent (RFC 6455 section 7.4.1 reserves those codes), or none
+with a code that may be sent on, this is:
 
-    what happened                            the browser hears            the upstream hears
-    closed without a code (1005)             1000                         1000
+    what happened                            the browser gets             the upstream gets
+    closed without a code (1005)             1000; our server: as it is   1000; our server: as it is
     the upstream's connection was lost       1014 bad gateway             -
     the browser's connection was lost        -                            1001 going away
     a message above the route's `max_body`   1009 message too big         1009 message too big
@@ -27,7 +27,7 @@ class Close(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """What each side hears when a conversation ends; None: it left by itself."""
+    """What each side gets when a conversation ends; None: it left by itself."""
 
     browser: Close | None
     upstream: Close | None
@@ -64,7 +64,7 @@ def answer_to(code: int | None) -> Close:
 
 
 def _sendable(close: Close) -> Close | None:
-    """A close as it may be sent on: no code becomes 1000; None for a close that nobody sent."""
+    """A close as it may be sent on: no code becomes 1000; None for a code that no frame may carry."""
     if close.code == 1005:
         return Close(1000)
     if 1000 <= close.code <= 1003 or 1007 <= close.code <= 1014 or 3000 <= close.code < 5000:

@@ -78,18 +78,19 @@ def with_offer(request: UpstreamRequest, offer: Offer) -> UpstreamRequest:
     return request._replace(ours=[*ours, *offer.fields])
 
 
-def accepted_fields(offer: Offer, fields: Iterable[Field], *, origin: str) -> list[Field]:
+def accepted_fields(offer: Offer, fields: list[Field], *, origin: str) -> list[Field]:
     """The browser's fields for an upstream's `101`, those of the upgrade among them; `origin` is for the error.
+
+    Names are lower case, values without spaces round them, as `ResponseReader` reads them; so for `refused_fields`.
 
     Raises:
         UpstreamBroke: it does not accept what was offered.
     """
-    lowered = [(name.lower(), value.strip(b" \t")) for name, value in fields]
-    flaw = _flaw(offer, lowered)
+    flaw = _flaw(offer, fields)
     if flaw is not None:
         raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=origin)
-    negotiated = [field for field in lowered if field[0] in _NEGOTIATED]
-    return [*_own_fields(101, lowered, private_default=False), *UPGRADE, *negotiated]
+    negotiated = [field for field in fields if field[0] in _NEGOTIATED]
+    return [*_own_fields(101, fields, private_default=False), *UPGRADE, *negotiated]
 
 
 def refused_fields(status: int, fields: Iterable[Field], *, length: int) -> list[Field]:

@@ -97,7 +97,7 @@ class End(asyncio.Protocol):
             if passed:
                 other.write(passed)
         if frames.fault is not None or frames.close_code is not None:
-            self._tunnel.heard(self)
+            self._tunnel.noticed(self)
 
     def pause_writing(self) -> None:
         """This end reads more slowly than the other sends."""
@@ -142,7 +142,7 @@ class End(asyncio.Protocol):
         else:
             self._transport.resume_reading()
 
-    def say(self, close: Close | None) -> None:
+    def send_close(self, close: Close | None) -> None:
         """Send a close, at once or behind the frame that is under way; None: this end has left."""
         if close is None or self.is_gone or self.was_closed:
             return
@@ -213,10 +213,10 @@ class Tunnel:
         self._give_time()
         for end, close in ((self.browser, ending.browser), (self.upstream, ending.upstream)):
             end.hold(False)
-            end.say(close)
+            end.send_close(close)
         self._close_what_is_done()
 
-    def heard(self, end: End) -> None:
+    def noticed(self, end: End) -> None:
         """An end has sent a close, or a frame that is not passed on."""
         fault = end.frames.fault
         if fault is Fault.TOO_BIG:

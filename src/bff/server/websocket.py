@@ -133,13 +133,13 @@ class Handshake:
         self._task = asyncio.current_task()
         app = self._app
         if app is None:
-            self._tell(self._problem(NotImplementedHere("No WebSockets are served here.")))
+            self._answer(self._problem(NotImplementedHere("No WebSockets are served here.")))
             return
         try:
             with ExitStack() as held:
                 await self._shake_hands(app.gateway, held)
         except Exception as error:  # noqa: BLE001 - the edge of a task: whatever went wrong, the browser gets a problem
-            self._tell(app.problem(error))
+            self._answer(app.problem(error))
 
     # --- the recipe ---
 
@@ -202,9 +202,9 @@ class Handshake:
         reader = upstream.reader
         content = reader.take()
         fields = refused_fields(reader.status, reader.fields, length=len(content))
-        self._tell(OwnAnswer(status=reader.status, fields=fields, body=content))
+        self._answer(OwnAnswer(status=reader.status, fields=fields, body=content))
 
-    def _tell(self, own: OwnAnswer) -> None:
+    def _answer(self, own: OwnAnswer) -> None:
         self.started = True
         self._connection.output.write(closing_answer(own.status, own.fields, own.body, head_only=False))
         self._connection.answered()

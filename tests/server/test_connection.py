@@ -24,6 +24,7 @@ from bff.server.connection import LINGER_BYTES
 from browser_server import State, browser_server, said, status, statuses
 from config_texts import SESSION_KEY
 from raw_world import raw_world
+from scripted_upstream import Conversation
 from served_gateway import ServedGateway
 
 ANYWHERE = Addresses(gateway_port=0, provider_port=0, api_port=0)
@@ -453,6 +454,47 @@ async def test_an_early_refusal_is_delivered_whole(line: bytes, lines: tuple[byt
         head = b"\r\n".join([line + b" HTTP/1.1", b"Host: " + site.host, b"Connection: close", *lines, b"", b""])
         assert_whole(await asyncio.to_thread(upload, site.port, head, content), expected=expected)
         assert site.seen == []
+
+
+@pytest.mark.requirement("R-362")
+def test_an_early_refusal_of_serve_is_delivered_whole() -> None:
+    """The same on uvloop, as `bff serve` runs."""
+    settings = plain_settings()
+    with ServedGateway(settings, secrets={}) as gateway:
+        port = int(settings["listen"].rpartition(":")[2])
+        host = b"Host: localhost:%d" % port
+        length = b"Content-Length: %d" % MUCH
+        for line, lines, expected in (
+            (b"POST /nowhere", (length,), 404),
+            (b"POST /api", (length,), 403),
+            (b"POST /bff/user", (b"X-CSRF: 1", length), 405),
+            (b"POST /api", (b"X: " + b"y" * 70_000, length), 431),
+            (b"POST /" + b"x" * 20_000, (length,), 414),
+            (b"POST /api", (b"Transfer-Encoding: chunked", length), 400),
+            (b"POST /api", (b"Transfer-Encoding: gzip, chunked",), 501),
+        ):
+            head = [line + b" HTTP/1.1", host, b"Connection: close", *lines, b"", b""]
+            assert_whole(upload(port, b"\r\n".join(head), b"z" * MUCH), expected=expected)
+        assert gateway.events("answer.failed") == []
+
+
+@pytest.mark.requirement("R-362")
+@pytest.mark.parametrize("keeps", [b"close", b"keep-alive"])
+async def test_an_early_answer_of_an_upstream_is_delivered_whole(keeps: bytes) -> None:
+    """An API that answers after the head, while the browser still sends: the browser reads the answer and no reset."""
+
+    async def early(it: Conversation) -> None:
+        await it.head()
+        await it.send(b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nearly")
+        await it.gone()
+
+    async with raw_world(early, signed_in=False) as site:
+        length = b"Content-Length: %d" % MUCH
+        head = site.request("POST /open/x", length, b"Connection: " + keeps)
+        last = b"" if keeps == b"close" else site.request("POST /nowhere", b"Connection: close")
+        answers = await asyncio.to_thread(upload, site.port, head, b"z" * MUCH + last)
+        assert statuses(answers)[0] == 201
+        assert b"\r\n\r\nearly" in answers
 
 
 @pytest.mark.requirement("R-362")

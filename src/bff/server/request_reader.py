@@ -204,10 +204,10 @@ class RequestReader:
 
     def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
         """The judgement of a head's beginning and size, the same for a whole one and for what has come of it."""
+        self.is_head_request = head[:5] == b"HEAD "
         if head[0] not in _LETTERS:
             return self._refused(MalformedRequest("This is not HTTP."))
         size = len(head)
-        self.is_head_request = head[:5] == b"HEAD "
         if size > self._longest_line and head.find(b"\r\n", 0, self._longest_line + 2) < 0:
             return self._refused(self._target_too_long())
         if size > self._limits.max_head or lines > MAX_FIELDS + 2:

@@ -8,6 +8,7 @@
 - A peer that is not installed is reported and left out. No figure is ever made up.
 - All processes are ours, on free loopback ports, with their files in one temporary directory; they end with us.
 
-`world.py` what stands around the proxy; `variants.py` the proxies; `scenarios.py` what is asked of them; `wrk.py`, `paced.py` and
-`streams.py` the three kinds of load; `cost.py` what a process used; `report.py` the table.
+`world.py` what stands around the proxy; `start.py` starts it all; `variants.py` the proxies; `revision.py` the older gateway of
+`--against`; `scenarios.py` what is asked of them; `wrk.py`, `paced.py`, `streams.py` and `websocket.py` the kinds of load; `cost.py`
+what a process used; `callgrind.py` and `instructions.py` what it executed; `report.py`, `old_and_new.py` and `goals.py` the tables.
 """

@@ -14,14 +14,17 @@ from pathlib import Path
 from types import FrameType
 
 from bench import machine, report, wrk
-from bench.browser import Browser, Proxy, open_browser
-from bench.check import NotDeliveredError, check_delivery
-from bench.processes import LOAD_CORE, PROXY_CORE, DidNotStartError, free_port
-from bench.scenarios import SCENARIOS, Scenario
+from bench.browser import Browser
+from bench.callgrind import CallgrindFailedError
+from bench.check import NotDeliveredError
+from bench.processes import LOAD_CORE, PROXY_CORE, DidNotStartError
+from bench.revision import old_gateway
+from bench.scenarios import SCENARIOS, Results, Scenario
 from bench.sign_in import SignInFailedError
+from bench.start import say, start_all
 from bench.streams import allow_files
 from bench.variants import VARIANTS, Variant
-from bench.world import MissingPartError, World, build_world, running
+from bench.world import MissingPartError, World
 from bench.wrk import LoadFailedError
 
 TOOLS = {"taskset": "util-linux", "setpriv": "util-linux"}
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MissingPartError as missing:
         print(f"cannot run here: {missing}", file=sys.stderr)
         return 2
-    except (NotDeliveredError, LoadFailedError, SignInFailedError, DidNotStartError) as failure:
+    except (NotDeliveredError, LoadFailedError, SignInFailedError, DidNotStartError, CallgrindFailedError) as failure:
         print(f"failed: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -53,6 +56,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--rounds", type=int, default=3, help="interleaved rounds, of which medians are taken (default 3)"
     )
     parser.add_argument("--quick", action="store_true", help="one second of 1 KB per variant, to see that it works")
+    parser.add_argument("--against", metavar="REV", help="measure `bff serve` of this git revision as well")
     parser.add_argument("--only", type=_names(variant.name for variant in VARIANTS), help="variants, comma-separated")
     parser.add_argument("--scenario", type=_names(scenario.name for scenario in SCENARIOS), help="scenarios likewise")
     parser.add_argument("--json", type=Path, help="write every round's figures to this file")
@@ -93,11 +97,11 @@ def _refuse_without_tools() -> None:
 
 def _run(options: argparse.Namespace) -> int:
     scenarios = [scenario for scenario in SCENARIOS if options.scenario is None or scenario.name in options.scenario]
-    variants = _available([variant for variant in VARIANTS if options.only is None or variant.name in options.only])
+    variants = _available(_wanted(options.only, options.against))
     busy = f"{os.getloadavg()[0]:.1f} (load average; an idle machine has 0)"
     with contextlib.ExitStack() as stack:
         directory = _directory(stack, keep=options.keep)
-        world, browsers = _start(stack, directory, variants)
+        world, browsers = start_all(stack, directory, variants)
         results = _rounds(world, browsers, scenarios, seconds=options.seconds, rounds=options.rounds)
     facts = {**machine.facts([browser.proxy.variant for browser in browsers]), "other work at the start": busy}
     tables = report.render(results, scenarios=scenarios, variants=variants, facts=facts)
@@ -109,11 +113,20 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _wanted(only: list[str] | None, against: str | None) -> list[Variant]:
+    """The old gateway stands beside the new one, so that each round measures them one after the other."""
+    wanted = [variant for variant in VARIANTS if only is None or variant.name in only]
+    if against is None:
+        return wanted
+    place = next((number for number, variant in enumerate(wanted, 1) if variant.name == "bff"), len(wanted))
+    return [*wanted[:place], old_gateway(against), *wanted[place:]]
+
+
 def _available(wanted: list[Variant]) -> list[Variant]:
     found = []
     for variant in wanted:
         if (install := variant.missing()) is not None:
-            _say(f"left out: {variant.title} ({install})")
+            say(f"left out: {variant.title} ({install})")
             continue
         found.append(variant)
     return found
@@ -123,47 +136,27 @@ def _directory(stack: contextlib.ExitStack, *, keep: bool) -> Path:
     directory = Path(tempfile.mkdtemp(prefix="bff-bench-"))
     directory.chmod(0o755)  # Apache's worker is another user
     if keep:
-        _say(f"files in {directory}")
+        say(f"files in {directory}")
     else:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
     return directory
 
 
-def _start(stack: contextlib.ExitStack, directory: Path, variants: list[Variant]) -> tuple[World, list[Browser]]:
-    ports = {variant.name: free_port() for variant in variants}
-    redirects = {variant.name: f"http://127.0.0.1:{ports[variant.name]}{variant.callback_path}" for variant in variants}
-    world = build_world(stack, directory, redirects)
-    browsers = []
-    for variant in variants:
-        launch, port = variant.launch(world, ports[variant.name]), ports[variant.name]
-        serve = running(launch.command, core=PROXY_CORE, log=world.log(variant.name), port=port, env=launch.env)
-        proxy = Proxy(variant=variant, port=port, pid=stack.enter_context(serve))
-        browsers.append(open_browser(world, proxy))
-        _say(f"signed in: {variant.title}")
-    world.know_bearers([browser.bearer for browser in browsers])
-    for browser in browsers:
-        check_delivery(world, browser)
-    _say("checked: every variant delivers its bearer and the bodies")
-    return world, browsers
-
-
 def _rounds(
     world: World, browsers: list[Browser], scenarios: list[Scenario], *, seconds: float, rounds: int
-) -> report.Results:
-    results: report.Results = {scenario.name: {} for scenario in scenarios}
+) -> Results:
+    results: Results = {scenario.name: {} for scenario in scenarios}
     for scenario in scenarios:
         for number in range(rounds if scenario.repeats else 1):
             for browser in browsers:
+                if browser.proxy.variant.only_in is not None and scenario.name not in browser.proxy.variant.only_in:
+                    continue
                 name, began = browser.proxy.variant.name, time.monotonic()
                 figures = scenario.measure(world, browser, seconds)
                 results[scenario.name].setdefault(name, []).append(figures)
                 shown = {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
-                _say(f"{scenario.name} round {number + 1} {name}: {shown} ({time.monotonic() - began:.1f} s)")
+                say(f"{scenario.name} round {number + 1} {name}: {shown} ({time.monotonic() - began:.1f} s)")
     return results
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The browser's side of a running variant: sign in there, and the fields that it sends with every call."""
 
+import functools
 from dataclasses import dataclass, field
 
 import httpx2
@@ -67,6 +68,12 @@ def open_browser(world: World, proxy: Proxy) -> Browser:
         return Browser(proxy=proxy, credentials=("Authorization", f"Bearer {token}"), bearer=token)
     cookies = sign_in(proxy.origin + path)
     return Browser(proxy=proxy, credentials=("Cookie", cookies), bearer=world.issued_token(proxy.variant.name))
+
+
+@functools.cache
+def sessions_of(world: World, proxy: Proxy, count: int) -> tuple[Browser, ...]:
+    """So many sessions at this proxy; signing in takes longer than a timed load, so they serve all rounds."""
+    return tuple(open_browser(world, proxy) for _ in range(count))
 
 
 def _own_token(world: World, client_id: str) -> str:

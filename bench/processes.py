@@ -60,13 +60,15 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def wait_until(ready: Callable[[], bool], *, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until(
+    ready: Callable[[], bool], *, process: subprocess.Popen[bytes], log: Path, seconds: float = START_SECONDS
+) -> None:
     """Poll until `ready`.
 
     Raises:
         DidNotStartError: the process ended, or is not ready in time.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             said = log.read_text(errors="replace")[-3000:] if log.exists() else ""

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from bench import goals
-from bench.scenarios import Figures, Scenario, median
+from bench import goals, old_and_new
+from bench.scenarios import Figures, Results, Scenario, median
 from bench.variants import Variant
-
-Results = dict[str, dict[str, list[Figures]]]  # scenario -> variant -> one entry a round
 
 COLUMNS = {
     "rps": ("req/s", ",.0f"),
@@ -24,12 +22,16 @@ COLUMNS = {
     "expiries": ("renewals", ".0f"),
     "failed": ("answers that were not 200", ".0f"),
     "lost": ("requests without an answer", ".0f"),
+    "instructions": ("one session", ",.0f"),
+    "in_turn_instructions": ("500 sessions in turn", ",.0f"),
+    "message_instructions": ("message and its echo", ",.0f"),
     "note": ("", ""),
 }
 YARDSTICKS = {
     "nginx": "× nginx",
     "envoy": "× Envoy",
     "apache": "× mod_auth_openidc",
+    "oauth2_proxy": "× oauth2-proxy",
     "first_written": "× first written",
 }
 
@@ -42,7 +44,7 @@ def render(results: Results, *, scenarios: list[Scenario], variants: list[Varian
         row = figures[scenario.name]
         shown = {variant.title: row[variant.name] for variant in variants if row.get(variant.name)}
         parts += ["", f"### {scenario.title}", "", *_table(shown, row)]
-    return "\n".join([*parts, *goals.render(figures)])
+    return "\n".join([*parts, *old_and_new.render(results), *goals.render(figures)])
 
 
 def write_into(page: Path, tables: str) -> None:

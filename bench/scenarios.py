@@ -8,19 +8,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import cost
-from bench.browser import Browser, open_browser
+from bench import callgrind, cost
+from bench.browser import Browser, open_browser, sessions_of
+from bench.instructions import SESSIONS, count_instructions
 from bench.paced import Paced, run_paced
 from bench.streams import download, open_streams, still_open, upload
+from bench.websocket import HandshakeFailedError, echo, open_sockets
 from bench.world import FILES, World
 from bench.wrk import FullLoad, LoadFailedError, run_wrk
 
 Figures = dict[str, float | str]
+Results = dict[str, dict[str, list[Figures]]]  # scenario -> variant -> one entry a round
 MIB = 1024 * 1024
 
 RATE = 1000.0
 STREAMS = 1000
-SESSIONS = 500
+WEBSOCKETS = 64
+NO_WEBSOCKETS = "forwards no WebSockets"
 STORM_DELAY_SECONDS = 0.3
 STORM_EXPIRIES = 4
 
@@ -57,7 +61,7 @@ def _full_load(
 
 def _many_sessions(world: World, browser: Browser, seconds: float) -> Figures:
     """No two requests in a row are of one session: what helps a page that calls in bursts helps nobody here."""
-    browsers = [open_browser(world, browser.proxy) for _ in range(SESSIONS)]
+    browsers = sessions_of(world, browser.proxy, SESSIONS)
 
     def load(length: float) -> FullLoad:
         return run_wrk(browsers, world.directory, path="/storm/1k", connections=64, seconds=length)
@@ -129,6 +133,45 @@ def _streams(_: World, browser: Browser, seconds: float) -> Figures:
     return {"kib_each": used / STREAMS / 1024, "idle_mib": idle / MIB}
 
 
+def _messages(_: World, browser: Browser, seconds: float) -> Figures:
+    if not browser.proxy.variant.websockets:
+        return {"note": NO_WEBSOCKETS}
+    pid = browser.proxy.pid
+    try:
+        with open_sockets(browser, count=WEBSOCKETS) as sockets:
+            echo(sockets, seconds=min(1.0, seconds))
+            before = cost.cpu_seconds(pid)
+            result = echo(sockets, seconds=seconds)
+            used = cost.cpu_seconds(pid) - before
+    except HandshakeFailedError as refused:
+        return {"note": f"no WebSocket: {refused}"}
+    count = len(result.latencies)
+    return {
+        "cpu_ms": 1000 * used / count,
+        "rps": count / result.seconds,
+        "p50_ms": result.percentile_ms(0.50),
+        "p99_ms": result.percentile_ms(0.99),
+    }
+
+
+def _idle_sockets(_: World, browser: Browser, seconds: float) -> Figures:
+    if not browser.proxy.variant.websockets:
+        return {"note": NO_WEBSOCKETS}
+    pid = browser.proxy.pid
+    run_paced(browser, path="/api/1k", connections=64, rate=RATE / 10, seconds=min(1.0, seconds))
+    idle = cost.proportional_bytes(pid)
+    try:
+        with open_sockets(browser, count=STREAMS) as sockets:
+            time.sleep(1.0)  # as for streams
+            used = cost.proportional_bytes(pid) - idle
+            alive = still_open([each.sock for each in sockets])
+    except (LoadFailedError, OSError) as failure:
+        return {"note": f"did not hold {STREAMS}: {failure}"}
+    if alive < STREAMS:
+        return {"note": f"held {alive} of {STREAMS}"}
+    return {"kib_each": used / STREAMS / 1024, "idle_mib": idle / MIB}
+
+
 def _large(_: World, browser: Browser, __: float) -> Figures:
     pid, size = browser.proxy.pid, FILES["1g"]
     cost.forget_peak(pid)
@@ -170,6 +213,19 @@ def _storm(world: World, browser: Browser, seconds: float) -> Figures:
     return figures
 
 
+def _instructions(world: World, browser: Browser, _: float) -> Figures:
+    if callgrind.missing() is not None:
+        return {"note": callgrind.INSTALL}
+    count = count_instructions(world, browser)
+    if count is None or count.in_turn is None:
+        return {}
+    return {
+        "instructions": count.one,
+        "in_turn_instructions": count.in_turn,
+        "message_instructions": count.message,
+    }
+
+
 def count_bursts(calls: list[list[float]]) -> int:
     """How many times a token was renewed: token calls that overlap in time belong to one expiry."""
     bursts, free_at = 0, float("-inf")
@@ -195,6 +251,11 @@ SCENARIOS = (
         name="sessions",
         title=f"1 KB GET, 64 connections, full load, {SESSIONS:,} sessions in turn",
         measure=_many_sessions,
+    ),
+    Scenario(
+        name="instructions",
+        title="User-space instructions per 1 KB GET and per WebSocket message, by callgrind",
+        measure=_instructions,
         repeats=False,
     ),
     Scenario(name="paced", title="1 KB GET at 1,000 requests/s, 64 connections", measure=_paced),
@@ -208,6 +269,12 @@ SCENARIOS = (
         measure=_full_load("/api/up", connections=16, method="POST", body_bytes=FILES["1m"], upstream_requests_each=2),
     ),
     Scenario(name="streams", title="1,000 idle event streams", measure=_streams, repeats=False),
+    Scenario(
+        name="messages",
+        title=f"WebSocket messages of 64 bytes and their echoes, {WEBSOCKETS} connections (request: a message and its echo)",
+        measure=_messages,
+    ),
+    Scenario(name="websockets", title="1,000 idle WebSockets", measure=_idle_sockets, repeats=False),
     Scenario(name="large", title="1 GB down, then 1 GB up: memory over idle", measure=_large, repeats=False),
     Scenario(name="storm", title="Refresh storm: 1,000 requests/s on one session", measure=_storm, repeats=False),
 )

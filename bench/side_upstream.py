@@ -1,4 +1,4 @@
-"""What nginx cannot answer alone, behind it: event streams that stay silent, and a sink that counts a large body."""
+"""What nginx cannot answer alone, behind it: silent event streams, a sink that counts a large body, WebSockets that echo."""
 
 import json
 from typing import Any
@@ -8,6 +8,9 @@ STREAM = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """GET: one event, then silence until the reader leaves. POST: how many bytes came."""
+    if scope["type"] == "websocket":
+        await _echo(receive, send)
+        return
     if scope["type"] != "http":
         return
     if scope["method"] == "GET":
@@ -23,3 +26,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         more = message.get("more_body", False)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps({"received": received}).encode()})
+
+
+async def _echo(receive: Any, send: Any) -> None:
+    await receive()  # websocket.connect
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})

@@ -5,15 +5,17 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.processes import find, free_port
 from bench.world import World, nginx_user
 
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
+OLD_GATEWAY = "bff_old"
 BESIDE_PYTHON = Path(sys.executable).parent
+AGELESS = "1h"  # of local copies in a process under callgrind, where a second is few requests
 APACHE_THREADS = 1100  # each proxied stream holds a thread for as long as it is open
 
 
@@ -38,6 +40,11 @@ class Variant:
     callback_path: str = "/callback"
     refreshes: bool = False
     rotates: bool = False  # signs nobody out when the provider replaces refresh tokens and ends grants on reuse
+    websockets: bool = True
+    only_in: frozenset[str] | None = None  # scenarios; None: all
+    beside: Callable[[World, int, int], Launch] | None = (
+        None  # a second process for the same sessions, on a port of its own
+    )
 
 
 def secret_of(client_id: str) -> str:
@@ -48,9 +55,13 @@ def secret_of(client_id: str) -> str:
 # --- nginx -----------------------------------------------------------------------------------------------------------
 
 
-def _nginx(world: World, port: int) -> Launch:
-    conf = world.write_conf("nginx.nginx", "nginx.conf", port=port, user=nginx_user())
-    return Launch(command=[find("nginx") or "nginx", "-c", str(conf), "-e", str(world.directory / "nginx.error.log")])
+def _nginx(name: str) -> Callable[[World, int], Launch]:
+    def launch(world: World, port: int) -> Launch:
+        conf = world.write_conf(f"{name}.nginx", f"{name}.conf", port=port, user=nginx_user())
+        log = world.directory / f"{name}.error.log"
+        return Launch(command=[find("nginx") or "nginx", "-c", str(conf), "-e", str(log)])
+
+    return launch
 
 
 def _nginx_version() -> str:
@@ -101,6 +112,35 @@ def _envoy(world: World, port: int) -> Launch:
     return Launch(command=[_envoy_binary() or "envoy", "-c", str(conf), *quiet])
 
 
+# --- oauth2-proxy ----------------------------------------------------------------------------------------------------
+
+OAUTH2_PROXY = "github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6"
+
+
+def _oauth2_proxy_missing() -> str | None:
+    return None if find("oauth2-proxy") else f"go install {OAUTH2_PROXY}, and its folder in the PATH"
+
+
+def _oauth2_proxy(world: World, port: int) -> Launch:
+    """Its alpha configuration, for the flags cannot put the access token into Authorization."""
+    conf = world.write_conf("oauth2_proxy.yaml", "oauth2_proxy.yaml", port=port, secret=secret_of("oauth2_proxy"))
+    command = [find("oauth2-proxy") or "oauth2-proxy", f"--alpha-config={conf}", "--email-domain=*"]
+    command += [f"--redirect-url=http://127.0.0.1:{port}/oauth2/callback", "--skip-provider-button=true"]
+    command += ["--session-store-type=redis", f"--redis-connection-url=redis://127.0.0.1:{world.redis_port}/3"]
+    command += ["--cookie-secret=32-bytes-of-the-benchmark-only-0", "--cookie-secure=false"]
+    command += ["--request-logging=false", "--auth-logging=false"]
+    return Launch(command=command, env={"GOMAXPROCS": "1"})
+
+
+def _oauth2_proxy_version() -> str:
+    """`go install` leaves the version out of `--version`, but the module's is in the binary."""
+    said = _said(["oauth2-proxy", "--version"]).partition(" (")[0]
+    if "undefined" not in said or not find("go"):
+        return said
+    lines = _said(["go", "version", "-m", find("oauth2-proxy") or "oauth2-proxy"]).splitlines()
+    return next((f"oauth2-proxy {line.split()[2]}" for line in lines if line.split()[0] == "mod"), said)
+
+
 # --- first written ---------------------------------------------------------------------------------------------------
 
 
@@ -131,25 +171,37 @@ def _first_written_variant(name: str, httpx: str, title: str) -> Variant:
         version=_packages("starlette", httpx, "redis", "uvicorn"),
         sign_in_path="/login",
         refreshes=True,
+        websockets=False,
     )
 
 
 # --- bff -------------------------------------------------------------------------------------------------------------
 
 
-def _bff_conf(world: World, port: int, *, client_id: str, local_copy: str) -> Path:
+def _bff_conf(world: World, port: int, *, client_id: str, local_copy: str, listen: int | None = None) -> Path:
+    """`port` is the one that the browser sees; `listen` is another where a second process serves the same sessions."""
     (world.directory / "session-key").write_text("a-session-key-of-the-benchmark-only-0123456789abcdef")
     (world.directory / f"{client_id}-secret").write_text(secret_of(client_id))
-    values = {"port": port, "management_port": free_port(), "client_id": client_id, "local_copy": local_copy}
-    return world.write_conf("bff.yaml", f"{client_id}.yaml", **values)
+    values = {"port": port, "listen": listen or port, "management_port": free_port()}
+    target = f"{client_id}.yaml" if listen is None else f"{client_id}.{listen}.yaml"
+    return world.write_conf("bff.yaml", target, client_id=client_id, local_copy=local_copy, **values)
 
 
-def _bff(client_id: str, local_copy: str) -> Callable[[World, int], Launch]:
+def _bff_serve(
+    name: str, title: str, *, local_copy: str = "5s", program: Path | None = None, env: Mapping[str, str] | None = None
+) -> Variant:
+    command = str(program or find("bff", beside=BESIDE_PYTHON) or "bff")
+
     def launch(world: World, port: int) -> Launch:
-        conf = _bff_conf(world, port, client_id=client_id, local_copy=local_copy)
-        return Launch(command=[find("bff", beside=BESIDE_PYTHON) or "bff", "serve", "-c", str(conf)])
+        conf = _bff_conf(world, port, client_id=name, local_copy=local_copy)
+        return Launch(command=[command, "serve", "-c", str(conf)], env=dict(env or {}))
 
-    return launch
+    def beside(world: World, port: int, listen: int) -> Launch:
+        aged = local_copy if local_copy == "off" else AGELESS
+        conf = _bff_conf(world, port, client_id=name, local_copy=aged, listen=listen)
+        return Launch(command=[command, "serve", "-c", str(conf)], env=dict(env or {}))
+
+    return replace(_bff_variant(name, title, launch), beside=beside)
 
 
 def _bff_granian(world: World, port: int) -> Launch:
@@ -179,6 +231,13 @@ def _packages(*names: str) -> Callable[[], str]:
     return lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
+def bff_at(name: str, title: str, program: Path, *, env: Mapping[str, str] | None = None) -> Variant:
+    """`bff serve` of another installation, with the same configuration."""
+    missing = None if program.exists() else f"no such program: {program}"
+    plain = _bff_serve(name, title, program=program, env=env)
+    return replace(plain, missing=lambda: missing, version=lambda: f"{title}, the other packages as in bff")
+
+
 def _bff_variant(
     name: str,
     title: str,
@@ -205,8 +264,16 @@ VARIANTS = (
         name="nginx",
         title="nginx `proxy_pass`, no authentication: the limit",
         missing=lambda: None,  # the world needs it too
-        launch=_nginx,
+        launch=_nginx("nginx"),
         version=_nginx_version,
+    ),
+    Variant(
+        name="nginx_plain",
+        title="nginx as it comes: buffers, temporary files",
+        missing=lambda: None,
+        launch=_nginx("nginx_plain"),
+        version=_nginx_version,
+        only_in=frozenset({"64k", "1m_down", "1m_up"}),
     ),
     Variant(
         name="envoy",
@@ -227,10 +294,21 @@ VARIANTS = (
         callback_path="/oidc/callback",
         refreshes=True,
     ),
+    Variant(
+        name="oauth2_proxy",
+        title="oauth2-proxy, Redis",
+        missing=_oauth2_proxy_missing,
+        launch=_oauth2_proxy,
+        version=_oauth2_proxy_version,
+        sign_in_path="/api/1k",
+        callback_path="/oauth2/callback",
+        # It renews by the age of the session (`--cookie-refresh`), not by the token's expiry: no figures for the storm.
+    ),
     _first_written_variant("first_written", "httpx", "Starlette + httpx + redis-py, as one writes it first"),
     _first_written_variant("first_written_2", "httpx2", "the same with httpx2"),
-    _bff_variant("bff", "bff, local copy of the session", _bff("bff", "5s")),
-    _bff_variant("bff_store", "bff, `local_copy: off` (store each time)", _bff("bff_store", "off")),
+    _bff_serve("bff", "bff, local copy of the session"),
+    _bff_serve("bff_recipe", "bff, lane off (`BFF_LANE=off`)", env={"BFF_LANE": "off"}),
+    _bff_serve("bff_store", "bff, `local_copy: off` (store each time)", local_copy="off"),
     _bff_variant(
         "bff_granian",
         "bff under granian, local copy",

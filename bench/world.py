@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx2
 
-from bench.processes import LOAD_CORE, find, free_port, listens, start, stop, tree, wait_until
+from bench.processes import LOAD_CORE, START_SECONDS, find, free_port, listens, start, stop, tree, wait_until
 
 CONF = Path(__file__).parent / "conf"
 KILOBYTE = json.dumps({"orders": [{"id": n, "state": "shipped"} for n in range(30)]})[:1000].ljust(1024, ".")
@@ -91,12 +91,18 @@ def nginx_user() -> str:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], *, core: int, log: Path, port: int, env: Mapping[str, str] | None = None
+    command: list[str],
+    *,
+    core: int,
+    log: Path,
+    port: int,
+    env: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
 ) -> Iterator[int]:
     """A server from the moment that it listens until the block ends; gives its process id."""
     process = start(command, core=core, log=log, env=env)
     try:
-        wait_until(lambda: listens(port), process=process, log=log)
+        wait_until(lambda: listens(port), process=process, log=log, seconds=seconds)
         yield process.pid
     finally:
         stop(process)
@@ -118,7 +124,8 @@ def build_world(stack: contextlib.ExitStack, directory: Path, clients: Mapping[s
     run("store", [*store_command(), "--port", str(redis_port), "--dir", str(directory)], redis_port)
     run("provider", [python, "-m", "bench.provider", str(provider_port), json.dumps(dict(clients))], provider_port)
     serve = [python, "-m", "uvicorn", "bench.side_upstream:app", "--port", str(side_port), "--no-access-log"]
-    run("side", [*serve, "--timeout-graceful-shutdown", "1"], side_port)
+    sockets = ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--ws-ping-interval", "86400"]
+    run("side", [*serve, "--timeout-graceful-shutdown", "1", *sockets], side_port)
     nginx = find("nginx")
     if nginx is None:
         raise MissingPartError("nginx (apt install nginx-light)")

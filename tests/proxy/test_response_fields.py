@@ -8,7 +8,8 @@ from bff.request_head import Field
 
 def shown(*fields: Field, status: int = 200, private: bool = False) -> list[Field]:
     """What the browser sees."""
-    return response_fields(status, fields, private_default=private)
+    lower = [(name.lower(), value) for name, value in fields]  # as the reader gives them
+    return response_fields(status, lower, private_default=private)
 
 
 @pytest.mark.requirement("R-251", "R-252", "R-155")

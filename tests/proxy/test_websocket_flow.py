@@ -15,7 +15,7 @@ from bff.errors import MalformedRequest
 from bff.proxy.routes import RouteTable
 from bff.proxy.websocket import forward_websocket
 from scripted_upstream import Conversation, scripted_upstream
-from websocket_world import close_of, echo, no_task_left_behind, upstream_server
+from websocket_world import close_of, echo, no_task_left_behind, upstream_handshake, upstream_server
 
 MANY, LARGE = 2000, b"x" * 65536  # 125 MiB: far more than the buffers of two sockets hold
 MAX_BODY = 1024 * 1024
@@ -65,18 +65,16 @@ async def forward(
 ) -> None:
     """The forwarding, called as a server calls it."""
     table = RouteTable([RouteConfig(path="/", upstream=f"http://127.0.0.1:{port}", websocket=True)], max_body=MAX_BODY)
+    match = table.match(b"/x", b"GET")
+    scope = {"type": "websocket", "raw_path": b"/x", "query_string": b"", "headers": [], "extensions": {}, **scope}
     await forward_websocket(
-        match=table.match(b"/x", b"GET"),
-        scope={"type": "websocket", "query_string": b"", "headers": [], "extensions": {}, **scope},
+        route=match.route,
+        request=upstream_handshake(match, scope),
+        scope=scope,
         receive=receive,
         send=taken.send,
-        bearer=None,
         ended=ended or asyncio.Event(),
         ssl_context=None,
-        peer_host=None,
-        trusted=False,
-        public_scheme=b"https",
-        public_host=b"app.example.com",
     )
 
 

@@ -51,10 +51,9 @@ def test_content_of_unknown_length_is_chunked() -> None:
 
 
 def test_content_of_unknown_length_ends_with_the_connection_in_http_1_0() -> None:
-    """HTTP/1.0 knows no chunks; `until_close` tells how the content ends."""
+    """HTTP/1.0 knows no chunks; the answer says that the connection closes."""
     answer = Answer(version=b"1.0", method=b"GET", keep_alive=True)
     assert answer.start(200, [TYPE]) == b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
-    assert answer.until_close
     assert not answer.keep_alive
     assert answer.content(b"hello") == [b"hello"]
     assert answer.end() == []

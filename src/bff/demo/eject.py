@@ -149,11 +149,10 @@ def _api_text(addresses: Addresses) -> str:
     return f"""{source}
 
 if __name__ == "__main__":
-    from bff.config.model import Address
-    from bff.server.process import run
+    import uvicorn  # an API of your own stands alone: it knows nothing of bff
 
     sample = SampleApi(issuer="{addresses.provider}", audience="{addresses.api}")
-    run(sample.app, Address(host="127.0.0.1", port={addresses.api_port}))
+    uvicorn.run(sample.app, host="127.0.0.1", port={addresses.api_port}, proxy_headers=False)
 """
 
 

@@ -16,8 +16,11 @@ Knows no sessions and no OAuth: it is handed a bearer.
     UpstreamResponse one exchange, of which status and fields are in                       response.py   I/O
     UpstreamPool     the connections to one upstream                                       pool.py       I/O
     Forwarder        all pools; sends one request and relays one response                  forward.py    I/O
-    WebSocket        one handshake and two pumps                                           websocket.py  I/O
-    Ending           what each side of a WebSocket hears of its end                        closes.py     pure
+    Offer            what a browser offers in a WebSocket handshake; judges the answer     websocket_handshake.py pure
+    UpstreamHandshake the upstream's part of it                                           websocket_upstream.py  I/O
+    FrameReader      the heads of frames that pass, and what was seen in them              websocket_frames.py    pure
+    Ending           what each side of a WebSocket gets at its end                         closes.py     pure
+    WebSocket        the long way, for other ASGI servers: one handshake and two pumps     websocket.py  I/O
 
 May import `bff.errors` and `bff.config` only; `httptools` in `reader.py`, `websockets` in `websocket.py`.
 """

@@ -8,7 +8,10 @@ told like this:
     the upstream's connection was lost       1014 bad gateway             -
     the browser's connection was lost        -                            1001 going away
     a message above the route's `max_body`   1009 message too big         1009 message too big
+    the browser broke the protocol           1002 protocol error          1001 going away
+    the upstream broke the protocol          1014 bad gateway             1002 protocol error
     the session ended (sign-out, expiry)     1008 `session ended`         1001 going away
+    the server stops                         1001 going away              1001 going away
 
 1008 and not a private code such as 4401: those belong to the application, which may have given them a meaning of its own.
 """
@@ -35,6 +38,9 @@ MESSAGE_TOO_BIG = Close(1009, "message too big")
 TOO_BIG = Ending(MESSAGE_TOO_BIG, MESSAGE_TOO_BIG)
 UPSTREAM_LOST = Ending(Close(1014, "upstream connection lost"), None)
 BROWSER_LOST = Ending(None, GOING_AWAY)
+BROWSER_BROKE = Ending(Close(1002, "protocol error"), GOING_AWAY)
+UPSTREAM_BROKE = Ending(Close(1014, "upstream broke the protocol"), Close(1002, "protocol error"))
+SERVER_STOPS = Ending(GOING_AWAY, GOING_AWAY)
 SESSION_ENDED = Ending(Close(1008, "session ended"), GOING_AWAY)
 
 
@@ -50,6 +56,11 @@ def left_by_upstream(*, heard: Close | None, told: Close | None) -> Ending:
     if heard is None:
         return UPSTREAM_LOST
     return Ending(_sendable(heard) or UPSTREAM_LOST.browser, None)
+
+
+def answer_to(code: int | None) -> Close:
+    """The answer to a close with this code, in the place of a side that was lost (RFC 6455 section 5.5.1: "typically echos")."""
+    return _sendable(Close(code or 1005)) or GOING_AWAY
 
 
 def _sendable(close: Close) -> Close | None:

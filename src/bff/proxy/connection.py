@@ -77,7 +77,9 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return 0 if transport is None or transport.is_closing() else transport.get_write_buffer_size()
 
-    def start(self, reader: ResponseReader, *, wake: Callable[[], None], head: bytes, content: bool, last_use: bool = False) -> None:
+    def start(
+        self, reader: ResponseReader, *, wake: Callable[[], None], head: bytes, content: bool, last_use: bool = False
+    ) -> None:
         """Writes a request's head; `content` says that `write` will be called until its `last`, `last_use` that no other may follow.
 
         `wake` is called whenever the exchange can go on: status, content, end, failure, or room for more content.
@@ -180,7 +182,13 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, reader: ResponseReader) -> None:
         transport = cast(asyncio.Transport, self._transport)
-        if not reader.reusable or self._last_use or self._writing or self._reading_paused or transport.get_write_buffer_size():
+        if (
+            not reader.reusable
+            or self._last_use
+            or self._writing
+            or self._reading_paused
+            or transport.get_write_buffer_size()
+        ):
             self._leave()
             return
         wake = self._wake

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bff.config.model import TimeoutConfig
 from bff.config.values.urls import UpstreamUrl
@@ -26,6 +26,8 @@ from bff.proxy.connection import Connection
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 IDLE_SECONDS = 30.0
 TICK_SECONDS = 0.25  # the clock's grain, and how soon we listen to the browser of a slow exchange
@@ -56,7 +58,7 @@ class UpstreamPool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
-        self._origin = upstream.origin
+        self._origin = self.origin = upstream.origin
         self._timeouts = timeouts
         self._max_idle = max_connections
         self._max_waiting = max_waiting
@@ -121,7 +123,7 @@ class UpstreamPool:
             return None
         response = self._begin(request, max_body=max_body, owner=owner)
         response.place = self._calls[owner.signed_in]
-        response.follow(follower)
+        response.follower = follower
         self._start(response, connection)
         return response
 
@@ -169,6 +171,24 @@ class UpstreamPool:
     def _start(self, response: UpstreamResponse, connection: Connection) -> None:
         connection.holder = response
         response.start(connection)
+
+    async def dial(self, make: Callable[[], P]) -> P:
+        """A connection of the caller's own, by the protocol that `make` makes; no place and no exchange belongs to it.
+
+        Raises:
+            UpstreamUnreachable, UpstreamTimeout: there is none.
+        """
+        tls, host = self.ssl_context, self._upstream.host
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                _, protocol = await asyncio.get_running_loop().create_connection(
+                    make, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
+                )
+        except TimeoutError as error:
+            raise UpstreamTimeout("could not connect in time", origin=self._origin) from error
+        except OSError as error:  # also ssl.SSLError and socket.gaierror
+            raise UpstreamUnreachable(type(error).__name__, origin=self._origin) from error
+        return protocol
 
     @contextmanager
     def websocket_place(self, owner: Owner) -> Iterator[None]:
@@ -234,8 +254,9 @@ class UpstreamPool:
 
     def _give_back_place(self, response: UpstreamResponse) -> None:
         places, response.place = response.place, None
-        if places is not None:
-            self._leave(places, response.owner.name)
+        next_one = None if places is None else places.leave(response.owner.name)
+        if next_one is not None:
+            next_one.grant()
 
     def _leave(self, places: Places[UpstreamResponse], owner: str) -> None:
         next_one = places.leave(owner)
@@ -244,7 +265,8 @@ class UpstreamPool:
 
     def _ended(self, response: UpstreamResponse) -> None:
         self._active.discard(response)
-        self._give_back_place(response)
+        if response.place is not None:
+            self._give_back_place(response)
 
     # --- connections ---
 
@@ -257,7 +279,9 @@ class UpstreamPool:
         return None
 
     def _came_free(self, connection: Connection) -> None:
-        self._release(connection)
+        holder, connection.holder = connection.holder, None
+        if holder is not None:
+            self._give_back_place(holder)
         if self._closed or len(self._idle) >= self._max_idle:
             connection.close()
         else:
@@ -266,9 +290,6 @@ class UpstreamPool:
     def _was_lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._idle.pop(connection, None)
-        self._release(connection)
-
-    def _release(self, connection: Connection) -> None:
         holder, connection.holder = connection.holder, None
         if holder is not None:
             self._give_back_place(holder)
@@ -280,25 +301,10 @@ class UpstreamPool:
         connection = Connection(on_idle=self._came_free, on_closed=self._was_lost)
         self._connections.add(connection)
         try:
-            async with asyncio.timeout(self._timeouts.connect):
-                await self._dial(connection)
-        except TimeoutError as error:
-            self._was_lost(connection)
-            raise UpstreamTimeout("could not connect in time", origin=self._origin) from error
-        except OSError as error:  # also ssl.SSLError and socket.gaierror
-            self._was_lost(connection)
-            raise UpstreamUnreachable(type(error).__name__, origin=self._origin) from error
+            return await self.dial(lambda: connection)
         except BaseException:  # also CancelledError: its place must not be lost
             self._was_lost(connection)
             raise
-        return connection
-
-    async def _dial(self, connection: Connection) -> None:
-        tls = self.ssl_context
-        host = self._upstream.host
-        await asyncio.get_running_loop().create_connection(
-            lambda: connection, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
-        )
 
     # --- the clock ---
 

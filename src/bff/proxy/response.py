@@ -47,7 +47,6 @@ class UpstreamResponse:
         "_browser",
         "_connection",
         "_failure",
-        "_follower",
         "_granted",
         "_loop",
         "_on_end",
@@ -55,15 +54,16 @@ class UpstreamResponse:
         "_origin",
         "_patience",
         "_phase",
-        "_reader",
         "_receive",
         "_relayed",
         "_upload",
         "_waiter",
         "connection_was_used",
         "fields",
+        "follower",
         "owner",
         "place",
+        "reader",
         "replayable",
         "request",
     )
@@ -85,14 +85,14 @@ class UpstreamResponse:
         self.connection_was_used = False  # by another exchange before
         self._loop = loop or asyncio.get_running_loop()
         self._receive: Receive | None = None  # set once a task drives the exchange
-        self._follower: Callable[[], None] | None = None  # called instead of waking a task
+        self.follower: Callable[[], None] | None = None  # called instead of waking a task
         self._begun: tuple[bytes, bool] | None = None  # the first content, until there is a connection for it
         self._origin = origin
         self._on_end = on_end
         self._on_stream = on_stream
         self._browser: Browser | None = None  # None: nobody listens to it
         self._upload: Upload | None = None  # None: no content, or no more
-        self._reader: ResponseReader | None = None
+        self.reader = ResponseReader(head_only=request.method == b"HEAD")  # the response as it comes in
         self._connection: Connection | None = None
         self._failure: BffError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -102,34 +102,26 @@ class UpstreamResponse:
         self._relayed = 0
         self.fields: list[Field] = []
         self.replayable = request.method in IDEMPOTENT
-        if request.has_content:
+        if request.chunked or request.content_length:
             self.replayable = False
             self._upload = Upload(length=request.content_length, limit=max_body)
 
     @property
     def status(self) -> int:
         """200 to 599."""
-        return 0 if self._reader is None else self._reader.status
-
-    @property
-    def reader(self) -> ResponseReader:
-        """The response as it comes in; only once the request has been sent."""
-        return cast(ResponseReader, self._reader)
+        return self.reader.status
 
     @property
     def failure(self) -> BffError | None:
         """Why it was ended from outside, or how the upstream broke it; None while it can go on."""
-        if self._failure is None and self._reader is not None and self._reader.broken is not None:
-            return UpstreamBroke(self._reader.broken, origin=self._origin)
+        if self._failure is None and self.reader.broken is not None:
+            return UpstreamBroke(self.reader.broken, origin=self._origin)
         return self._failure
 
     @property
     def is_event_stream(self) -> bool:
         """Whether it goes on for as long as the browser listens."""
-        for name, value in self.fields:
-            if name == b"content-type":
-                return value.startswith(b"text/event-stream")
-        return False
+        return self.reader.media_type is not None and self.reader.media_type.startswith(b"text/event-stream")
 
     # --- for the holder of the response ---
 
@@ -148,7 +140,7 @@ class UpstreamResponse:
             UpstreamBroke, UpstreamTimeout: the content is not complete. The application must not complete the response.
             BrowserGone, RequestTimeout: the browser left, or takes nothing any more.
         """
-        reader = cast(ResponseReader, self._reader)
+        reader = self.reader
         try:
             await send({"type": "http.response.start", "status": reader.status, "headers": self.fields})
             if not reader.complete:
@@ -212,13 +204,12 @@ class UpstreamResponse:
     def start(self, connection: Connection) -> None:
         """Sends the request's head, and the content that has come."""
         request = self.request
-        self._reader = ResponseReader(head_only=request.method == b"HEAD")
         self._connection = connection
         self.connection_was_used = connection.reused
         self._phase = _HEAD if self._upload is None else _UPLOAD
         connection.start(
-            self._reader,
-            wake=self.wake if self._follower is None else self._follower,
+            self.reader,
+            wake=self.wake if self.follower is None else self.follower,
             head=request_head(request),
             content=self._upload is not None,
             last_use=request.ends_connection,
@@ -231,18 +222,16 @@ class UpstreamResponse:
         """Leave the connection that broke: the place stays with the exchange."""
         if self._connection is not None:
             self._connection.holder = None
-
-    def follow(self, follower: Callable[[], None]) -> None:
-        """Call `follower` whenever something happens; a task need not drive the exchange then. Before `start`."""
-        self._follower = follower
+            self._connection = None
+            self.reader = ResponseReader(head_only=self.request.method == b"HEAD")
 
     def be_driven(self, receive: Receive) -> None:
         """From now on the running task drives the exchange; `receive` is the browser's side of it."""
         self._receive = receive
-        if self._follower is not None:
-            self._follower = None
-            if self._connection is not None and self._reader is not None:
-                self._connection.wake_by(self._reader, self.wake)
+        if self.follower is not None:
+            self.follower = None
+            if self._connection is not None:
+                self._connection.wake_by(self.reader, self.wake)
 
     async def first_content(self) -> None:
         """Waits until the browser sends content: only then a place is worth taking (R-366).
@@ -298,15 +287,15 @@ class UpstreamResponse:
         """The content that came in, for the browser; then there is room for more."""
         reader = self.reader
         content = reader.take()
-        if content:
-            self._relayed += len(content)
-            cast(Connection, self._connection).resume_reading(reader)
+        self._relayed += len(content)
+        if not reader.complete and self._connection is not None:
+            self._connection.resume_reading(reader)
         return content
 
     @property
     def untouched(self) -> bool:
         """Whether the upstream has not sent a single byte, and we did not end it."""
-        return self._reader is not None and self._failure is None and not self._reader.received
+        return self._connection is not None and self._failure is None and not self.reader.received
 
     def tick(self, now: float, timeouts: TimeoutConfig) -> None:
         """Compares with the clock; called a few times a second."""
@@ -322,8 +311,8 @@ class UpstreamResponse:
 
     def wake(self) -> None:
         """Something happened."""
-        if self._follower is not None:
-            self._follower()
+        if self.follower is not None:
+            self.follower()
             return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -337,8 +326,8 @@ class UpstreamResponse:
         return waiter
 
     def _abort(self) -> None:
-        if self._reader is not None and not self._reader.complete:
-            cast(Connection, self._connection).abort(self._reader)
+        if self._connection is not None and not self.reader.complete:
+            self._connection.abort(self.reader)
 
     def _check(self) -> None:
         failure = self.failure
@@ -349,8 +338,8 @@ class UpstreamResponse:
         return 0 if self._upload is None else self._upload.taken
 
     def _moved(self) -> int:
-        connection, reader = self._connection, self._reader
-        if connection is None or reader is None:
+        connection, reader = self._connection, self.reader
+        if connection is None:
             return 0
         moved = (0 if self._upload is None else self._upload.taken) - connection.unsent
         return moved + self._relayed + reader.received if self._phase is _CONTENT else moved
@@ -366,7 +355,7 @@ class UpstreamResponse:
 
     def _waits(self) -> bool:
         """Whether something is to wake it; a task that is not waiting here waits for the browser to take content."""
-        return self._follower is not None or (self._waiter is not None and not self._waiter.done())
+        return self.follower is not None or (self._waiter is not None and not self._waiter.done())
 
     # --- the browser ---
 
@@ -384,16 +373,17 @@ class UpstreamResponse:
         if message["type"] == "http.disconnect":
             raise BrowserGone("the browser left")
         content, last = message.get("body", b""), not message.get("more_body", False)
-        if self._connection is None:
-            if content or last:
-                self._begun = (content, last)
-        elif self._upload is not None:
+        if self._upload is None:
+            return True
+        if self._connection is not None:
             self._send_up(self._upload, content, last=last)
+        elif content or last:
+            self._begun = (content, last)
         return True
 
     def _send_up(self, upload: Upload, content: bytes, *, last: bool) -> None:
         pieces = upload.frame(content, last=last)
-        cast(Connection, self._connection).write(cast(ResponseReader, self._reader), pieces, last=last)
+        cast(Connection, self._connection).write(self.reader, pieces, last=last)
         if last:
             self._upload = None
             if self._phase is _UPLOAD:

@@ -15,6 +15,7 @@ Of what a trusted peer says, only the chain of addresses is believed; scheme and
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from bff.proxy.fields import (
 )
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
 from bff.proxy.routes import Match
-from bff.request_head import Field, Peer, RequestHead
+from bff.request_head import Field, FieldSection, Peer, RequestHead
 
 MAX_FIELDS = 100
 
@@ -110,29 +111,39 @@ def upstream_request(
         raise ValueError("the route has no upstream")
     if len(head.fields) > MAX_FIELDS:
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
-    passed, special = _sorted(head.fields)
-    content_length, chunked = _framing(special)
-    target = _target(upstream.base_path + match.rest or b"/", head.query)
+    target = upstream.base_path + match.rest or b"/"
+    if head.query:
+        target = _with_query(target, head.query)
+    passed, special = _sorted(head.section)
     out = [(b"host", upstream.authority), *passed]
-    out += _max_forwards(special, method=head.method, allow=match.route.allow)
-    if content_length is not None:
-        out.append((b"content-length", b"%d" % content_length))
-    elif chunked:
-        out.append((b"transfer-encoding", b"chunked"))
-    if (chunked or content_length) and head.method in _CONTENT_IS_IGNORED:
-        out.append((b"connection", b"close"))
+    content_length: int | None = None
+    chunked = False
+    if special:
+        content_length, chunked = _framing(special)
+        out += _max_forwards(special, method=head.method, allow=match.route.allow)
+        if content_length is not None:
+            out.append((b"content-length", b"%d" % content_length))
+        elif chunked:
+            out.append((b"transfer-encoding", b"chunked"))
+        if (chunked or content_length) and head.method in _CONTENT_IS_IGNORED:
+            out.append((b"connection", b"close"))
+        trace_fields = _trace(special, peer=head.peer, scheme=public_scheme, host=public_host)
+    else:
+        trace_fields = fresh_trace(head.peer.host, public_scheme, public_host)
     out += credentials
-    out += _trace(special, peer=head.peer, scheme=public_scheme, host=public_host)
-    _check_values(out)
+    out += trace_fields
+    if _splits_lines(out):
+        raise MalformedRequest("a header field holds a control character")
     return UpstreamRequest(head.method, target, out, content_length, chunked)
 
 
-def _sorted(fields: Iterable[Field]) -> tuple[list[Field], list[Special]]:
-    """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own."""
+@lru_cache(maxsize=1024)  # pages repeat their fields from call to call, and then the same section is here again
+def _sorted(section: FieldSection) -> tuple[list[Field], list[Special]]:
+    """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Change neither list."""
     passed: list[Field] = []
     special: list[Special] = []
     listed: list[bytes] = []
-    for field in fields:
+    for field in section.fields:
         name, value = field
         if name in PASSED:
             passed.append(field)
@@ -141,23 +152,18 @@ def _sorted(fields: Iterable[Field]) -> tuple[list[Field], list[Special]]:
         if verdict is _PASS:
             passed.append((name.lower(), value))
         elif verdict is _COOKIE:
-            passed += _stripped(value)
+            others = strip_cookies(value)
+            if others is not None:
+                passed.append((b"cookie", others))
         elif verdict is _CONNECTION:
             listed.append(value)
         elif verdict is not _DROP:
             special.append((verdict, value))
-    return _without(passed, listed), special
-
-
-def _stripped(cookies: bytes) -> list[Field]:
-    others = strip_cookies(cookies)
-    return [] if others is None else [(b"cookie", others)]
+    return passed if listed in _PLAIN_CONNECTIONS else _without(passed, listed), special
 
 
 def _without(fields: list[Field], listed: list[bytes]) -> list[Field]:
-    """Without what `Connection` names; whatever else it names was not to be passed anyway, or is said by us."""
-    if listed in _PLAIN_CONNECTIONS:
-        return fields
+    """Without what `Connection` names; other names in it were not to be passed anyway, or are said by us."""
     options = connection_options(listed)
     return [field for field in fields if field[0] not in options]
 
@@ -168,8 +174,6 @@ def _values(special: list[Special], verdict: Verdict) -> list[bytes]:
 
 def _framing(special: list[Special]) -> tuple[int | None, bool]:
     """(c): the length and whether chunked. Without either field there is no content (RFC 9112 section 6.3)."""
-    if not special:
-        return None, False
     lengths = _values(special, Verdict.LENGTH)
     codings = _values(special, Verdict.CODING)
     if not codings and not lengths:
@@ -185,9 +189,7 @@ def _framing(special: list[Special]) -> tuple[int | None, bool]:
     return int(lengths[0]), False
 
 
-def _target(path: bytes, query: bytes) -> bytes:
-    if not query:
-        return path
+def _with_query(path: bytes, query: bytes) -> bytes:
     if query.translate(None, _QUERY):
         raise MalformedRequest("the query holds a character that queries do not have")
     return b"%b?%b" % (path, query)
@@ -195,8 +197,6 @@ def _target(path: bytes, query: bytes) -> bytes:
 
 def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[Field]:
     """RFC 9110 section 7.6.2: counted down for OPTIONS (TRACE never gets here), passed on for everything else."""
-    if not special:
-        return []
     values = _values(special, Verdict.MAX_FORWARDS)
     if method != b"OPTIONS" or len(values) != 1 or _DIGITS.fullmatch(values[0]) is None:
         return [(b"max-forwards", value) for value in values]
@@ -205,22 +205,13 @@ def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[
     return [(b"max-forwards", b"%d" % (int(values[0]) - 1))]
 
 
-def _check_values(fields: list[Field]) -> None:
-    if _splits_lines(fields):
-        raise MalformedRequest("a header field holds a control character")
-
-
 def _splits_lines(fields: list[Field]) -> bool:
     everything = b"".join(map(_VALUE, fields))
     return _CR in everything or _LF in everything or _NUL in everything
 
 
-def _trace(
-    special: list[Special], *, peer: Peer, scheme: bytes, host: bytes
-) -> tuple[Field, ...]:
+def _trace(special: list[Special], *, peer: Peer, scheme: bytes, host: bytes) -> tuple[Field, ...]:
     """(d): `Via`, `X-Forwarded-*` and `Forwarded`, said by us."""
-    if not special:
-        return fresh_trace(peer.host, scheme, host)
     forwarded_for, forwarded = _values(special, Verdict.FORWARDED_FOR), _values(special, Verdict.FORWARDED)
     earlier = earlier_hops(forwarded_for=forwarded_for, forwarded=forwarded) if peer.trusted else ()
     via = _values(special, Verdict.VIA)
@@ -235,7 +226,7 @@ _SAYS_CACHING = frozenset({b"cache-control", b"expires"})
 
 
 def response_fields(status: int, fields: Iterable[Field], *, private_default: bool) -> list[Field]:
-    """What of an upstream's response fields the browser may see.
+    """What of an upstream's response fields, whose names are lower case, the browser may see.
 
     Dropped: hop-by-hop fields and whatever `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
     clear our cookies, `Alt-Svc`, and a Content-Length where no content follows. With `private_default` (a user's token
@@ -245,7 +236,6 @@ def response_fields(status: int, fields: Iterable[Field], *, private_default: bo
     listed: list[bytes] = []
     says_caching = False
     for name, value in fields:
-        name = name.lower()  # noqa: PLW2901 - as RFC 9110 section 5.1 has it
         verdict = _RESPONSE_VERDICT(name)
         if verdict is None:
             out.append((name, value))
@@ -254,11 +244,13 @@ def response_fields(status: int, fields: Iterable[Field], *, private_default: bo
             listed.append(value)
         elif _shown(verdict, value, status=status):
             out.append((name, value))
-    if listed:
+    if listed and listed not in _PLAIN_CONNECTIONS:
         out = _without(out, listed)
     if private_default:
         out += _cache_defaults(status, out) if says_caching or status == 304 else _PRIVATE_NO_STORE
-    return _cleaned(out)
+    if _splits_lines(out):
+        return [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
+    return out
 
 
 def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:
@@ -277,9 +269,3 @@ def _cache_defaults(status: int, fields: list[Field]) -> tuple[Field, ...]:
     if said:
         return () if _SHARED_CACHES_TOLD.search(b",".join(said)) else _PRIVATE
     return _PRIVATE if any(name == b"expires" for name, _ in fields) else _PRIVATE_NO_STORE
-
-
-def _cleaned(fields: list[Field]) -> list[Field]:
-    if not _splits_lines(fields):
-        return fields
-    return [(name, value.translate(_LINES_TO_SPACES)) for name, value in fields]

@@ -170,7 +170,7 @@ def _drop(connection: ClientConnection) -> None:
 
 def _answered(response: Response, *, private_default: bool = False) -> list[Field]:
     """The upstream's fields for the browser, without those of its upgrade."""
-    raw = ((name.encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items())
+    raw = ((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items())
     fields = response_fields(response.status_code, raw, private_default=private_default)
     return [(name, value) for name, value in fields if not name.startswith(_OF_THE_UPGRADE)]
 

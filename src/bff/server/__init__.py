@@ -8,7 +8,7 @@ answer of a connection whose next message cannot be read.
     connection       one connection of a browser: order, deadlines, close
     exchange         one message answered by an ASGI application       lane      one message forwarded at once
     output           what is written, and how long a browser may leave it unread
-    websocket        a connection after its handshake
+    websocket        a WebSocket handshake, answered                     tunnel    the two connections after it
     process          sockets, workers, memory: the one way to start a server
 
 Imports `web/` and what lies below it. `uvicorn.Server` keeps processes, signals, lifespan and sockets; no base class of uvicorn's.

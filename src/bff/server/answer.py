@@ -27,10 +27,10 @@ class AnswerError(RuntimeError):
 class Answer:
     """The answer to one request. Call `start`, then `content` as often as wanted, then `end`; write what they return.
 
-    `until_close`: only the end of the connection says that the content has ended.
+    `breaks_by_reset`: HTTP/1.0 knows the end of a connection as the end of content; only RST says that there is more (RFC 9112 section 8).
     """
 
-    __slots__ = ("_chunked", "_head_only", "_left", "_version", "keep_alive", "started", "until_close")
+    __slots__ = ("_chunked", "_head_only", "_left", "_version", "breaks_by_reset", "keep_alive", "started")
 
     def __init__(self, *, version: bytes, method: bytes, keep_alive: bool) -> None:
         self._version = version
@@ -39,22 +39,20 @@ class Answer:
         self._left: int | None = None  # bytes that Content-Length still announces; None: it says nothing
         self.keep_alive = keep_alive and version == b"1.1"
         self.started = False
-        self.until_close = False
+        self.breaks_by_reset = version == b"1.0"
 
     def start(self, status: int, fields: Iterable[Field]) -> bytes:
         """The head, framing included."""
         self.started = True
         lines = [*map(b": ".join, fields)]
-        for name, value in fields:
-            if name == b"content-length":
-                self._left = int(value)
+        length = dict(fields).get(b"content-length")
+        if length is not None:
+            self._left = int(length)
         if self._head_only or status in _NO_CONTENT:
             self._head_only = True
         elif self._left is None and self._version == b"1.1":
             self._chunked = True
             lines.append(b"transfer-encoding: chunked")
-        elif self._left is None:
-            self.until_close = True
         if not self.keep_alive:
             lines.append(b"connection: close")
         return b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))

@@ -1,18 +1,18 @@
 """One connection of a browser: messages in their order, deadlines, and how it ends.
 
-    a message at a time   the next one is read when the answer before it is complete (RFC 9112 section 9.3.2); what a browser sends
-                          ahead of that stays in the reader as bytes, and the socket is not read meanwhile
-    the lane first        a message that can be forwarded at once is; every other one is answered by an `Exchange`, in a task
-    deadlines             one timer a connection: for a head (408), for rest between messages, for a close
-    refusals              are the last answer of their connection
-    the end               after an answer the browser may still be sending: closing at once would make its kernel throw the answer away.
-                          What comes is read and dropped, at most 32 MiB and 10 s (RFC 9112 section 9.6,
-                          https://www.rfc-editor.org/rfc/rfc9112#section-9.6; R-362)
+a message at a time   the next one is read when the answer before it is complete (RFC 9112 section 9.3.2); what a browser sends
+                      ahead of that stays in the reader as bytes, and the socket is not read meanwhile
+the lane first        a message that can be forwarded at once is; every other one is answered by an `Exchange`, in a task
+deadlines             one timer a connection: for a head (408), for rest between messages, for a close
+refusals              are the last answer of their connection
+the end               after an answer the browser may still be sending: closing at once would make its kernel throw the answer away.
+                      What comes is read and dropped, at most 32 MiB and 10 s (RFC 9112 section 9.6,
+                      https://www.rfc-editor.org/rfc/rfc9112#section-9.6; R-362)
 """
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -27,8 +27,10 @@ from bff.server.exchange import AsgiApp, Exchange
 from bff.server.lane import Lane, LaneCall
 from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
-from bff.server.websocket import become_websocket
+from bff.server.tunnel import Stoppable
+from bff.server.websocket import HandedOver, Handshake
 from bff.web.answers import OwnAnswer
+from bff.web.app import App
 
 LINGER_BYTES = 32 * 1024 * 1024
 LINGER_SECONDS = 10.0
@@ -49,13 +51,14 @@ class Served:
     lane: Lane | None  # None: every message takes an exchange
     management_ports: frozenset[int]
     max_descriptor: int | None  # a public connection with a higher file descriptor is refused; None: none is
+    websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
 
 
 class ServerState(Protocol):
     """The part of `uvicorn.server.ServerState` that `uvicorn.Server` looks at when it stops."""
 
     total_requests: int
-    connections: "set[BrowserConnection]"
+    connections: set[Stoppable]
     tasks: "set[asyncio.Task[None]]"
 
 
@@ -89,7 +92,7 @@ class BrowserConnection(asyncio.Protocol):
         self._served = served
         self._state = state
         self._loop = loop
-        self._current: Exchange | LaneCall | None = None
+        self._current: Exchange | LaneCall | Handshake | None = None
         self._reading_paused = False
         self._holds_content = False
         self._lingering = False  # nothing more is answered: what comes is dropped
@@ -172,14 +175,13 @@ class BrowserConnection(asyncio.Protocol):
                 break
             if isinstance(event, Message):
                 self._begin(event)
-                if event.is_websocket:
-                    return
             elif isinstance(event, Content):
                 self._take_content(event)
             else:
                 self._refuse(event)
                 return
-        self._balance_reading()
+        if reader.unread or self._reading_paused:
+            self._balance_reading()
         if self._current is None and not self._awaits_head and reader.in_head and not self._lingering:
             self._awaits_head = True
             self._set_deadline(self._served.limits.head_timeout)
@@ -188,8 +190,7 @@ class BrowserConnection(asyncio.Protocol):
         self._awaits_head = False
         self._due_at = math.inf
         if message.is_websocket:
-            self._stop_timer()
-            become_websocket(self._transport, message, self._reader.rest(), served=self._served, state=self._state)
+            self._shake_hands(message)
             return
         keep_alive = message.keep_alive and not self._stopping
         lane = self._served.lane
@@ -210,7 +211,32 @@ class BrowserConnection(asyncio.Protocol):
 
     def _answer_by(self, exchange: Exchange, app: AsgiApp) -> None:
         self._current = exchange
-        task = self._loop.create_task(exchange.run(app))
+        self._start_task(exchange.run(app))
+
+    def _shake_hands(self, message: Message) -> None:
+        served = self._served
+        self._current = handshake = Handshake(
+            self,
+            message,
+            app=served.websockets if self._is_public else None,
+            problem=served.problem,
+            rest_seconds=served.rest_seconds,
+        )
+        self._start_task(handshake.run())
+
+    def hand_over(self) -> HandedOver:
+        """A WebSocket begins: leave the connection to it."""
+        self._current = None
+        self._stop_timer()
+        self._state.connections.discard(self)
+        self._state.total_requests += 1
+        rest = self._reader.rest()
+        self._reader.stop()
+        self.output.lost()
+        return HandedOver(self._transport, rest, self.write_paused, self._state.connections)
+
+    def _start_task(self, answering: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(answering)
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
@@ -244,9 +270,9 @@ class BrowserConnection(asyncio.Protocol):
             self._balance_reading()
         else:
             self._rest()
-            if self._reader.has_unread:
+            if self._reader.unread:
                 self._loop.call_soon(self._read_on_after_answer)
-            else:
+            elif self._reading_paused:
                 self._balance_reading()
 
     def _read_on_after_answer(self) -> None:
@@ -286,7 +312,7 @@ class BrowserConnection(asyncio.Protocol):
 
     def _balance_reading(self) -> None:
         """Read the socket while what comes can be used: not ahead of an answer, nor faster than content is taken."""
-        ahead = self._current is not None and not self._reader.in_content and self._reader.has_unread
+        ahead = self._current is not None and not self._reader.in_content and bool(self._reader.unread)
         pause = (ahead or self._holds_content) and not self._lingering
         if pause is self._reading_paused or self._transport.is_closing():
             return
@@ -305,7 +331,7 @@ class BrowserConnection(asyncio.Protocol):
 
     def _end(self, *, linger: bool = False) -> None:
         """Close after the last answer, at once if nothing can be on its way."""
-        if not (linger or self._reader.in_content or self._reader.has_unread):
+        if not (linger or self._reader.in_content or self._reader.unread):
             self._reader.stop()
             self.output.close()
             return

@@ -125,7 +125,7 @@ class Exchange:
             return
         self._finished = True
         if self.answer.started:
-            self._connection.break_off(reset=self.answer.until_close)
+            self._connection.break_off(reset=self.answer.breaks_by_reset)
             return
         head_only = self.message.head.method == b"HEAD"
         self.answer.keep_alive = False
@@ -190,7 +190,9 @@ class Exchange:
         if self._continue_owed:
             # RFC 9110 section 10.1.1: without `100 Continue` it stays open whether the content follows.
             self.answer.keep_alive = False
-        self._connection.output.write(self.answer.start(status, [(bytes(name), bytes(value)) for name, value in fields]))
+        self._connection.output.write(
+            self.answer.start(status, [(bytes(name), bytes(value)) for name, value in fields])
+        )
 
     def _send_content(self, data: bytes, *, last: bool) -> None:
         if not self.answer.started or self._finished:

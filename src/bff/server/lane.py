@@ -11,7 +11,7 @@ stay in one place. What was sent by then is not sent again; the recipe goes on w
 import os
 from contextlib import AbstractContextManager
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -23,8 +23,8 @@ from bff.proxy.rewrite import UpstreamRequest, response_fields
 from bff.server.answer import Answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
-from bff.sessions.model import LiveSession
-from bff.tokens.sources import bearer
+from bff.sessions.model import AccessToken
+from bff.tokens.sources import Credentials, TokenSource, bearer
 from bff.web import admission, cookies, guards
 from bff.web.access_log import request_served
 from bff.web.api import Call
@@ -62,10 +62,10 @@ class Lane:
             return None
         gateway = self._app.gateway
         try:
-            call = _admit(gateway, message)
-            if call is None:
+            admitted = _admit(gateway, message)
+            if admitted is None:
                 return None
-            credentials = () if call.token is None else bearer(call.token)
+            call, credentials = admitted
             request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
         except BffError:
             return None  # the recipe judges the same and says it
@@ -77,14 +77,23 @@ class Lane:
         return lane_call if lane_call.begin() else None
 
 
-def _admit(gateway: Gateway, message: Message) -> Call | None:
-    """The first four lines of the recipe.
+class _Ready(NamedTuple):
+    """What the recipe's fourth line gave for a copied session and a route, and would give again until then."""
+
+    source: TokenSource
+    token: AccessToken
+    credentials: Credentials
+    until: float
+
+
+def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | None:
+    """The first four lines of the recipe, and the fields that carry the token; None: something has to be waited for.
 
     Raises:
         BffError: refused.
     """
     head = message.head
-    if head.path.startswith(gateway.config.base_path.encode("ascii") + b"/"):
+    if head.path.startswith(gateway.endpoints_below):
         return None
     admitted = admission.route(gateway, head)
     policy = admitted.policy
@@ -92,20 +101,29 @@ def _admit(gateway: Gateway, message: Message) -> Call | None:
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
-    live: LiveSession | None = None
-    if policy.reads_session:
-        cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME)
-        if cookie is not None:
-            live = guards.copied_session(gateway, cookie, now=now)
-            if live is None:
-                return None
-    source = admission.source(gateway, policy, live, now=now)
-    token = None
-    if source is not None:
-        token = source.at_once()
-        if token is None:
-            return None
-    return Call(head=head, admitted=admitted, live=live, source=source, token=token)
+    cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) if policy.reads_session else None
+    live = None if cookie is None else guards.copied_session(gateway, cookie, now=now)
+    if cookie is None or live is None:
+        return None if cookie is not None else _token(gateway, Call(head, admitted, None, None, None), now=now)
+    remarks = gateway.process.copies.remarks(cookie)
+    ready = remarks.get(policy)
+    if isinstance(ready, _Ready) and now < ready.until:
+        return Call(head, admitted, live, ready.source, ready.token), ready.credentials
+    found = _token(gateway, Call(head, admitted, live, None, None), now=now)
+    if found is not None:
+        call, credentials = found
+        if call.source is not None and call.token is not None:
+            remarks[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
+    return found
+
+
+def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, Credentials] | None:
+    """The recipe's fourth line, if nothing has to be waited for."""
+    source = admission.source(gateway, call.policy, call.live, now=now)
+    if source is None:
+        return call, ()
+    token = source.at_once()
+    return None if token is None else (call._replace(source=source, token=token), bearer(token))
 
 
 class LaneCall:
@@ -211,17 +229,19 @@ class LaneCall:
         response = self._response
         if response is None or self.is_over:
             return
-        if not response.upload_is_held:
+        if self._message.has_content and not response.upload_is_held:
             self._browser.hold_content(False)
+        status = response.reader.status
         if self.answer.started:
             self._relay(response)
-        elif response.status and response.failure is None and not (response.status == 401 and self._call.token):
-            self._start_answer(response)
-        elif response.status or response.failure is not None:
+        elif response.failure is not None or (status == 401 and self._call.token is not None):
             self._step_aside(response)
+        elif status:
+            self._start_answer(response, status)
 
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
+        self._response = None
         app, call = self._app, self._call
 
         async def go_on(_: Scope, receive: Receive, send: Send) -> None:
@@ -229,23 +249,22 @@ class LaneCall:
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.answer.keep_alive)
 
-    def _start_answer(self, response: UpstreamResponse) -> None:
+    def _start_answer(self, response: UpstreamResponse, status: int) -> None:
         response.head_is_in()
-        private = self._call.token is not None
-        fields = response_fields(response.status, response.fields, private_default=private)
         if response.is_event_stream and not self._enter_stream(response):
             return
-        self._status = response.status
-        metrics.request_counter(self._call.policy.label, response.status)()
-        pieces = [self.answer.start(response.status, fields)]
-        content = response.take_content()
-        pieces += self.answer.content(content)
+        self._status = status
+        private = self._call.token is not None
+        fields = response_fields(status, response.fields, private_default=private)
+        metrics.request_counter(self._call.policy.label, status)()
+        answer = self.answer
+        pieces = [answer.start(status, fields), *answer.content(response.take_content())]
         if response.reader.complete:
-            pieces += self.answer.end()
+            pieces += answer.end()
             self._browser.output.write_at_once(pieces)
             self._finish()
-            return
-        self._browser.output.write_at_once(pieces)
+        else:
+            self._browser.output.write_at_once(pieces)
 
     def _enter_stream(self, response: UpstreamResponse) -> bool:
         """An event stream has a place of its own, and ends when its session does; False: the recipe refuses it."""
@@ -279,7 +298,7 @@ class LaneCall:
         if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
             log.warning("upstream.broke_off", error=type(failure).__name__)
         self._end()
-        self._browser.break_off(reset=self.answer.until_close)
+        self._browser.break_off(reset=self.answer.breaks_by_reset)
 
     def _finish(self) -> None:
         self._end()
@@ -289,11 +308,10 @@ class LaneCall:
         if self.is_over:
             return
         self.is_over = True
-        if self._response is not None:
-            self._response.discard()
+        response, self._response = self._response, None  # which refers back to us: a cycle would wait for the collector
+        if response is not None:
+            response.discard()
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         if self.began:
             request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
-
-

@@ -90,6 +90,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         trusts=lambda host: app.gateway.trusts(host),
         problem=app.problem,
         lane=Lane(app) if Lane.is_on() else None,
+        websockets=app,
         management_ports=app.management_ports,
         max_descriptor=max(RESERVED_DESCRIPTORS, _descriptors() - RESERVED_DESCRIPTORS),
     )

@@ -5,18 +5,18 @@ for it, so requests that wait for the answer to another cost their bytes and not
 
     phase     what it waits for                 limits while it comes                                  then
     HEAD      the end of a head                 `max_head` bytes (431), 100 fields (431),              LENGTH, CHUNKS, HEAD,
-                                                a first line of `max_target` and a little (414)        TUNNEL, STOPPED
+                                                a target of `max_target` bytes (414)                   TUNNEL, STOPPED
     LENGTH    so many bytes of content          `Content-Length`                                       HEAD, STOPPED
     CHUNKS    the last chunk and trailers       see chunked.py                                         HEAD, STOPPED
     TUNNEL    nothing: a WebSocket's bytes      -                                                      -
     STOPPED   nothing: what comes is dropped    -                                                      -
 
-A head is kept as bytes until its empty line is there, and only then parsed, at once. So an unfinished head costs its own length and
+A head is kept as bytes until its empty line is there, and only then parsed, at once: llhttp judges it, and its lines are its fields. So an unfinished head costs its own length and
 no more, and what a head means cannot depend on how it was cut into segments.
 
 What is judged here, because a hop before us must not read it otherwise:
-    lines      end with CRLF. "A sender MUST NOT generate a bare CR", and a recipient may refuse or replace it; we refuse a bare LF
-               as well (RFC 9112 section 2.2, https://www.rfc-editor.org/rfc/rfc9112#section-2.2)
+    lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
+               (https://www.rfc-editor.org/rfc/rfc9112#section-2.2): proxies disagree about it. The tests hold llhttp to that
     target     the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
     framing    one Content-Length of digits, or `Transfer-Encoding: chunked` alone and in HTTP/1.1 only (RFC 9112 section 6.1)
     version    1.1 and 1.0
@@ -38,13 +38,15 @@ from bff.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from bff.request_head import Field, Peer, RequestHead, request_head
+from bff.proxy.fields import connection_options
+from bff.request_head import FieldSection, Peer, RequestHead, field_section, section_of_lines
 from bff.server.chunked import ChunkedError, ChunkedReader
 
 MAX_FIELDS = 100
-AROUND_TARGET = 64  # bytes of a first line beside its target: method, spaces, version
 
 _END = b"\r\n\r\n"
+_VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+_NO_OPTIONS: frozenset[bytes] = frozenset()
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -92,35 +94,33 @@ class RequestReader:
 
     __slots__ = (
         "_chunks",
-        "_fields",
         "_head",
         "_keep_alive",
         "_left",
         "_limits",
         "_lines",
-        "_longest_line",
         "_parser",
         "_peer",
-        "_target",
-        "_unread",
+        "_surely_small",
+        "in_content",
         "is_head_request",
         "phase",
         "refused_content",
+        "unread",
     )
 
     def __init__(self, *, peer: Peer, limits: LimitsConfig) -> None:
         self._peer = peer
         self._limits = limits
-        self._longest_line = min(limits.max_target + AROUND_TARGET, limits.max_head)
+        self._surely_small = min(limits.max_target, limits.max_head)
         self._parser: httptools.HttpRequestParser | None = None
         self._head = bytearray()  # of a head that has not ended
         self._lines = 0  # in it
         self._left = 0  # bytes of content that are still to come
         self._chunks: ChunkedReader | None = None
         self._keep_alive = True
-        self._target = b""
-        self._fields: list[Field] = []
-        self._unread = b""
+        self.unread = b""  # bytes that no event has told of
+        self.in_content = False  # content is still to come
         self.is_head_request = False  # the last head that was looked at was a HEAD's, whose answer has no content
         self.refused_content = False  # the refusal is of a message's content, not of a head
         self.phase = _HEAD
@@ -130,34 +130,25 @@ class RequestReader:
         """Whether a part of a head has come."""
         return bool(self._head)
 
-    @property
-    def in_content(self) -> bool:
-        """Whether content is still to come."""
-        return self.phase is _LENGTH or self.phase is _CHUNKS
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether bytes came that no event has told of."""
-        return bool(self._unread)
-
     def stop(self) -> None:
         """Read nothing more. Lets the parser go, whose callbacks are methods of ours."""
         self.phase = _STOPPED
+        self.in_content = False
         self._parser = self._chunks = None
         self._head = bytearray()
-        self._unread = b""
+        self.unread = b""
 
     def feed(self, data: bytes) -> None:
         """Take what came; after a refusal it is dropped."""
         if self.phase is not _STOPPED:
-            self._unread = self._unread + data if self._unread else data
+            self.unread = self.unread + data if self.unread else data
 
     def next_event(self) -> Event | None:
         """What comes next; None while it is not known. A `BrowserError` is the last event."""
-        data = self._unread
+        data = self.unread
         if not data:
             return None
-        self._unread = b""
+        self.unread = b""
         if self.phase is _HEAD:
             return self._read_head(data)
         if self.phase is _LENGTH:
@@ -166,7 +157,7 @@ class RequestReader:
 
     def rest(self) -> bytes:
         """What came behind a WebSocket's handshake and was not read here."""
-        rest, self._unread = self._unread, b""
+        rest, self.unread = self.unread, b""
         return rest
 
     # --- a head ---
@@ -182,7 +173,7 @@ class RequestReader:
         size = end + 4
         if size == len(data):
             return self._parse(data)
-        self._unread = data[size:]
+        self.unread = data[size:]
         return self._parse(data[:size])
 
     def _keep(self, data: bytes) -> Event | None:
@@ -199,7 +190,7 @@ class RequestReader:
         if end < 0:
             self._lines += data.count(b"\n")
             return self._too_large(head, self._lines)
-        self._head, self._unread = bytearray(), bytes(head[end + 4 :])
+        self._head, self.unread = bytearray(), bytes(head[end + 4 :])
         return self._parse(bytes(head[: end + 4]))
 
     def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
@@ -207,36 +198,33 @@ class RequestReader:
         self.is_head_request = head[:5] == b"HEAD "
         if head[0] not in _LETTERS:
             return self._refused(MalformedRequest("This is not HTTP."))
-        size = len(head)
-        if size > self._longest_line and head.find(b"\r\n", 0, self._longest_line + 2) < 0:
+        if len(head) > self._limits.max_target and _target_length(head) > self._limits.max_target:
             return self._refused(self._target_too_long())
-        if size > self._limits.max_head or lines > MAX_FIELDS + 2:
+        if len(head) > self._limits.max_head or lines > MAX_FIELDS + 2:
             return self._refused(self._head_too_large())
         return None
 
     def _parse(self, head: bytes) -> Event:
         lines = head.count(b"\n")
-        too_large = self._too_large(head, lines)
-        if too_large is not None:
-            return too_large
-        self._target = b""
-        self._fields = []
-        self._parser = parser = self._parser or httptools.HttpRequestParser(self)
+        self.is_head_request = head[:5] == b"HEAD "
+        if len(head) > self._surely_small or lines > MAX_FIELDS + 2:
+            too_large = self._too_large(head, lines)
+            if too_large is not None:
+                return too_large
+        line, _, lines_of_fields = head.partition(b"\r\n")
+        words = line.split(b" ")
+        self._parser = parser = self._parser or httptools.HttpRequestParser(_JUDGE)
         try:
-            if head.count(b"\r\n") != lines:
-                raise httptools.HttpParserError("a bare LF")
-            if head.count(b" ", 0, head.find(b"\r\n")) != 2:  # the parser skips more of them
-                raise httptools.HttpParserError("not a method, a target and a version")
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
             self._parser = None  # it reads no further
         except httptools.HttpParserError:
+            words = []
+        if len(words) != 3:  # the parser takes more than one space, which RFC 9112 section 3 does not know
             return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."))
-        if b" \r\n" in head or b"\t\r\n" in head:
-            # "MUST exclude such whitespace prior to evaluating the field value" (RFC 9110 section 5.5); llhttp leaves it there
-            self._fields = [(name, value.rstrip(b" \t")) for name, value in self._fields]
+        method, target, version = words
         try:
-            message = self._message(parser)
+            message = self._message(method, target, version, section_of_lines(lines_of_fields))
         except BrowserError as error:
             return self._refused(error)
         if message.has_content or message.is_websocket or not message.keep_alive:
@@ -251,48 +239,50 @@ class RequestReader:
         elif not message.has_content:
             self.stop()
         elif self._left:
-            self.phase = _LENGTH
+            self.phase, self.in_content = _LENGTH, True
         else:
             self._chunks = ChunkedReader()
-            self.phase = _CHUNKS
+            self.phase, self.in_content = _CHUNKS, True
 
-    def _message(self, parser: httptools.HttpRequestParser) -> Message:
-        """The message of the head that was parsed.
+    def _message(self, method: bytes, target: bytes, version: bytes, section: FieldSection) -> Message:
+        """The message of a head.
 
         Raises:
             BrowserError: it cannot be served.
         """
-        version = parser.get_http_version()
-        if version not in {"1.1", "1.0"}:
+        if version not in _VERSIONS:
+            if method == b"PRI":  # RFC 9113 section 3.4: the preface of HTTP/2
+                raise MalformedRequest("This server does not speak HTTP/2.")
             raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
-        if len(self._target) > self._limits.max_target:
-            raise self._target_too_long()
-        method = parser.get_method()
         if method == b"CONNECT":
             raise NotImplementedHere("There is no CONNECT here.")
-        target = self._origin_form(self._target)
+        if target[:1] != b"/" or b"#" in target:
+            target, section = _origin_form(target, section)
         path, _, query = target.partition(b"?")
-        head = request_head(method=method, path=path, query=query, fields=self._fields, peer=self._peer)
-        has_content = self._framing(head, version=version)
-        is_websocket = version == "1.1" and parser.should_upgrade() and _names_websocket(head)
+        named = section.named
+        head = RequestHead(method, path, query, section, section.fields, named, self._peer)
+        is_1_1 = version == b"HTTP/1.1"
+        has_content = (b"content-length" in named or b"transfer-encoding" in named) and self._framing(head, is_1_1)
+        options = _NO_OPTIONS
+        if b"connection" in named and named[b"connection"] != b"keep-alive":
+            options = connection_options(value for name, value in section.fields if name == b"connection")
+        is_websocket = is_1_1 and b"upgrade" in options and _names_websocket(head)
         if is_websocket and has_content:
             raise MalformedRequest("A WebSocket handshake has no content.")
         return Message(
             head,
-            b"1.1" if version == "1.1" else b"1.0",
-            self._keep_alive,
+            b"1.1" if is_1_1 else b"1.0",
+            is_1_1 and b"close" not in options,
             has_content,
-            version == "1.1" and head.named.get(b"expect", b"").lower() == b"100-continue",
+            is_1_1 and b"expect" in named and named[b"expect"].lower() == b"100-continue",
             is_websocket,
         )
 
-    def _framing(self, head: RequestHead, *, version: str) -> bool:
-        """Whether content follows; without either field there is none (RFC 9112 section 6.3)."""
+    def _framing(self, head: RequestHead, is_1_1: bool) -> bool:
+        """Whether content follows a head with either field; without them there is none (RFC 9112 section 6.3)."""
         named = head.named
         coding, length = named.get(b"transfer-encoding"), named.get(b"content-length")
         self._left = 0
-        if coding is None and length is None:
-            return False
         if coding is not None and length is not None:
             raise MalformedRequest("Both Content-Length and Transfer-Encoding.")
         if length is not None:
@@ -302,34 +292,17 @@ class RequestReader:
             self._left = int(length)
             return self._left > 0
         codings = b",".join(value for name, value in head.fields if name == b"transfer-encoding").lower()
-        if codings != b"chunked" or version == "1.0":
+        if codings != b"chunked" or not is_1_1:
             below_chunked = codings.replace(b" ", b"").replace(b"\t", b"").endswith(b",chunked")
-            kind = NotImplementedHere if below_chunked and version == "1.1" else MalformedRequest
+            kind = NotImplementedHere if below_chunked and is_1_1 else MalformedRequest
             raise kind("The only transfer coding is chunked, and only in HTTP/1.1.")
         return True
-
-    def _origin_form(self, target: bytes) -> bytes:
-        """The target as a path; of an absolute-form the authority becomes the Host field (RFC 9112 section 3.2.2)."""
-        if b"#" in target:
-            raise MalformedRequest("A fragment is no part of a request target.")
-        if target[:1] == b"/" or target == b"*":
-            return target
-        scheme, separator, rest = target.partition(b"://")
-        if not separator or scheme.lower() not in {b"http", b"https"}:
-            raise MalformedRequest("The request target is neither a path nor an http URL.")
-        end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
-        authority, path = rest[:end], rest[end:]
-        hosts = [index for index, (name, _) in enumerate(self._fields) if name == b"host"]
-        if len(hosts) != 1 or not authority:
-            raise MalformedRequest("The Host field, or the host in the request target, is missing or there twice.")
-        self._fields[hosts[0]] = (b"host", authority)
-        return path if path.startswith(b"/") else b"/" + path
 
     # --- content ---
 
     def _read_length(self, data: bytes) -> Content:
         if len(data) > self._left:
-            data, self._unread = data[: self._left], data[self._left :]
+            data, self.unread = data[: self._left], data[self._left :]
         self._left -= len(data)
         if self._left:
             return Content(data, False)
@@ -346,12 +319,13 @@ class RequestReader:
             self.refused_content = True
             return self._refused(MalformedRequest("The content is not in chunks, or is more framing than content."))
         if chunks.complete:
-            self._chunks, self._unread = None, chunks.rest
+            self._chunks, self.unread = None, chunks.rest
             self._end_message()
             return Content(content, True)
         return Content(content, False) if content else None
 
     def _end_message(self) -> None:
+        self.in_content = False
         if self._keep_alive:
             self.phase = _HEAD
         else:
@@ -371,22 +345,52 @@ class RequestReader:
             f"The header fields are larger than {self._limits.max_head} bytes, or more than {MAX_FIELDS}."
         )
 
-    # --- what llhttp reports ---
 
-    def on_url(self, target: bytes) -> None:
-        """The target of a head that is parsed."""
-        self._target += target
+class _Judge:
+    """The parser's callbacks: none. It judges a head, whose lines are read by `section_of_lines`."""
 
-    def on_headers_complete(self) -> None:
-        """Ask now: the parser forgets `Connection: close` when a message without content is complete."""
-        if self._parser is not None:
-            self._keep_alive = self._parser.should_keep_alive()
+    on_message_begin = on_url = on_header = on_headers_complete = None
+    on_body = on_message_complete = on_chunk_header = on_chunk_complete = on_status = None
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of it."""
-        self._fields.append((name.lower(), value))
+
+_JUDGE = _Judge()
+
+
+def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:
+    """The target as a path, and the fields; of an absolute-form the authority becomes the Host field (RFC 9112 section 3.2.2).
+
+    Raises:
+        MalformedRequest: it is neither.
+    """
+    if b"#" in target:
+        raise MalformedRequest("A fragment is no part of a request target.")
+    if target[:1] == b"/" or target == b"*":
+        return target, section
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in {b"http", b"https"}:
+        raise MalformedRequest("The request target is neither a path nor an http URL.")
+    end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+    authority, path = rest[:end], rest[end:]
+    fields = [*section.fields]
+    hosts = [index for index, (name, _) in enumerate(fields) if name == b"host"]
+    if len(hosts) != 1 or not authority:
+        raise MalformedRequest("The Host field, or the host in the request target, is missing or there twice.")
+    fields[hosts[0]] = (b"host", authority)
+    return path if path.startswith(b"/") else b"/" + path, field_section(fields)
+
+
+def _target_length(head: bytes | bytearray) -> int:
+    """Bytes of the target, or of what has come of it."""
+    line_end = head.find(b"\r\n")
+    begin = head.find(b" ") + 1
+    if begin == 0 or -1 < line_end < begin:
+        return 0
+    end = head.find(b" ", begin, len(head) if line_end < 0 else line_end)
+    if end < 0:
+        end = len(head) if line_end < 0 else line_end
+    return end - begin
 
 
 def _names_websocket(head: RequestHead) -> bool:
-    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1)."""
-    return head.method == b"GET" and head.named.get(b"upgrade", b"").lower() == b"websocket"
+    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1); with another method than GET it is refused."""
+    return head.named.get(b"upgrade", b"").lower() == b"websocket"

@@ -1,11 +1,241 @@
-"""A connection after its WebSocket handshake."""
+"""A WebSocket handshake: the same judgements as for a call, then the upstream's handshake, then the tunnel.
+
+    1 parse_offer              the handshake itself                                  400, 426
+    2 web.admit_websocket      route, Origin, session, token                         as a call
+    3 websocket_place          a place of its own at the upstream                    503
+    4 shake_hands              rewritten as any request, and the browser's offer     502, 504; its refusal is the answer
+    5 Tunnel                   no task from here on
+
+Only this task waits; what it refuses is an ordinary answer, after which the connection is closed. Under another ASGI server
+`web/app.py` takes the long way, by `proxy/websocket.py`.
+"""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import NamedTuple, Protocol
 
+from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
+from bff.proxy.closes import SERVER_STOPS
+from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
+from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
+from bff.request_head import Field
+from bff.server.answer import STATUS_LINE, Answer, closing_answer
+from bff.server.output import Output
 from bff.server.request_reader import Message
+from bff.server.tunnel import Stoppable, Tunnel
+from bff.sessions.model import AccessToken
+from bff.tokens.sources import bearer
+from bff.web.answers import OwnAnswer
+from bff.web.api import Call
+from bff.web.app import App
+from bff.web.gateway import Gateway
+from bff.web.websocket import admit_websocket
 
 
-def become_websocket(transport: asyncio.Transport, message: Message, rest: bytes, *, served: Any, state: Any) -> None:
-    """Not there yet."""
-    transport.abort()
+class HandedOver(NamedTuple):
+    """A browser's connection that another protocol takes over."""
+
+    transport: asyncio.Transport
+    rest: bytes  # came behind the handshake
+    write_paused: bool  # the browser has not read what was written before
+    connections: set[Stoppable]  # what the server stops
+
+
+class HandshakeSide(Protocol):
+    """What a handshake needs of its connection."""
+
+    output: Output
+
+    def answered(self) -> None:
+        """The answer is complete."""
+        ...
+
+    def hand_over(self) -> HandedOver:
+        """Leave the connection to the caller."""
+        ...
+
+
+class SessionEnd:
+    """Ends the tunnel of a session that is over, also one that is yet to be made."""
+
+    __slots__ = ("has_come", "tunnel")
+
+    def __init__(self) -> None:
+        self.has_come = False
+        self.tunnel: Tunnel | None = None
+
+    def __call__(self) -> None:
+        """The session is over."""
+        self.has_come = True
+        if self.tunnel is not None:
+            self.tunnel.session_ended()
+
+
+class Handshake:
+    """One handshake of `connection`; `app` is None where no WebSockets are served."""
+
+    __slots__ = (
+        "_app",
+        "_connection",
+        "_gone",
+        "_problem",
+        "_rest_seconds",
+        "_stopping",
+        "_task",
+        "answer",
+        "message",
+    )
+
+    def __init__(
+        self,
+        connection: HandshakeSide,
+        message: Message,
+        *,
+        app: App | None,
+        problem: Callable[[BrowserError], OwnAnswer],
+        rest_seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._app = app
+        self._problem = problem
+        self._rest_seconds = rest_seconds
+        self._task: asyncio.Task[None] | None = None
+        self._gone = False
+        self._stopping = False
+        self.message = message
+        self.answer = Answer(version=message.version, method=message.head.method, keep_alive=False)
+
+    # --- for the connection ---
+
+    def content(self, data: bytes, *, last: bool) -> None:
+        """A handshake has no content."""
+
+    def has_room(self) -> None:
+        """Nothing is written before the answer."""
+
+    def browser_left(self) -> None:
+        """The connection is gone: no answer is wanted any more."""
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def close_after_answer(self) -> None:
+        """The server stops."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Answer the handshake."""
+        if self._gone:
+            return
+        self._task = asyncio.current_task()
+        app = self._app
+        if app is None:
+            self._tell(self._problem(NotImplementedHere("No WebSockets are served here.")))
+            return
+        try:
+            with ExitStack() as held:
+                await self._shake_hands(app.gateway, held)
+        except Exception as error:  # noqa: BLE001 - the edge of a task: whatever went wrong, the browser gets a problem
+            self._tell(app.problem(error))
+
+    # --- the recipe ---
+
+    async def _shake_hands(self, gateway: Gateway, held: ExitStack) -> None:
+        """`held` is what lasts as long as the WebSocket; it is given back here if there will be none."""
+        offer = parse_offer(self.message.head)
+        call = await admit_websocket(gateway, self.message.head)
+        session_end = SessionEnd()
+        if call.live is not None:
+            held.enter_context(gateway.process.streams.opened(call.live.session.key, end=session_end))
+        held.enter_context(gateway.forwarder.pool(call.admitted.match.route).websocket_place(call.owner))
+        upstream = await _ask(gateway, call, offer, token=call.token)
+        try:
+            if upstream.reader.status == 401:
+                upstream = await _once_more(gateway, call, offer, upstream)
+            if upstream.reader.status == 101:
+                self._open(gateway, call, offer, upstream, session_end, held)
+                return
+        except BaseException:  # also CancelledError: the connection must go
+            upstream.abort()
+            raise
+        upstream.abort()
+        self._refuse(upstream)
+
+    def _open(
+        self,
+        gateway: Gateway,
+        call: Call,
+        offer: Offer,
+        upstream: UpstreamHandshake,
+        session_end: SessionEnd,
+        held: ExitStack,
+    ) -> None:
+        route = call.admitted.match.route
+        origin = gateway.forwarder.pool(route).origin
+        fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
+        if not upstream.is_usable:
+            raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin)
+        self._connection.output.write_at_once([_switching(fields)])
+        browser = self._connection.hand_over()
+        tunnel = Tunnel(
+            browser.transport,
+            upstream.transport,
+            max_message=route.max_body,
+            patience_seconds=self._rest_seconds,
+            on_end=_giving_back(held.pop_all(), browser.connections),
+        )
+        browser.connections.add(tunnel.browser)
+        session_end.tunnel = tunnel
+        tunnel.begin(
+            from_browser=browser.rest, from_upstream=upstream.reader.tail, browser_is_slow=browser.write_paused
+        )
+        if session_end.has_come:
+            tunnel.session_ended()
+        if self._stopping:
+            tunnel.end(SERVER_STOPS)
+
+    def _refuse(self, upstream: UpstreamHandshake) -> None:
+        """The upstream's own refusal."""
+        reader = upstream.reader
+        content = reader.take()
+        fields = refused_fields(reader.status, reader.fields, length=len(content))
+        self._tell(OwnAnswer(status=reader.status, fields=fields, body=content))
+
+    def _tell(self, own: OwnAnswer) -> None:
+        self.answer.started = True
+        self._connection.output.write(closing_answer(own.status, own.fields, own.body, head_only=False))
+        self._connection.answered()
+
+
+async def _ask(gateway: Gateway, call: Call, offer: Offer, *, token: AccessToken | None) -> UpstreamHandshake:
+    route = call.admitted.match.route
+    credentials = () if token is None else bearer(token)
+    request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
+    pool = gateway.forwarder.pool(route)
+    return await shake_hands(pool, with_offer(request, offer), seconds=route.config.timeouts.first_byte)
+
+
+async def _once_more(gateway: Gateway, call: Call, offer: Offer, refused: UpstreamHandshake) -> UpstreamHandshake:
+    """The upstream rejected a token that we held to be good: ask again with another, if there is one (R-350)."""
+    if call.source is None or call.token is None:
+        return refused
+    token = await call.source.instead_of(call.token)
+    if token is None:
+        return refused
+    refused.abort()
+    return await _ask(gateway, call, offer, token=token)
+
+
+def _switching(fields: list[Field]) -> bytes:
+    return b"%b%b\r\n\r\n" % (STATUS_LINE[101], b"\r\n".join(map(b": ".join, fields)))
+
+
+def _giving_back(held: ExitStack, connections: set[Stoppable]) -> Callable[[Tunnel], None]:
+    """What is to be done when a tunnel has ended."""
+
+    def give_back(tunnel: Tunnel) -> None:
+        connections.discard(tunnel.browser)
+        held.close()
+
+    return give_back

@@ -14,7 +14,7 @@ takes a ticket first, and its copy is kept only if no change of that session has
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bff.sessions.model import LiveSession
 from bff.sessions.store import Change, ChangeListener
@@ -35,6 +35,7 @@ class _Copy:
     live: LiveSession
     made_at: float
     ends_at: float
+    remarks: dict[object, object] = field(default_factory=dict, repr=False)
 
 
 class LocalCopies:
@@ -52,6 +53,10 @@ class LocalCopies:
 
     def __len__(self) -> int:
         return len(self._copies)
+
+    def remarks(self, cookie: bytes) -> dict[object, object]:
+        """What others have worked out from the copy under this cookie value, which must be there; it goes when the copy goes."""
+        return self._copies[cookie].remarks
 
     def get(self, cookie: bytes, *, now: float) -> LiveSession | None:
         """The copy under this cookie value, if it may be used at `now`."""

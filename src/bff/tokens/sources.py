@@ -4,6 +4,7 @@ A source is a value for one request. It answers at once if a token is usable now
 upstream has rejected one. `credentials` are the fields that carry a token upstream (RFC 6750 section 2.1).
 """
 
+import math
 from typing import NamedTuple, Protocol
 
 from bff.request_head import Field
@@ -16,6 +17,10 @@ Credentials = tuple[Field, ...]
 
 class TokenSource(Protocol):
     """One of the two below."""
+
+    def fresh_until(self, token: AccessToken) -> float:
+        """Until when `at_once` gives this token and does nothing else, as long as the session does not change."""
+        ...
 
     def at_once(self) -> AccessToken | None:
         """The token if it is fresh, or stale (then its renewal begins); None: it has to be waited for.
@@ -47,6 +52,12 @@ class UserToken(NamedTuple):
     provider: str
     target: Target
 
+    def fresh_until(self, token: AccessToken) -> float:
+        """See TokenSource."""
+        grant = self.session.grant(self.provider)
+        ends = [token.refresh_at, token.expires_at, None if grant is None else grant.refresh_token_expires_at]
+        return min((end for end in ends if end is not None), default=math.inf)
+
     def at_once(self) -> AccessToken | None:
         """See TokenSource."""
         return self.refresher.at_once(self.session, provider=self.provider, target=self.target)
@@ -66,6 +77,10 @@ class ClientToken(NamedTuple):
     client_credentials: ClientCredentials
     provider: str
     target: Target
+
+    def fresh_until(self, token: AccessToken) -> float:
+        """See TokenSource. It may be fetched anew at any time."""
+        return 0.0
 
     def at_once(self) -> AccessToken | None:
         """See TokenSource."""

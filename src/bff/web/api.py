@@ -11,8 +11,7 @@ The server's fast lane runs the same lines without waiting; what it has begun an
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from bff import metrics
@@ -38,8 +37,7 @@ class BrokenTransfer(Exception):
     """The answer had begun and cannot be completed: the server must close the connection, never end the body cleanly."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """A request that may be forwarded: what was judged about it, and the token that goes with it."""
 
     head: RequestHead
@@ -130,9 +128,7 @@ async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, rece
         raise BrokenTransfer from error
 
 
-async def _once_more(
-    gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive
-) -> UpstreamResponse:
+async def _once_more(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive) -> UpstreamResponse:
     """The upstream rejected a token that we held to be good: ask again with another, if there is one (R-154)."""
     if call.source is None or call.token is None:
         return response
@@ -147,9 +143,7 @@ async def _once_more(
     return await _send(gateway, call, receive, token=token)
 
 
-def _while_signed_in(
-    gateway: Gateway, call: Call, response: UpstreamResponse
-) -> AbstractContextManager[None]:
+def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -> AbstractContextManager[None]:
     """An event stream ends when its session does; the page then reconnects and gets its 401. It has a place of its own (R-366).
 
     Raises:

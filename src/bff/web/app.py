@@ -87,7 +87,7 @@ class App:
             return
 
         async def serve(gateway: Gateway) -> None:
-            if head.path.startswith(gateway.config.base_path.encode("ascii") + b"/"):
+            if head.path.startswith(gateway.endpoints_below):
                 await send_answer(await _endpoint(gateway, head, receive), send)
             else:
                 await api.api(gateway, head, scope, receive, send)
@@ -109,7 +109,9 @@ class App:
             await send_answer(
                 self.problem(error) if error.location is None else redirect(error.location, https=https), send
             )
-        except MaxForwardsReached as reached:  # RFC 9110 section 7.6.2: an OPTIONS that is to go no further is ours to answer
+        except (
+            MaxForwardsReached
+        ) as reached:  # RFC 9110 section 7.6.2: an OPTIONS that is to go no further is ours to answer
             allow = (b"allow", reached.allow.encode("ascii"))
             await send_answer(
                 answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=(allow,)), send

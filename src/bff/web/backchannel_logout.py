@@ -74,7 +74,9 @@ async def _end_session(gateway: Gateway, key: str, *, now: float) -> bool:
     if not await gateway.process.store.delete(key):
         return False
     if live is not None:
-        gateway.process.tasks.start(revoke(gateway, [grant for grant in live.session.grants if _ends_with_session(gateway, grant)]))
+        gateway.process.tasks.start(
+            revoke(gateway, [grant for grant in live.session.grants if _ends_with_session(gateway, grant)])
+        )
     return True
 
 

@@ -65,6 +65,7 @@ class Gateway:
     policies: Mapping[bytes, RoutePolicy]  # by the route's prefix
     forwarder: Forwarder
     files: Mapping[bytes, AppFiles]  # by the route's prefix
+    endpoints_below: bytes  # `base_path` and a slash
     trusts: Callable[[str], bool]  # whether this peer's address is a trusted proxy's
 
     def provider(self, name: str | None) -> Provider:
@@ -168,6 +169,7 @@ def build_gateway(
             for route in routes.routes
             if route.config.files is not None
         },
+        endpoints_below=config.base_path.encode("ascii") + b"/",
         trusts=lru_cache(maxsize=4096)(lambda peer: is_trusted(peer, networks=config.trusted_proxies)),
     )
 

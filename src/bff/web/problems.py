@@ -47,6 +47,7 @@ TABLE: dict[type[Exception], Row] = {
     errors.ContentTooLarge: Row(413, "content-too-large", "Content too large"),
     errors.TargetTooLong: Row(414, "target-too-long", "URI too long"),
     errors.MisdirectedRequest: Row(421, "misdirected-request", "Misdirected request"),
+    errors.WebSocketVersion: Row(426, "websocket-version", "Upgrade required"),
     errors.HeadTooLarge: Row(431, "head-too-large", "Request header fields too large"),
     errors.NotImplementedHere: Row(501, "not-implemented", "Not implemented"),
     errors.VersionNotSupported: Row(505, "version-not-supported", "HTTP version not supported"),
@@ -100,6 +101,9 @@ def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
         fields.append((b"www-authenticate", f'BFF login_url="{content["login_url"]}"'.encode("ascii")))
     if isinstance(error, errors.MethodNotAllowed):
         fields.append((b"allow", error.allow.encode("ascii")))
+    if isinstance(error, errors.WebSocketVersion):
+        # RFC 9110 section 15.5.22: "The server MUST send an Upgrade header field in a 426 response"; RFC 6455 section 4.4.
+        fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
     if row.status == 503:
         fields.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode("ascii")))
     body = json.dumps(content).encode()

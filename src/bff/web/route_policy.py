@@ -6,7 +6,7 @@ from bff.config.model import Config, RouteConfig, TokenKind
 from bff.sessions.model import Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RoutePolicy:
     """What a route asks of a request before it is forwarded."""
 

@@ -21,5 +21,3 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
     source = admission.source(gateway, admitted.policy, live, now=gateway.process.clock())
     token = None if source is None else await source.usable()
     return Call(head=head, admitted=admitted, live=live, source=source, token=token)
-
-

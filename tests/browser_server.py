@@ -65,13 +65,18 @@ def served_application(
 
 @asynccontextmanager
 async def browser_server(
-    app: Any, *, receive_buffer: int | None = None, **settings: Any
+    app: Any, *, receive_buffer: int | None = None, is_management: bool = False, **settings: Any
 ) -> AsyncIterator[BrowserServer]:
-    """Serve `app`; `receive_buffer` bounds the bytes that the kernel keeps of each connection."""
+    """Serve `app`, perhaps as its management listener; `receive_buffer` bounds what the kernel keeps of each connection."""
     (listener,) = bind_loopback()
     if receive_buffer is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    served, state, loop = served_application(app, **settings), State(), asyncio.get_running_loop()
+    ports = frozenset({port_of([listener])} if is_management else ())
+    served, state, loop = (
+        served_application(app, management_ports=ports, **settings),
+        State(),
+        asyncio.get_running_loop(),
+    )
     server = await loop.create_server(lambda: BrowserConnection(served, state=state, loop=loop), sock=listener)
     try:
         yield BrowserServer(port=port_of([listener]), state=state, served=served)

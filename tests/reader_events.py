@@ -32,8 +32,17 @@ class Reading:
     @property
     def summary(self) -> tuple[object, ...]:
         """What may not depend on the pieces: of a message whose content is refused, how much of it was told is left open."""
-        told = [(one.message, one.content if one.complete or self.error is None else None) for one in self.messages]
+        told = [
+            (told_of(one.message), one.content if one.complete or self.error is None else None) for one in self.messages
+        ]
         return told, [one.complete for one in self.messages], type(self.error), self.tunnel
+
+
+def told_of(message: Message) -> tuple[object, ...]:
+    """A message as values that compare."""
+    head = message.head
+    named = (head.method, head.path, head.query, head.fields, dict(head.named), head.repeated, head.peer)
+    return (*named, *message[1:])
 
 
 def read(pieces: Iterable[bytes], *, limits: LimitsConfig = SMALL) -> Reading:

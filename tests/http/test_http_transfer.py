@@ -424,8 +424,10 @@ async def test_a_browser_that_leaves_ends_the_upstreams_work(moment: str) -> Non
 
     async with raw_world(working) as site, site.connect() as browser:
         upload = moment == "in the upload"
-        await browser.say(site.request("POST /api/x", b"Content-Length: 10") if upload else site.request("GET /api/x"))
-        await begun.wait()
+        some = site.request("POST /api/x", b"Content-Length: 10") + b"some"
+        await browser.say(some if upload else site.request("GET /api/x"))
+        async with asyncio.timeout(15):
+            await begun.wait()
         if moment == "in the content":
             await browser.head()
         browser.leave()

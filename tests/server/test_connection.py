@@ -1,17 +1,33 @@
 """One connection of a browser: what is bounded, in which order requests are answered, and how it ends (real sockets)."""
 
 import asyncio
+import contextlib
+import json
+import resource
+import socket
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 import pytest
+from structlog.testing import capture_logs
 
+from bff import metrics
 from bff.config.model import LimitsConfig
+from bff.demo.eject import Addresses
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.demo.world import demo_world
+from bff.server.connection import LINGER_BYTES
 from browser_server import State, browser_server, said, status, statuses
+from config_texts import SESSION_KEY
+from raw_world import raw_world
+from scripted_upstream import Conversation
+from served_gateway import ServedGateway
 
+ANYWHERE = Addresses(gateway_port=0, provider_port=0, api_port=0)
 LIMITS = LimitsConfig(max_head=4096, max_target=1024, head_timeout=30.0)
 IMPATIENT = LimitsConfig(max_head=4096, max_target=1024, head_timeout=0.2)
 HANDSHAKE = (
@@ -386,3 +402,253 @@ async def test_content_that_is_refused_costs_no_answer_before_it(before: int) ->
         answer = await said(port, b"GET /good HTTP/1.1\r\nhost: x\r\n\r\n" * before + malformed)
         assert statuses(answer) == [200] * before + [400]
         assert app.paths == [b"/good"] * before
+
+
+# --- early answers ----------------------------------------------------------------------------------------------------
+
+MUCH = 4 * 1024 * 1024  # more than the kernel keeps of a connection that is not read
+
+
+def upload(port: int, head: bytes, content: bytes) -> bytes:
+    """What a browser reads that sends all its content before it reads; a reset is an error."""
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as browser:
+        browser.sendall(head + content)
+        answer = b""
+        while data := browser.recv(65536):
+            answer += data
+        return answer
+
+
+def assert_whole(answer: bytes, *, expected: int) -> None:
+    """One answer whose content is as long as it says."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert status(head) == expected, head
+    lengths = [int(line.split(b": ")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length")]
+    assert lengths == [len(body)]
+
+
+@pytest.mark.requirement("R-362")
+@pytest.mark.parametrize(
+    ("line", "lines", "expected"),
+    [
+        (b"POST /small/x", (b"Content-Length: %d" % MUCH,), 413),
+        (b"POST /small/x", (b"Transfer-Encoding: chunked",), 413),
+        (b"POST /nowhere", (b"Content-Length: %d" % MUCH,), 404),
+        (b"POST /nowhere", (b"Transfer-Encoding: chunked",), 404),
+        (b"POST /api/x", (b"Content-Length: %d" % MUCH,), 403),
+        (b"POST /api/x", (b"X-CSRF: 1", b"Content-Length: %d" % MUCH), 401),
+        (b"POST /bff/user", (b"X-CSRF: 1", b"Content-Length: %d" % MUCH), 405),
+        (b"POST /open/x", (b"X: y",) * 101 + (b"Content-Length: %d" % MUCH,), 431),
+        (b"POST /open/x", (b"X: " + b"y" * 70_000, b"Content-Length: %d" % MUCH), 431),
+        (b"POST /open/" + b"x" * 20_000, (b"Content-Length: %d" % MUCH,), 414),
+        (b"POST /open/x", (b"Content-Length: %d, 1" % MUCH,), 400),
+        (b"POST /open/x", (b"Transfer-Encoding: gzip, chunked",), 501),
+        (b"hello /open/x", (b"Content-Length: %d" % MUCH,), 400),
+    ],
+)
+async def test_an_early_refusal_is_delivered_whole(line: bytes, lines: tuple[bytes, ...], expected: int) -> None:
+    """A browser that is still sending some MB reads the whole answer and then the end, and no reset."""
+    coded = any(b"chunked" in one for one in lines)
+    content = b"10000\r\n%b\r\n" % (b"z" * 65536) * (MUCH // 65536) + b"0\r\n\r\n" if coded else b"z" * MUCH
+    async with raw_world(signed_in=False) as site:
+        head = b"\r\n".join([line + b" HTTP/1.1", b"Host: " + site.host, b"Connection: close", *lines, b"", b""])
+        assert_whole(await asyncio.to_thread(upload, site.port, head, content), expected=expected)
+        assert site.seen == []
+
+
+@pytest.mark.requirement("R-362")
+def test_an_early_refusal_of_serve_is_delivered_whole() -> None:
+    """The same on uvloop, as `bff serve` runs."""
+    settings = plain_settings()
+    with ServedGateway(settings, secrets={}) as gateway:
+        port = int(settings["listen"].rpartition(":")[2])
+        host = b"Host: localhost:%d" % port
+        length = b"Content-Length: %d" % MUCH
+        for line, lines, expected in (
+            (b"POST /nowhere", (length,), 404),
+            (b"POST /api", (length,), 403),
+            (b"POST /bff/user", (b"X-CSRF: 1", length), 405),
+            (b"POST /api", (b"X: " + b"y" * 70_000, length), 431),
+            (b"POST /" + b"x" * 20_000, (length,), 414),
+            (b"POST /api", (b"Transfer-Encoding: chunked", length), 400),
+            (b"POST /api", (b"Transfer-Encoding: gzip, chunked",), 501),
+        ):
+            head = [line + b" HTTP/1.1", host, b"Connection: close", *lines, b"", b""]
+            assert_whole(upload(port, b"\r\n".join(head), b"z" * MUCH), expected=expected)
+        assert gateway.events("answer.failed") == []
+
+
+@pytest.mark.requirement("R-362")
+@pytest.mark.parametrize("keeps", [b"close", b"keep-alive"])
+async def test_an_early_answer_of_an_upstream_is_delivered_whole(keeps: bytes) -> None:
+    """An API that answers after the head, while the browser still sends: the browser reads the answer and no reset."""
+
+    async def early(it: Conversation) -> None:
+        await it.head()
+        await it.send(b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nearly")
+        await it.gone()
+
+    async with raw_world(early, signed_in=False) as site:
+        length = b"Content-Length: %d" % MUCH
+        head = site.request("POST /open/x", length, b"Connection: " + keeps)
+        last = b"" if keeps == b"close" else site.request("POST /nowhere", b"Connection: close")
+        answers = await asyncio.to_thread(upload, site.port, head, b"z" * MUCH + last)
+        assert statuses(answers)[0] == 201
+        assert b"\r\n\r\nearly" in answers
+
+
+@pytest.mark.requirement("R-362")
+@pytest.mark.parametrize("keeps", [b"close", b"keep-alive"])
+async def test_an_answer_to_unread_content_is_delivered_whole(keeps: bytes) -> None:
+    """An application that answers without reading: the content is read and dropped; the connection serves on if it may."""
+    async with serving() as (app, port):
+        first = b"POST /unread HTTP/1.1\r\nHost: x\r\nConnection: " + keeps + b"\r\nContent-Length: %d\r\n\r\n" % MUCH
+        answers = await asyncio.to_thread(upload, port, first, b"z" * MUCH + request(b"/behind"))
+        assert statuses(answers) == ([413] if keeps == b"close" else [413, 200])
+        assert app.paths == ([b"/unread"] if keeps == b"close" else [b"/unread", b"/behind"])
+
+
+@pytest.mark.requirement("R-362")
+async def test_content_that_is_refused_midway_is_answered_whole() -> None:
+    """Chunks that break off in the middle of some MB: 400 is delivered, and no reset."""
+    async with serving() as (_, port):
+        head = b"POST /gated HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = await asyncio.to_thread(upload, port, head, b"5\r\nhello\r\nzz\r\n" + b"z" * MUCH)
+        assert_whole(answer, expected=400)
+
+
+@pytest.mark.requirement("R-362")
+async def test_what_comes_after_the_last_answer_is_bounded() -> None:
+    """A browser that sends for ever is cut off after `LINGER_BYTES`, and its connection is gone."""
+    async with serving() as (app, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"hello\r\n\r\n")
+        sent, some = 0, b"z" * 2**20
+        with contextlib.suppress(ConnectionError):
+            while sent < 2 * LINGER_BYTES:
+                writer.write(some)
+                await writer.drain()
+                sent += len(some)
+        assert LINGER_BYTES - 2**20 < sent < 2 * LINGER_BYTES
+        async with asyncio.timeout(10):
+            while app.state.connections:
+                await asyncio.sleep(0.001)
+        writer.close()
+        reader.feed_eof()
+
+
+# --- file descriptors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-375")
+async def test_a_connection_beyond_the_last_descriptor_is_refused_and_counted() -> None:
+    """It is closed without an answer, with an event and a number; below the limit connections are served."""
+    async with serving(max_descriptor=10_000) as (_, port):
+        assert status(await said(port, request())) == 200
+    before = metrics.CONNECTIONS_REFUSED._value.get()
+    async with serving(max_descriptor=3) as (app, port):
+        with capture_logs() as events:
+            assert await said(port, request()) in {b"", b"reset"}
+            async with asyncio.timeout(10):
+                while app.state.connections:
+                    await asyncio.sleep(0.001)
+        assert app.requests == []
+    (event,) = [one for one in events if one["event"] == "server.out_of_descriptors"]
+    assert (event["log_level"], event["limit"]) == ("error", 3)
+    assert metrics.CONNECTIONS_REFUSED._value.get() == before + 1
+
+
+@pytest.mark.requirement("R-375")
+async def test_the_management_listener_is_served_without_descriptors() -> None:
+    """An orchestrator's question is answered though the limit is reached."""
+    async with serving(is_management=True, max_descriptor=3) as (_, port):
+        assert status(await said(port, request(b"/livez"))) == 200
+
+
+@pytest.mark.requirement("R-375")
+def test_a_gateway_that_runs_out_of_descriptors_stays_alive() -> None:
+    """`bff serve` with 128 descriptors and 200 idle browsers: some are refused, it is logged, and `/livez` answers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    settings = plain_settings()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))  # the gateway inherits it
+    gateway = ServedGateway(settings, secrets={})
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(gateway)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        port = int(settings["listen"].rpartition(":")[2])
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        for path in ("livez", "metrics"):
+            answer = httpx2.get(f"http://{settings['management']}/{path}", trust_env=False, timeout=10)
+            assert answer.status_code == 200
+        refused = [line for line in answer.text.splitlines() if line.startswith("bff_connections_refused_total")]
+        assert float(refused[0].split()[1]) > 0
+        assert gateway.events("server.out_of_descriptors")
+
+
+# --- one server -------------------------------------------------------------------------------------------------------
+
+
+def plain_settings() -> dict[str, Any]:
+    """A configuration that needs nothing else to run."""
+    listeners = [*bind_loopback(), *bind_loopback()]
+    ports = [port_of([one]) for one in listeners]
+    for one in listeners:
+        one.close()
+    return {
+        "public_url": f"http://localhost:{ports[0]}",
+        "listen": f"127.0.0.1:{ports[0]}",
+        "management": f"127.0.0.1:{ports[1]}",
+        "session": {"store": "memory://", "keys": [SESSION_KEY]},
+        "providers": {"demo": {"issuer": "http://127.0.0.1:9", "client_id": "shop", "client_secret": "s" * 40}},
+        "routes": [{"path": "/api", "upstream": "http://127.0.0.1:9", "provider": "demo"}],
+    }
+
+
+RAW = {
+    "70 KB of fields": (b"GET / HTTP/1.1\r\nHost: {host}\r\n" + b"X: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+    "70 KB of small fields": (b"GET / HTTP/1.1\r\nHost: {host}\r\n" + b"X: y\r\n" * 12_000 + b"\r\n", 431),
+    "101 fields": (b"GET / HTTP/1.1\r\nHost: {host}\r\n" + b"X: y\r\n" * 100 + b"\r\n", 431),
+    "20 KB target": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: {host}\r\n\r\n", 414),
+    "not HTTP": (b"hello\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "gzip, chunked": (
+        b"POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        501,
+    ),
+    "length and chunked": (
+        b"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
+    "user in the target": (b"GET http://u@{host}/bff/user HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", 400),
+    "GET *": (b"GET * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", None),
+    "no host": (b"GET /bff/user HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+    "not signed in": (b"GET /api HTTP/1.1\r\nHost: {host}\r\nX-CSRF: 1\r\nConnection: close\r\n\r\n", 401),
+}
+
+
+def plain(answer: bytes, *, host: bytes) -> tuple[list[bytes], dict[str, Any]]:
+    """The lines of its head and its content, without what differs between two gateways and two requests."""
+    head, _, body = answer.replace(host, b"{host}").partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith((b"content-length", b"x-request-id"))]
+    problem = json.loads(body)
+    return lines, {name: value for name, value in problem.items() if name not in {"instance", "request_id"}}
+
+
+@pytest.mark.requirement("R-376")
+async def test_the_demo_and_serve_give_the_same_answers() -> None:
+    """The same raw requests, whichever command runs the gateway."""
+    settings = plain_settings()
+    async with demo_world(preferred=ANYWHERE) as demo:
+        with ServedGateway(settings, secrets={}) as gateway:
+            for name, (raw, expected) in RAW.items():
+                answers = []
+                for url in (demo.addresses.gateway, gateway.url):
+                    host = url.partition("://")[2].encode()
+                    answer = await said(int(url.rpartition(":")[2]), raw.replace(b"{host}", host))
+                    assert expected is None or status(answer) == expected, name
+                    answers.append(plain(answer, host=host))
+                assert answers[0] == answers[1], name

@@ -195,9 +195,9 @@ class RequestReader:
 
     def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
         """The judgement of a head's beginning and size, the same for a whole one and for what has come of it."""
+        self.is_head_request = head[:5] == b"HEAD "
         if head[0] not in _LETTERS:
             return self._refused(MalformedRequest("This is not HTTP."))
-        self.is_head_request = head[:5] == b"HEAD "
         if len(head) > self._limits.max_target and _target_length(head) > self._limits.max_target:
             return self._refused(self._target_too_long())
         if len(head) > self._limits.max_head or lines > MAX_FIELDS + 2:

@@ -42,6 +42,10 @@ CHAPTERS = (
     (200, "Logout"),
     (230, "HTTP intermediary"),
     (270, "Own responses, logging, operations"),
+    (300, "The field: what people meet"),
+    (320, "The field: providers"),
+    (340, "The field: sessions under faults"),
+    (360, "The field: forwarding"),
 )
 HEAD = """\
 # Requirements and the tests that prove them
@@ -53,7 +57,7 @@ Level: **M** must, **S** should, **A** advice (treated as a must), **O** optiona
 Sources: BBA = RFC 10017 · BCP = RFC 9700 · Core, Disc, BCL, FCL, RPI = OpenID Connect Core, Discovery, Back-Channel,
 Front-Channel, RP-Initiated Logout · F2 = FAPI 2.0 Security Profile · H = RFC 9110 · H1 = RFC 9112 · LC = layered cookies ·
 V = OWASP ASVS 5.0. † = clause number to be checked before it is quoted. AS or OP = the provider, FO = a fake one, EU = an
-upstream that echoes, BR = a browser, RD = the store.
+upstream that echoes, BR = a browser, RD = the store. field = seen in use, with the smallest input that failed.
 """
 
 

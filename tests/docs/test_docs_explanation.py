@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from bff.cli import protocol
-from bff.cli.serve import server_config
-from bff.config.model import Config, LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
+from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
 from bff.oauth import jws
 from bff.provider.documents import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
 from bff.provider.http import MAX_RESPONSE_BYTES
-from bff.proxy import connection, pool, reader, rewrite, websocket_upstream
-from bff.server import tunnel
+from bff.proxy import connection, pool, reader, rewrite, timeouts, websocket_upstream
+from bff.server import chunked, tunnel
+from bff.server import connection as browser_connection
+from bff.server.process import server_config
 from bff.sessions.local_copies import LocalCopies
 from bff.sessions.memory import MemoryStore
 from bff.sessions.model import session_key
@@ -33,11 +33,7 @@ def default(model: type, name: str) -> object:
 
 def keep_alive_seconds() -> int:
     """How long an idle connection of a browser is kept."""
-    address = {"host": "127.0.0.1", "port": 0}
-    provider = {"issuer": "https://login.example.com", "client_id": "a", "client_secrets": ()}
-    routes = [{"path": "/api", "upstream": "http://api:8000"}]
-    shape = {"public_url": "https://app.example.com", "listen": address, "providers": {"corp": provider}}
-    return server_config(Config.model_validate({**shape, "routes": routes})).timeout_keep_alive
+    return server_config("bff.cli.serve:app_from_environment", factory=True).timeout_keep_alive
 
 
 LIMITS = {
@@ -46,12 +42,15 @@ LIMITS = {
     ("browsers", "request target"): f"{default(LimitsConfig, 'max_target') // KIB} KiB",
     ("browsers", "time for a head"): f"{default(LimitsConfig, 'head_timeout'):.0f} s",
     ("browsers", "content"): f"{default(LimitsConfig, 'max_body') // MIB} MiB",
-    ("browsers", "framing beside the content"): f"{protocol.MAX_FRAMING // KIB} KiB, and {protocol.FRAMING_PER_BYTE} b",
-    ("browsers", "content that comes after the answer"): f"{protocol.MAX_UNREAD // KIB} KiB",
-    ("browsers", "requests sent ahead of the answers"): f"{protocol.MAX_PIPELINED}",
+    ("browsers", "framing beside the content"): f"{chunked.MAX_FRAMING // KIB} KiB, and {chunked.FRAMING_PER_BYTE} b",
+    (
+        "browsers",
+        "content that comes after the answer",
+    ): f"{browser_connection.LINGER_BYTES // MIB} MiB and {browser_connection.LINGER_SECONDS:.0f} s",
+    ("browsers", "pace of content"): f"{timeouts.MIN_RATE // KIB} KiB/s over {timeouts.RATE_SECONDS:.0f} s",
     ("browsers", "pause in sending or reading"): f"{default(TimeoutConfig, 'idle'):.0f} s",
     ("browsers", "an idle connection, or one that takes nothing of its answer"): f"{keep_alive_seconds()} s",
-    ("upstreams", "connections"): f"{default(RouteConfig, 'max_connections')} per origin",
+    ("upstreams", "exchanges at a time"): f"{default(RouteConfig, 'max_connections')} per origin",
     ("upstreams", "queue"): f"{default(RouteConfig, 'max_waiting')},",
     ("upstreams", "connecting"): f"{default(TimeoutConfig, 'connect'):.0f} s",
     ("upstreams", "status and fields"): f"{default(TimeoutConfig, 'first_byte'):.0f} s, {reader.MAX_BARREN // KIB} KiB",

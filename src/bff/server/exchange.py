@@ -123,9 +123,10 @@ class Exchange:
             return
         try:
             await app(self._scope(), self.receive, self.send)
-        except Exception as error:
-            if not isinstance(error, BrokenTransfer):  # `web/app.py` has logged that one
-                log.error("answer.failed", exc_info=error)
+        except BrokenTransfer:
+            pass  # `web/app.py` has logged it
+        except Exception as error:  # noqa: BLE001 - the edge of the task: the browser must see that its answer is broken
+            _say_failed(error)
         finally:
             self._give_up()
 
@@ -216,3 +217,7 @@ class Exchange:
             self._held.clear()
             self._news.set()
             self._connection.answered()
+
+
+def _say_failed(error: Exception) -> None:
+    log.error("answer.failed", exc_info=error)

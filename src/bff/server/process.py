@@ -15,10 +15,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from bff.config.model import Address, LimitsConfig
 from bff.server.connection import BrowserConnection, Served
+from bff.server.exchange import AsgiApp
 from bff.server.lane import Lane
 from bff.web.app import App
 from bff.web.problems import problem_of
@@ -28,7 +28,7 @@ STOP_SECONDS = 30
 BACKLOG = 2048
 RESERVED_DESCRIPTORS = 64  # for the management listener, upstreams, the store and files
 
-_served: "WeakKeyDictionary[ASGIApp, Served]" = WeakKeyDictionary()
+_served: "WeakKeyDictionary[AsgiApp, Served]" = WeakKeyDictionary()
 
 
 class ServerFailedError(RuntimeError):
@@ -36,7 +36,7 @@ class ServerFailedError(RuntimeError):
 
 
 def server_config(
-    app: ASGIApp | str,
+    app: AsgiApp | str,
     *,
     factory: bool = False,
     workers: int = 1,
@@ -71,7 +71,7 @@ def browser_connection(
     return BrowserConnection(served, state=server_state, loop=loop)
 
 
-def _served_by(app: ASGIApp, *, rest_seconds: float) -> Served:
+def _served_by(app: AsgiApp, *, rest_seconds: float) -> Served:
     known = _served.get(app)
     if known is None:
         known = _served[app] = (
@@ -87,7 +87,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         app=app,
         limits=app.gateway.config.limits,
         rest_seconds=rest_seconds,
-        trusts=lambda host: app.gateway.trusts(host),
+        trusts=lambda host: app.gateway.trusts(host),  # noqa: PLW0108 - of the gateway that is there then
         problem=app.problem,
         lane=Lane(app) if Lane.is_on() else None,
         websockets=app,
@@ -96,7 +96,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
     )
 
 
-def _served_application(app: ASGIApp, *, rest_seconds: float) -> Served:
+def _served_application(app: AsgiApp, *, rest_seconds: float) -> Served:
     """Any other ASGI application: the demo's provider and API."""
     return Served(
         app=app,
@@ -142,7 +142,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run(app: ASGIApp, address: Address) -> None:
+def run(app: AsgiApp, address: Address) -> None:
     """Serve an application at this address until SIGINT or SIGTERM.
 
     Raises:
@@ -153,7 +153,7 @@ def run(app: ASGIApp, address: Address) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp, sockets: list[socket.socket], *, stop_seconds: int = 1, rest_seconds: int = REST_SECONDS
+    app: AsgiApp, sockets: list[socket.socket], *, stop_seconds: int = 1, rest_seconds: int = REST_SECONDS
 ) -> AsyncIterator[Any]:
     """Serve `app` on these sockets, on the running loop, until the block ends; closes them. Yields uvicorn's state.
 

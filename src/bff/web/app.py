@@ -1,7 +1,7 @@
 """The gateway as an ASGI application: it looks once at each request's path, and turns every error into an answer.
 
     management listener   -> health
-    below `base_path`     -> the endpoints, by the table below
+    below `base_path`     -> endpoints.endpoint
     WebSocket handshakes  -> websocket.admit_websocket, then the forwarder
     everything else       -> api.api
 
@@ -17,21 +17,18 @@ import httpx2
 import structlog
 
 from bff.config.model import Config
-from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, MethodNotAllowed, NoRoute, PlainHttp
+from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead, head_of_scope
 from bff.tokens.sources import bearer
-from bff.web import admission, api
+from bff.web import api
 from bff.web.access_log import with_access_log
 from bff.web.answers import OwnAnswer, answer, redirect, send_answer
-from bff.web.backchannel_logout import backchannel_logout
+from bff.web.endpoints import endpoint
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running
 from bff.web.health import management
-from bff.web.login import callback, login
-from bff.web.logout import logout
 from bff.web.problems import problem_of
-from bff.web.user import user
 from bff.web.websocket import admit_websocket
 
 log = structlog.get_logger()
@@ -88,7 +85,7 @@ class App:
 
         async def serve(gateway: Gateway) -> None:
             if head.path.startswith(gateway.endpoints_below):
-                await send_answer(await _endpoint(gateway, head, receive), send)
+                await send_answer(await endpoint(gateway, head, receive), send)
             else:
                 await api.api(gateway, head, scope, receive, send)
 
@@ -151,34 +148,3 @@ class App:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _endpoint(gateway: Gateway, head: RequestHead, receive: Receive) -> OwnAnswer:
-    """One of our own endpoints.
-
-    Raises:
-        NoRoute, MethodNotAllowed: there is none, or not for this method.
-        BffError: whatever the endpoint raises.
-    """
-    admission.meant_for_us(gateway, head)
-    name, separator, provider = head.path[len(gateway.config.base_path) + 1 :].decode("latin-1").partition("/")
-    method = _METHODS.get((name, bool(separator and provider and "/" not in provider)))
-    if method is None or (separator and not provider):
-        raise NoRoute("There is no such endpoint.")
-    if head.method != method and not (method == b"GET" and head.method == b"HEAD"):
-        allow = "GET, HEAD" if method == b"GET" else "POST"
-        raise MethodNotAllowed("This endpoint does not take this method.", allow=allow)
-    if name == "callback":
-        return await callback(gateway, head, provider)
-    if name == "backchannel-logout":
-        return await backchannel_logout(gateway, head, provider, receive)
-    return await {"login": login, "user": user, "logout": logout}[name](gateway, head)
-
-
-_METHODS: dict[tuple[str, bool], bytes] = {  # by name, and whether a provider's name follows
-    ("login", False): b"GET",
-    ("callback", True): b"GET",
-    ("user", False): b"GET",
-    ("logout", False): b"POST",
-    ("backchannel-logout", True): b"POST",
-}

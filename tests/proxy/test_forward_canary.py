@@ -145,7 +145,7 @@ async def test_nobody_receives_anybody_elses_bytes(requests: int) -> None:
         route = RouteConfig(path="/api", upstream=upstream.url, timeouts=timeouts, max_connections=40, max_waiting=1000)
         async with forwarding(route) as room:
             await asyncio.gather(*(user() for _ in range(CONCURRENT)))
-            (pool,) = room.forwarder.pools
+            (pool,) = room.pools
             assert pool.usage.active == pool.usage.waiting == 0
             await until(lambda: pool.usage.connections == pool.usage.idle)
         await until(lambda: upstream.open == 0)

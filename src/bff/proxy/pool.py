@@ -335,7 +335,10 @@ def _kept_seconds(keep_alive: bytes | None) -> float:
 class PoolKey(NamedTuple):
     """What makes two routes' pools one (invariant 8)."""
 
-    upstream: UpstreamUrl
+    scheme: str
+    host: str
+    port: int
+    authority: bytes
     ca_file: Path | None
     timeouts: tuple[float, float, float, float | None]
     max_connections: int
@@ -363,7 +366,8 @@ class UpstreamPools:
     ) -> UpstreamPool:
         """The pool of this upstream under these settings."""
         limits = (timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total)
-        key = PoolKey(upstream, ca_file, limits, max_connections, max_waiting)
+        origin = (upstream.scheme, upstream.host, upstream.port, upstream.authority)  # base paths share connections
+        key = PoolKey(*origin, ca_file, limits, max_connections, max_waiting)
         if key not in self._by_key:
             self._by_key[key] = UpstreamPool(
                 upstream,

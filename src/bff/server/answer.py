@@ -55,7 +55,7 @@ class Answer:
             lines.append(b"transfer-encoding: chunked")
         if not self.keep_alive:
             lines.append(b"connection: close")
-        return b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
+        return STATUS_LINE[status] + b"\r\n".join([*lines, b"", b""])
 
     def content(self, data: bytes) -> list[bytes]:
         """Some content, framed.
@@ -88,10 +88,10 @@ class Answer:
 
 def whole_answer(status: int, fields: Iterable[Field], body: bytes) -> bytes:
     """The whole of an answer in HTTP/1.1 whose fields name its content's length, on a connection that stays."""
-    return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], b"\r\n".join(map(b": ".join, fields)), body)
+    return STATUS_LINE[status] + b"\r\n".join([*map(b": ".join, fields), b"", body])
 
 
 def closing_answer(status: int, fields: Iterable[Field], body: bytes, *, head_only: bool) -> bytes:
     """The whole of an answer after which the connection is closed; `fields` name the content's length."""
-    lines = b"\r\n".join([*map(b": ".join, fields), b"connection: close"])
-    return b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], lines, b"" if head_only else body)
+    lines = [*map(b": ".join, fields), b"connection: close", b"", b"" if head_only else body]
+    return STATUS_LINE[status] + b"\r\n".join(lines)

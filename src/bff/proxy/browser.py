@@ -5,7 +5,7 @@ second task would cost each request 5 us and each idle stream a kilobyte. So the
 by hand, in the request's own task: a step either ends in a message, or yields the future that it waits for. A callback on that
 future tells the exchange to step again. This is what a task does, without the task (PEP 492; `asyncio.Future.__await__`).
 
-It needs `receive` to wait for nothing but futures, as uvicorn's and granian's do. A timer set inside of `receive` would interrupt
+It needs `receive` to wait for nothing but futures, as our server's and granian's do. A timer set inside of `receive` would interrupt
 the request's task instead.
 """
 

@@ -3,7 +3,7 @@
 What the reader holds to (RFC 9112 section 6.3, and the reasons in brackets):
     - Every response gets a parser of its own; nothing of one response can lead into the next.
     - Interim responses (1xx) are skipped, any number; 101 breaks the exchange, unless an upgrade was asked for (`UpgradeReader`).
-    - A response to HEAD, and 204 and 304, end with their fields, whatever Content-Length says.
+    - A response to HEAD, and 204 and 304, end with their fields; Content-Length does not matter there.
     - A response without Content-Length and chunked coding ends with the connection, cleanly only if that was closed in order.
     - Trailers are dropped, never merged (llhttp reports them through `on_header`, after the content).
     - `Transfer-Encoding` other than `chunked`, or besides Content-Length, and impossible lengths or status codes: broken.
@@ -41,7 +41,7 @@ _JUDGE = _Judge()
 class ResponseReader:
     """One response, sans-I/O: bytes go in through `feed` and `eof`, content comes out through `take`.
 
-    `status` is 0 until the final response's fields are all in `fields` (lower-case names, wire order). `broken` says in one phrase what
+    `status` is 0 until the final response's fields are all in `fields` (lower-case names, wire order). `broken` is one phrase: what
     the upstream did wrong; it is set at most once, and never after `complete`. `received` counts bytes, heads and framing too.
     """
 
@@ -247,7 +247,7 @@ class ResponseReader:
             raise HttpParserError("a transfer coding that we did not ask for")
 
     def on_body(self, chunk: bytes) -> None:
-        """Some content; also what comes after the head of a response that may have none, and is for nobody."""
+        """Some content; what comes after the head of a response that may have none is dropped."""
         if self.complete:
             return
         self._content_seen_at = self.received

@@ -1,8 +1,8 @@
 """From a browser's request to the upstream's, and from the upstream's response fields to the browser's.
 
 Rewrite order (invariant 1):
-    (a) hop-by-hop fields and whatever `Connection` names are dropped;
-    (b) so is what the browser may not say: `Authorization`, `Forwarded`, `X-Forwarded-*` unless the peer is trusted,
+    (a) hop-by-hop fields and the fields that `Connection` names are dropped;
+    (b) so are fields that the browser may not set: `Authorization`, `Forwarded`, `X-Forwarded-*` unless the peer is trusted,
         identity fields in every spelling, our cookies;
     (c) framing is decided: no content, a Content-Length, or chunked; never two of them;
     (d) ours are added last.
@@ -65,7 +65,8 @@ _PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
 class UpstreamRequest(NamedTuple):
     """What is written to an upstream: its Host, the browser's fields that pass, then ours.
 
-    `passed_lines` are the fields of `passed` as they are written.     Content follows if `chunked`, or if `content_length` (bytes) is above zero.
+    `passed_lines` are the fields of `passed` as they are written. Content follows if `chunked`, or if `content_length` (bytes) is
+    above zero.
     """
 
     method: bytes
@@ -258,7 +259,7 @@ _SAYS_CACHING = frozenset({b"cache-control", b"expires"})
 def response_fields(status: int, fields: list[Field], *, private_default: bool) -> list[Field]:
     """What of an upstream's response fields, whose names are lower case, the browser may see.
 
-    Dropped: hop-by-hop fields and whatever `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
+    Dropped: hop-by-hop fields and the fields that `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
     clear our cookies, `Alt-Svc`, and a Content-Length where no content follows. With `private_default` (a user's token
     was attached) caches between the browser and us, which cannot see it, are told so (RFC 9111 section 3.5).
     """

@@ -1,8 +1,8 @@
 """The one way to start a server: sockets, one worker here or several below us, and a gentle stop.
 
 `uvicorn.Server` keeps processes, signals, lifespan and sockets. Of what it calls `http` it needs a constructor of four arguments and
-`shutdown()`; `connection.BrowserConnection` is that. One application serves both listeners; it tells them apart by the port that a
-connection came in on, which no request can choose.
+`shutdown()`; `connection.BrowserConnection` is that. One application serves both listeners; it distinguishes them by the port that
+a connection came in on, which no request can choose.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _served: "WeakKeyDictionary[AsgiApp, Served]" = WeakKeyDictionary()
 
 
 class ServerFailedError(RuntimeError):
-    """The application could not start; it has said why in its own log."""
+    """The application could not start; its own log has the reason."""
 
 
 def server_config(
@@ -160,7 +160,7 @@ async def serving(
     server.lifespan = settings.lifespan_class(settings)
     try:
         await server.startup(sockets)
-    except SystemExit as error:  # how uvicorn says that the lifespan failed; the process is not ours to end
+    except SystemExit as error:  # uvicorn exits when the lifespan failed; the process is not ours to end
         for sock in sockets:
             sock.close()
         raise ServerFailedError("the application did not start") from error

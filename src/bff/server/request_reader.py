@@ -1,6 +1,6 @@
 """Requests out of the bytes of one connection, sans-I/O: bytes in, messages and judgements out.
 
-`feed` takes what came, `next_event` gives what can be said about it, one event a call. The next message is read when the caller asks
+`feed` takes bytes, `next_event` returns what they make, one event a call. The next message is read when the caller asks
 for it, so requests that wait for the answer to another cost their bytes and nothing else.
 
     phase     what it waits for                 limits while it comes                                  then
@@ -11,8 +11,8 @@ for it, so requests that wait for the answer to another cost their bytes and not
     TUNNEL    nothing: a WebSocket's bytes      -                                                      -
     STOPPED   nothing: what comes is dropped    -                                                      -
 
-A head is kept as bytes until its empty line is there, and only then parsed, at once: llhttp judges it, and its lines are its fields. So an unfinished head costs its own length and
-no more, and what a head means cannot depend on how it was cut into segments.
+A head is kept as bytes until its empty line is there, and only then parsed, at once: llhttp judges it, and its lines are its fields.
+So an unfinished head costs its own length and no more, and what a head means cannot depend on how it was cut into segments.
 
 What is judged here, because a hop before us must not read it otherwise:
     lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
@@ -119,7 +119,7 @@ class RequestReader:
         self._left = 0  # bytes of content that are still to come
         self._chunks: ChunkedReader | None = None
         self._keep_alive = True
-        self.unread = b""  # bytes that no event has told of
+        self.unread = b""  # bytes that no event has reported
         self.in_content = False  # content is still to come
         self.is_head_request = False  # the last head that was looked at was a HEAD's, whose answer has no content
         self.refused_content = False  # the refusal is of a message's content, not of a head

@@ -206,7 +206,9 @@ class Handshake:
 
     def _answer(self, own: OwnAnswer) -> None:
         self.started = True
-        self._connection.output.write(closing_answer(own.status, own.fields, own.body, head_only=False))
+        self._connection.output.write(
+            closing_answer(own.status, own.fields, own.body, head_only=self.message.head.method == b"HEAD")
+        )
         self._connection.answered()
 
 

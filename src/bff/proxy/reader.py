@@ -29,13 +29,13 @@ _KEPT = frozenset({None, b"keep-alive"})  # values of `Connection` that leave a 
 
 
 class _Judge:
-    """The callbacks of a parser that only judges: none."""
+    """The callbacks of a parser that only judges a head: none. Its lines are read by `request_head.py`."""
 
     on_message_begin = on_status = on_header = on_headers_complete = None
     on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
 
 
-_JUDGE = _Judge()
+JUDGE = _Judge()
 
 
 class ResponseReader:
@@ -131,7 +131,7 @@ class ResponseReader:
             self._parser = HttpResponseParser(self)
             return None
         try:
-            HttpResponseParser(_JUDGE).feed_data(head)
+            HttpResponseParser(JUDGE).feed_data(head)
         except HttpParserError:
             self._parser = HttpResponseParser(self)  # comes to the same verdict, and says it
             return None

@@ -43,7 +43,7 @@ Special = tuple[Verdict, bytes]  # a verdict that needs the value, too, and the 
 _PASS, _DROP, _COOKIE, _CONNECTION = Verdict.PASS, Verdict.DROP, Verdict.COOKIE, Verdict.CONNECTION
 
 _PLAIN_CONNECTIONS: tuple[list[bytes], ...] = ([], [b"keep-alive"], [b"close"])  # nearly all; they name no field
-# 204 has no length (RFC 9110 section 8.6); a 304 may leave it out, and uvicorn breaks off when no content follows one.
+# 204 has no length (RFC 9110 section 8.6); a 304 may leave it out, and none is said for content that does not follow.
 _NO_CONTENT = frozenset({204, 304})
 
 _QUERY = bytes(c for c in range(0x21, 0x7F) if c != 0x23)  # visible ASCII, as browsers send it; never `#`

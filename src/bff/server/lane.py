@@ -102,9 +102,11 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
     cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) if policy.reads_session else None
-    live = None if cookie is None else guards.copied_session(gateway, cookie, now=now)
-    if cookie is None or live is None:
-        return None if cookie is not None else _token(gateway, Call(head, admitted, None, None, None), now=now)
+    if cookie is None:
+        return _token(gateway, Call(head, admitted, None, None, None), now=now)
+    live = guards.copied_session(gateway, cookie, now=now)
+    if live is None:
+        return None  # the store has to be asked
     remarks = gateway.process.copies.remarks(cookie)
     ready = remarks.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:

@@ -39,10 +39,10 @@ from bff.errors import (
     VersionNotSupported,
 )
 from bff.proxy.fields import connection_options
+from bff.proxy.reader import JUDGE
+from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import FieldSection, Peer, RequestHead, field_section, section_of_lines
 from bff.server.chunked import ChunkedError, ChunkedReader
-
-MAX_FIELDS = 100
 
 _END = b"\r\n\r\n"
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
@@ -213,7 +213,7 @@ class RequestReader:
                 return too_large
         line, _, lines_of_fields = head.partition(b"\r\n")
         words = line.split(b" ")
-        self._parser = parser = self._parser or httptools.HttpRequestParser(_JUDGE)
+        self._parser = parser = self._parser or httptools.HttpRequestParser(JUDGE)
         try:
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
@@ -344,16 +344,6 @@ class RequestReader:
         return HeadTooLarge(
             f"The header fields are larger than {self._limits.max_head} bytes, or more than {MAX_FIELDS}."
         )
-
-
-class _Judge:
-    """The parser's callbacks: none. It judges a head, whose lines are read by `section_of_lines`."""
-
-    on_message_begin = on_url = on_header = on_headers_complete = None
-    on_body = on_message_complete = on_chunk_header = on_chunk_complete = on_status = None
-
-
-_JUDGE = _Judge()
 
 
 def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:

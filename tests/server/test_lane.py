@@ -173,3 +173,16 @@ async def test_without_a_lane_each_call_takes_a_task() -> None:
         async with watched() as (site, watching):
             assert (await site.ask(site.request("GET /api/x"))).status == 200
             assert watching.in_task == [True]
+
+
+# --- what it must not lose --------------------------------------------------------------------------------------------
+
+
+async def test_what_is_handed_on_is_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer that the recipe gives in the lane's place is in the access log like any other (R-274)."""
+    async with watched(log={"access": True}) as (site, watching):
+        watching.answers.append(response(b"", status="401 Unauthorized"))
+        capsys.readouterr()
+        assert (await site.ask(site.request("GET /api/x"))).status == 200
+        await until(lambda: not tasks_of_exchanges())
+    assert "".join(capsys.readouterr()).count("request.served") == 1

@@ -186,3 +186,15 @@ async def test_what_is_handed_on_is_logged_once(capsys: pytest.CaptureFixture[st
         assert (await site.ask(site.request("GET /api/x"))).status == 200
         await until(lambda: not tasks_of_exchanges())
     assert "".join(capsys.readouterr()).count("request.served") == 1
+
+
+@pytest.mark.requirement("R-366")
+async def test_content_that_is_too_large_costs_no_place() -> None:
+    """More refused uploads than there are places, over an idle connection each: the next call is answered."""
+    routes = [{"path": "/small", "upstream": "{raw}", "token": "none", "max_body": "1KiB", "max_connections": 2}]
+    async with raw_world(routes=routes, signed_in=False) as site:
+        for _ in range(4):
+            assert (await site.ask(site.request("GET /small/x"))).status == 200
+            assert (await site.ask(site.request("POST /small/x", body=b"x" * 2000))).status == 413
+        assert (await site.ask(site.request("GET /small/x"))).status == 200
+        assert len(site.upstream.conversations) == 1

@@ -198,3 +198,33 @@ async def test_content_that_is_too_large_costs_no_place() -> None:
             assert (await site.ask(site.request("POST /small/x", body=b"x" * 2000))).status == 413
         assert (await site.ask(site.request("GET /small/x"))).status == 200
         assert len(site.upstream.conversations) == 1
+
+
+@pytest.mark.requirement("R-256")
+async def test_event_streams_in_the_lane_end_with_their_session() -> None:
+    """All streams of a session that signs out are cut, and it is logged once."""
+
+    async def streaming(it: Conversation) -> None:
+        await it.request()
+        await it.send(response(b"fine"))
+        await it.request()
+        await it.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await it.gone()
+
+    async with raw_world(streaming, routes=ROUTES) as site, AsyncExitStack() as stack:
+        assert site.browser is not None
+        browsers = [await stack.enter_async_context(site.connect()) for _ in range(3)]
+        for browser in browsers:
+            await browser.say(site.request("GET /api/x"))
+        for browser in browsers:  # three idle connections
+            assert (await browser.reply()).status == 200
+        for browser in browsers:
+            await browser.say(site.request("GET /api/events"))
+            assert (await browser.head())[0] == 200
+        assert tasks_of_exchanges() == []
+        with capture_logs() as events:
+            assert (await site.browser.fetch("/bff/logout", method="POST")).status_code == 200
+            for browser in browsers:
+                assert b"0\r\n\r\n" not in await browser.rest()
+        (ended,) = [event for event in events if event["event"] == "streams.ended"]
+        assert ended["count"] == 3

@@ -106,7 +106,7 @@ EARLY: dict[str, tuple[bytes, ...]] = {  # before the content of the request has
 class Acting:
     """An upstream's script: it keeps what came, with the number of the connection, and answers as the target says.
 
-    A request is kept once it is complete, or before its content if it is answered early: how much of a broken one comes depends on time.
+    A request is kept once it is complete, or before its content if it is answered early: how much of a broken one comes is chance.
     """
 
     def __init__(self) -> None:
@@ -184,7 +184,8 @@ TOO_LONG = b"Content-Length: 99999999999"
 METHODS = ["GET"] * 8 + ["POST"] * 5 + ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"]
 PREFIXES = ["/api"] * 6 + ["/open"] * 3 + ["/pages", "/maybe", "/machine", "/small"]
 STRANGE = [
-    "/open/../api/x", "/open/%2e%2e/x", "/open//x", "/nowhere/x", "/open/%00", "/open/a%2Fb", "/open/%zz", "/bff/nothing", "/", "/api", "/apix", "/open/x?a=%2e", "/open/length;x=y", "/open/" + "x" * 300, "*",
+    "/open/../api/x", "/open/%2e%2e/x", "/open//x", "/nowhere/x", "/open/%00", "/open/a%2Fb", "/open/%zz", "/bff/nothing",
+    "/", "/api", "/apix", "/open/x?a=%2e", "/open/length;x=y", "/open/" + "x" * 300, "*",
 ]  # fmt: skip
 MORE = [
     b"Authorization: Bearer mine", b"X-Forwarded-For: 9.9.9.9", b"X-Request-Id: me", b"Range: bytes=0-1", b"Accept-Encoding: gzip",
@@ -195,10 +196,21 @@ MORE = [
 ]  # fmt: skip
 
 
+PLAIN = Ask(
+    method="GET",
+    pieces=(b"GET /api/plain/length HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nX-CSRF: 1\r\n\r\n",),
+    slow=False,
+    early=0,
+    target="/api/plain/length",
+)
+
+
 def an_episode(chance: Random, number: int) -> Episode:
     """The next one."""
     pipelined = chance.random() < 0.25
     asks = tuple(_ask(chance, f"{number}-{at}", alone=not pipelined) for at in range(chance.choice([1, 2, 3, 4])))
+    if chance.random() < 0.5:  # after it there is an idle connection to the upstream, mostly
+        asks = (PLAIN, *asks)
     later = chance.choice([0.4, 3.0, 300.0, 540.0, 601.0, 1000.0]) if chance.random() < 0.12 else 0.0
     return Episode(asks=asks, pipelined=pipelined, later_seconds=later)
 

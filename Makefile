@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow granian browser node demo wheel bench docs pins clean
+.PHONY: install check lint types test slow granian recipe browser node demo wheel bench docs pins clean
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -24,6 +24,9 @@ slow:               ## what the default suite leaves out: gigabytes, ten thousan
 
 granian:            ## journeys once more, under another ASGI server
 	BFF_TEST_SERVER=granian $(PYTHON) -m pytest tests/journeys tests/http
+
+recipe:             ## journeys and raw HTTP once more with the lane off
+	BFF_LANE=off $(PYTHON) -m pytest tests/journeys tests/http
 
 browser:            ## the page in the system's Chromium
 	$(PYTHON) -m pytest -m browser tests/browser

@@ -135,6 +135,7 @@ class RawBrowser:
 
     wire: Wire
     interim: list[int] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)  # of all replies, as they came
 
     @property
     def ended(self) -> bool:
@@ -218,6 +219,7 @@ class RawBrowser:
             head = await self.wire.until(b"\r\n\r\n")
         except EOFError:
             raise Truncated(status=0, body=bytes(self.wire.received)) from None
+        self.heads.append(head)
         line, *lines = head[:-4].split(b"\r\n")
         version, status, _ = line.split(b" ", 2)
         assert version == b"HTTP/1.1", line

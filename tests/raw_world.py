@@ -130,7 +130,11 @@ async def raw_world(
     recorder = Recorder()
     async with scripted_upstream(*(scripts or (recorder,))) as upstream:
         wanted = [
-            {**route, "upstream": route["upstream"].replace("{raw}", upstream.url)} for route in (routes or ROUTES)
+            {
+                name: value.replace("{raw}", upstream.url) if name == "upstream" else value
+                for name, value in route.items()
+            }
+            for route in (routes or ROUTES)
         ]
         if public_url is not None:
             settings["public_url"] = public_url

@@ -63,11 +63,14 @@ class Conversation:
     async def request(self) -> Received:
         """The next request with all of its content."""
         head = await self.head()
+        return Received(method=head.method, target=head.target, fields=head.fields, content=await self.content(head))
+
+    async def content(self, head: Received) -> bytes:
+        """The content that follows this head."""
         try:
-            content = await self._content(head)
+            return await self._content(head)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise PeerLeft from error
-        return Received(method=head.method, target=head.target, fields=head.fields, content=content)
 
     async def _content(self, head: Received) -> bytes:
         if head.values(b"content-length"):

@@ -705,6 +705,35 @@ async def test_a_place_is_taken_when_there_is_content_to_send() -> None:
         assert (await upload).status == 200
 
 
+@pytest.mark.requirement("R-366")
+async def test_time_in_line_is_not_the_browsers() -> None:
+    """An upload that waited for a place, and so could send nothing, is not too slow for that."""
+    gate = asyncio.Event()
+
+    async def gated(it: Conversation) -> None:
+        while True:
+            await it.request()
+            await gate.wait()
+            await it.send(response(b"fine"))
+
+    clock, timeouts = Clock(), TimeoutConfig(connect=100.0, first_byte=100.0, idle=100.0)
+    async with (
+        scripted_upstream(gated) as upstream,
+        pool_to(upstream, timeouts=timeouts, max_connections=1, clock=clock) as pool,
+    ):
+        first = asyncio.create_task(fetch(pool, a_request()))
+        await until(lambda: upstream.open == 1)
+        browser = AsgiBrowser([b"a"], ends=False)
+        upload = asyncio.create_task(fetch(pool, a_request(b"POST", length=2), browser))
+        await until(lambda: pool.usage.waiting == 1)
+        await clock.later(29.0)
+        gate.set()
+        await first
+        await clock.later(2.0)  # the upload has its place since then
+        browser.push(b"b", more=False)
+        assert (await upload).status == 200
+
+
 @pytest.mark.requirement("R-279")
 async def test_a_full_line_refuses_at_once() -> None:
     """Who finds the line full hears so without waiting."""

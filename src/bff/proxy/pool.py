@@ -92,6 +92,7 @@ class UpstreamPool:
             ContentTooLarge, MalformedRequest, RequestTimeout, BrowserGone: the browser's doing.
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
         """
+        _judge_length(request, max_body=max_body)
         response = self._begin(request, max_body=max_body, owner=owner)
         response.be_driven(receive)
         try:
@@ -115,6 +116,7 @@ class UpstreamPool:
         Raises:
             ContentTooLarge: the request announces more than `max_body`.
         """
+        _judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
             return None
         connection = self._take_idle()
@@ -141,8 +143,6 @@ class UpstreamPool:
             raise
 
     def _begin(self, request: UpstreamRequest, *, max_body: int, owner: Owner) -> UpstreamResponse:
-        if request.content_length is not None and request.content_length > max_body:
-            raise ContentTooLarge(f"more than {max_body} bytes")
         if self._ticker is None:
             self._wind_up()
         response = UpstreamResponse(
@@ -324,6 +324,11 @@ class UpstreamPool:
                 connection.closes_at = now + _kept_seconds(connection.keep_alive)
             elif now >= connection.closes_at:
                 connection.close()
+
+
+def _judge_length(request: UpstreamRequest, *, max_body: int) -> None:
+    if request.content_length is not None and request.content_length > max_body:
+        raise ContentTooLarge(f"more than {max_body} bytes")
 
 
 def _kept_seconds(keep_alive: bytes | None) -> float:

@@ -308,7 +308,7 @@ class UpstreamResponse:
             self._patience = Patience(timeouts, now=now)
         if self._patience.is_over(now=now, phase=self._phase, moved=self._moved()):
             self.fail(self._too_slow())
-        elif self._phase is _UPLOAD and self._patience.drips(now=now, taken=self._taken(), held=self.upload_is_held):
+        elif self._patience.drips(now=now, taken=self._taken(), held=self._phase is not _UPLOAD or self.upload_is_held):
             self.fail(RequestTimeout("The content comes too slowly."))
 
     def wake(self) -> None:

@@ -8,8 +8,8 @@
     CONTENT     content, or the browser to take it    timeouts.idle
     any         the end                               timeouts.total
 
-Content of a request must also come at `MIN_RATE` over `RATE_SECONDS`, unless it is the upstream that makes no room (R-366): one byte
-every few seconds would hold a place for as long as a browser likes.
+Content of a request must also come at `MIN_RATE` over `RATE_SECONDS`: one byte every few seconds would hold a place for as long as a
+browser likes (R-366). Time in which the upstream has no place or no room for it does not count.
 
 Time counts from when the exchange was last seen to get on: into another phase, or by a byte. A byte of a head that is not complete
 does not count, or a byte now and then would buy any time.
@@ -56,7 +56,7 @@ class Patience:
         return now >= self._due_at or now >= self._ends_at
 
     def drips(self, *, now: float, taken: int, held: bool) -> bool:
-        """Whether content came more slowly than `MIN_RATE`; `taken` bytes have come, `held`: the upstream makes no room for more."""
+        """Whether content came more slowly than `MIN_RATE`; `taken` bytes have come, `held`: no more could come."""
         if held:
             self._counts_from, self._counted = now, taken
         if now - self._counts_from < RATE_SECONDS:

@@ -246,10 +246,10 @@ class LaneCall:
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
         self._response = None
-        app, call = self._app, self._call
+        app, call, began = self._app, self._call, self.began
 
         async def go_on(_: Scope, receive: Receive, send: Send) -> None:
-            await app.go_on(call, response, receive, send)
+            await app.go_on(call, response, receive, send, began=began)
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 

@@ -68,9 +68,16 @@ class App:
         else:
             await self._websocket(head, scope, receive, send)
 
-    async def go_on(self, call: api.Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:
-        """Answer what the lane has begun."""
-        await self._answer(lambda gateway: api.go_on(gateway, call, response, receive, send), send)
+    async def go_on(
+        self, call: api.Call, response: UpstreamResponse, receive: Receive, send: Send, *, began: float
+    ) -> None:
+        """Answer what the lane has begun; `began`: when (of `perf_counter`), or 0.0 without an access log."""
+
+        async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
+            await self._answer(lambda gateway: api.go_on(gateway, call, response, receive, send), send)
+
+        serve = with_access_log(finish, began=began) if began else finish
+        await serve(call.head, {}, receive, send)
 
     def problem(self, error: Exception) -> OwnAnswer:
         """The answer to an error; it is logged and counted here."""

@@ -69,7 +69,7 @@ class OpenStreams:
                 self._end(key, cause="session_expired")
 
     def _end(self, key: str, *, cause: str) -> None:
-        ends = self._ends.pop(key, set())
+        ends = tuple(self._ends.pop(key, ()))  # a stream may leave the set while its `end` runs
         for end in ends:
             end()
         if ends:

@@ -1,0 +1,240 @@
+"""The fast lane decides nothing by itself: with it and without it a gateway does the same, and a plain call needs no task."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from random import Random
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bff.server.lane import SWITCH
+from gateway_world import SERVER
+from mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
+from raw_world import RawWorld, raw_world
+from scripted_upstream import Conversation, response
+from upstream_rooms import until
+
+pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has a lane")
+
+
+@asynccontextmanager
+async def player(*, lane: str) -> AsyncIterator[Player]:
+    """A player against a gateway of its own."""
+    upstream = Acting()
+    with switched(lane):
+        async with raw_world(upstream, routes=ROUTES, log={"access": True}, session=LONG) as site:
+            yield Player(site, upstream)
+
+
+@contextmanager
+def switched(lane: str) -> Iterator[None]:
+    """The lane is on or off in gateways that are started in the block."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(SWITCH, lane)
+        yield
+
+
+LONG = {"idle_timeout": "300d", "absolute_timeout": "365d"}
+
+
+@pytest.mark.requirement("R-300")
+@pytest.mark.parametrize(
+    ("seed", "episodes"), [(1, 250), *(pytest.param(seed, 2000, marks=pytest.mark.slow) for seed in (2, 3, 4))]
+)
+async def test_the_lane_and_the_recipe_do_the_same(seed: int, episodes: int) -> None:
+    """The same random traffic is the same to browser, upstream, log and metrics, with the lane and without."""
+    chance = Random(seed)  # noqa: S311  (to be repeatable is the point)
+    async with player(lane="on") as fast, player(lane="off") as slow:
+        for number in range(episodes):
+            episode = an_episode(chance, number)
+            with_lane, without = await fast.play(episode), await slow.play(episode)
+            assert with_lane == without, episode
+
+
+# --- when it is used --------------------------------------------------------------------------------------------------
+
+
+class Watching:
+    """An upstream's script that notes whether a task waits for its answer, and answers with what the next of `answers` says."""
+
+    def __init__(self) -> None:
+        self.in_task: list[bool] = []
+        self.answers: list[bytes] = []
+
+    async def __call__(self, it: Conversation) -> None:
+        """Serve one connection."""
+        while True:
+            await it.request()
+            self.in_task.append(bool(tasks_of_exchanges()))
+            await it.send(self.answers.pop(0) if self.answers else response(b"fine"))
+
+
+@asynccontextmanager
+async def watched(*, lane: str = "on", **settings: Any) -> AsyncIterator[tuple[RawWorld, Watching]]:
+    """A gateway with a session that it has a copy of, and an idle connection to the upstream."""
+    watching = Watching()
+    with switched(lane):
+        async with raw_world(watching, routes=ROUTES, **settings) as site:
+            assert (await site.ask(site.request("GET /api/first"))).status == 200
+            await until(lambda: not tasks_of_exchanges())
+            watching.in_task.clear()
+            yield site, watching
+
+
+@pytest.mark.parametrize("path", ["/api/x", "/open/x", "/maybe/x", "/pages/x"])
+async def test_a_plain_call_needs_no_task(path: str) -> None:
+    """With a copied session, a fresh token and an idle connection a call is forwarded without a task."""
+    async with watched() as (site, watching):
+        for method in ("GET", "DELETE", "OPTIONS", "HEAD"):  # no connection is kept after HEAD
+            assert (await site.ask(site.request(f"{method} {path}"), to=method)).status == 200
+        assert watching.in_task == [False] * 4
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_content_needs_no_task_either(*, framing: bytes, together: bool) -> None:
+    """Whether it comes with its head or after it."""
+    content = b"hello" if b"Length" in framing else b"5\r\nhello\r\n0\r\n\r\n"
+    async with watched() as (site, watching):
+        head = site.request("POST /api/x", framing)
+        pieces = (head + content,) if together else (head, content)
+        assert (await site.ask(*pieces)).status == 200
+        assert watching.in_task == [False]
+
+
+async def test_a_pipelined_call_needs_no_task() -> None:
+    """Each is forwarded when the one before has its answer."""
+    async with watched() as (site, watching), site.connect() as browser:
+        await browser.say(site.request("GET /api/x") * 3)
+        assert [(await browser.reply()).status for _ in range(3)] == [200] * 3
+        assert watching.in_task == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "body"),
+    [
+        ("POST /api/x", b"Expect: 100-continue", b"hello"),
+        ("GET /pages/x", b"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document", None),
+    ],
+)
+async def test_a_call_that_may_have_to_wait_takes_a_task(line: str, field: bytes, body: bytes | None) -> None:
+    """An expectation, and a page load."""
+    async with watched() as (site, watching), site.connect() as browser:
+        await browser.say(site.request(line, field, body=body))
+        assert (await browser.reply()).status == 200
+        assert watching.in_task == [True]
+
+
+async def test_a_session_that_is_not_copied_takes_a_task_once() -> None:
+    """The store is asked; then there is a copy, and the next call needs no task."""
+    async with watched() as (site, watching):
+        site.world.clock.now += 60.0
+        for _ in range(2):
+            assert (await site.ask(site.request("GET /api/x"))).status == 200
+        assert watching.in_task == [True, False]
+
+
+async def test_an_expired_token_takes_a_task_once() -> None:
+    """It is renewed before the call is forwarded."""
+    async with watched(session={"local_copy": "30m"}) as (site, watching):
+        site.world.clock.now += 601.0
+        for _ in range(3):
+            assert (await site.ask(site.request("GET /api/x"))).status == 200
+        assert watching.in_task[0] is True
+        assert watching.in_task[-1] is False
+        assert len(site.world.token_calls("refresh_token")) == 1
+
+
+async def test_a_call_without_an_idle_connection_takes_a_task() -> None:
+    """One has to be made; also where the upstream has closed the last one."""
+    async with watched() as (site, watching):
+        watching.answers.append(response(b"last", "Connection: close"))
+        for _ in range(3):
+            assert (await site.ask(site.request("GET /open/x"))).status == 200
+        assert watching.in_task == [False, True, False]
+
+
+async def test_content_that_does_not_come_is_waited_for_in_a_task() -> None:
+    """After a second without content the recipe waits, and forwards what comes."""
+    async with watched() as (site, watching), site.connect() as browser:
+        await browser.say(site.request("POST /api/x", b"Content-Length: 5"))
+        assert tasks_of_exchanges() == []
+        await until(tasks_of_exchanges)
+        await browser.say(b"hello")
+        assert (await browser.reply()).status == 200
+        assert watching.in_task == [True]
+
+
+async def test_a_rejected_token_is_replaced_in_a_task() -> None:
+    """A 401 to a call of the lane is asked again with another token, and what was sent is not sent again otherwise (R-154)."""
+    async with watched() as (site, watching):
+        watching.answers.append(response(b"", status="401 Unauthorized"))
+        assert (await site.ask(site.request("GET /api/x"))).status == 200
+        assert watching.in_task == [False, True]
+
+
+async def test_without_a_lane_each_call_takes_a_task() -> None:
+    """`BFF_LANE=off` turns it off."""
+    async with watched(lane="off") as (site, watching):
+        assert (await site.ask(site.request("GET /api/x"))).status == 200
+        assert watching.in_task == [True]
+
+
+# --- what it must not lose --------------------------------------------------------------------------------------------
+
+
+async def test_what_is_handed_on_is_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer that the recipe gives in the lane's place is in the access log like any other (R-274)."""
+    async with watched(log={"access": True}) as (site, watching):
+        watching.answers.append(response(b"", status="401 Unauthorized"))
+        capsys.readouterr()
+        assert (await site.ask(site.request("GET /api/x"))).status == 200
+        await until(lambda: not tasks_of_exchanges())
+    assert "".join(capsys.readouterr()).count("request.served") == 1
+
+
+@pytest.mark.requirement("R-366")
+async def test_content_that_is_too_large_costs_no_place() -> None:
+    """More refused uploads than there are places, over an idle connection each: the next call is answered."""
+    routes = [{"path": "/small", "upstream": "{raw}", "token": "none", "max_body": "1KiB", "max_connections": 2}]
+    async with AsyncExitStack() as stack:
+        stack.enter_context(switched("on"))
+        site = await stack.enter_async_context(raw_world(routes=routes, signed_in=False))
+        for _ in range(4):
+            assert (await site.ask(site.request("GET /small/x"))).status == 200
+            assert (await site.ask(site.request("POST /small/x", body=b"x" * 2000))).status == 413
+        assert (await site.ask(site.request("GET /small/x"))).status == 200
+        assert len(site.upstream.conversations) == 1
+
+
+@pytest.mark.requirement("R-256")
+async def test_event_streams_in_the_lane_end_with_their_session() -> None:
+    """All streams of a session that signs out are cut, and it is logged once."""
+
+    async def streaming(it: Conversation) -> None:
+        await it.request()
+        await it.send(response(b"fine"))
+        await it.request()
+        await it.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await it.gone()
+
+    async with AsyncExitStack() as stack:
+        stack.enter_context(switched("on"))
+        site = await stack.enter_async_context(raw_world(streaming, routes=ROUTES))
+        assert site.browser is not None
+        browsers = [await stack.enter_async_context(site.connect()) for _ in range(3)]
+        for browser in browsers:
+            await browser.say(site.request("GET /api/x"))
+        for browser in browsers:  # three idle connections
+            assert (await browser.reply()).status == 200
+        for browser in browsers:
+            await browser.say(site.request("GET /api/events"))
+            assert (await browser.head())[0] == 200
+        assert tasks_of_exchanges() == []
+        with capture_logs() as events:
+            assert (await site.browser.fetch("/bff/logout", method="POST")).status_code == 200
+            for browser in browsers:
+                assert b"0\r\n\r\n" not in await browser.rest()
+        (ended,) = [event for event in events if event["event"] == "streams.ended"]
+        assert ended["count"] == 3

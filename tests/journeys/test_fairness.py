@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha1
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from upstream_rooms import until
 PLACES = 256  # the default of `max_connections`
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
-ROUTES = [
+ROUTES: list[dict[str, Any]] = [
     {"path": "/api", "upstream": "{raw}", "provider": "corp"},
     {"path": "/open", "upstream": "{raw}", "token": "none", "websocket": True},
 ]

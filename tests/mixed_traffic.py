@@ -206,6 +206,13 @@ PLAIN = Ask(
 )
 
 
+TOKENS = Episode(  # both kinds of token are used, and so named, one after the other
+    asks=(PLAIN, replace(PLAIN, pieces=tuple(piece.replace(b"/api", b"/machine") for piece in PLAIN.pieces))),
+    pipelined=False,
+    later_seconds=0.0,
+)
+
+
 def an_episode(chance: Random, number: int, *, renews: bool = True) -> Episode:
     """The next one; `renews`: tokens may be rejected or run out, so that others are fetched."""
     pipelined = chance.random() < 0.25
@@ -326,6 +333,8 @@ class Player:
 
     async def play_together(self, episodes: Sequence[Episode]) -> Seen:
         """All of them at once; `replies` in their order, `requests` in any."""
+        if not self._names:
+            await self.play(TOKENS)
         seen = Seen()
         self._upstream.seen.clear()
         before = _counts()
@@ -378,14 +387,14 @@ class Player:
         try:
             reply = await browser.reply(to=ask.method)
         except Truncated as cut:
-            seen.replies.append(("cut", self._masked(b"".join(browser.heads)), cut.body))
+            seen.replies.append(("cut", self._masked(b"".join(browser.heads)), cut.body, browser.wire.was_reset))
             return False
         seen.replies.append((self._masked(b"".join(browser.heads)), self._masked(reply.body)))
         if TOO_LONG in ask.pieces[0]:  # the gateway waits for content that does not come
             return False
         if not reply.closes and not browser.ended:
             return True
-        seen.replies.append(("end", await browser.rest()))
+        seen.replies.append(("end", await browser.rest(), browser.wire.was_reset))
         return False
 
     async def _settled(self, *, but_answers: bool = False) -> None:

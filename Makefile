@@ -48,8 +48,9 @@ wheel:              ## build, install into a new environment, and walk through t
 bench:              ## see docs/performance.md for what it wants installed
 	$(PYTHON) -m bench $(BENCH)
 
-docs:               ## docs/compliance.md, from the marks of the tests
+docs:               ## docs/compliance.md, from the marks of the tests, and the trace in docs/explanation/walks.md
 	$(PYTHON) scripts/compliance.py
+	$(PYTHON) scripts/trace_call.py --write
 
 PIN = $(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header pyproject.toml
 

@@ -15,6 +15,7 @@ from typing import Any
 from bff.config.model import LimitsConfig
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.connection import BrowserConnection, Served
+from bff.server.descriptors import Descriptors
 from bff.web.problems import problem_of
 
 
@@ -59,7 +60,7 @@ def served_application(
         problem=partial(problem_of, base_path="/bff", https=True),
         lane=None,
         management_ports=management_ports,
-        max_descriptor=max_descriptor,
+        descriptors=None if max_descriptor is None else Descriptors(limit=max_descriptor),
     )
 
 

@@ -61,7 +61,6 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "pydantic": ("config/",),
     "pydantic_core": ("config/spelling.py",),
     "redis": ("sessions/redis/",),
-    "rich": ("cli/",),
     "starlette": ("web/", "demo/"),
     "structlog": ("",),
     "uvicorn": ("cli/", "server/"),

@@ -21,7 +21,7 @@
     │   ├── VersionNotSupported        neither HTTP/1.0 nor HTTP/1.1
     │   ├── LoopDetected               the request has been here before
     │   ├── MaxForwardsReached         an OPTIONS that we are to answer ourselves
-    │   └── BrowserGone                it left: nobody to answer to
+    │   └── BrowserGone                it left: there is no one to answer
     ├── ProviderError              the provider
     │   ├── ProviderUnavailable        no answer, too slow, 5xx, 429: asking again later may help
     │   ├── ProviderRefused            an OAuth error response (RFC 6749 section 5.2)
@@ -179,7 +179,7 @@ class MaxForwardsReached(BrowserError):
 
 
 class BrowserGone(BrowserError):
-    """The browser closed the connection before its answer was complete: there is nobody to answer to."""
+    """The browser closed the connection before its answer was complete: no answer can be sent."""
 
 
 # --- the provider -----------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class JwtRefused(ProviderError):
 
 
 class StoreUnavailable(BffError):
-    """The session store did not answer. Not the same as "no such session": nobody is signed out by it."""
+    """The session store did not answer. Not the same as "no such session": no user is signed out by it."""
 
 
 # --- the upstream -----------------------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ _RARELY_WITH_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 class FieldSection:
     """All fields of one request, and what is looked up in them. Never change `fields`: sections are shared by equal requests.
 
-    `named` holds each field's last value by its name, `Cookie` lines joined; `repeated` is the name of a judged field that is there twice.
+    `named` holds each field's last value by its name, `Cookie` lines joined; `repeated` is the name of a judged field that
+    is there twice.
     """
 
     fields: list[Field]

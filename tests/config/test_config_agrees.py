@@ -90,6 +90,7 @@ def query_of(options: list[tuple[str, str]]) -> str:
 )
 @settings(deadline=None, max_examples=500)
 @example(scheme="redis", userinfo=":℀@", hosts="a", path="", query="")
+@example(scheme="redis", userinfo="", hosts="a,@0", path="", query="")
 @example(scheme="redis", userinfo=":[@", hosts="a", path="", query="")
 @example(scheme="redis+cluster", userinfo="", hosts="a", path="/0", query="")
 def test_every_accepted_store_is_a_location(scheme: str, userinfo: str, hosts: str, path: str, query: str) -> None:
@@ -97,10 +98,11 @@ def test_every_accepted_store_is_a_location(scheme: str, userinfo: str, hosts: s
     url = f"{scheme}://{userinfo}{hosts}{path}{query}"
     if url != "memory://" and accepts(parse_store, url):
         location, default = parse_store(url), 26379 if scheme.endswith("sentinel") else 6379
+        credentials, _, hosts = f"{userinfo}{hosts}".rpartition("@")  # the last one ends them (RFC 3986 section 3.2)
         assert location.hosts == tuple(
             (urlsplit(f"//{h}").hostname, urlsplit(f"//{h}").port or default) for h in hosts.split(",")
         )
-        user, _, password = userinfo.removesuffix("@").partition(":")
+        user, _, password = credentials.partition(":")
         assert location.options.get("username", "") == unquote(user)
         assert location.options.get("password", "") == unquote(password)
         assert str(location) == f"{scheme}://{hosts}{path}"

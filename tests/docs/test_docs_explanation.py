@@ -113,3 +113,11 @@ def test_the_walks_name_files_that_exist() -> None:
     named = re.findall(r"\*\*`([a-z_/]+\.py)(?:: [a-z_]+)?`\*\*", page("explanation/walks.md"))
     assert len(named) > 20
     assert [name for name in named if not (ROOT / "src" / "bff" / name).is_file()] == []
+
+
+def test_the_trace_of_a_call_is_counted_right() -> None:
+    """The trace in the walks names files that exist, and its figures are those of its lines (`make docs` writes it anew)."""
+    (trace,) = re.findall(r"<!-- trace -->\n```\n(.*?)```", page("explanation/walks.md"), flags=re.DOTALL)
+    steps = re.findall(r"^ *\d+  (\S+) +\S+$", trace, flags=re.MULTILINE)
+    assert trace.startswith(f"{len(steps)} calls of our own functions in {len(set(steps))} files\n")
+    assert [name for name in set(steps) if not (ROOT / "src" / "bff" / name).is_file()] == []

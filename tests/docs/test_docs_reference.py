@@ -12,7 +12,7 @@ from bff.web.problems import LAST_RESORT, TABLE
 from documented import DOCS, ROOT, codes, page, rows, section
 
 COMMANDS = {"bff serve": "serve", "bff check": "check", "bff demo": "demo", "bff sessions end": "sessions end"}
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 

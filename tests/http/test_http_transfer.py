@@ -51,7 +51,7 @@ async def test_a_refusal_does_not_ask_for_the_content(
         await browser.say(site.request(line, EXPECT, b"Content-Length: 5000", *fields, signed_in=False))
         reply = await browser.reply()
         assert (reply.status, reply.interim) == (status, ())
-        if SERVER == "uvicorn":  # hyper decides by itself whether the connection goes on
+        if SERVER == "bff":  # hyper decides by itself whether the connection goes on
             assert reply.closes
             assert await browser.rest() == b""
     assert site.seen == []

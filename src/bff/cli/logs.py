@@ -12,7 +12,6 @@ import click
 import structlog
 
 from bff.config.model import LogConfig
-from bff.web.api import BrokenTransfer
 
 LEVEL_VARIABLE = "BFF_LOG_LEVEL"
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -40,7 +39,6 @@ def configure(settings: LogConfig) -> None:
     root = logging.getLogger()
     root.handlers = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
 
 
 def silence() -> None:
@@ -58,12 +56,8 @@ def _level(settings: LogConfig) -> str:
 def _renderer(*, as_json: bool) -> Any:
     if as_json:
         return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """A transfer that we break on purpose was logged where it was decided; the server needs no traceback for it."""
-    return not (record.exc_info and isinstance(record.exc_info[1], BrokenTransfer))
+    # Where `rich` is installed, structlog's default prints the local variables of each frame, tokens too (invariant 10).
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
 class _LibraryHandler(logging.Handler):

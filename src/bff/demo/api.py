@@ -29,7 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 Claims = dict[str, object]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-KEYS_REFETCHED_SECONDS = 5.0  # at most this often, whatever key ids the callers make up
+KEYS_REFETCHED_SECONDS = 5.0  # at most this often, however many key ids callers make up
 LEEWAY_SECONDS = 2.0
 
 

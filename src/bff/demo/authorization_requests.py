@@ -40,7 +40,7 @@ def parse_addressee(pairs: Pairs, clients: Mapping[str, Client]) -> Addressee:
     """Who asks, and where the answer may go.
 
     Raises:
-        OAuthError: nobody that the browser may be sent to; show it here.
+        OAuthError: there is no client that the browser may be sent to; show it here.
     """
     client = clients.get(required(pairs, "client_id"))
     if client is None:

@@ -129,7 +129,7 @@ class ClientEndpoints(TokenIssuer):
 
 
 def json_answer(body: dict[str, object], *, status: int = 200) -> JSONResponse:
-    """A JSON body that nobody may store (RFC 6749 section 5.1)."""
+    """A JSON body that must not be stored (RFC 6749 section 5.1)."""
     return JSONResponse(body, status_code=status, headers={"cache-control": "no-store", "pragma": "no-cache"})
 
 

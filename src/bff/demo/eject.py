@@ -83,7 +83,7 @@ def eject(directory: Path) -> list[Path]:
 
 
 def gateway_files(addresses: Addresses, *, store: str) -> dict[str, str]:
-    """What the gateway itself needs, by relative path: configuration, page, secrets that nobody has seen before."""
+    """What the gateway itself needs, by relative path: configuration, page, new secrets."""
     page = files("bff.demo").joinpath("page")
     return {
         "bff.yaml": _configuration_text(addresses, store=store),

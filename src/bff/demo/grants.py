@@ -3,7 +3,7 @@
 - A code is redeemed once, within 60 s, by the client, redirect URI and code_verifier that it was made for. A code that
   comes back revokes what it gave (RFC 6749 section 4.1.2).
 - Each use of a refresh token replaces it. A replaced one that comes back means that two parties hold the grant, and
-  nobody can tell which is the thief: the grant ends for both (RFC 9700 section 4.14.2).
+  which is the thief is not known: the grant ends for both (RFC 9700 section 4.14.2).
 - A token works for the client it was given to; in other hands it is unknown.
 """
 

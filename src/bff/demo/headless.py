@@ -2,7 +2,7 @@
 
 It keeps cookies by host name (ports do not matter, RFC 6265 section 8.5), withholds Strict ones when a navigation comes
 from another site, treats loopback as secure, follows redirects as navigations, and keeps every byte that it was sent:
-somebody may want to look for tokens in it.
+`bff demo --check` looks for tokens in it.
 """
 
 from collections.abc import Mapping

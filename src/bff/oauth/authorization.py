@@ -96,7 +96,7 @@ def _openid_parameters(*, scope: str, nonce: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackParameters:
-    """What the query of a callback says, believed by nobody yet: anybody can write such a link. None: absent or empty."""
+    """The parameters in the query of a callback, not judged yet: anybody can write such a link. None: absent or empty."""
 
     state: str | None = field(repr=False)
     code: str | None = field(repr=False)

@@ -128,7 +128,7 @@ def _split(token: str, *, provider: str) -> tuple[bytes, bytes, bytes]:
 
 
 def _base64url(text: str) -> bytes:
-    # urlsafe_b64decode skips what is outside its alphabet, so whoever calls this has matched the text before
+    # urlsafe_b64decode skips what is outside its alphabet, so the caller has matched the text before
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 

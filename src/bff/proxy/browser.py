@@ -1,11 +1,11 @@
-"""The browser's side of one request: what it still sends, and whether it is still there, heard without a task.
+"""The browser's side of one request: what it still sends, and whether it is still there, learnt without a task.
 
-ASGI has one way to learn that the browser left: to await `receive()`. Whoever awaits the upstream cannot await that as well, and
-a task for it would cost each request 5 us and each idle stream a kilobyte. So the awaitable that `receive()` returns is stepped
+ASGI has one way to learn that the browser left: to await `receive()`. A task that awaits the upstream cannot await that as well, and a
+second task would cost each request 5 us and each idle stream a kilobyte. So the awaitable that `receive()` returns is stepped
 by hand, in the request's own task: a step either ends in a message, or yields the future that it waits for. A callback on that
 future tells the exchange to step again. This is what a task does, without the task (PEP 492; `asyncio.Future.__await__`).
 
-It needs `receive` to wait for nothing but futures, as uvicorn's and granian's do. A timer set inside of `receive` would interrupt
+It needs `receive` to wait for nothing but futures, as our server's and granian's do. A timer set inside of `receive` would interrupt
 the request's task instead.
 """
 
@@ -34,7 +34,7 @@ class Waited(Protocol):
 
 
 class Browser:
-    """One request's `receive`. To be polled in the request's own task only, and closed when nobody listens any more."""
+    """One request's `receive`. To be polled in the request's own task only, and closed when its messages are not wanted any more."""
 
     __slots__ = ("_receive", "_steps", "_waited", "_wake")
 

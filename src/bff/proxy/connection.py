@@ -1,12 +1,12 @@
 """One connection to an upstream: it carries exchanges one by one.
 
 A doubtful connection is closed, never pooled (invariant 4): it is idle again only after a response that its reader calls reusable
-and that came after all of the request was written. Bytes on an idle connection belong to nobody: it is closed. So that this holds
-also for bytes, and for an end, that the event loop has not told us of, the socket is asked once more before it is used again
-(0.3 us): what is there by then cannot be an answer to what was not asked yet.
+and that came after all of the request was written. Bytes on an idle connection belong to no exchange: it is closed. The event loop may
+not have reported bytes, or an end, yet. So the socket is polled once more before it is used again (0.3 us): what is there by then
+cannot be an answer to a request that was not sent yet.
 
-Whoever acts on a connection shows the reader that he started it with. Once that response is over the connection may serve
-somebody else, and a reader of the past opens nothing any more.
+A caller names the reader that it started the connection with. Once that response is over the connection may serve another exchange,
+and calls with the old reader are ignored.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
     def start(
         self, reader: ResponseReader, *, wake: Callable[[], None], head: bytes, content: bool, last_use: bool = False
     ) -> None:
-        """Writes a request's head; `content` says that `write` will be called until its `last`, `last_use` that no other may follow.
+        """Writes a request's head; with `content`, `write` is called until its `last`; with `last_use` no other request follows.
 
         `wake` is called whenever the exchange can go on: status, content, end, failure, or room for more content.
         """
@@ -118,13 +118,13 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
-        """Closes without a farewell, whatever is going on."""
+        """Closes at once, also in the middle of an exchange."""
         self._reader = None
         self._wake = None
         if self._transport is not None:
             self._transport.abort()
 
-    # --- what the event loop tells ---
+    # --- what the event loop calls ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready to serve."""
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
         self._arrivals.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a response, or of nobody's."""
+        """Bytes of a response; on an idle connection they belong to none, and it is closed."""
         reader = self._reader
         if reader is None:
             self.close()
@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
             self._tell()
 
     def eof_received(self) -> None:
-        """The other side says nothing more; then the transport closes by itself."""
+        """The upstream sends nothing more; then the transport closes by itself."""
         reader = self._reader
         if reader is None:
             return
@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
             wake()
 
     def _leave(self) -> None:
-        """The exchange hears of its end, and the connection goes."""
+        """End the response, resume its exchange, and close."""
         wake = self._wake
         self.close()
         if wake is not None:
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
 def _ended_in_order(transport: asyncio.Transport) -> bool:
     """FIN; over TLS close_notify, since anybody on the way could have sent a FIN (RFC 9112 section 9.8).
 
-    Both event loops report either in the same way. The TLS object tells them apart: its end has been read, or it wants more.
+    Both event loops report either in the same way. The TLS object distinguishes them: its end has been read, or it wants more.
     """
     tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     try:

@@ -33,7 +33,7 @@ def trace(
 
 @lru_cache(maxsize=4096)
 def fresh_trace(peer_host: str | None, scheme: bytes, host: bytes) -> tuple[Field, ...]:
-    """What is said about a request that nobody has said anything about before: nearly every one."""
+    """The trace of a request that came without one, as nearly all do."""
     return _build_trace((_node(peer_host),), via=b"", scheme=scheme, host=host)
 
 

@@ -1,14 +1,14 @@
-"""Who may have how many exchanges with one upstream at a time. Pure accounting: who waits, and what a place is used for, is the pool's.
+"""How many exchanges each owner may have with one upstream at a time. Pure accounting: the pool waits, and uses the places.
 
     kind        of what                               waits when all are taken
     CALL        calls of signed-in users              in line
     OPEN        calls of browsers without a session   in line
-    STREAM      event streams                         no: nobody knows how long a stream is kept
+    STREAM      event streams                         no: how long a stream lasts is not known
     WEBSOCKET   WebSockets                            no
 
-Each kind has `limit` places of its own, streams and WebSockets once more apart for browsers without a session, so none can use up
-another's. A quarter of a kind's places is out of reach of any one owner (a session, or the address of a browser without one), so one user or
-address cannot take them all (R-366). Places that come free go round the owners that wait, in turn.
+Each kind has `limit` places of its own. Streams and WebSockets have as many again for browsers without a session. So no kind can use
+up the places of another. A quarter of a kind's places is out of reach of any one owner (a session, or the address of a browser
+without one), so one user or address cannot take them all (R-366). Places that come free go round the owners that wait, in turn.
 """
 
 from collections import OrderedDict, deque
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Owner(NamedTuple):
-    """Whom a place is counted for: a session's key, or an address."""
+    """A place is counted for this owner: a session's key, or an address."""
 
     signed_in: bool
     name: str
@@ -69,7 +69,7 @@ class Places(Generic[T]):
             del self._lines[owner]
 
     def leave(self, owner: str) -> T | None:
-        """Give a place back. Who gets it is returned: the place is taken for it already."""
+        """Give a place back. Returns the first in line, for which the place is taken already; None: the place is free."""
         left = self._by_owner[owner] - 1
         if left:
             self._by_owner[owner] = left

@@ -6,7 +6,7 @@ nothing more to do with the exchange.
 
 A pooled connection that the upstream has closed, while we did not know yet, is the one failure that is retried: once, on a new
 connection, if not a byte came back and the request is idempotent and has no content (RFC 9110 section 9.2.2, RFC 9112 section
-9.3.1). Upstreams that say how long they keep a connection (`Keep-Alive: timeout=5`) are believed, less a second.
+9.3.1). An upstream's own limit (`Keep-Alive: timeout=5`) is kept, less a second.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 What the reader holds to (RFC 9112 section 6.3, and the reasons in brackets):
     - Every response gets a parser of its own; nothing of one response can lead into the next.
     - Interim responses (1xx) are skipped, any number; 101 breaks the exchange, unless an upgrade was asked for (`UpgradeReader`).
-    - A response to HEAD, and 204 and 304, end with their fields, whatever Content-Length says.
+    - A response to HEAD, and 204 and 304, end with their fields; Content-Length does not matter there.
     - A response without Content-Length and chunked coding ends with the connection, cleanly only if that was closed in order.
     - Trailers are dropped, never merged (llhttp reports them through `on_header`, after the content).
     - `Transfer-Encoding` other than `chunked`, or besides Content-Length, and impossible lengths or status codes: broken.
@@ -29,19 +29,19 @@ _KEPT = frozenset({None, b"keep-alive"})  # values of `Connection` that leave a 
 
 
 class _Judge:
-    """The callbacks of a parser that only judges: none."""
+    """The callbacks of a parser that only judges a head: none. Its lines are read by `request_head.py`."""
 
     on_message_begin = on_status = on_header = on_headers_complete = None
     on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
 
 
-_JUDGE = _Judge()
+JUDGE = _Judge()
 
 
 class ResponseReader:
     """One response, sans-I/O: bytes go in through `feed` and `eof`, content comes out through `take`.
 
-    `status` is 0 until the final response's fields are all in `fields` (lower-case names, wire order). `broken` says in one phrase what
+    `status` is 0 until the final response's fields are all in `fields` (lower-case names, wire order). `broken` is one phrase: what
     the upstream did wrong; it is set at most once, and never after `complete`. `received` counts bytes, heads and framing too.
     """
 
@@ -131,7 +131,7 @@ class ResponseReader:
             self._parser = HttpResponseParser(self)
             return None
         try:
-            HttpResponseParser(_JUDGE).feed_data(head)
+            HttpResponseParser(JUDGE).feed_data(head)
         except HttpParserError:
             self._parser = HttpResponseParser(self)  # comes to the same verdict, and says it
             return None
@@ -247,7 +247,7 @@ class ResponseReader:
             raise HttpParserError("a transfer coding that we did not ask for")
 
     def on_body(self, chunk: bytes) -> None:
-        """Some content; also what comes after the head of a response that may have none, and is for nobody."""
+        """Some content; what comes after the head of a response that may have none is dropped."""
         if self.complete:
             return
         self._content_seen_at = self.received

@@ -1,15 +1,16 @@
 """One exchange: a request on its way to an upstream, and its response on the way to the browser.
 
-All of it happens in the task of the browser's request. Whatever may go on (status, content, room to write, a message from the
-browser, the end) only wakes that task, which then looks at the state. The clock is looked at by the pool, a few times a second,
-through `tick`; an ordinary exchange is over before the first tick and has then neither read the clock nor listened to the browser.
+A task drives it, that of the browser's request; or, in the server's lane, callbacks do (`follower`). An event (status, content, room
+to write, a message from the browser, the end) only resumes the task, which then reads the state. The pool reads the clock, a few
+times a second, and calls `tick`; an ordinary exchange is over before the first tick, and has then neither read the clock nor awaited
+the browser.
 
 An answer that comes before all of the request's content was sent: an error stops the content, anything else lets it go on beside
 the answer (an upstream may stream both ways). Either way the connection is closed after it unless both came to their end.
 
 What was received before a failure is delivered before the failure is raised. After a failure the browser's response must not be
-completed: raising out of the application makes uvicorn and granian break the transfer, which is what a truncated body has to
-look like (RFC 9112 section 8).
+completed: raising out of the application makes the server break the transfer, which is what a truncated body has to look like
+(RFC 9112 section 8).
 """
 
 import asyncio

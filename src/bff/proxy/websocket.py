@@ -4,7 +4,7 @@ the upstream first    its handshake is made before the browser's is answered, so
 the fields            rewritten as any request's (rewrite.py); the upgrade's own fields are ours, no extension is offered
 the subprotocol       what the browser offered is offered, and only one of those can be chosen (RFC 6455 section 4.1)
 messages              whole ones, text as text and binary as binary; the next is read when the last has been written
-the end               whoever closes, the other side hears of it (closes.py); neither connection outlives the other
+the end               a close of one side is passed to the other (closes.py); neither connection outlives the other
 """
 
 import asyncio
@@ -246,7 +246,7 @@ async def _first_said(tasks: Iterable[asyncio.Task[Ending | None]]) -> Ending:
 
 
 async def _from_browser(receive: Receive, connection: ClientConnection, *, max_message: int) -> Ending | None:
-    """Ends when the browser leaves; says nothing when the upstream cannot be written to: whoever reads it knows why."""
+    """Ends when the browser leaves. None: the upstream cannot be written to; `_from_upstream` finds the reason."""
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -278,7 +278,7 @@ def _said(close: frames.Close | None) -> Close | None:
 
 
 async def _drain(connection: ClientConnection) -> None:
-    """An upstream with much to say would not hear our close before it is rid of that; nobody listens to it any more."""
+    """Read and drop what the upstream has left to send: it may not read our close before it has sent that."""
     with contextlib.suppress(ConnectionClosed):
         while True:
             await connection.recv()

@@ -1,7 +1,7 @@
 """The browser's side of HTTP/1.1: bytes of a connection become requests, and answers become bytes.
 
-Nouns: a *message* is one request as the reader reports it: its head, then its content; an *exchange* is one message and its answer, run
-by a task; the *lane* forwards a message by callbacks, without a task, when nothing has to be waited for; a *refusal* is the last
+Nouns: a *message* is one request as the reader reports it: its head, then its content; an *exchange* is one message and its answer,
+run by a task; the *lane* forwards a message by callbacks, without a task, when nothing has to be waited for; a *refusal* is the last
 answer of a connection whose next message cannot be read.
 
     request_reader   bytes in, messages and judgements out (pure)     chunked   the chunked coding (pure)

@@ -27,7 +27,8 @@ class AnswerError(RuntimeError):
 class Answer:
     """The answer to one request. Call `start`, then `content` as often as wanted, then `end`; write what they return.
 
-    `breaks_by_reset`: HTTP/1.0 knows the end of a connection as the end of content; only RST says that there is more (RFC 9112 section 8).
+    `breaks_by_reset`: in HTTP/1.0 the end of a connection is the end of content; only RST shows that there is more (RFC 9112
+    section 8).
     """
 
     __slots__ = ("_chunked", "_head_only", "_left", "_version", "breaks_by_reset", "keep_alive", "started")
@@ -36,7 +37,7 @@ class Answer:
         self._version = version
         self._head_only = method == b"HEAD"
         self._chunked = False
-        self._left: int | None = None  # bytes that Content-Length still announces; None: it says nothing
+        self._left: int | None = None  # bytes that Content-Length still announces; None: there is no Content-Length
         self.keep_alive = keep_alive and version == b"1.1"
         self.started = False
         self.breaks_by_reset = version == b"1.0"

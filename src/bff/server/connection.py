@@ -16,13 +16,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-import structlog
-
-from bff import metrics
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError, RequestTimeout
 from bff.request_head import Peer
 from bff.server.answer import closing_answer
+from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp, Exchange
 from bff.server.lane import Lane, LaneCall
 from bff.server.output import Output
@@ -36,8 +34,6 @@ LINGER_BYTES = 32 * 1024 * 1024
 LINGER_SECONDS = 10.0
 LANE_SECONDS = 1.0  # that the lane waits for content; then the recipe does, whose waits have limits of the route
 
-log = structlog.get_logger()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
@@ -50,7 +46,7 @@ class Served:
     problem: Callable[[BrowserError], OwnAnswer]  # a refusal as it goes over the wire
     lane: Lane | None  # None: every message takes an exchange
     management_ports: frozenset[int]
-    max_descriptor: int | None  # a public connection with a higher file descriptor is refused; None: none is
+    descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
 
 
@@ -120,7 +116,6 @@ class BrowserConnection(asyncio.Protocol):
         self._reader = RequestReader(peer=peer, limits=self._served.limits)
         self._state.connections.add(self)
         if self._is_public and self._is_too_many(transport):
-            metrics.CONNECTIONS_REFUSED.inc()
             self._transport.abort()
             return
         self._set_deadline(self._served.limits.head_timeout)
@@ -207,6 +202,7 @@ class BrowserConnection(asyncio.Protocol):
         """The lane's call cannot go on without waiting: `app` answers in a task. Nothing of an answer was written."""
         exchange = Exchange(self, message, keep_alive=keep_alive)
         self._answer_by(exchange, app)
+        self.hold_content(False)  # from now on the exchange holds what its application does not take
         return exchange
 
     def _answer_by(self, exchange: Exchange, app: AsgiApp) -> None:
@@ -383,12 +379,11 @@ class BrowserConnection(asyncio.Protocol):
             self.output.close()
 
     def _is_too_many(self, transport: asyncio.BaseTransport) -> bool:
-        """Whether hardly a file descriptor is left: the kernel gives the lowest free one, so a high number tells (R-375)."""
-        limit, connected = self._served.max_descriptor, transport.get_extra_info("socket")
-        if limit is None or connected is None or connected.fileno() < limit:
+        descriptors, connected = self._served.descriptors, transport.get_extra_info("socket")
+        if descriptors is None or connected is None:
             return False
-        log.error("server.out_of_descriptors", limit=limit, connections=len(self._state.connections))
-        return True
+        taken = len(self._state.connections)
+        return descriptors.refuse(connected.fileno(), connections=taken, now=self._loop.time())
 
 
 def _address(name: object) -> tuple[str, int] | None:

@@ -1,9 +1,9 @@
 """The fast lane: a call is forwarded by callbacks, without a task, while nothing has to be waited for.
 
-It decides nothing by itself (invariant 11): it runs the lines of the recipe, `web/api.py`, in their order. It takes a call whose session
-is in the local copy, whose token is usable now, and whose upstream has an idle connection. At the first thing that would have to wait,
-and at any refusal, it steps aside before a byte of an answer is written, and the recipe answers in a task: problems, logs and retries
-stay in one place. What was sent by then is not sent again; the recipe goes on with the response.
+It decides nothing by itself (invariant 11): it runs the lines of the recipe, `web/api.py`, in their order. It takes a call whose
+session is in the local copy, whose token is usable now, and whose upstream has an idle connection. At the first thing that would
+have to wait, and at any refusal, it steps aside before a byte of an answer is written, and the recipe answers in a task: problems,
+logs and retries stay in one place. What was sent by then is not sent again; the recipe goes on with the response.
 
 `BFF_LANE=off` in the environment turns it off.
 """
@@ -102,9 +102,11 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
     cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) if policy.reads_session else None
-    live = None if cookie is None else guards.copied_session(gateway, cookie, now=now)
-    if cookie is None or live is None:
-        return None if cookie is not None else _token(gateway, Call(head, admitted, None, None, None), now=now)
+    if cookie is None:
+        return _token(gateway, Call(head, admitted, None, None, None), now=now)
+    live = guards.copied_session(gateway, cookie, now=now)
+    if live is None:
+        return None  # the store has to be asked
     remarks = gateway.process.copies.remarks(cookie)
     ready = remarks.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:

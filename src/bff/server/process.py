@@ -1,13 +1,12 @@
 """The one way to start a server: sockets, one worker here or several below us, and a gentle stop.
 
 `uvicorn.Server` keeps processes, signals, lifespan and sockets. Of what it calls `http` it needs a constructor of four arguments and
-`shutdown()`; `connection.BrowserConnection` is that. One application serves both listeners; it tells them apart by the port that a
-connection came in on, which no request can choose.
+`shutdown()`; `connection.BrowserConnection` is that. One application serves both listeners; it distinguishes them by the port that
+a connection came in on, which no request can choose.
 """
 
 import asyncio
 import contextlib
-import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -18,6 +17,7 @@ import uvicorn
 
 from bff.config.model import Address, LimitsConfig
 from bff.server.connection import BrowserConnection, Served
+from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp
 from bff.server.lane import Lane
 from bff.web.app import App
@@ -26,13 +26,12 @@ from bff.web.problems import problem_of
 REST_SECONDS = 75
 STOP_SECONDS = 30
 BACKLOG = 2048
-RESERVED_DESCRIPTORS = 64  # for the management listener, upstreams, the store and files
 
 _served: "WeakKeyDictionary[AsgiApp, Served]" = WeakKeyDictionary()
 
 
 class ServerFailedError(RuntimeError):
-    """The application could not start; it has said why in its own log."""
+    """The application could not start; its own log has the reason."""
 
 
 def server_config(
@@ -92,7 +91,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         lane=Lane(app) if Lane.is_on() else None,
         websockets=app,
         management_ports=app.management_ports,
-        max_descriptor=max(RESERVED_DESCRIPTORS, _descriptors() - RESERVED_DESCRIPTORS),
+        descriptors=Descriptors(),
     )
 
 
@@ -106,13 +105,8 @@ def _served_application(app: AsgiApp, *, rest_seconds: float) -> Served:
         problem=partial(problem_of, base_path="/bff", https=False),
         lane=None,
         management_ports=frozenset(),
-        max_descriptor=None,
+        descriptors=None,
     )
-
-
-def _descriptors() -> int:
-    """How many files this process may have open."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def bind(address: Address) -> socket.socket:
@@ -166,7 +160,7 @@ async def serving(
     server.lifespan = settings.lifespan_class(settings)
     try:
         await server.startup(sockets)
-    except SystemExit as error:  # how uvicorn says that the lifespan failed; the process is not ours to end
+    except SystemExit as error:  # uvicorn exits when the lifespan failed; the process is not ours to end
         for sock in sockets:
             sock.close()
         raise ServerFailedError("the application did not start") from error

@@ -1,6 +1,6 @@
 """Requests out of the bytes of one connection, sans-I/O: bytes in, messages and judgements out.
 
-`feed` takes what came, `next_event` gives what can be said about it, one event a call. The next message is read when the caller asks
+`feed` takes bytes, `next_event` returns what they make, one event a call. The next message is read when the caller asks
 for it, so requests that wait for the answer to another cost their bytes and nothing else.
 
     phase     what it waits for                 limits while it comes                                  then
@@ -11,8 +11,8 @@ for it, so requests that wait for the answer to another cost their bytes and not
     TUNNEL    nothing: a WebSocket's bytes      -                                                      -
     STOPPED   nothing: what comes is dropped    -                                                      -
 
-A head is kept as bytes until its empty line is there, and only then parsed, at once: llhttp judges it, and its lines are its fields. So an unfinished head costs its own length and
-no more, and what a head means cannot depend on how it was cut into segments.
+A head is kept as bytes until its empty line is there, and only then parsed, at once: llhttp judges it, and its lines are its fields.
+So an unfinished head costs its own length and no more, and what a head means cannot depend on how it was cut into segments.
 
 What is judged here, because a hop before us must not read it otherwise:
     lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
@@ -39,10 +39,10 @@ from bff.errors import (
     VersionNotSupported,
 )
 from bff.proxy.fields import connection_options
+from bff.proxy.reader import JUDGE
+from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import FieldSection, Peer, RequestHead, field_section, section_of_lines
 from bff.server.chunked import ChunkedError, ChunkedReader
-
-MAX_FIELDS = 100
 
 _END = b"\r\n\r\n"
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
@@ -119,7 +119,7 @@ class RequestReader:
         self._left = 0  # bytes of content that are still to come
         self._chunks: ChunkedReader | None = None
         self._keep_alive = True
-        self.unread = b""  # bytes that no event has told of
+        self.unread = b""  # bytes that no event has reported
         self.in_content = False  # content is still to come
         self.is_head_request = False  # the last head that was looked at was a HEAD's, whose answer has no content
         self.refused_content = False  # the refusal is of a message's content, not of a head
@@ -213,7 +213,7 @@ class RequestReader:
                 return too_large
         line, _, lines_of_fields = head.partition(b"\r\n")
         words = line.split(b" ")
-        self._parser = parser = self._parser or httptools.HttpRequestParser(_JUDGE)
+        self._parser = parser = self._parser or httptools.HttpRequestParser(JUDGE)
         try:
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
@@ -344,16 +344,6 @@ class RequestReader:
         return HeadTooLarge(
             f"The header fields are larger than {self._limits.max_head} bytes, or more than {MAX_FIELDS}."
         )
-
-
-class _Judge:
-    """The parser's callbacks: none. It judges a head, whose lines are read by `section_of_lines`."""
-
-    on_message_begin = on_url = on_header = on_headers_complete = None
-    on_body = on_message_complete = on_chunk_header = on_chunk_complete = on_status = None
-
-
-_JUDGE = _Judge()
 
 
 def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:

@@ -4,7 +4,7 @@
                   places where a close of ours may stand
     back-pressure a side that does not read stops the reading of the other; one that takes nothing for `patience_seconds` is
                   aborted (`output.py`)
-    a close       that one side sends passes. Where one did not, `proxy/closes.py` says what is sent. Ours is written between two
+    a close       that one side sends passes. Where one did not, `proxy/closes.py` has the close to send. Ours is written between two
                   frames: in the middle of one, after its end
     the end       the browser's connection is closed when it has sent and received a close (RFC 6455 section 7.1.1,
                   https://www.rfc-editor.org/rfc/rfc6455#section-7.1.1), and the upstream's after it. Both have `CLOSE_SECONDS` from

@@ -138,7 +138,7 @@ class Handshake:
         try:
             with ExitStack() as held:
                 await self._shake_hands(app.gateway, held)
-        except Exception as error:  # noqa: BLE001 - the edge of a task: whatever went wrong, the browser gets a problem
+        except Exception as error:  # noqa: BLE001 - the edge of a task: the browser gets a problem for every error
             self._answer(app.problem(error))
 
     # --- the recipe ---
@@ -206,7 +206,9 @@ class Handshake:
 
     def _answer(self, own: OwnAnswer) -> None:
         self.started = True
-        self._connection.output.write(closing_answer(own.status, own.fields, own.body, head_only=False))
+        self._connection.output.write(
+            closing_answer(own.status, own.fields, own.body, head_only=self.message.head.method == b"HEAD")
+        )
         self._connection.answered()
 
 

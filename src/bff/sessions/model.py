@@ -51,7 +51,7 @@ class Grant:
 
     provider: str
     issuer: str
-    subject: str | None  # None: plain OAuth 2.0, nobody told us who it is
+    subject: str | None  # None: plain OAuth 2.0, which names no user
     sid: str | None  # OpenID Connect's claim, for back-channel logout
     claims: dict[str, object] = field(repr=False)
     auth_time: float | None
@@ -77,7 +77,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """The record behind a session cookie. `version` counts its changes; the store sets it, nobody else."""
+    """The record behind a session cookie. `version` counts its changes; only the store sets it."""
 
     key: str
     version: int
@@ -112,7 +112,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSession:
-    """A session as just read: with the instant at which it ends if nobody uses it."""
+    """A session as just read: with the instant at which it ends if it is not used."""
 
     session: Session
     idle_expires_at: float

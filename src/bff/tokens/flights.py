@@ -2,7 +2,7 @@
 
 Used for users' tokens (`refresh.py`) and for our own (`client_credentials.py`). Rules kept here:
 
-- Whoever leaves, the flight goes on (invariant 5); whoever comes while it is under way waits for the same one.
+- The flight goes on when a waiting request leaves (invariant 5); a request that comes while it is under way waits for the same one.
 - The provider is asked no faster than the back-off allows after a failure, and on an upstream's 401 no faster than a back-off of
   its own: an upstream that always says 401 must not make us hammer the provider.
 """
@@ -16,7 +16,7 @@ from bff.sessions.model import AccessToken
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.backoff import Backoff
 
-PATIENCE_SECONDS = 30.0  # how long a request waits before it is told to come again
+PATIENCE_SECONDS = 30.0  # how long a request waits; then it is answered with 503
 
 K = TypeVar("K", bound=Hashable)
 
@@ -47,7 +47,7 @@ class Flights(Generic[K]):
 
         Raises:
             ProviderUnavailable: it failed a moment ago, or takes longer than `PATIENCE_SECONDS`.
-            BffError: whatever `fetch` raises.
+            BffError: what `fetch` raises.
         """
         if key not in self._under_way and not self._failures.permits(key):
             raise ProviderUnavailable("failed a moment ago", provider=provider)
@@ -61,7 +61,7 @@ class Flights(Generic[K]):
             self._rejections.note(key)
         try:
             token = await self._patiently(self._flight(key, rejected=rejected.value), provider=provider)
-        except BffError:  # whatever it was, the flight has told; the browser gets what the API said
+        except BffError:  # the flight has logged it; the browser gets the answer of the API
             return None
         return token if token.value != rejected.value else None  # a flight that began earlier knew of no rejection
 

@@ -20,10 +20,10 @@ LONGEST_PAUSE_SECONDS = 0.25
 
 @asynccontextmanager
 async def lease(store: SessionStore, session_key: str) -> AsyncIterator[None]:
-    """Hold the lease of a session for the length of the block; waits for as long as somebody else holds it.
+    """Hold the lease of a session for the length of the block; waits for as long as another holds it.
 
     Raises:
-        StoreUnavailable: nobody can tell who holds it.
+        StoreUnavailable: the holder is not known.
     """
     holder = secrets.token_hex(16)
     await _take(store, session_key, holder)

@@ -1,4 +1,4 @@
-"""The door: what browsers may ask for, who is let through, and what they are told.
+"""The gateway: what browsers may ask for, which requests pass, and what is answered.
 
 `app.py` puts the parts together. Each endpoint is a recipe in a file of its own, to be read top to bottom: `login`, `user`, `logout`,
 `backchannel_logout`, `api` (everything that is forwarded), `files`, `health`. What they share: `guards` (may this request pass?),

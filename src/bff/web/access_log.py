@@ -1,6 +1,6 @@
 """One event for each request, where the operator asked for it (`log.access`); otherwise nothing of this is on the data path.
 
-The path is told as it came, escaped by the log's format; never the query, which may hold what is nobody's business.
+The path is logged as it came, escaped by the log's format. The query is never logged: it may hold secrets.
 """
 
 from collections.abc import Awaitable, Callable

@@ -72,7 +72,7 @@ def source(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, n
     """Where the token for the upstream comes from: the user's if the route takes it and there is one, else our own if it takes that.
 
     Raises:
-        LoginRequired: the route wants a user, and nobody is signed in at its provider, or no longer.
+        LoginRequired: the route wants a user, and there is no sign-in at its provider, or it has ended.
     """
     if live is None and policy.needs_session:
         raise LoginRequired("Nobody is signed in here.", provider=gateway.provider(policy.provider).name)

@@ -79,7 +79,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
             admission.same_site(gateway, head, policy)
         live = await guards.session(gateway, head, touch=True) if policy.reads_session else None
         source = admission.source(gateway, policy, live, now=gateway.process.clock())
-        if opening:  # judged late: a browser without a session goes to sign in, whatever could not be proved
+        if opening:  # judged late: a browser without a session goes to sign in, also if this would refuse it
             admission.same_site(gateway, head, policy)
         token = None if source is None else await source.usable()
     except LoginRequired as needed:

@@ -86,7 +86,7 @@ class App:
 
     async def _http(self, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         server = scope.get("server")
-        if server is not None and int(server[1] or 0) in self.management_ports:  # granian's scopes say it as a text
+        if server is not None and int(server[1] or 0) in self.management_ports:  # in granian's scopes it is a text
             await management(self.process.store, head, send)
             return
 
@@ -105,7 +105,7 @@ class App:
         except BrowserGone:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
-            if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has told of that
+            if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has been logged
                 log.warning("upstream.broke_off", error=type(error.__cause__).__name__)
             raise  # so that the server closes the connection in the middle of the body
         except PlainHttp as error:
@@ -120,7 +120,7 @@ class App:
             await send_answer(
                 answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=(allow,)), send
             )
-        except Exception as error:  # noqa: BLE001 - the ASGI edge: whatever went wrong, the browser gets a problem
+        except Exception as error:  # noqa: BLE001 - the ASGI edge: the browser gets a problem for every error
             await send_answer(self.problem(error), send)
 
     async def _websocket(self, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,10 +1,10 @@
-"""`POST /backchannel-logout/{provider}`: the provider tells us that a user signed out there (Back-Channel Logout 1.0).
+"""`POST /backchannel-logout/{provider}`: the provider reports that a user signed out there (Back-Channel Logout 1.0).
 
 No cookie and no CSRF header: the logout token's signature is the proof. Exactly 200, or 400 for any failure, ours included
 (section 2.8), never cached.
 
-A logout token works once: delivered again it is a success that does nothing, or whoever has kept one could sign its user out for as
-long as it lives. It is remembered after the sessions have ended and not before, because a provider repeats what failed.
+A logout token works once: delivered again it is a success that does nothing, or a copy of it could sign its user out for as long as
+it lives. It is remembered after the sessions have ended and not before, because a provider repeats what failed.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ async def backchannel_logout(gateway: Gateway, head: RequestHead, name: str, rec
 
 
 async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> int:
-    """Judge the token and do what it says; returns how many sessions ended."""
+    """Judge the token and end its sessions; returns how many sessions ended."""
     provider = gateway.provider(name)
     logout_token = parse_backchannel_body(await _bounded_body(receive), _content_type(head))
     issuer = (await provider.metadata()).issuer

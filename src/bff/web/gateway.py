@@ -1,4 +1,4 @@
-"""What one configuration says, as the recipes use it (`Gateway`), and what lives as long as the process does (`Process`).
+"""What is made of one configuration, for the recipes (`Gateway`), and what lives as long as the process does (`Process`).
 
 A `Gateway` holds nothing of a request and opens nothing: it can be replaced whole by one of another configuration, while sessions,
 copies, open streams, connections and refreshes of the `Process` go on.
@@ -52,7 +52,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """What one configuration says."""
+    """What is made of one configuration."""
 
     config: Config
     process: Process
@@ -135,7 +135,7 @@ def build_process(config: Config, *, clock: Callable[[], float] = time.time) -> 
 def build_gateway(
     config: Config, process: Process, *, provider_transport: httpx2.AsyncBaseTransport | None = None
 ) -> Gateway:
-    """What the configuration says. `provider_transport` takes the place of the network towards providers, in tests.
+    """What the configuration makes. `provider_transport` takes the place of the network towards providers, in tests.
 
     Raises:
         OSError: a CA file cannot be used.

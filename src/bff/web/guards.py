@@ -25,7 +25,7 @@ def host(gateway: Gateway, head: RequestHead) -> None:
 
     Raises:
         MalformedRequest: no usable `Host`.
-        MisdirectedRequest: another host than that of `public_url`; only a trusted proxy may say so.
+        MisdirectedRequest: another host than that of `public_url`; from a trusted proxy it passes.
     """
     value = head.named.get(b"host")
     if value == gateway.site.host:
@@ -41,8 +41,8 @@ def host(gateway: Gateway, head: RequestHead) -> None:
 def transport(gateway: Gateway, head: RequestHead) -> None:
     """The browser reached us over TLS, where `public_url` is https (ASVS V4.1.2, V12.2.1).
 
-    Only a trusted proxy can tell: TLS ends before us, and what we see of the connection is the proxy's own way to us. So a proxy
-    that says nothing, and one that is not in `trusted_proxies`, are taken to have ended TLS. Of several hops the first counts,
+    Only a trusted proxy knows: TLS ends before us, and what we see of the connection is the proxy's own way to us. So a proxy that
+    sends no such field, and one that is not in `trusted_proxies`, are taken to have ended TLS. Of several hops the first counts,
     which is the browser's; a hop that lies there only spares itself this answer.
 
     Raises:
@@ -55,7 +55,7 @@ def transport(gateway: Gateway, head: RequestHead) -> None:
 
 
 def _told_scheme(fields: Iterable[Field]) -> bytes | None:
-    """What a proxy says the browser used; `X-Forwarded-Proto` counts where both forms are there, as for addresses."""
+    """The scheme that the browser used, by a proxy's field. `X-Forwarded-Proto` wins where both forms are there, as for addresses."""
     found = {name: value for name, value in reversed([*fields]) if name in {b"x-forwarded-proto", b"forwarded"}}
     if b"x-forwarded-proto" in found:
         return found[b"x-forwarded-proto"].partition(b",")[0].strip().lower()
@@ -89,7 +89,7 @@ def websocket_origin(head: RequestHead, *, public_origin: bytes) -> None:
     """A WebSocket handshake comes from our own pages: browsers always send `Origin` with it (RFC 6455 section 10.2).
 
     Raises:
-        CsrfRefused: it comes from elsewhere, or does not say.
+        CsrfRefused: it comes from elsewhere, or no field shows where from.
     """
     if head.named.get(b"origin") != public_origin:
         raise CsrfRefused("WebSockets are open to pages of this origin only (Origin).")
@@ -137,7 +137,7 @@ async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSe
     Only reads that touch are copied: a page that polls without touching must not keep others from moving the idle deadline.
 
     Raises:
-        StoreUnavailable: the store cannot tell; that is not "not signed in" (invariant 7).
+        StoreUnavailable: the store does not answer; that is not "not signed in" (invariant 7).
     """
     cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME)
     if cookie is None:

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
-    """`GET /login?provider=&return_to=`: everything else in the query is ignored and reaches nobody (R-043).
+    """`GET /login?provider=&return_to=`: everything else in the query is ignored and sent nowhere (R-043).
 
     Raises:
         MalformedRequest: no such provider, or `return_to` leads elsewhere.
@@ -130,7 +130,7 @@ async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> 
 async def _take_transaction(
     gateway: Gateway, provider: Provider, head: RequestHead, *, state: str | None
 ) -> LoginTransaction:
-    """The transaction that this browser began with this state at this provider; nobody can take it again."""
+    """The transaction that this browser began with this state at this provider; it can be taken once."""
     browser_id = _browser_id(gateway, head)
     if browser_id is None or state is None:
         reason = "state_missing" if state is None else "browser_unknown"

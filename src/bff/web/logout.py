@@ -1,6 +1,6 @@
-"""`POST /logout`: the session ends here first, then the provider hears of it, then the browser is told where to sign out there.
+"""`POST /logout`: the session ends here first, then tokens are revoked, then the answer names the URL of the provider's sign-out.
 
-Order matters (ASVS V7.4.1): once this answers, the cookie is dead everywhere, whatever the provider does. Revocation never holds
+Order matters (ASVS V7.4.1): once this answers, the cookie is dead everywhere, also if the provider fails. Revocation never holds
 the answer up (RFC 7009 section 2.2). Without a session it succeeds as well.
 """
 
@@ -19,7 +19,7 @@ from bff.web.answers import OwnAnswer, json_answer, redirect, set_cookie
 from bff.web.gateway import Gateway
 
 # What the app kept for its user goes as well (ASVS V14.3.1). Not "cache": Chromium takes seconds to clear it and answers only then
-# (crbug.com/40233601), and nothing that was sent with a token is stored there unless the API says so.
+# (crbug.com/40233601), and nothing that was sent with a token is stored there unless the API allows it.
 CLEAR_SITE_DATA = (b"clear-site-data", b'"storage"')
 
 log = structlog.get_logger()

@@ -1,8 +1,8 @@
 """Navigations without a session: first the bounce page, then the redirect to sign-in. No sequence of these may loop.
 
 A Strict cookie is withheld when a navigation comes from another site (a link in a mail, the way back from the provider). So a
-navigation that says `Sec-Fetch-Site: cross-site` and brings no session cookie is answered with a page of ours that repeats it from
-our own site. The repetition says `same-origin`, so it is never bounced again: either it brings the cookie, or nobody is signed in.
+navigation with `Sec-Fetch-Site: cross-site` and without a session cookie is answered with a page of ours that repeats it from our
+own site. The repetition has `same-origin`, so it is never bounced again: either it brings the cookie, or there is no session.
 
 Routes with `csrf: origin` are meant to be opened, and take calls of our own origin only; so every navigation to them that comes from
 elsewhere is repeated, with the cookie or without. With it: from a sibling subdomain, and in Chromium on the way back from the
@@ -31,7 +31,7 @@ def must_bounce(head: RequestHead) -> bool:
 
 
 def comes_from_elsewhere(head: RequestHead) -> bool:
-    """Whether another origin led here, or took part in it; a person who typed the address says `none`."""
+    """Whether another origin led here, or took part in it; for an address that was typed the field is `none`."""
     return head.named.get(b"sec-fetch-site") in {b"cross-site", b"same-site"}
 
 

@@ -1,4 +1,4 @@
-"""Every error and the answer it becomes: one table (RFC 9457). What a caller is told names no host, no token, no query string.
+"""Every error and the answer it becomes: one table (RFC 9457). No answer names a host, a token or a query string.
 
 `detail` comes from the error only where the browser is to blame and can do something about it; everybody else's fault is told in
 words of this table, with the request id under which the log has the rest (ASVS V16.5.1).
@@ -21,7 +21,7 @@ RETRY_AFTER_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How one class of error is told: HTTP status, the last part of `type`, `title`, and what to do where the error does not say."""
+    """How one class of error is answered: HTTP status, the last part of `type`, `title`, and the `detail` where the error has none."""
 
     status: int
     type: str

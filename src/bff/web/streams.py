@@ -1,8 +1,8 @@
 """Streams that live longer than a request should (WebSockets, server-sent events) end when their session ends.
 
-Sign-out and back-channel logout are heard through the store's changes, in this worker or another; absolute and idle expiry, and
-whatever was missed while changes could not be heard, by looking every `LOOK_SECONDS`. Looking touches nothing: an open stream is
-no activity.
+Sign-out and back-channel logout arrive as changes of the store, made in this worker or another. Absolute and idle expiry, and changes
+that were missed while the subscription was interrupted, are found by reading the sessions every `LOOK_SECONDS`. Reading does not
+extend a session: an open stream is no activity.
 """
 
 import asyncio
@@ -45,11 +45,11 @@ class OpenStreams:
             self._end(change.key, cause="session_ended")
 
     def changes_interrupted(self) -> None:
-        """Nothing to do but say so: looking goes on."""
+        """Log it; sessions are read every `LOOK_SECONDS` all the same."""
         log.warning("store.changes_interrupted")
 
     def changes_resumed(self) -> None:
-        """Nothing to do but say so."""
+        """Log it."""
         log.info("store.changes_heard")
 
     async def look(self) -> None:

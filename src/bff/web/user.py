@@ -14,7 +14,7 @@ async def user(gateway: Gateway, head: RequestHead) -> OwnAnswer:
 
     Raises:
         CsrfRefused: the call does not come from our own pages (its answer is not for other sites' scripts, ASVS V3.5.7).
-        StoreUnavailable: the store cannot tell.
+        StoreUnavailable: the store does not answer.
     """
     guards.csrf(head, by="header", public_origin=gateway.site.origin_bytes)
     touch = query.parameters(head).get("touch") != "0"

@@ -1,0 +1,36 @@
+"""File descriptors run out (`ulimit -n`): said, counted, and the management listener is still served (R-375).
+
+The event loop closes what it cannot accept and tells no one. The kernel gives the lowest free number to a new connection, so a
+high number says that nearly all are in use; such a connection is closed while some are left.
+"""
+
+import math
+import resource
+
+import structlog
+
+from bff import metrics
+
+MOST_RESERVED = 64  # for the management listener, upstreams, the store and files
+SAID_EVERY_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class Descriptors:
+    """How many of this process's descriptors browsers may take. `limit` is the first number that they may not have."""
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.limit = allowed - min(MOST_RESERVED, allowed // 4) if limit is None else limit
+        self._said_at = -math.inf
+
+    def refuse(self, descriptor: int, *, connections: int, now: float) -> bool:
+        """Whether the connection of a browser with this descriptor must go; `now` is any clock's, in seconds."""
+        if descriptor < self.limit:
+            return False
+        metrics.CONNECTIONS_REFUSED.inc()
+        if now - self._said_at >= SAID_EVERY_SECONDS:
+            self._said_at = now
+            log.error("server.out_of_descriptors", limit=self.limit, connections=connections)
+        return True

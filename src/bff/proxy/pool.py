@@ -111,7 +111,8 @@ class UpstreamPool:
     ) -> UpstreamResponse | None:
         """The response of a request whose head has been written; None, and nothing was done, if that would have to wait.
 
-        `follower` is called whenever something happens from now on; look at `failure` at once. `hear_out` hands the response to a task.
+        `follower` is called whenever something happens from now on; look at `failure` at once. `hear_out` hands the response to a
+        task.
 
         Raises:
             ContentTooLarge: the request announces more than `max_body`.

@@ -10,6 +10,7 @@ only the order remains. So two worlds that behave alike have seen the same.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -205,22 +206,31 @@ PLAIN = Ask(
 )
 
 
-def an_episode(chance: Random, number: int) -> Episode:
-    """The next one."""
+TOKENS = Episode(  # both kinds of token are used, and so named, one after the other
+    asks=(PLAIN, replace(PLAIN, pieces=tuple(piece.replace(b"/api", b"/machine") for piece in PLAIN.pieces))),
+    pipelined=False,
+    later_seconds=0.0,
+)
+
+
+def an_episode(chance: Random, number: int, *, renews: bool = True) -> Episode:
+    """The next one; `renews`: tokens may be rejected or run out, so that others are fetched."""
     pipelined = chance.random() < 0.25
-    asks = tuple(_ask(chance, f"{number}-{at}", alone=not pipelined) for at in range(chance.choice([1, 2, 3, 4])))
+    asks = tuple(
+        _ask(chance, f"{number}-{at}", alone=not pipelined, renews=renews) for at in range(chance.choice([1, 2, 3, 4]))
+    )
     if chance.random() < 0.5:  # after it there is an idle connection to the upstream, mostly
         asks = (PLAIN, *asks)
-    later = chance.choice([0.4, 3.0, 300.0, 540.0, 601.0, 1000.0]) if chance.random() < 0.12 else 0.0
+    later = chance.choice([0.4, 3.0, 300.0, 540.0, 601.0, 1000.0]) if renews and chance.random() < 0.12 else 0.0
     return Episode(asks=asks, pipelined=pipelined, later_seconds=later)
 
 
-def _ask(chance: Random, name: str, *, alone: bool) -> Ask:
+def _ask(chance: Random, name: str, *, alone: bool, renews: bool) -> Ask:
     method = chance.choice(METHODS)
     content = chance.random() < (0.9 if method in {"POST", "PUT", "PATCH"} else 0.1)
     framing, pieces = _content(chance, alone=alone) if content else ((), ())
     kinds = [*ANSWERS, *["length"] * 12, *["401-once"] * 3]
-    if not alone:
+    if not (alone and renews):
         kinds = [kind for kind in kinds if not kind.startswith("401")]  # renewals would race with what follows
     kind = chance.choice(list(EARLY)) if alone and len(pieces) > 1 and chance.random() < 0.3 else chance.choice(kinds)
     target = f"{chance.choice(PREFIXES)}/{name}/{kind}"
@@ -318,6 +328,31 @@ class Player:
             async with self._site.connect() as browser:
                 await self._talk(browser, episode, seen)
             await self._settled()
+        self._note(seen, events, before)
+        return seen
+
+    async def play_together(self, episodes: Sequence[Episode]) -> Seen:
+        """All of them at once; `replies` in their order, `requests` in any."""
+        if not self._names:
+            await self.play(TOKENS)
+        seen = Seen()
+        self._upstream.seen.clear()
+        before = _counts()
+
+        async def play(episode: Episode) -> list[tuple[object, ...]]:
+            part = Seen()
+            async with self._site.connect() as browser:
+                await self._talk(browser, episode, part, alone=False)
+            return part.replies
+
+        with capture_logs() as events:
+            seen.replies = [tuple(replies) for replies in await asyncio.gather(*map(play, episodes))]
+            await self._settled()
+        self._note(seen, events, before)
+        seen.requests = sorted(((0, *request[1:]) for request in seen.requests), key=str)
+        return seen
+
+    def _note(self, seen: Seen, events: Sequence[Any], before: dict[tuple[object, ...], float]) -> None:
         connections = list(dict.fromkeys(number for number, _ in self._upstream.seen))
         seen.requests = [
             (connections.index(number), one.method, self._masked(one.target), self._masked_fields(one), one.content)
@@ -326,9 +361,8 @@ class Player:
         seen.events = sorted((self._event(one) for one in events if not _is_refused_content(one)), key=str)
         after = _counts()
         seen.counts = {key: after[key] - before.get(key, 0.0) for key in after if after[key] != before.get(key, 0.0)}
-        return seen
 
-    async def _talk(self, browser: RawBrowser, episode: Episode, seen: Seen) -> None:
+    async def _talk(self, browser: RawBrowser, episode: Episode, seen: Seen, *, alone: bool = True) -> None:
         if episode.pipelined:
             await browser.say(b"".join(self._filled(piece) for ask in episode.asks for piece in ask.pieces))
         for ask in episode.asks:
@@ -339,7 +373,7 @@ class Player:
             if not goes_on:
                 return
             if not episode.pipelined:
-                await self._settled(but_answers=ask.early > 0)
+                await self._settled(but_answers=ask.early > 0 or not alone)
                 await self._say(browser, ask, ask.pieces[early:])
 
     async def _say(self, browser: RawBrowser, ask: Ask, pieces: tuple[bytes, ...]) -> None:
@@ -353,14 +387,14 @@ class Player:
         try:
             reply = await browser.reply(to=ask.method)
         except Truncated as cut:
-            seen.replies.append(("cut", self._masked(b"".join(browser.heads)), cut.body))
+            seen.replies.append(("cut", self._masked(b"".join(browser.heads)), cut.body, browser.wire.was_reset))
             return False
         seen.replies.append((self._masked(b"".join(browser.heads)), self._masked(reply.body)))
         if TOO_LONG in ask.pieces[0]:  # the gateway waits for content that does not come
             return False
         if not reply.closes and not browser.ended:
             return True
-        seen.replies.append(("end", await browser.rest()))
+        seen.replies.append(("end", await browser.rest(), browser.wire.was_reset))
         return False
 
     async def _settled(self, *, but_answers: bool = False) -> None:

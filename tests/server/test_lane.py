@@ -1,6 +1,7 @@
 """The fast lane decides nothing by itself: with it and without it a gateway does the same, and a plain call needs no task."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import Random
 from typing import Any
@@ -11,8 +12,9 @@ from structlog.testing import capture_logs
 from bff.server.lane import SWITCH
 from gateway_world import SERVER
 from mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
+from raw_browser import Truncated
 from raw_world import RawWorld, raw_world
-from scripted_upstream import Conversation, response
+from scripted_upstream import Conversation, Script, response, saying, silent
 from upstream_rooms import until
 
 pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has a lane")
@@ -50,6 +52,18 @@ async def test_the_lane_and_the_recipe_do_the_same(seed: int, episodes: int) -> 
             episode = an_episode(chance, number)
             with_lane, without = await fast.play(episode), await slow.play(episode)
             assert with_lane == without, episode
+
+
+@pytest.mark.requirement("R-300")
+@pytest.mark.parametrize(("seed", "rounds"), [(1, 10), pytest.param(2, 200, marks=pytest.mark.slow)])
+async def test_many_connections_at_once_are_the_same(seed: int, rounds: int) -> None:
+    """So are sixteen connections at a time, but for the order in which the upstream gets their requests."""
+    chance = Random(seed)  # noqa: S311  (to be repeatable is the point)
+    async with player(lane="on") as fast, player(lane="off") as slow:
+        for number in range(rounds):
+            episodes = [an_episode(chance, 16 * number + at, renews=False) for at in range(16)]
+            with_lane, without = await fast.play_together(episodes), await slow.play_together(episodes)
+            assert with_lane == without
 
 
 # --- when it is used --------------------------------------------------------------------------------------------------
@@ -238,3 +252,206 @@ async def test_event_streams_in_the_lane_end_with_their_session() -> None:
                 assert b"0\r\n\r\n" not in await browser.rest()
         (ended,) = [event for event in events if event["event"] == "streams.ended"]
         assert ended["count"] == 3
+
+
+# --- time, room, and browsers that leave: with and without a lane -----------------------------------------------------
+
+MIB = 1 << 20
+HEAD_OF_TEN = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+BOTH = pytest.mark.parametrize("lane", ["on", "off"])
+HASTY: list[dict[str, Any]] = [
+    {
+        "path": "/hasty",
+        "upstream": "{raw}",
+        "token": "none",
+        "timeouts": {"connect": "5s", "first_byte": "100ms", "idle": "100ms"},
+    },
+]
+
+
+@asynccontextmanager
+async def warm(*scripts: Script, lane: str, routes: list[dict[str, Any]] | None = None) -> AsyncIterator[RawWorld]:
+    """A gateway with an idle connection, whose second and later requests get these scripts, one each on that connection or others."""
+
+    async def first(it: Conversation) -> None:
+        await it.request()
+        await it.send(response(b"fine"))
+        await scripts[0](it)
+
+    with switched(lane):
+        async with raw_world(first, *scripts[1:], routes=routes, signed_in=False) as site:
+            prefix = "/open" if routes is None else routes[0]["path"]
+            assert (await site.ask(site.request(f"GET {prefix}/first"))).status == 200
+            await until(lambda: not tasks_of_exchanges())
+            yield site
+
+
+def pools_are_quiet(site: RawWorld) -> bool:
+    """Whether no exchange is under way, and no place is taken."""
+    pools = tuple(site.world.app.process.pools)
+    return all(pool.usage.active == 0 for pool in pools) and not any(
+        places.taken for pool in pools for places in pool._places.values()
+    )
+
+
+@BOTH
+async def test_an_answer_that_does_not_come_is_a_504(lane: str) -> None:
+    """`first_byte` counts for the lane's calls too."""
+    async with warm(silent, lane=lane, routes=HASTY) as site:
+        assert (await site.ask(site.request("GET /hasty/x"))).status == 504
+        assert pools_are_quiet(site)
+
+
+@BOTH
+async def test_an_answer_that_stops_is_cut(lane: str) -> None:
+    """After `idle` without content the transfer breaks; what had come is delivered."""
+    async with warm(saying(response(b"hello")[:-2]), lane=lane, routes=HASTY) as site:
+        with pytest.raises(Truncated) as cut:
+            await site.ask(site.request("GET /hasty/x"))
+        assert (cut.value.status, cut.value.body) == (200, b"hel")
+        assert pools_are_quiet(site)
+
+
+@BOTH
+@pytest.mark.parametrize("first", [b"", b"x"])
+async def test_content_that_stops_is_a_408(lane: str, first: bytes) -> None:
+    """Before its first byte and after it; no place stays taken."""
+    async with warm(silent, lane=lane, routes=HASTY) as site:
+        reply = await site.ask(site.request("POST /hasty/x", b"Content-Length: 5"), first)
+        assert reply.status == 408
+        assert pools_are_quiet(site)
+
+
+@BOTH
+@pytest.mark.parametrize("said", [b"", HEAD_OF_TEN, HEAD_OF_TEN + b"half"])
+@pytest.mark.parametrize("body", [None, b"content", b"part"])
+async def test_a_browser_that_leaves_ends_its_call(lane: str, said: bytes, body: bytes | None) -> None:
+    """Before the answer, in the middle of it, in the middle of its own content: the upstream sees the end, and no place is lost."""
+    reached, ended = asyncio.Event(), asyncio.Event()
+
+    async def script(it: Conversation) -> None:
+        await it.head()
+        if body == b"part":
+            await it.reader.readexactly(4)
+        elif body is not None:
+            await it.reader.readexactly(len(body))
+        await it.send(said)
+        reached.set()
+        await it.gone()
+        ended.set()
+
+    async with warm(script, lane=lane) as site, site.connect() as browser:
+        framing = () if body is None else (b"Content-Length: 7",)
+        await browser.say(site.request(f"{'GET' if body is None else 'POST'} /open/x", *framing), body or b"")
+        await reached.wait()
+        browser.leave()
+        async with asyncio.timeout(10):
+            await ended.wait()
+        await until(lambda: pools_are_quiet(site) and not tasks_of_exchanges())
+
+
+@BOTH
+@pytest.mark.parametrize("framing", ["length", "chunks", "close"])
+async def test_an_answer_is_not_read_ahead_of_its_browser(lane: str, framing: str) -> None:
+    """A browser that does not read holds the upstream back; then it gets every byte."""
+    piece, count, sent = bytes(range(256)) * 256, 800, 0
+
+    async def script(it: Conversation) -> None:
+        nonlocal sent
+        await it.request()
+        length = f"Content-Length: {len(piece) * count}\r\n" if framing == "length" else ""
+        coding = "Transfer-Encoding: chunked\r\n" if framing == "chunks" else ""
+        await it.send(f"HTTP/1.1 200 OK\r\n{length}{coding}\r\n".encode())
+        for _ in range(count):
+            await it.send(b"%x\r\n%b\r\n" % (len(piece), piece) if framing == "chunks" else piece)
+            sent += 1
+        await it.send(b"0\r\n\r\n" if framing == "chunks" else b"")
+        it.close()
+
+    async with warm(script, lane=lane) as site, site.connect() as browser:
+        browser.read_no_more()
+        await browser.say(site.request("GET /open/x"))
+        await settled(lambda: sent)
+        assert sent < count
+        assert browser.wire.transport is not None
+        browser.wire.transport.resume_reading()
+        assert (await browser.reply()).body == piece * count
+        await until(lambda: pools_are_quiet(site))
+
+
+@BOTH
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_content_is_not_read_ahead_of_the_upstream(lane: str, framing: str) -> None:
+    """An upstream that does not read holds the browser back; then it gets every byte."""
+    piece, count = bytes(range(256)) * 256, 800
+    read, got = asyncio.Event(), []
+
+    async def script(it: Conversation) -> None:
+        head = await it.head()
+        await read.wait()
+        got.append(await it.content(head))
+        await it.send(response(b"thanks"))
+
+    routes = [{"path": "/open", "upstream": "{raw}", "token": "none", "max_body": "100MiB"}]
+    async with warm(script, lane=lane, routes=routes) as site, site.connect() as browser:
+        said = 0
+
+        async def saying_all() -> None:
+            nonlocal said
+            how = b"Content-Length: %d" % (len(piece) * count) if framing == "length" else b"Transfer-Encoding: chunked"
+            await browser.say(site.request("PUT /open/x", how))
+            for _ in range(count):
+                await browser.say(b"%x\r\n%b\r\n" % (len(piece), piece) if framing == "chunks" else piece)
+                said += 1
+            await browser.say(b"0\r\n\r\n" if framing == "chunks" else b"")
+
+        uploading = asyncio.create_task(saying_all())
+        await settled(lambda: said)
+        assert said < count
+        read.set()
+        await uploading
+        assert (await browser.reply()).body == b"thanks"
+        assert got == [piece * count]
+        await until(lambda: pools_are_quiet(site))
+
+
+@BOTH
+@pytest.mark.parametrize("status", ["200 OK", "413 Too Much"])
+async def test_an_upload_that_is_held_gets_an_early_answer(lane: str, status: str) -> None:
+    """The upstream answers without reading, and closes: the browser gets the answer though its content is not taken."""
+    full = asyncio.Event()
+
+    async def script(it: Conversation) -> None:
+        await it.head()
+        await full.wait()
+        await it.send(response(b"enough", status=status))
+        await it.gone()
+
+    routes = [{"path": "/open", "upstream": "{raw}", "token": "none", "max_body": "100MiB"}]
+    async with warm(script, lane=lane, routes=routes) as site, site.connect() as browser:
+        said = 0
+
+        async def saying_all() -> None:
+            nonlocal said
+            await browser.say(site.request("PUT /open/x", b"Content-Length: %d" % (30 * MIB)))
+            for _ in range(30):
+                await browser.say(bytes(MIB))
+                said += 1
+
+        uploading = asyncio.create_task(saying_all())
+        await settled(lambda: said)
+        assert said < 30
+        full.set()
+        reply = await browser.reply()
+        assert (reply.status, reply.body) == (int(status[:3]), b"enough")
+        await uploading  # it is read and dropped
+        await until(lambda: pools_are_quiet(site))
+
+
+async def settled(count: Callable[[], int]) -> None:
+    """Returns once a count stands still for a while."""
+    seen, still = 0, 0
+    while still < 3:
+        await asyncio.sleep(0.15)
+        still = still + 1 if seen == count() > 0 else 0
+        seen = count()

@@ -332,7 +332,7 @@ class Player:
         return seen
 
     async def play_together(self, episodes: Sequence[Episode]) -> Seen:
-        """All of them at once; `replies` in their order, `requests` in any."""
+        """All of them at once; `replies` in their order, `requests` in any, each once."""
         if not self._names:
             await self.play(TOKENS)
         seen = Seen()
@@ -349,7 +349,10 @@ class Player:
             seen.replies = [tuple(replies) for replies in await asyncio.gather(*map(play, episodes))]
             await self._settled()
         self._note(seen, events, before)
-        seen.requests = sorted(((0, *request[1:]) for request in seen.requests), key=str)
+        each = {
+            str(request[1:]): request[1:] for request in seen.requests
+        }  # again, where a connection in use was closed
+        seen.requests = [each[key] for key in sorted(each)]
         return seen
 
     def _note(self, seen: Seen, events: Sequence[Any], before: dict[tuple[object, ...], float]) -> None:
@@ -387,15 +390,19 @@ class Player:
         try:
             reply = await browser.reply(to=ask.method)
         except Truncated as cut:
-            seen.replies.append(("cut", self._masked(b"".join(browser.heads)), cut.body, browser.wire.was_reset))
+            seen.replies.append(("cut", self._heads(browser), cut.body, browser.wire.was_reset))
             return False
-        seen.replies.append((self._masked(b"".join(browser.heads)), self._masked(reply.body)))
+        seen.replies.append((self._heads(browser), self._masked(reply.body)))
         if TOO_LONG in ask.pieces[0]:  # the gateway waits for content that does not come
             return False
         if not reply.closes and not browser.ended:
             return True
         seen.replies.append(("end", await browser.rest(), browser.wire.was_reset))
         return False
+
+    def _heads(self, browser: RawBrowser) -> bytes:
+        """As they came, but for a 100: there is none if the content came before it was asked for."""
+        return self._masked(b"".join(head for head in browser.heads if not head.startswith(b"HTTP/1.1 100 ")))
 
     async def _settled(self, *, but_answers: bool = False) -> None:
         process = self._site.world.app.process

@@ -293,8 +293,8 @@ class BrowserConnection(asyncio.Protocol):
         """Answer what cannot be read on; an answer under way is replaced if it has not begun, else cut."""
         current, self._current = self._current, None
         head_only = self._reader.is_head_request
-        if current is None and self._reader.refused_content:  # of a message that has its answer
-            self.output.close()
+        if current is None and self._reader.refused_content:  # of a message that has its answer, which must arrive
+            self._end(linger=True)
             return
         if current is not None:
             current.browser_left()

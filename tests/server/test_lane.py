@@ -40,7 +40,6 @@ def switched(lane: str) -> Iterator[None]:
 LONG = {"idle_timeout": "300d", "absolute_timeout": "365d"}
 
 
-@pytest.mark.requirement("R-300")
 @pytest.mark.parametrize(
     ("seed", "episodes"), [(1, 250), *(pytest.param(seed, 2000, marks=pytest.mark.slow) for seed in (2, 3, 4))]
 )
@@ -54,7 +53,6 @@ async def test_the_lane_and_the_recipe_do_the_same(seed: int, episodes: int) -> 
             assert with_lane == without, episode
 
 
-@pytest.mark.requirement("R-300")
 @pytest.mark.parametrize(("seed", "rounds"), [(1, 10), pytest.param(2, 200, marks=pytest.mark.slow)])
 async def test_many_connections_at_once_are_the_same(seed: int, rounds: int) -> None:
     """So are sixteen connections at a time, but for the order in which the upstream gets their requests."""

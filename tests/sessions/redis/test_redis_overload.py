@@ -91,8 +91,9 @@ async def test_who_gave_up_waiting_for_his_turn_at_a_cluster_leaves_nothing_behi
             *(store.take_lease(name, "here", lifetime_seconds=1) for name in names), return_exceptions=True
         )
         assert all(isinstance(answer, StoreUnavailable) for answer in taken)
-        # each of them may have one of redis-py's own beside it, that closes its connection
-        assert len(asyncio.all_tasks() - before) <= 2 * CLUSTER_COMMANDS_AT_ONCE
+        # ours only: beside them redis-py has tasks of its own that close connections, as many as it likes
+        ours = [task for task in asyncio.all_tasks() - before if "ClusterServer" in task.get_coro().__qualname__]
+        assert len(ours) <= CLUSTER_COMMANDS_AT_ONCE
     finally:
         shared_cluster.go_on()
     assert await store.read("0" * 64, touch=True, now=NOW) is None

@@ -5,9 +5,9 @@ import pytest
 from bff.demo.loopback import host_of
 from bff.loopback import is_loopback
 from bff.oauth.metadata import is_endpoint
-from door import TYPED, door
-from fake_internet import SECRET
-from fake_provider import FakeProvider, shop
+from support.door import TYPED, door
+from support.fake_internet import SECRET
+from support.fake_provider import FakeProvider, shop
 
 LOOPBACK = ["localhost", "LOCALHOST", "localhost.", "idp.localhost", "a.b.localhost", "127.0.0.1", "127.8.8.8", "[::1]"]
 ELSEWHERE = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.request_head import JUDGED, Peer, RequestHead, head_of_scope
-from request_heads import a_head
+from support.request_heads import a_head
 
 FORWARDING = [b"x-forwarded-host", b"x-forwarded-uri", b"x-original-url", b"x-http-method-override", b"forwarded"]
 

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
-from gateway_world import GatewayWorld, gateway_world
+from support.gateway_world import GatewayWorld, gateway_world
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page, Response

@@ -18,8 +18,8 @@ import pytest
 from bff import __version__
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
-from bff_command import command, environment
-from valkey_server import ValkeyServer, free_port
+from support.bff_command import command, environment
+from support.valkey_server import ValkeyServer, free_port
 
 KEY = "a session key that is long enough 0123456789"
 TEN_MISTAKES = """\
@@ -284,7 +284,7 @@ async def test_an_administrator_ends_sessions(tmp_path: Path) -> None:
     with ValkeyServer() as valkey:
         file = configuration(tmp_path, session={"store": valkey.url, "keys": [KEY]})
         from bff.config.load import load
-        from session_samples import a_grant
+        from support.session_samples import a_grant
 
         store = open_store(load(file).session)
         now = time.time()

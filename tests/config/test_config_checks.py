@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bff.config.model import TokenKind
-from config_texts import SESSION_KEY, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems
-from tls_certificates import Authority
+from support.config_texts import SESSION_KEY, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems
+from support.tls_certificates import Authority
 
 OTHER = "  other:\n    issuer: https://other.example\n    client_id: x\n    client_secret: {env: OTHER_SECRET}\n"
 TWO_PROVIDERS = changed("routes:\n", f"{OTHER}routes:\n")

@@ -16,7 +16,7 @@ from bff.config.model import (
     SessionConfig,
     TimeoutConfig,
 )
-from config_texts import TWELVE_LINES, problems
+from support.config_texts import TWELVE_LINES, problems
 
 MODELS: tuple[type[Model], ...] = (
     *(Config, SessionConfig, ProviderConfig, RouteConfig),

@@ -9,7 +9,7 @@ from bff.config.load import format_problems, load
 from bff.config.model import Address, TokenKind
 from bff.config.values.stores import parse_store
 from bff.errors import ConfigError
-from config_texts import ENV, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems, write
+from support.config_texts import ENV, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems, write
 
 SAMPLES = Path(__file__).parents[2] / "config"
 

@@ -8,7 +8,7 @@ import pytest
 from bff.config.values.secrets import EnvSecret, FileSecret, LiteralSecret, Secret
 from bff.config.values.stores import parse_store
 from bff.errors import SecretUnavailable
-from config_texts import ENV, SESSION_KEY, TWELVE_LINES, changed, loaded, problem, problems
+from support.config_texts import ENV, SESSION_KEY, TWELVE_LINES, changed, loaded, problem, problems
 
 CANARY = "c4nary-0123456789-abcdefghijklmnop"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bff.config.spelling import SpellingError
 from bff.config.values.units import parse_count, parse_duration, parse_size
-from config_texts import TWELVE_LINES, problem
+from support.config_texts import TWELVE_LINES, problem
 
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}

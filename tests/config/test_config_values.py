@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bff.config import variables
 from bff.config.spelling import SpellingError
 from bff.config.values import addresses, paths, stores, urls, words
-from config_texts import ENV, TWELVE_LINES, changed, loaded, problem, problems
+from support.config_texts import ENV, TWELVE_LINES, changed, loaded, problem, problems
 
 PARSERS = [
     *(

@@ -6,7 +6,7 @@ import pytest
 
 from bff.config.problems import Findings
 from bff.config.yaml_tree import MAX_NODES, MappingNode, ScalarNode, SequenceNode, read_tree
-from config_texts import TWELVE_LINES, changed, loaded, problem, problems
+from support.config_texts import TWELVE_LINES, changed, loaded, problem, problems
 
 
 def test_tree() -> None:

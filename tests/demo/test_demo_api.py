@@ -13,7 +13,7 @@ from bff.demo.api import SampleApi
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.signing import new_key, sign
 from bff.server.process import serving
-from fake_provider import Answer, FakeProvider, fake_provider, hs256
+from support.fake_provider import Answer, FakeProvider, fake_provider, hs256
 
 NOW = 1_800_000_000.0
 

@@ -13,8 +13,8 @@ from joserfc.jwk import KeySet
 
 from bff.demo.grants import Client
 from bff.demo.provider import DemoProvider
-from fake_provider import FakeProvider, fake_provider, shop
-from provider_client import RESOURCE, VERIFIER, ProviderClient, answer_of
+from support.fake_provider import FakeProvider, fake_provider, shop
+from support.provider_client import RESOURCE, VERIFIER, ProviderClient, answer_of
 
 
 class Clock:

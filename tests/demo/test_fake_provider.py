@@ -9,7 +9,7 @@ import pytest
 from joserfc import jws
 
 from bff.demo.signing import SigningKeys, TokenError
-from fake_provider import (
+from support.fake_provider import (
     Answer,
     FakeProvider,
     fake_provider,
@@ -20,7 +20,7 @@ from fake_provider import (
     without,
     without_parameters,
 )
-from provider_client import ProviderClient
+from support.provider_client import ProviderClient
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from bff.config.model import (
     TokenKind,
 )
 from bff.config.values.words import METHODS
-from documented import ROOT, codes, page, rows, section
+from support.documented import ROOT, codes, page, rows, section
 
 PAGE = page("reference/configuration.md")
 SECTIONS: dict[str, type[BaseModel]] = {

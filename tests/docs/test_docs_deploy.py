@@ -10,9 +10,9 @@ from bff.config.values.secrets import LiteralSecret
 from bff.config.values.stores import parse_store
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
-from documented import page
-from session_samples import ISSUER, NOW, Heard, a_session, a_transaction, with_note
-from valkey_server import ValkeyServer, cluster_of_one, own_all_slots
+from support.documented import page
+from support.session_samples import ISSUER, NOW, Heard, a_session, a_transaction, with_note
+from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
 DEPLOY = page("how-to/deploy.md")
 

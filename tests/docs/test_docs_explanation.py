@@ -19,8 +19,8 @@ from bff.tokens import backoff, flights, lease
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.backchannel_logout import MAX_BODY_BYTES
 from bff.web.login import TRANSACTION_LIFETIME_SECONDS
-from documented import ROOT, page, rows, section
-from session_samples import NOW, a_grant
+from support.documented import ROOT, page, rows, section
+from support.session_samples import NOW, a_grant
 
 THREATS = page("explanation/threat-model.md")
 KIB, MIB = 1024, 1024 * 1024

@@ -9,7 +9,7 @@ import pytest
 from bff.cli.main import main
 from bff.web.endpoints import ENDPOINTS
 from bff.web.problems import LAST_RESORT, TABLE
-from documented import DOCS, ROOT, codes, page, rows, section
+from support.documented import DOCS, ROOT, codes, page, rows, section
 
 COMMANDS = {"bff serve": "serve", "bff check": "check", "bff demo": "demo", "bff sessions end": "sessions end"}
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]

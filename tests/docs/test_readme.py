@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bff.config.load import load
-from documented import ROOT, fenced
+from support.documented import ROOT, fenced
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from gateway_world import SERVER
-from raw_world import RawWorld, raw_world
+from support.gateway_world import SERVER
+from support.raw_world import RawWorld, raw_world
 
 CLOSES = "hyper closes without an answer, or answers with another status"
 LENIENT = "hyper lets the coding win over a length, and takes two equal lengths for one, as RFC 9112 section 6.3 allows"

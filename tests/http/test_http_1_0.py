@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from raw_browser import RawBrowser
-from raw_world import RawWorld, raw_world
-from scripted_upstream import Conversation, chunked
+from support.raw_browser import RawBrowser
+from support.raw_world import RawWorld, raw_world
+from support.scripted_upstream import Conversation, chunked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

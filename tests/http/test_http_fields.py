@@ -2,8 +2,8 @@
 
 import pytest
 
-from raw_world import RawWorld, raw_world
-from scripted_upstream import response
+from support.raw_world import RawWorld, raw_world
+from support.scripted_upstream import response
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raw_browser import RawBrowser
-from raw_world import CANARY, SMUGGLED, RawWorld
+from support.raw_browser import RawBrowser
+from support.raw_world import CANARY, SMUGGLED, RawWorld
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

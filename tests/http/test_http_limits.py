@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from raw_world import SMUGGLED, RawWorld, raw_world
+from support.raw_world import SMUGGLED, RawWorld, raw_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from raw_browser import RawBrowser, Reply
-from raw_world import RawWorld, raw_world
-from scripted_upstream import Conversation, response
+from support.raw_browser import RawBrowser, Reply
+from support.raw_world import RawWorld, raw_world
+from support.scripted_upstream import Conversation, response
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

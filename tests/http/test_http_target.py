@@ -2,7 +2,7 @@
 
 import pytest
 
-from raw_world import RawWorld, raw_world
+from support.raw_world import RawWorld, raw_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from gateway_world import SERVER
-from raw_browser import Truncated
-from raw_world import RawWorld, raw_world
-from scripted_upstream import Conversation, Received, response, scripted_upstream
+from support.gateway_world import SERVER
+from support.raw_browser import Truncated
+from support.raw_world import RawWorld, raw_world
+from support.scripted_upstream import Conversation, Received, response, scripted_upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from raw_browser import raw_browser
-from raw_world import Recorder, raw_world
-from scripted_upstream import Conversation, answering, response, scripted_upstream
-from tls_certificates import Authority
+from support.raw_browser import raw_browser
+from support.raw_world import Recorder, raw_world
+from support.scripted_upstream import Conversation, answering, response, scripted_upstream
+from support.tls_certificates import Authority
 
 LOCAL = ["127.0.0.0/8"]
 PUBLIC = "https://app.example.com"

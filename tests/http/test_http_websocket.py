@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from raw_browser import RawBrowser
-from raw_world import RawWorld, raw_world
-from scripted_upstream import Conversation, Received
+from support.raw_browser import RawBrowser
+from support.raw_world import RawWorld, raw_world
+from support.scripted_upstream import Conversation, Received
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -305,7 +305,7 @@ async def test_an_offer_that_is_none_is_refused(site: RawWorld, field: bytes) ->
 @pytest.mark.requirement("R-254")
 async def test_the_management_listener_takes_no_websockets(site: RawWorld) -> None:
     """501: routes are for the public listener."""
-    from raw_browser import raw_browser
+    from support.raw_browser import raw_browser
 
     management = site.world.config.management
     assert management is not None

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from gateway_world import GatewayWorld, gateway_world
-from valkey_server import ValkeyServer
+from support.gateway_world import GatewayWorld, gateway_world
+from support.valkey_server import ValkeyServer
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway_world import gateway_world
+from support.gateway_world import gateway_world
 
 
 @pytest.mark.requirement("R-274", "R-275")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from echo_upstream import Said
-from fake_provider import Answer, having, without
-from gateway_world import GatewayWorld, gateway_world
-from strict_browser import Browser
-from valkey_server import ValkeyServer
+from support.echo_upstream import Said
+from support.fake_provider import Answer, having, without
+from support.gateway_world import GatewayWorld, gateway_world
+from support.strict_browser import Browser
+from support.valkey_server import ValkeyServer
 
 SESSION = "__Host-Http-bff"
 

@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from fake_provider import having, shop
-from gateway_world import GatewayWorld, gateway_world
-from valkey_server import ValkeyServer
+from support.fake_provider import having, shop
+from support.gateway_world import GatewayWorld, gateway_world
+from support.valkey_server import ValkeyServer
 
 
 async def deliver(world: GatewayWorld, token: str, *, to: str = "corp", **more: str) -> httpx2.Response:

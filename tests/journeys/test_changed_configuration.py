@@ -11,9 +11,9 @@ import pytest
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
 from bff.web.app import App, create_app
-from gateway_world import GatewayWorld, gateway_world, serving_gateway
-from strict_browser import Browser
-from valkey_server import ValkeyServer
+from support.gateway_world import GatewayWorld, gateway_world, serving_gateway
+from support.strict_browser import Browser
+from support.valkey_server import ValkeyServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway_world import GatewayWorld, gateway_world
-from strict_browser import Browser
+from support.gateway_world import GatewayWorld, gateway_world
+from support.strict_browser import Browser
 
 pytestmark = pytest.mark.parametrize("as_chromium", [False, True], ids=["by the book", "as Chromium"])
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from fake_provider import Answer, oauth_error
-from gateway_world import GatewayWorld, gateway_world
-from strict_browser import Browser
-from valkey_server import ValkeyServer
+from support.fake_provider import Answer, oauth_error
+from support.gateway_world import GatewayWorld, gateway_world
+from support.strict_browser import Browser
+from support.valkey_server import ValkeyServer
 
 SESSION = "__Host-Http-bff"
 LIFETIME = 600
@@ -313,7 +313,7 @@ async def test_a_signed_out_session_is_refused_on_the_other_worker(valkey: Valke
     async with gateway_world(store=valkey.url) as world:
         from bff.demo.loopback_sockets import bind_loopback, port_of
         from bff.web.app import create_app
-        from gateway_world import serving_gateway
+        from support.gateway_world import serving_gateway
 
         sockets = bind_loopback(both_families=True)
         other = create_app(world.config, clock=world.clock)

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from fake_provider import having, with_parameters, without, without_parameters
-from gateway_world import GatewayWorld, gateway_world
-from strict_browser import Browser
+from support.fake_provider import having, with_parameters, without, without_parameters
+from support.gateway_world import GatewayWorld, gateway_world
+from support.strict_browser import Browser
 
 SESSION = "__Host-Http-bff"
 LOGIN = "__Host-Http-bff-login"

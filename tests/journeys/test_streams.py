@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
-from gateway_world import GatewayWorld, gateway_world
-from valkey_server import ValkeyServer
+from support.gateway_world import GatewayWorld, gateway_world
+from support.valkey_server import ValkeyServer
 
 SESSION = "__Host-Http-bff"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from certified_provider import missing
-from valkey_server import ValkeyServer
+from support.certified_provider import missing
+from support.valkey_server import ValkeyServer
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ import pytest
 from bff.demo.api import SampleApi
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
-from certified_provider import CertifiedProvider
-from echo_upstream import EchoUpstream
-from served_gateway import ServedGateway
-from strict_browser import Browser
-from valkey_server import ValkeyServer, free_port
+from support.certified_provider import CertifiedProvider
+from support.echo_upstream import EchoUpstream
+from support.served_gateway import ServedGateway
+from support.strict_browser import Browser
+from support.valkey_server import ValkeyServer, free_port
 
 pytestmark = pytest.mark.node
 

@@ -19,7 +19,7 @@ from bff.oauth.authorization import (
     parse_callback_query,
 )
 from bff.oauth.metadata import ProviderMetadata
-from signed_jwts import ISSUER
+from support.signed_jwts import ISSUER
 
 ENDPOINT = f"{ISSUER}/auth"
 METADATA = ProviderMetadata(issuer=ISSUER, token_endpoint=f"{ISSUER}/token", authorization_endpoint=ENDPOINT)

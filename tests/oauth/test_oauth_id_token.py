@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bff.errors import JwtRefused
 from bff.oauth.id_token import REFRESHED_WITHIN_SECONDS, IdToken, check_id_token, check_refreshed_id_token
 from bff.oauth.jws import VerifiedJwt
-from signed_jwts import CLIENT_ID, ISSUER, LEEWAY, NOW, PROVIDER, Json, verified
+from support.signed_jwts import CLIENT_ID, ISSUER, LEEWAY, NOW, PROVIDER, Json, verified
 
 NONCE = "n-0S6_WzA2Mj"
 # OpenID Connect Core appendix A.3: this token has this at_hash

@@ -20,7 +20,7 @@ from bff.oauth.jws import (
     verify,
 )
 from bff.oauth.messages import ProviderResponse
-from signed_jwts import (
+from support.signed_jwts import (
     PROVIDER,
     Json,
     compact,

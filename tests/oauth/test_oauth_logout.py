@@ -11,7 +11,7 @@ from bff.oauth.claims import FAR_OFF_SECONDS
 from bff.oauth.id_token import check_id_token
 from bff.oauth.jws import VerifiedJwt
 from bff.oauth.logout import LogoutToken, build_end_session_url, check_logout_token, parse_backchannel_body
-from signed_jwts import CLIENT_ID, ISSUER, LEEWAY, NOW, PROVIDER, Json, verified
+from support.signed_jwts import CLIENT_ID, ISSUER, LEEWAY, NOW, PROVIDER, Json, verified
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 CLAIMS: Json = {

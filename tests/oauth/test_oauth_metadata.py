@@ -16,7 +16,7 @@ from bff.oauth.metadata import (
     metadata_url,
     parse_metadata_response,
 )
-from signed_jwts import ISSUER, json_response
+from support.signed_jwts import ISSUER, json_response
 
 DOCUMENT = {
     "issuer": ISSUER,

@@ -26,7 +26,7 @@ from bff.oauth.tokens import (
     parse_revocation_response,
     parse_token_response,
 )
-from signed_jwts import NOW, PROVIDER, json_response
+from support.signed_jwts import NOW, PROVIDER, json_response
 
 METADATA = ProviderMetadata(issuer="https://p", token_endpoint="https://p/token?tenant=1")
 BASIC: AuthMethod = "client_secret_basic"

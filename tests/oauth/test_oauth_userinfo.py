@@ -14,7 +14,7 @@ from bff.oauth.userinfo import (
     parse_userinfo_response,
     signed_userinfo,
 )
-from signed_jwts import CLIENT_ID, ISSUER, PROVIDER, Json, json_response, verified
+from support.signed_jwts import CLIENT_ID, ISSUER, PROVIDER, Json, json_response, verified
 
 SUBJECT = "248289761001"
 SIGNED: Json = {"iss": ISSUER, "aud": CLIENT_ID, "sub": SUBJECT, "name": "Jane Doe", "exp": 1, "iat": 1}

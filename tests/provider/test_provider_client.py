@@ -4,13 +4,13 @@ import pytest
 
 from bff.errors import BffError, ProviderError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable
 from bff.oauth.authorization import AuthorizationCode
-from fake_internet import (
+from support.fake_internet import (
     SECRET,
     VERIFIER,
     authorization_code,
 )
-from fake_provider import Answer, oauth_error
-from provider_pair import pair
+from support.fake_provider import Answer, oauth_error
+from support.provider_pair import pair
 
 
 @pytest.mark.requirement("R-084")

@@ -8,13 +8,13 @@ from structlog.testing import capture_logs
 
 from bff.errors import ProviderError, ProviderRefused
 from bff.provider.client import Provider
-from fake_internet import (
+from support.fake_internet import (
     OTHER_SECRET,
     SECRET,
     authorization_code,
 )
-from fake_provider import Answer, having, oauth_error, shop, without
-from provider_pair import exchange, pair
+from support.fake_provider import Answer, having, oauth_error, shop, without
+from support.provider_pair import exchange, pair
 
 
 @pytest.mark.requirement("R-074")

@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 from bff.errors import JwtRefused, ProviderMisbehaved, ProviderUnavailable
 from bff.provider.client import KeyUndecided
 from bff.provider.documents import DOCUMENT_LIFETIME_SECONDS, REFETCH_INTERVAL_SECONDS
-from fake_internet import (
+from support.fake_internet import (
     authorization_code,
     fake_host,
     provider_at,
 )
-from fake_provider import Answer, having
-from provider_pair import DISCOVERY, exchange, pair
+from support.fake_provider import Answer, having
+from support.provider_pair import DISCOVERY, exchange, pair
 
 # --- metadata ---------------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,9 @@ from cryptography.x509.oid import NameOID
 from bff.errors import ProviderError, ProviderMisbehaved, ProviderUnavailable
 from bff.provider.client import Provider
 from bff.provider.http import MAX_RESPONSE_BYTES
-from fake_internet import FakeClock, FakeInternet, provider_config
-from fake_provider import Answer, fake_provider, having, redirect, shop
-from provider_pair import DISCOVERY, Pair, exchange, pair
+from support.fake_internet import FakeClock, FakeInternet, provider_config
+from support.fake_provider import Answer, fake_provider, having, redirect, shop
+from support.provider_pair import DISCOVERY, Pair, exchange, pair
 
 
 @asynccontextmanager

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from asgi_browser import AsgiBrowser
 from bff.config.model import RouteConfig, TimeoutConfig
 from bff.errors import ContentTooLarge, MalformedRequest, UpstreamBroke, UpstreamUnreachable
 from bff.proxy.forward import is_trusted
-from forwarding import Forwarding, a_config, forwarding
-from scripted_upstream import Conversation, Received, answering, echo, response, scripted_upstream
-from tls_certificates import Authority
-from upstream_rooms import until
+from support.asgi_browser import AsgiBrowser
+from support.forwarding import Forwarding, a_config, forwarding
+from support.scripted_upstream import Conversation, Received, answering, echo, response, scripted_upstream
+from support.tls_certificates import Authority
+from support.upstream_rooms import until
 
 
 class Recorder:

@@ -10,12 +10,12 @@ import random
 
 import pytest
 
-from asgi_browser import AsgiBrowser
 from bff.config.model import RouteConfig, TimeoutConfig
 from bff.errors import BffError
-from forwarding import Forwarding, forwarding
-from scripted_upstream import Conversation, Received, response, scripted_upstream
-from upstream_rooms import until
+from support.asgi_browser import AsgiBrowser
+from support.forwarding import Forwarding, forwarding
+from support.scripted_upstream import Conversation, Received, response, scripted_upstream
+from support.upstream_rooms import until
 
 CONCURRENT = 64
 USERS = 50

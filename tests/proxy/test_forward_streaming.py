@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from forwarding_server import Gateway, running
-from scripted_upstream import Conversation, Script, chunked, echo, response, saying, scripted_upstream
-from streaming_browser import StreamingBrowser, streaming_browser
-from upstream_rooms import until
+from support.forwarding_server import Gateway, running
+from support.scripted_upstream import Conversation, Script, chunked, echo, response, saying, scripted_upstream
+from support.streaming_browser import StreamingBrowser, streaming_browser
+from support.upstream_rooms import until
 
 MIB = 1 << 20
 PIECE = b"x" * 65536

@@ -8,7 +8,7 @@ from bff.proxy.fields import HOP_BY_HOP, OURS_BY_PREFIX, OURS_TO_SAY
 from bff.proxy.rewrite import MAX_FIELDS, UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
 from bff.request_head import Field, Peer, request_head
-from rewriting import BROWSER, OURS, VIA, rewrite, values
+from support.rewriting import BROWSER, OURS, VIA, rewrite, values
 
 # --- the whole ----------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from bff.errors import BrowserError
 from bff.proxy.fields import HOP_BY_HOP
 from bff.proxy.rewrite import UpstreamRequest, response_fields
 from bff.request_head import Field
-from rewriting import OURS, rewrite, values
+from support.rewriting import OURS, rewrite, values
 
 OUR_NAMES = [b"authorization", b"host", *OURS]
 KNOWN_NAMES = st.sampled_from(

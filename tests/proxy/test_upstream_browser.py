@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from asgi_browser import AsgiBrowser
 from bff.proxy.browser import Browser
-from upstream_rooms import until
+from support.asgi_browser import AsgiBrowser
+from support.upstream_rooms import until
 
 
 async def test_messages_that_are_there_come_at_once() -> None:

@@ -6,7 +6,6 @@ import socket
 
 import pytest
 
-from asgi_browser import AsgiBrowser
 from bff.config.model import TimeoutConfig
 from bff.errors import (
     BrowserGone,
@@ -19,7 +18,8 @@ from bff.errors import (
     UpstreamUnreachable,
 )
 from bff.proxy.places import Owner
-from scripted_upstream import (
+from support.asgi_browser import AsgiBrowser
+from support.scripted_upstream import (
     Conversation,
     Script,
     answering,
@@ -30,7 +30,7 @@ from scripted_upstream import (
     scripted_upstream,
     silent,
 )
-from upstream_rooms import LIMITS, MS, Clock, a_new_owner, a_request, fetch, pool_to, until
+from support.upstream_rooms import LIMITS, MS, Clock, a_new_owner, a_request, fetch, pool_to, until
 
 HASTY = TimeoutConfig(connect=0.2, first_byte=20.0, idle=20.0)
 QUICK = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS)

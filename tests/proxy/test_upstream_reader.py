@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bff.proxy.reader import MAX_BARREN, ResponseReader
-from scripted_upstream import chunked, response
+from support.scripted_upstream import chunked, response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from websockets.typing import Subprotocol
 
 from bff.config.model import TimeoutConfig
 from bff.errors import UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
-from tls_certificates import Authority
-from websocket_world import World, close_of, echo, gateway, no_task_left_behind, upstream_server, world
+from support.tls_certificates import Authority
+from support.websocket_world import World, close_of, echo, gateway, no_task_left_behind, upstream_server, world
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")
 

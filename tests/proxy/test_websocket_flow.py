@@ -14,8 +14,8 @@ from bff.config.model import RouteConfig
 from bff.errors import MalformedRequest
 from bff.proxy.routes import RouteTable
 from bff.proxy.websocket import forward_websocket
-from scripted_upstream import Conversation, scripted_upstream
-from websocket_world import close_of, echo, no_task_left_behind, upstream_handshake, upstream_server
+from support.scripted_upstream import Conversation, scripted_upstream
+from support.websocket_world import close_of, echo, no_task_left_behind, upstream_handshake, upstream_server
 
 MANY, LARGE = 2000, b"x" * 65536  # 125 MiB: far more than the buffers of two sockets hold
 MAX_BODY = 1024 * 1024

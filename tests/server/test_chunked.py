@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bff.server.chunked import ChunkedError, ChunkedReader
-from reader_events import bytewise
+from support.reader_events import bytewise
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -21,11 +21,11 @@ from bff.demo.eject import Addresses
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.world import demo_world
 from bff.server.connection import LINGER_BYTES
-from browser_server import State, browser_server, said, status, statuses
-from config_texts import SESSION_KEY
-from raw_world import raw_world
-from scripted_upstream import Conversation
-from served_gateway import ServedGateway
+from support.browser_server import State, browser_server, said, status, statuses
+from support.config_texts import SESSION_KEY
+from support.raw_world import raw_world
+from support.scripted_upstream import Conversation
+from support.served_gateway import ServedGateway
 
 ANYWHERE = Addresses(gateway_port=0, provider_port=0, api_port=0)
 LIMITS = LimitsConfig(max_head=4096, max_target=1024, head_timeout=30.0)

@@ -10,12 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from bff.server.lane import SWITCH
-from gateway_world import SERVER
-from mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
-from raw_browser import Truncated
-from raw_world import RawWorld, raw_world
-from scripted_upstream import Conversation, Script, response, saying, silent
-from upstream_rooms import until
+from support.gateway_world import SERVER
+from support.mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
+from support.raw_browser import Truncated
+from support.raw_world import RawWorld, raw_world
+from support.scripted_upstream import Conversation, Script, response, saying, silent
+from support.upstream_rooms import until
 
 pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has a lane")
 

@@ -18,7 +18,7 @@ from bff.errors import (
     VersionNotSupported,
 )
 from bff.server.request_reader import RequestReader
-from reader_events import PEER, SMALL, Reading, bytewise, read, take
+from support.reader_events import PEER, SMALL, Reading, bytewise, read, take
 
 DOCUMENTED = (
     ContentTooLarge,
@@ -149,6 +149,7 @@ def streams(draw: st.DrawFn) -> bytes:
 @example(b"".join(GOOD))
 @example(b"GET / HTTP/1.1\r\nX: " + b"a" * 400)
 @example(b"\r\n" * 400 + GOOD[0])
+@example(b"GET /" + b"a" * 59 + b"\r\n\r\n")  # a target of the limit, cut between "\r" and "\n"
 def test_no_cut_changes_what_is_read(data: bytes) -> None:
     """A stream at once, byte by byte, and cut in two anywhere: the same messages, content and kind of refusal."""
     whole = read([data])

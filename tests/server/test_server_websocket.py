@@ -26,11 +26,11 @@ from bff.proxy.fields import SESSION_COOKIE
 from bff.proxy.websocket_upstream import UpstreamHandshake
 from bff.server.tunnel import End, Tunnel
 from bff.server.websocket import Handshake
-from gateway_world import GatewayWorld, gateway_world
-from raw_browser import RawBrowser, raw_browser
-from scripted_upstream import Conversation, scripted_upstream
-from tls_certificates import Authority
-from websocket_world import close_of, echo
+from support.gateway_world import GatewayWorld, gateway_world
+from support.raw_browser import RawBrowser, raw_browser
+from support.scripted_upstream import Conversation, scripted_upstream
+from support.tls_certificates import Authority
+from support.websocket_world import close_of, echo
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")
 LIMIT = 256 * 1024

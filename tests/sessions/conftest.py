@@ -10,9 +10,9 @@ from bff.sessions.memory import MemoryStore
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
-from cutting_relay import CuttingRelay
-from session_samples import KEY
-from valkey_server import ValkeyServer, cluster_of_one, own_all_slots
+from support.cutting_relay import CuttingRelay
+from support.session_samples import KEY
+from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
 IDLE_SECONDS = 1800.0
 

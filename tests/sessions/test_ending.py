@@ -4,7 +4,7 @@ import pytest
 
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.store import SessionStore
-from session_samples import ISSUER, NOW, a_grant, a_session
+from support.session_samples import ISSUER, NOW, a_grant, a_session
 
 
 @pytest.mark.requirement("R-213")

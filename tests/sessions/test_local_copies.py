@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bff.sessions.local_copies import REMEMBERED_CHANGES, ChangeFanout, LocalCopies
 from bff.sessions.model import LiveSession
 from bff.sessions.store import Change
-from session_samples import NOW, Heard, a_session
+from support.session_samples import NOW, Heard, a_session
 
 COOKIE = b"a signed cookie value"
 KEY = "k" * 64

@@ -4,7 +4,7 @@ import pytest
 
 from bff.sessions.memory import MemoryStore
 from bff.sessions.store import Change
-from session_samples import ISSUER, NOW, Heard, a_session, a_transaction
+from support.session_samples import ISSUER, NOW, Heard, a_session, a_transaction
 
 
 @pytest.mark.requirement("R-182", "R-183")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bff.oauth.strict_json import parse_object
 from bff.sessions.model import Session
 from bff.sessions.records import decode_session, decode_transaction, encode_session, encode_transaction
-from session_samples import a_grant, a_session, a_transaction
+from support.session_samples import a_grant, a_session, a_transaction
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

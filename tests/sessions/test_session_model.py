@@ -17,7 +17,7 @@ from bff.sessions.model import (
     session_key,
     transaction_key,
 )
-from session_samples import ISSUER, NOW, ORDERS, OTHER_ISSUER, a_grant, a_session
+from support.session_samples import ISSUER, NOW, ORDERS, OTHER_ISSUER, a_grant, a_session
 
 lifetimes = st.floats(min_value=0, max_value=10**7)
 jitters = st.floats(min_value=0, max_value=1, exclude_max=True)

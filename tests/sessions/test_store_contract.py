@@ -8,7 +8,7 @@ import pytest
 
 from bff.sessions.model import Session
 from bff.sessions.store import Change, SessionStore
-from session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, a_transaction, with_note
+from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, a_transaction, with_note
 
 NewWorker = Callable[[], SessionStore]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.tokens.backoff import FORGOTTEN_AFTER_SECONDS, LONGEST_SECONDS, MAX_KEYS, Backoff
-from fake_internet import FakeClock
+from support.fake_internet import FakeClock
 
 
 def a_backoff() -> tuple[Backoff[str], FakeClock]:

@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from bff.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from bff.sessions.model import AccessToken, Target
-from fake_provider import having, oauth_error, without
-from token_room import TokenRoom, audience, token_room
+from support.fake_provider import having, oauth_error, without
+from support.token_room import TokenRoom, audience, token_room
 
 RATES = Target(scope="rates:read")
 A = Target(resource="http://127.0.0.1:1/a")

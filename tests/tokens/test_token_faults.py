@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from bff.errors import LoginRequired, ProviderError, ProviderUnavailable, StoreUnavailable
 from bff.sessions.model import AccessToken
 from bff.tokens import renewal
-from fake_provider import Answer, having, oauth_error, redirect, without
-from token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, token_room
+from support.fake_provider import Answer, having, oauth_error, redirect, without
+from support.token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, token_room
 
 OUTAGES = {
     "500": Answer(status=500, body=b"<html>"),

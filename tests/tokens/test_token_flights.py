@@ -10,7 +10,7 @@ from bff.sessions.model import AccessToken
 from bff.tokens import flights
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.flights import Flights
-from fake_internet import FakeClock
+from support.fake_internet import FakeClock
 
 
 def a_token(value: str = "token") -> AccessToken:

@@ -10,7 +10,7 @@ from bff.sessions import memory
 from bff.sessions.memory import MemoryStore
 from bff.tokens import lease as lease_module
 from bff.tokens.lease import LIFETIME_SECONDS, lease
-from fake_internet import FakeClock
+from support.fake_internet import FakeClock
 
 
 class LeaseStore(MemoryStore):

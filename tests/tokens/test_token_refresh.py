@@ -8,8 +8,8 @@ import pytest
 
 from bff.errors import LoginRequired, ProviderMisbehaved, ProviderUnavailable
 from bff.sessions.model import Target, session_key
-from fake_provider import having, oauth_error, without
-from token_room import EXPIRED_AFTER, HERE, IDLE_TIMEOUT, STALE_AFTER, audience, token_room
+from support.fake_provider import having, oauth_error, without
+from support.token_room import EXPIRED_AFTER, HERE, IDLE_TIMEOUT, STALE_AFTER, audience, token_room
 
 ORDERS = Target(resource="http://127.0.0.1:1/orders")
 RATES = Target(resource="http://127.0.0.1:1/rates")

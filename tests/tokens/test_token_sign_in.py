@@ -6,7 +6,7 @@ import pytest
 
 from bff.errors import LoginRequired
 from bff.sessions.model import session_key
-from token_room import ABSOLUTE_TIMEOUT, EXPIRED_AFTER, HERE, token_room
+from support.token_room import ABSOLUTE_TIMEOUT, EXPIRED_AFTER, HERE, token_room
 
 
 @pytest.mark.requirement("R-180", "R-035")

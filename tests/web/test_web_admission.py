@@ -22,9 +22,9 @@ from bff.sessions.model import LiveSession, Session
 from bff.tokens.sources import ClientToken, UserToken
 from bff.web import admission
 from bff.web.gateway import Gateway
-from door import door
-from request_heads import a_head
-from session_samples import NOW, a_grant
+from support.door import door
+from support.request_heads import a_head
+from support.session_samples import NOW, a_grant
 
 HOST = {b"host": b"app.example.com"}
 OURS = b"https://app.example.com"

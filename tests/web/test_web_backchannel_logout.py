@@ -2,9 +2,9 @@
 
 import pytest
 
-from asgi_browser import AsgiBrowser
 from bff.web.backchannel_logout import MAX_BODY_BYTES
-from door import Door, door
+from support.asgi_browser import AsgiBrowser
+from support.door import Door, door
 
 PATH = "/bff/backchannel-logout/corp"
 FORM = {"content-type": "application/x-www-form-urlencoded"}

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from door import FETCH, NAVIGATION, TYPED, Door, door
+from support.door import FETCH, NAVIGATION, TYPED, Door, door
 
 WHOLE = "export const app = 1;\n" * 100
 

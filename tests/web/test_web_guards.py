@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from bff.errors import CsrfRefused, MalformedRequest
 from bff.web import guards
 from bff.web.guards import MAX_LOCAL_PATH, local_path
-from door import FETCH, FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
-from request_heads import a_head
+from support.door import FETCH, FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
+from support.request_heads import a_head
 
 OURS = ORIGIN.encode()
 

@@ -6,8 +6,8 @@ from bff import __version__
 from bff.errors import StoreUnavailable
 from bff.sessions.memory import MemoryStore
 from bff.web.health import management
-from door import FETCH, Answer, Door, door
-from request_heads import a_head
+from support.door import FETCH, Answer, Door, door
+from support.request_heads import a_head
 
 MANAGEMENT = ("127.0.0.1", 9090)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.web import navigation
-from door import FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
-from request_heads import a_head
+from support.door import FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
+from support.request_heads import a_head
 
 HOSTILE = "/a/%22%3E%3Cscript%3E;'\"><script>alert(1)</script>&x={url}"
 

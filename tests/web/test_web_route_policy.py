@@ -5,7 +5,7 @@ import pytest
 from bff.config.model import RouteConfig, TokenKind
 from bff.sessions.model import Target
 from bff.web.route_policy import route_policy, sign_in_target, user_targets
-from door import door
+from support.door import door
 
 
 def policy_of(**settings: object) -> object:

@@ -9,8 +9,8 @@ from bff.sessions.memory import MemoryStore
 from bff.sessions.model import LiveSession, Session
 from bff.sessions.store import Change
 from bff.web.streams import OpenStreams
-from fake_internet import FakeClock
-from session_samples import a_session
+from support.fake_internet import FakeClock
+from support.session_samples import a_session
 
 
 class MuteStore(MemoryStore):

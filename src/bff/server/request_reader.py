@@ -377,7 +377,8 @@ def _target_length(head: bytes | bytearray) -> int:
         return 0
     end = head.find(b" ", begin, len(head) if line_end < 0 else line_end)
     if end < 0:
-        end = len(head) if line_end < 0 else line_end
+        # The "\r" of a line end whose "\n" has not come is no part of the target.
+        end = len(head) - head.endswith(b"\r") if line_end < 0 else line_end
     return end - begin
 
 

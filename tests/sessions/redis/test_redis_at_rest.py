@@ -9,9 +9,19 @@ import redis
 from bff.sessions.model import new_session_id, session_key
 from bff.sessions.redis import store as redis_store_module
 from bff.sessions.redis.store import RedisStore
-from cutting_relay import CuttingRelay
-from session_samples import ISSUER, KEY, NEW_KEY, NOW, OTHER_ISSUER, a_grant, a_session, a_transaction, with_note
-from valkey_server import ValkeyServer
+from support.cutting_relay import CuttingRelay
+from support.session_samples import (
+    ISSUER,
+    KEY,
+    NEW_KEY,
+    NOW,
+    OTHER_ISSUER,
+    a_grant,
+    a_session,
+    a_transaction,
+    with_note,
+)
+from support.valkey_server import ValkeyServer
 
 MakeStore = Callable[..., RedisStore]
 

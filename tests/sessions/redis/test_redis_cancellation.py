@@ -10,8 +10,8 @@ from redis.asyncio.connection import Connection
 from bff.sessions.model import Session
 from bff.sessions.redis.pipeline import Pipeline
 from bff.sessions.redis.store import RedisStore
-from session_samples import NOW, a_grant, a_session
-from valkey_server import ValkeyServer
+from support.session_samples import NOW, a_grant, a_session
+from support.valkey_server import ValkeyServer
 
 CALLERS = 16
 CALLS_EACH = 250

@@ -10,8 +10,8 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.server import SingleServer
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.store import Change
-from session_samples import NOW, Heard, a_session
-from valkey_server import ValkeyServer
+from support.session_samples import NOW, Heard, a_session
+from support.valkey_server import ValkeyServer
 
 MakeStore = Callable[..., RedisStore]
 KEY = "a" * 64

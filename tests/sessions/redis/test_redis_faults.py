@@ -9,9 +9,9 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
-from cutting_relay import CuttingRelay
-from session_samples import ISSUER, NOW, Heard, a_grant, a_session, a_transaction, with_note
-from valkey_server import ValkeyServer, free_port
+from support.cutting_relay import CuttingRelay
+from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, a_transaction, with_note
+from support.valkey_server import ValkeyServer, free_port
 
 MakeStore = Callable[..., RedisStore]
 

@@ -8,8 +8,8 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.sessions.redis.server import CLUSTER_COMMANDS_AT_ONCE
 from bff.sessions.redis.store import RedisStore
-from session_samples import NOW
-from valkey_server import ValkeyServer
+from support.session_samples import NOW
+from support.valkey_server import ValkeyServer
 
 MakeStore = Callable[..., RedisStore]
 

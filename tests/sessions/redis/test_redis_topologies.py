@@ -16,8 +16,8 @@ from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.store import Change
-from session_samples import ISSUER, NOW, Heard, a_grant, a_session, with_note
-from valkey_server import ValkeyServer, free_port, join, move, sentinel_of
+from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, with_note
+from support.valkey_server import ValkeyServer, free_port, join, move, sentinel_of
 
 MakeStore = Callable[..., RedisStore]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bff.proxy.fields import SESSION_COOKIE
-from gateway_world import GatewayWorld, gateway_world
-from raw_browser import RawBrowser, Reply, raw_browser
-from scripted_upstream import Conversation, Received, Script, ScriptedUpstream, response, scripted_upstream
-from strict_browser import Browser
+from support.gateway_world import GatewayWorld, gateway_world
+from support.raw_browser import RawBrowser, Reply, raw_browser
+from support.scripted_upstream import Conversation, Received, Script, ScriptedUpstream, response, scripted_upstream
+from support.strict_browser import Browser
 
 CANARY = b"/canary-that-must-never-arrive"
 SMUGGLED = b"GET /open" + CANARY + b" HTTP/1.1\r\nHost: canary\r\n\r\n"

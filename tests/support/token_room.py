@@ -25,8 +25,8 @@ from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
 from bff.tokens.sign_in import keep_sign_in
-from fake_internet import NONCE, VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
-from fake_provider import FakeProvider
+from support.fake_internet import NONCE, VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
+from support.fake_provider import FakeProvider
 
 LIFETIME = 600
 STALE_AFTER = 550.0  # past refresh_at whatever the jitter, before the expiry

@@ -19,10 +19,10 @@ from bff.tokens.sign_in import keep_sign_in
 from bff.web import cookies
 from bff.web.app import App, create_app
 from bff.web.gateway import running
-from config_texts import SESSION_KEY
-from fake_internet import SECRET, FakeClock, FakeInternet, fake_host
-from fake_provider import FakeProvider
-from session_samples import a_grant
+from support.config_texts import SESSION_KEY
+from support.fake_internet import SECRET, FakeClock, FakeInternet, fake_host
+from support.fake_provider import FakeProvider
+from support.session_samples import a_grant
 
 ORIGIN = "https://app.example.com"
 FETCH = {"x-csrf": "1", "sec-fetch-site": "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}

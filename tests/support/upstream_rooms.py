@@ -7,14 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from asgi_browser import AsgiBrowser
 from bff.config.model import TimeoutConfig
 from bff.config.values.urls import parse_upstream
 from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
-from scripted_upstream import ScriptedUpstream
+from support.asgi_browser import AsgiBrowser
+from support.scripted_upstream import ScriptedUpstream
 
 _numbers = itertools.count()
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from bff.config.model import RouteConfig
 from bff.errors import BffError, BrowserGone, ContentTooLarge, RequestTimeout, UpstreamTimeout
-from forwarding import Forwarding, a_config
-from upstream_rooms import a_new_owner
+from support.forwarding import Forwarding, a_config
+from support.upstream_rooms import a_new_owner
 
 MAX_BODY = 2 << 30
 STATUS: dict[type[BffError], int] = {ContentTooLarge: 413, RequestTimeout: 408, UpstreamTimeout: 504}
@@ -120,8 +120,8 @@ def running(server: str) -> Iterator[Gateway]:
         command = [sys.executable, __file__, str(port), upstream]
     else:
         options = ["--interface", "asginl", "--loop", "uvloop", "--port", str(port), "--no-log"]
-        command = [sys.executable, "-m", "granian", *options, "forwarding_server:served"]
-    environment = {**os.environ, "FORWARD_TO": upstream, "PYTHONPATH": str(Path(__file__).parent)}
+        command = [sys.executable, "-m", "granian", *options, "support.forwarding_server:served"]
+    environment = {**os.environ, "FORWARD_TO": upstream, "PYTHONPATH": str(Path(__file__).parent.parent)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_until_listening(process, port)

@@ -7,8 +7,8 @@ from typing import Any
 
 from bff.oauth.authorization import AuthorizationCode
 from bff.provider.client import Provider
-from fake_internet import VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
-from fake_provider import FakeProvider
+from support.fake_internet import VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
+from support.fake_provider import FakeProvider
 
 DISCOVERY = "/.well-known/openid-configuration"
 CODE = AuthorizationCode(value="the-code")

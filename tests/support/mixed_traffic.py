@@ -18,10 +18,10 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from bff import metrics
-from raw_browser import RawBrowser, Truncated
-from raw_world import RawWorld
-from scripted_upstream import Conversation, PeerLeft, Received, chunked, response
-from upstream_rooms import until
+from support.raw_browser import RawBrowser, Truncated
+from support.raw_world import RawWorld
+from support.scripted_upstream import Conversation, PeerLeft, Received, chunked, response
+from support.upstream_rooms import until
 
 PAUSE_SECONDS = 0.002
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx2
 
-from bff_command import command, environment
+from support.bff_command import command, environment
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 20.0

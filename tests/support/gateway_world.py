@@ -19,9 +19,9 @@ from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
 from bff.web.app import App, create_app
 from bff.web.gateway import running
-from echo_upstream import EchoUpstream, echo_upstream
-from fake_provider import FakeProvider, fake_provider, shop
-from strict_browser import Browser
+from support.echo_upstream import EchoUpstream, echo_upstream
+from support.fake_provider import FakeProvider, fake_provider, shop
+from support.strict_browser import Browser
 
 SERVER = os.environ.get("BFF_TEST_SERVER", "bff")  # or granian
 SESSION_KEY = "a session key that is long enough 0123456789"

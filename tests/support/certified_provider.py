@@ -23,9 +23,9 @@ from urllib.parse import urljoin
 
 import httpx2
 
-from strict_browser import Browser
+from support.strict_browser import Browser
 
-HERE = Path(__file__).parent / "node"
+HERE = Path(__file__).parent.parent / "node"
 START_TIMEOUT_SECONDS = 20.0
 
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asgi_browser import AsgiBrowser
 from bff.config.model import Config, Network, RouteConfig, SessionConfig
 from bff.config.values.secrets import LiteralSecret
 from bff.proxy.forward import Forwarder, is_trusted, owner_of
@@ -12,6 +11,7 @@ from bff.proxy.pool import UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.routes import RouteTable
 from bff.request_head import RequestHead, head_of_scope
+from support.asgi_browser import AsgiBrowser
 
 Field = tuple[bytes, bytes]
 

@@ -8,7 +8,7 @@ import httpx2
 
 from bff.demo.grants import Client, s256
 from bff.demo.provider import DemoProvider
-from fake_provider import sign_in_ticket
+from support.fake_provider import sign_in_ticket
 
 VERIFIER = "v" * 43
 RESOURCE = "http://127.0.0.1:1/api"

@@ -20,7 +20,7 @@ from bff.config.values.secrets import LiteralSecret
 from bff.demo.grants import s256
 from bff.oauth.authorization import AuthorizationCode
 from bff.provider.client import Provider
-from fake_provider import FakeProvider, shop
+from support.fake_provider import FakeProvider, shop
 
 GATEWAY = "http://localhost:8080"
 SECRET = "a secret of the shop that is long enough"

@@ -18,6 +18,16 @@ log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS = 5
 
+# An error's attributes that are logged, and the names of the fields.
+_LOGGED_FACTS = (
+    ("reason", "reason"),
+    ("provider", "provider"),
+    ("origin", "origin"),
+    ("error", "reason"),
+    ("seen", "host"),
+    ("wanted", "public_host"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -124,7 +134,7 @@ def _row(error: Exception) -> Row:
 
 def _log(error: Exception, row: Row, *, request_id: str) -> None:
     facts = {"request_id": request_id, "status": row.status, "error": type(error).__name__}
-    for attribute, name in (("reason", "reason"), ("provider", "provider"), ("origin", "origin"), ("error", "reason")):
+    for attribute, name in _LOGGED_FACTS:
         if hasattr(error, attribute):
             facts[name] = getattr(error, attribute)
     if row is LAST_RESORT:

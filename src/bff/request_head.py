@@ -21,6 +21,9 @@ JUDGED = frozenset(
 )
 MAX_KEPT_SECTION = 4096  # bytes
 
+_OPENING = frozenset({b"GET", b"HEAD"})
+_WINDOW = frozenset({b"document", None})
+
 _HTTP_1 = frozenset({"1.1", "1.0", None})
 _RARELY_WITH_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
@@ -104,12 +107,33 @@ class RequestHead(Struct, frozen=True):
 
     @property
     def is_navigation(self) -> bool:
-        """Whether a person waits for a page: then a redirect helps, where a fetch wants a 401 (R-021)."""
-        if self.method not in {b"GET", b"HEAD"}:
+        """Whether a person waits for a page in the whole window: then a redirect helps, where a fetch wants a 401 (R-021).
+
+        A service worker that passes a page load on sends it with an empty destination, and with the mode `same-origin` if it
+        made a new request of it (https://github.com/w3c/ServiceWorker/issues/1803; R-300). A page cannot send the mode `navigate`.
+        """
+        if self.method not in _OPENING:
             return False
-        mode = self.named.get(b"sec-fetch-mode")
-        if mode is not None:
-            return mode == b"navigate" and self.named.get(b"sec-fetch-dest", b"document") == b"document"
+        named = self.named
+        mode = named.get(b"sec-fetch-mode")
+        if mode == b"cors":
+            return False
+        dest = named.get(b"sec-fetch-dest")
+        if mode == b"navigate":
+            return dest in _WINDOW or (dest == b"empty" and b"sec-fetch-site" in named)
+        if mode is None:
+            return dest in _WINDOW and self._asks_for_html
+        return mode == b"same-origin" and dest == b"empty" and self._asks_for_html
+
+    @property
+    def wants_page(self) -> bool:
+        """Whether a person sees the answer: as `is_navigation`, and also a form that was posted, and a frame (R-302)."""
+        if self.named.get(b"sec-fetch-mode") == b"navigate":
+            return True
+        return self._replace(method=b"GET").is_navigation
+
+    @property
+    def _asks_for_html(self) -> bool:
         return b"x-csrf" not in self.named and b"text/html" in self.named.get(b"accept", b"")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Field = tuple[bytes, bytes]
 
@@ -130,7 +131,7 @@ class RequestHead(Struct, frozen=True):
         """Whether a person sees the answer: as `is_navigation`, and also a form that was posted, and a frame (R-302)."""
         if self.named.get(b"sec-fetch-mode") == b"navigate":
             return True
-        return self._replace(method=b"GET").is_navigation
+        return replace(self, method=b"GET").is_navigation
 
     @property
     def _asks_for_html(self) -> bool:

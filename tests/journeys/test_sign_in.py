@@ -348,8 +348,10 @@ async def test_the_redirect_uri_is_never_built_from_a_request(world: GatewayWorl
     assert asked["redirect_uri"] == [f"{world.url}/bff/callback/corp"]
 
 
-@pytest.mark.requirement("R-041")
-@pytest.mark.parametrize("dest", ["iframe", "frame", "embed", "object", "image", "empty"])
+@pytest.mark.parametrize(
+    "dest", ["iframe", "frame", "embed", "object", "image"]
+)  # `empty`: a service worker between (R-300)
+@pytest.mark.parametrize("dest", ["iframe", "frame", "embed", "object", "image"])  # `empty`: a service worker (R-300)
 async def test_a_sign_in_starts_in_a_whole_window_only(world: GatewayWorld, dest: str) -> None:
     """A framed or scripted start is refused, and no page of ours may be framed."""
     browser = await world.browser()

@@ -8,9 +8,6 @@ gets a new id.
 
 from dataclasses import replace
 
-import structlog
-
-from bff import metrics
 from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
 from bff.oauth.id_token import IdToken, check_id_token
@@ -20,6 +17,7 @@ from bff.provider.client import Provider
 from bff.request_head import RequestHead
 from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser
 from bff.sessions.model import Grant, LiveSession, session_key
+from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
@@ -27,8 +25,6 @@ from bff.web import cookies, guards, navigation, query, transactions
 from bff.web.answers import OwnAnswer, redirect, set_cookie
 from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
-
-log = structlog.get_logger()
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
@@ -52,7 +48,7 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     if transaction.return_to != return_to:
         browser = browser.with_way_back(transaction, return_to)
     url = _authorization_request(gateway, provider, known, transaction)
-    log.info("login.started", provider=provider.name)
+    telemetry.login_started(provider=provider.name)
     return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
 
 
@@ -93,14 +89,10 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     """
     provider = gateway.provider(name)
     try:
-        answer = await _complete(gateway, provider, head)
+        return await _complete(gateway, provider, head)
     except BffError as error:
-        reason = getattr(error, "reason", None) or getattr(error, "error", None) or type(error).__name__
-        metrics.LOGINS.labels(provider.name, type(error).__name__).inc()
-        log.warning("login.declined", provider=provider.name, reason=reason)
+        telemetry.login_declined(error, provider=provider.name)
         raise
-    metrics.LOGINS.labels(provider.name, "ok").inc()
-    return answer
 
 
 async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
@@ -109,6 +101,7 @@ async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> 
     transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
     known = await provider.metadata()
     if not await transactions.use(gateway, transaction):  # a second click: nothing is redeemed (R-303)
+        telemetry.login_repeated(provider=provider.name)
         return redirect(browser.way_back(transaction), https=gateway.site.https)
     code = _judge_response(parameters, provider, iss_supported=known.iss_parameter_supported)
     tokens = await _redeem(gateway, provider, transaction, code)
@@ -134,7 +127,7 @@ async def _signed_in(
         renewed = await transactions.renew(
             gateway, browser, used=transaction.browser, session_key=session_key(session_id)
         )
-    log.info("login.completed", provider=grant.provider)
+    telemetry.login_completed(provider=grant.provider)
     cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
     more = (set_cookie(cookie), transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
     return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)

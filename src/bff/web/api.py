@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from bff import metrics
 from bff.errors import BffError, BrowserGone, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
@@ -22,6 +21,7 @@ from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead
 from bff.sessions.model import AccessToken, LiveSession
+from bff.telemetry import requests as telemetry
 from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, guards, navigation
 from bff.web.admission import Admitted
@@ -118,7 +118,7 @@ async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, rece
     except UpstreamBusy:
         response.discard()
         raise
-    metrics.request_counter(call.policy.label, response.status)()
+    telemetry.api_answered(route=call.policy.label, status=response.status)
     try:
         with signed_in:
             await response.relay(send)

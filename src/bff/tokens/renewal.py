@@ -163,9 +163,7 @@ class Renewal:
                 "The sign-in has ended at the provider.", provider=need.provider, reason=refused.error
             ) from refused
         await self._written(session, partial(_with_refusal, need=need, code=refused.error))
-        log.warning(
-            "session.target_refused", session=need.session_key[:8], provider=need.provider, reason=refused.error
-        )
+        telemetry.target_refused(provider=need.provider, session_key=need.session_key, reason=refused.error)
         raise LoginRequired(
             "The provider wants you to sign in again.", provider=need.provider, reason=refused.error
         ) from refused
@@ -173,7 +171,7 @@ class Renewal:
     def _note_clock(self, id_token: IdToken | None, need: Need) -> None:
         """Say that a refreshed ID token's times do not fit to our clock; its tokens are used (R-324)."""
         if id_token is not None and id_token.wrong_time is not None:
-            log.warning("clock.skewed", provider=need.provider, reason="clock", claim=id_token.wrong_time)
+            telemetry.clock_disagrees(provider=need.provider, claim=id_token.wrong_time)
 
     async def _check_id_token(self, provider: Provider, grant: Grant, response: TokenResponse) -> IdToken | None:
         if response.id_token is None or grant.subject is None:

@@ -57,7 +57,5 @@ def test_a_refused_logout_token_is_logged_with_its_reason() -> None:
     """No session ended, so nothing is counted."""
     with capture_logs() as events, counted() as counts:
         telemetry.backchannel_logout_refused(ProviderUnavailable("gone", provider="work"), provider="work")
-    assert [(event["event"], event["reason"]) for event in events] == [
-        ("backchannel_logout.refused", "unavailable")
-    ]
+    assert [(event["event"], event["reason"]) for event in events] == [("backchannel_logout.refused", "unavailable")]
     assert not counts

@@ -13,7 +13,7 @@ import msgspec
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.sessions.model import Session
 
-FORMAT = b"\x01"
+FORMAT = b"\x02"
 
 T = TypeVar("T")
 

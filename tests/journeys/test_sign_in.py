@@ -348,7 +348,7 @@ async def test_the_redirect_uri_is_never_built_from_a_request(world: GatewayWorl
     assert asked["redirect_uri"] == [f"{world.url}/bff/callback/corp"]
 
 
-@pytest.mark.parametrize(
+@pytest.mark.requirement("R-041")
     "dest", ["iframe", "frame", "embed", "object", "image"]
 )  # `empty`: a service worker between
 @pytest.mark.parametrize("dest", ["iframe", "frame", "embed", "object", "image"])  # `empty`: a service worker

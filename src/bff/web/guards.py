@@ -18,7 +18,7 @@ _SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PROTO = re.compile(rb'(?:^|;)[ \t]*proto[ \t]*=[ \t]*"?([A-Za-z]+)"?', re.IGNORECASE)
 _UNCLEAN_LOCAL_PATH = re.compile(r"[\x00-\x20\x7f-\x9f\\]|%(?:0[0-9a-f]|1[0-9a-f]|5c|7f)", re.IGNORECASE)
-_IN_URLS = "%:/?#[]@!$&'()*+,;=-._~"  # RFC 3986 section 2.2, and `%`: what is encoded already stays so
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("\\", "")  # what is encoded already stays so
 _DEFAULT_PORTS = (b":443", b":80")
 MAX_LOCAL_PATH = 2000
 MAX_SHOWN_HOST = 255  # bytes: a name has no more (RFC 1035 section 2.3.4)
@@ -124,13 +124,13 @@ def local_path(value: str) -> str:
     """A path of ours to come back to after sign-in; never another origin (RFC 9700 section 4.11.1).
 
     The path is judged by what browsers make of it: they drop tabs and line ends, read `\\` as `/`, and take `//host` for a host. What
-    follows its `?` or `#` leads nowhere else, so it is kept, with what may not stand in a URL percent-encoded (R-309).
+    follows its `?` or `#` leads nowhere else, so it is kept, with what is not visible ASCII percent-encoded (R-309).
 
     Raises:
         MalformedRequest: anything but `/...`, or too long.
     """
     size = next((at for at, character in enumerate(value) if character in "?#"), len(value))
-    path, rest = value[:size], quote(value[size:], safe=_IN_URLS)
+    path, rest = value[:size], quote(value[size:], safe=_VISIBLE)
     clean = path.isascii() and not _UNCLEAN_LOCAL_PATH.search(path)  # urlsplit would raise on `//[` and adds nothing
     if not clean or not path.startswith("/") or path.startswith("//"):
         raise MalformedRequest("return_to must be a path of this site that begins with a single slash.")

@@ -22,6 +22,7 @@ FLOORS = {
     "loopback": 0,
     "metrics": 0,
     "request_head": 0,
+    "signing_key": 0,
     "config": 1,
     "oauth": 1,
     "sessions": 2,
@@ -45,7 +46,7 @@ STRANGERS = {  # below, and still not to be known
 }
 LIBRARIES = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
-    "cryptography": ("sessions/sealing.py", "demo/"),
+    "cryptography": ("sessions/sealing.py", "signing_key.py", "demo/"),
     "hiredis": ("sessions/redis/",),
     "httptools": ("proxy/", "server/"),
     "httpx2": (
@@ -55,7 +56,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
         "web/gateway.py",
     ),  # web/app.py: the type of the transport that tests hand in
     "itsdangerous": ("web/cookies.py",),
-    "joserfc": ("oauth/jws.py", "demo/"),
+    "joserfc": ("oauth/jws.py", "signing_key.py", "demo/"),
     "msgspec": ("sessions/",),
     "prometheus_client": ("metrics.py", "web/health.py"),
     "pydantic": ("config/",),
@@ -71,6 +72,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
 }
 PURE = (
     "loopback.py",
+    "signing_key.py",
     "oauth/",
     "sessions/model.py",
     "config/",

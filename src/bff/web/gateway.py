@@ -14,6 +14,7 @@ from functools import lru_cache
 import httpx2
 import structlog
 
+from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
 from bff.provider.client import Provider
@@ -179,6 +180,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
+    for key in insecure_keys(gateway().config):
+        log.warning("config.insecure", key=key)
     log.info("gateway.started", public_url=gateway().config.public_url.text)
     try:
         yield

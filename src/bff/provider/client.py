@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from bff import metrics, signing_key
+from bff import signing_key
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth import jws, tokens, userinfo
@@ -20,6 +20,7 @@ from bff.oauth.tokens import TokenResponse
 from bff.provider.credentials import Credentials
 from bff.provider.documents import Documents
 from bff.provider.http import ProviderHttp, Transport
+from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
 
@@ -206,7 +207,7 @@ class Provider:
         )
 
     async def _token_call(self, grant_type: str, build: _Build, *, known: ProviderMetadata) -> TokenResponse:
-        with metrics.token_call(provider=self.name, grant_type=grant_type):
+        with telemetry.token_call(provider=self.name, grant_type=grant_type):
             return await self._call(build, self._parse_tokens, known=known)
 
     def _parse_tokens(self, response: ProviderResponse) -> TokenResponse:

@@ -8,13 +8,10 @@ import os
 import ssl
 from pathlib import Path
 
-import structlog
-
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import load_key_pair
 from bff.errors import SecretUnavailable
-
-log = structlog.get_logger()
+from bff.telemetry import tokens as telemetry
 
 _Seen = tuple[tuple[int, int, int], ...]
 
@@ -49,7 +46,7 @@ class ClientCertificate:
             if not self._shown:
                 self._seen = None
                 raise SecretUnavailable(f"file {self._pair.certificate}", reason=type(error).__name__) from None
-            log.warning("provider.credential_unusable", provider=self._provider, reason="the client certificate")
+            telemetry.credential_unusable(provider=self._provider, reason="the client certificate")
             return
         self._shown = True
 

@@ -11,8 +11,6 @@ good one, as with secrets: a rotation that goes wrong half way must not end any 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-import structlog
-
 from bff import signing_key
 from bff.config.model import ProviderConfig
 from bff.config.values.secrets import Secret
@@ -21,8 +19,8 @@ from bff.oauth import client_auth
 from bff.oauth.client_auth import AuthMethod, ClientAuth
 from bff.oauth.metadata import ProviderMetadata
 from bff.signing_key import SigningKey
+from bff.telemetry import tokens as telemetry
 
-log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -58,7 +56,7 @@ class Credentials:
         other = (first + 1) % count
         result = await attempt(self._auth(method, other, known=known))
         self._working = other
-        log.info("provider.secret_switched", provider=self._provider, position=other)
+        telemetry.secret_switched(provider=self._provider, position=other)
         return result
 
     def signing_keys(self) -> list[SigningKey]:
@@ -120,7 +118,7 @@ class KeyFile:
             if self._key is None:
                 raise SecretUnavailable(f"provider {self._provider}", reason=f"the key {unusable}") from None
             if text != self._text:
-                log.warning("provider.credential_unusable", provider=self._provider, reason=str(unusable))
+                telemetry.credential_unusable(provider=self._provider, reason=str(unusable))
             self._text = text
             return self._key
         self._text, self._key = text, key

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import httpx2
-import structlog
 
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
@@ -25,6 +24,7 @@ from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
 from bff.sessions.store import SessionStore
+from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
@@ -35,8 +35,6 @@ from bff.web.route_policy import RoutePolicy, route_policy
 from bff.web.streams import OpenStreams
 
 STOP_GRACE_SECONDS = 10.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +164,7 @@ def build_gateway(
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
         files={
-            route.prefix: AppFiles(route.config.files, https=site.https)
+            route.prefix: AppFiles(route.config.files, https=site.https, changes=route.config.response_headers.changes)
             for route in routes.routes
             if route.config.files is not None
         },
@@ -181,8 +179,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
     for key in insecure_keys(gateway().config):
-        log.warning("config.insecure", key=key)
-    log.info("gateway.started", public_url=gateway().config.public_url.text)
+        telemetry.insecure_switch(key=key)
+    telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield
     finally:
@@ -194,4 +192,4 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         for provider in gateway().providers.values():
             await provider.close()
         await process.store.close()
-        log.info("gateway.stopped")
+        telemetry.gateway_stopped()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from bff.errors import ProviderMisbehaved
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.client_auth import Authentication, form_request
-from bff.oauth.error_response import raise_error_member, raise_error_response
+from bff.oauth.error_response import has_error_member, raise_error_member, raise_error_response
 from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
 from bff.oauth.metadata import ProviderMetadata
 
@@ -107,6 +107,9 @@ def parse_token_response(
 ) -> TokenResponse:
     """The tokens that the provider issued (RFC 6749 section 5.1). Unknown members are ignored.
 
+    `now` is the instant before the request was sent: a token's life begins when the provider makes it, so an answer that comes
+    late must not make it look younger (R-347).
+
     Raises:
         ProviderUnavailable: 408, 429, 5xx, or an error code that says "later".
         ProviderRefused: an OAuth error response, e.g. `invalid_grant`; also with status 200, as some providers do.
@@ -115,8 +118,8 @@ def parse_token_response(
     if response.status != 200:
         raise_error_response(response, provider=provider)
     members = parse_json_object(response, provider=provider)
-    if "access_token" not in members and "error" in members:
-        raise_error_member(members, provider=provider)
+    if "access_token" not in members and has_error_member(members):
+        raise_error_member(members, provider=provider, status=response.status)
     _check_token_type(members.get("token_type"), provider=provider)
     return TokenResponse(
         access_token=_access_token(members.get("access_token"), provider=provider),

@@ -168,7 +168,9 @@ class Provider:
             token=token,
             token_type_hint=token_type_hint,
         )
-        await self._call(build, partial(tokens.parse_revocation_response, provider=self.name), known=known)
+        await self._call(
+            build, lambda response, _: tokens.parse_revocation_response(response, provider=self.name), known=known
+        )
 
     async def verify(self, token: str, *, types: tuple[str, ...]) -> jws.VerifiedJwt:
         """A JWT whose signature holds under this provider's keys; an unknown `kid` has them fetched once more (Core 10.1.1).
@@ -210,20 +212,23 @@ class Provider:
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
             return await self._call(build, self._parse_tokens, known=known)
 
-    def _parse_tokens(self, response: ProviderResponse) -> TokenResponse:
+    def _parse_tokens(self, response: ProviderResponse, sent_at: float) -> TokenResponse:
         return tokens.parse_token_response(
             response,
             provider=self.name,
-            now=self._clock(),
+            now=sent_at,
             default_lifetime_seconds=self.config.default_token_lifetime,
         )
 
-    async def _call(self, build: _Build, parse: Callable[[ProviderResponse], T], *, known: ProviderMetadata) -> T:
+    async def _call(
+        self, build: _Build, parse: Callable[[ProviderResponse, float], T], *, known: ProviderMetadata
+    ) -> T:
         """Build, send, parse; `credentials.py` repeats all three with the other credential on `invalid_client`."""
 
         async def attempt(auth: ClientAuth) -> T:
-            by = auth.apply(self._client, now=self._clock())
-            return parse(await self._http.send(build(by=by)))
+            sent_at = self._clock()
+            by = auth.apply(self._client, now=sent_at)
+            return parse(await self._http.send(build(by=by)), sent_at)
 
         return await self._credentials.call(attempt, known=known)
 

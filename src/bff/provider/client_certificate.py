@@ -46,7 +46,7 @@ class ClientCertificate:
             if not self._shown:
                 self._seen = None
                 raise SecretUnavailable(f"file {self._pair.certificate}", reason=type(error).__name__) from None
-            telemetry.credential_unusable(provider=self._provider, reason="the client certificate")
+            telemetry.credential_unusable(provider=self._provider, reason=f"file {self._pair.certificate}")
             return
         self._shown = True
 

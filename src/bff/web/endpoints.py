@@ -11,6 +11,7 @@ from bff.web.answers import OwnAnswer
 from bff.web.backchannel_logout import backchannel_logout
 from bff.web.client_script import serve_client_script
 from bff.web.gateway import Gateway
+from bff.web.jwks import jwks
 from bff.web.login import callback, login
 from bff.web.logout import logout
 from bff.web.user import user
@@ -32,6 +33,7 @@ ENDPOINTS = (
     Endpoint(b"GET", "/client.js", False, lambda gateway, head, _, __: serve_client_script(gateway, head)),
     Endpoint(b"POST", "/logout", False, lambda gateway, head, _, __: logout(gateway, head)),
     Endpoint(b"POST", "/backchannel-logout", True, backchannel_logout),
+    Endpoint(b"GET", "/jwks", True, lambda gateway, _, provider, __: jwks(gateway, provider)),
 )
 
 

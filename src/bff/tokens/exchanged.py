@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
-
 from bff.config.model import ExchangeConfig
 from bff.errors import ProviderError, ProviderRefused
 from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider.client import Provider
 from bff.sessions.model import AccessToken, Freshness, Target, freshness
+from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.flights import Flights
@@ -28,8 +27,6 @@ MAX_KEPT = 10_000
 # RFC 8693 section 2.2.2: `invalid_request` if "the subject_token [is] invalid for any reason"; `invalid_grant` and `invalid_token`
 # are what some providers say.
 _SUBJECT_REFUSED = frozenset({"invalid_request", "invalid_grant", "invalid_token"})
-
-log = structlog.get_logger()
 
 
 def exchange(config: ExchangeConfig) -> Exchange:
@@ -112,12 +109,11 @@ class ExchangedTokens:
         try:
             response = await self._ask(wanted)
         except ProviderError as error:
-            reason = getattr(error, "error", None) or getattr(error, "reason", None)
-            log.warning("token.exchange_failed", provider=wanted.provider, error=type(error).__name__, reason=reason)
+            telemetry.token_exchange_failed(error, session_key=wanted.session_key)
             raise
         token = grants.access_token(response, now=self._clock())
         self._keep(wanted, token)
-        log.info("token.exchanged", session=wanted.session_key[:8], provider=wanted.provider)
+        telemetry.token_exchanged(provider=wanted.provider, session_key=wanted.session_key)
         return token
 
     async def _ask(self, wanted: Wanted) -> TokenResponse:

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from bff import metrics
 from bff.errors import BffError, BrowserGone, LoginRequired, StepUpRequired, UpstreamBusy
 from bff.oauth.step_up import step_up_of_challenge
 from bff.proxy.browser import Receive, Send
@@ -25,6 +24,7 @@ from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead
 from bff.sessions.model import AccessToken, LiveSession
+from bff.telemetry import requests as telemetry
 from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, guards, navigation, step_up
 from bff.web.admission import Admitted
@@ -135,7 +135,7 @@ async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, rece
     except UpstreamBusy:
         response.discard()
         raise
-    metrics.request_counter(call.policy.label, response.status)()
+    telemetry.api_answered(route=call.policy.label, status=response.status)
     try:
         with signed_in:
             await response.relay(send)

@@ -9,15 +9,13 @@ it lives. It is remembered after the sessions have ended and not before, because
 
 import asyncio
 
-import structlog
-
-from bff import metrics
 from bff.errors import BffError
 from bff.oauth.logout import check_logout_token, parse_backchannel_body
 from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
+from bff.telemetry import sign_in as telemetry
 from bff.web.answers import OwnAnswer, answer
 from bff.web.gateway import Gateway
 from bff.web.logout import revoke
@@ -25,21 +23,15 @@ from bff.web.logout import revoke
 MAX_BODY_BYTES = 64 * 1024
 MAX_BODY_SECONDS = 10.0
 
-log = structlog.get_logger()
-
 
 async def backchannel_logout(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> OwnAnswer:
     """End the session of the token's `sid`, or without one all sessions of its `sub`; none at all is success, too."""
     try:
         ended = await _end_sessions(gateway, head, name, receive)
     except BffError as error:
-        reason = getattr(error, "reason", type(error).__name__)
-        log.warning(
-            "backchannel_logout.refused", provider=name if name in gateway.providers else "unknown", reason=reason
-        )
+        telemetry.backchannel_logout_refused(error, provider=name if name in gateway.providers else "unknown")
         return answer(400, b'{"error": "invalid_request"}', "application/json", https=gateway.site.https)
-    metrics.LOGOUTS.labels("backchannel").inc(ended)
-    log.info("backchannel_logout.done", provider=name, sessions=ended)
+    telemetry.backchannel_logout_done(provider=name, sessions=ended)
     return answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import httpx2
-import structlog
 
 from bff.config.model import Config
 from bff.errors import MalformedRequest
@@ -24,6 +23,7 @@ from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
 from bff.sessions.store import SessionStore
+from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
@@ -35,8 +35,6 @@ from bff.web.route_policy import RoutePolicy, route_policy
 from bff.web.streams import OpenStreams
 
 STOP_GRACE_SECONDS = 10.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +180,7 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
-    log.info("gateway.started", public_url=gateway().config.public_url.text)
+    telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield
     finally:
@@ -194,4 +192,4 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         for provider in gateway().providers.values():
             await provider.close()
         await process.store.close()
-        log.info("gateway.stopped")
+        telemetry.gateway_stopped()

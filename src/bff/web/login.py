@@ -6,9 +6,6 @@ else in it; the code is redeemed once; no token is used before signature, issuer
 checked; the session gets a new id.
 """
 
-import structlog
-
-from bff import metrics
 from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
 from bff.oauth.id_token import IdToken, check_id_token
@@ -17,6 +14,7 @@ from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
 from bff.sessions.model import Grant, LoginTransaction, transaction_key
+from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.sign_in import keep_sign_in
 from bff.web import cookies, guards, navigation, query
@@ -25,8 +23,6 @@ from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
 
 TRANSACTION_LIFETIME_SECONDS = 600.0
-
-log = structlog.get_logger()
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
@@ -64,7 +60,7 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         lifetime_seconds=TRANSACTION_LIFETIME_SECONDS,
         now=gateway.process.clock(),
     )
-    log.info("login.started", provider=provider.name)
+    telemetry.login_started(provider=provider.name)
     cookie = cookies.set_login(gateway.signer.sign(cookies.LOGIN_NAME, browser_id))
     return redirect(url, https=gateway.site.https, more=(set_cookie(cookie),))
 
@@ -99,11 +95,9 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     try:
         answer = await _complete(gateway, provider, head)
     except BffError as error:
-        reason = getattr(error, "reason", None) or getattr(error, "error", None) or type(error).__name__
-        metrics.LOGINS.labels(provider.name, type(error).__name__).inc()
-        log.warning("login.declined", provider=provider.name, reason=reason)
+        telemetry.login_declined(error, provider=provider.name)
         raise
-    metrics.LOGINS.labels(provider.name, "ok").inc()
+    telemetry.login_completed(provider=provider.name)
     return answer
 
 
@@ -122,7 +116,6 @@ async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> 
         absolute_timeout_seconds=gateway.config.session.absolute_timeout,
         now=gateway.process.clock(),
     )
-    log.info("login.completed", provider=provider.name)
     cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
     return redirect(transaction.return_to, https=gateway.site.https, more=(set_cookie(cookie),))
 

@@ -63,10 +63,9 @@ async def test_a_session_cookie_wins() -> None:
     "values",
     [
         ["Bearer"],
-        ["Bearer "],
         ["Bearer a b"],
         ["Bearer a,b"],
-        ["Bearer \u00e9"],
+        ['Bearer "a"'],
         ["Bearer a", "Bearer b"],
         ["Bearer a", "Basic YQ=="],
     ],

@@ -22,11 +22,11 @@ ROUTES: list[dict[str, Any]] = [
 ]
 
 
-def exchanged(value: str, *, expires_in: int = 600, token_type: str = "Bearer") -> Answer:
+def exchanged(value: str, *, expires_in: int = 600, kind: str = "Bearer") -> Answer:
     """A provider's answer to an exchange."""
     answer = {
         "access_token": value,
-        "token_type": token_type,
+        "token_type": kind,
         "expires_in": expires_in,
         "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
     }
@@ -82,7 +82,7 @@ async def test_it_is_renewed_and_replaced_when_the_upstream_rejects_it() -> None
         world.corp.answer_next("/token", exchanged("second"))
         await browser.fetch("/api")
         world.upstream.rejected.add("second")
-        world.corp.answer_next("/token", exchanged("third", token_type="N_A"))
+        world.corp.answer_next("/token", exchanged("third", kind="N_A"))
         assert (await browser.fetch("/api")).status_code == 200
         assert [seen.bearer for seen in world.upstream.seen] == ["first", "second", "second", "third"]
 
@@ -93,7 +93,7 @@ async def test_it_is_renewed_and_replaced_when_the_upstream_rejects_it() -> None
         (oauth_error("invalid_target"), 502),
         (oauth_error("server_error", status=500), 503),
         (Answer(body=b"{}"), 502),
-        (exchanged("x", token_type="mac"), 502),
+        (exchanged("x", kind="mac"), 502),
     ],
 )
 @pytest.mark.requirement("R-162")

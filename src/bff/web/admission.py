@@ -1,8 +1,8 @@
 """May this request pass, and with whose token? The judgements that need no waiting, each named and each callable alone.
 
     route      which route it is for                                        400 404 405 421, plain http
+    brought    the request brings a bearer token of its own: then none of the other three is asked
     same_site  the call comes from our own pages                            403
-    brought    the request brings a bearer token of its own, where the route passes it: no cookie counts, the next three are not asked
     access     the user's sign-in is what the route requires                403 401
     source     whose token is attached: the user's, our own, none           401
 
@@ -11,7 +11,8 @@ before the last two. A judgement refuses by raising; what it returns is the proo
 """
 
 import re
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from bff.errors import LoginRequired, MalformedRequest
 from bff.proxy.routes import Match
@@ -23,12 +24,11 @@ from bff.web import access_rules, cookies, guards, navigation, step_up
 from bff.web.gateway import Gateway
 from bff.web.route_policy import RoutePolicy
 
-_BEARER = re.compile(
-    rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)"
-)  # RFC 6750 section 2.1; the scheme has no case
+# RFC 6750 section 2.1; the case of a scheme's name does not count (RFC 9110 section 11.1).
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 
 
-class Admitted(NamedTuple):
+class Admitted(Struct, frozen=True):
     """A request that is for one of our routes and for our host. Only `route` makes it."""
 
     match: Match

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from bff.errors import ProviderMisbehaved
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.client_auth import Client, authenticate
-from bff.oauth.error_response import raise_error_member, raise_error_response
+from bff.oauth.error_response import has_error_member, raise_error_member, raise_error_response
 from bff.oauth.form import CONTENT_TYPE, encode_body
 from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
 from bff.oauth.metadata import ProviderMetadata
@@ -176,6 +176,8 @@ def parse_token_response(
 ) -> TokenResponse:
     """The tokens that the provider issued (RFC 6749 section 5.1). Unknown members are ignored.
 
+    `now` is the instant before the request was sent: a token's life begins when the provider makes it, so an answer that comes
+    late must not make it look younger (R-347).
     `exchanged`: the answer is of a token exchange, whose `token_type` is `N_A` for a token that is no access token by name, such as
     a JWT (RFC 8693 section 2.2.1).
 
@@ -187,11 +189,10 @@ def parse_token_response(
     if response.status != 200:
         raise_error_response(response, provider=provider)
     members = parse_json_object(response, provider=provider)
-    if "access_token" not in members and "error" in members:
-        raise_error_member(members, provider=provider)
-    _check_token_type(
-        members.get("token_type"), known={"bearer", "n_a"} if exchanged else {"bearer"}, provider=provider
-    )
+    if "access_token" not in members and has_error_member(members):
+        raise_error_member(members, provider=provider, status=response.status)
+    known = {"bearer", "n_a"} if exchanged else {"bearer"}
+    _check_token_type(members.get("token_type"), known=known, provider=provider)
     return TokenResponse(
         access_token=_access_token(members.get("access_token"), provider=provider),
         expires_at=_expires_at(members, now=now, default_lifetime_seconds=default_lifetime_seconds),

@@ -166,7 +166,7 @@ class Provider:
             token=token,
             token_type_hint=token_type_hint,
         )
-        await self._call(build, partial(tokens.parse_revocation_response, provider=self.name))
+        await self._call(build, lambda response, _: tokens.parse_revocation_response(response, provider=self.name))
 
     async def verify(self, token: str, *, types: tuple[str, ...]) -> jws.VerifiedJwt:
         """A JWT whose signature holds under this provider's keys; an unknown `kid` has them fetched once more (Core 10.1.1).
@@ -215,20 +215,21 @@ class Provider:
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
             return await self._call(build, partial(self._parse_tokens, exchanged=exchanged))
 
-    def _parse_tokens(self, response: ProviderResponse, *, exchanged: bool) -> TokenResponse:
+    def _parse_tokens(self, response: ProviderResponse, sent_at: float, *, exchanged: bool) -> TokenResponse:
         return tokens.parse_token_response(
             response,
             provider=self.name,
-            now=self._clock(),
+            now=sent_at,
             default_lifetime_seconds=self.config.default_token_lifetime,
             exchanged=exchanged,
         )
 
-    async def _call(self, build: _Build, parse: Callable[[ProviderResponse], T]) -> T:
+    async def _call(self, build: _Build, parse: Callable[[ProviderResponse, float], T]) -> T:
         """Build with a secret, send, parse; `credentials.py` repeats this with the other secret on `invalid_client`."""
 
         async def attempt(secret: str) -> T:
-            return parse(await self._http.send(build(secret=secret)))
+            sent_at = self._clock()
+            return parse(await self._http.send(build(secret=secret)), sent_at)
 
         return await self._credentials.call(attempt)
 

@@ -58,7 +58,7 @@ class ProviderHttp:
             ):
                 body = await self._bounded_body(response)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ProviderUnavailable(type(error).__name__, provider=self._provider) from error
+            raise ProviderUnavailable(type(error).__name__, provider=self._provider, reason=_reason(error)) from error
         return ProviderResponse(
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
@@ -80,6 +80,15 @@ class ProviderHttp:
             if len(body) > MAX_RESPONSE_BYTES:
                 raise ProviderMisbehaved("answered with too large a body", provider=self._provider, reason="too_large")
         return bytes(body)
+
+
+def _reason(error: Exception) -> str:
+    """What failed, in a word for the log."""
+    if isinstance(error, TimeoutError | httpx2.TimeoutException):
+        return "timeout"
+    if isinstance(error, httpx2.ConnectError | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+        return "not_connected"
+    return "cut_off"
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -19,7 +19,7 @@ def required(
 ) -> StepUpRequired:
     """The error that asks for such a sign-in at `provider`."""
     text = f"{provider} {step_up.dump(asked)}"
-    ticket = signer.sign(STEP_UP_NAME, urlsafe_b64encode(text.encode()).decode("ascii"))
+    ticket = signer.sign(STEP_UP_NAME, urlsafe_b64encode(text.encode()).rstrip(b"=").decode("ascii"))
     detail = "This needs a stronger or more recent sign-in."
     return StepUpRequired(detail, provider=provider, reason=reason, ticket=ticket, challenges=challenges)
 
@@ -32,7 +32,8 @@ def of_ticket(signer: CookieSigner, ticket: str, *, provider: str) -> StepUp:
     """
     signed = ticket.encode("utf-8", "surrogatepass")
     text = signer.verify(STEP_UP_NAME, signed, max_bytes=MAX_TICKET_BYTES)
-    name, _, asked = urlsafe_b64decode(text).decode().partition(" ") if text else ("", "", "")
+    padded = (text or "") + "=" * (-len(text or "") % 4)
+    name, _, asked = urlsafe_b64decode(padded).decode().partition(" ")
     if name != provider:
         raise MalformedRequest("The parameter step_up is not of this gateway. Sign in without it.")
     return step_up.load(asked)

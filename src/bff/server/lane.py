@@ -99,7 +99,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
-    cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) if policy.reads_session else None
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session) if policy.reads_session else None
     if cookie is None:
         return _token(gateway, Call(head, admitted, None, None, None), now=now)
     live = guards.copied_session(gateway, cookie, now=now)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
+from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
 from bff.oauth import client_auth, jws, tokens, userinfo
@@ -42,7 +43,7 @@ class Provider:
         name: str,
         config: ProviderConfig,
         redirect_uri: str,
-        clock: Callable[[], float],
+        clock: Clock,
         transport: Transport | None = None,
     ) -> None:
         self.name = name

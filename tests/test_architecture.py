@@ -55,7 +55,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     ),  # web/app.py: the type of the transport that tests hand in
     "itsdangerous": ("web/cookies.py",),
     "joserfc": ("oauth/jws.py", "demo/"),
-    "msgspec": ("sessions/",),
+    "msgspec": ("request_head.py", "sessions/", "proxy/", "web/", "server/"),
     "prometheus_client": ("telemetry/metrics.py",),
     "pydantic": ("config/",),
     "pydantic_core": ("config/spelling.py",),

@@ -10,6 +10,16 @@ from bff.telemetry import metrics
 
 log = structlog.get_logger()
 
+# An error's attributes that are logged, and the names of the fields.
+_FACTS = (
+    ("reason", "reason"),
+    ("provider", "provider"),
+    ("origin", "origin"),
+    ("error", "reason"),
+    ("seen", "host"),
+    ("wanted", "public_host"),
+)
+
 
 def api_answered(*, route: str, status: int) -> None:
     """An API call gets an answer from its upstream; counted when the answer begins."""
@@ -40,7 +50,7 @@ def problem_answered(error: Exception, *, kind: str, status: int, request_id: st
     """A request is answered with a problem of this kind (the last part of its `type`)."""
     metrics.PROBLEMS.labels(kind).inc()
     facts = {"request_id": request_id, "status": status, "error": type(error).__name__}
-    for attribute, name in (("reason", "reason"), ("provider", "provider"), ("origin", "origin"), ("error", "reason")):
+    for attribute, name in _FACTS:
         if hasattr(error, attribute):
             facts[name] = getattr(error, attribute)
     if status == 500:

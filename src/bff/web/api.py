@@ -11,8 +11,10 @@ The server's fast lane runs the same lines without waiting; what it has begun an
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from bff.errors import BffError, BrowserGone, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
@@ -37,7 +39,7 @@ class BrokenTransfer(Exception):
     """The answer had begun and cannot be completed: the server must close the connection, never end the body cleanly."""
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True):
     """A request that may be forwarded: what was judged about it, and the token that goes with it."""
 
     head: RequestHead

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from bff.config.spelling import Checked, MayBeEmpty, OrOff, Parsed, Singular, Spelt, not_empty, positive
-from bff.config.values import addresses, certificates, paths, secrets, stores, units, urls, words
+from bff.config.values import addresses, certificates, header_changes, paths, secrets, stores, units, urls, words
 from bff.config.values.addresses import Network
+from bff.config.values.header_changes import HeaderChanges
 from bff.config.values.secrets import Secret
 
 
@@ -127,6 +128,24 @@ class TimeoutConfig(Model):
     total: Timeout | None = None
 
 
+class ResponseHeadersConfig(Model):
+    """Fields that the operator adds to a route's answers, or takes out of them."""
+
+    set: Annotated[
+        dict[Annotated[str, Spelt(header_changes.response_name)], Annotated[str, Spelt(header_changes.field_value)]],
+        Checked(header_changes.once_each),
+    ] = {}
+    remove: Annotated[
+        tuple[Annotated[str, Spelt(header_changes.response_name)], ...], Checked(header_changes.once_each)
+    ] = ()
+
+    @property
+    def changes(self) -> HeaderChanges:
+        """The same as a value that is applied to answers."""
+        named = ((name.lower().encode("ascii"), value.encode("ascii")) for name, value in self.set.items())
+        return HeaderChanges(set=tuple(named), remove=frozenset(name.lower().encode("ascii") for name in self.remove))
+
+
 class RouteConfig(Model):
     """A path prefix and what happens below it."""
 
@@ -147,6 +166,7 @@ class RouteConfig(Model):
     max_body: Size | None = None  # bytes; None: limits.max_body
     max_connections: Annotated[int, Checked(positive)] = 256
     max_waiting: int = 1024
+    response_headers: ResponseHeadersConfig = ResponseHeadersConfig()
 
     @property
     def allowed_methods(self) -> tuple[words.Method, ...]:

@@ -163,7 +163,7 @@ def build_gateway(
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
         files={
-            route.prefix: AppFiles(route.config.files, https=site.https)
+            route.prefix: AppFiles(route.config.files, https=site.https, changes=route.config.response_headers.changes)
             for route in routes.routes
             if route.config.files is not None
         },

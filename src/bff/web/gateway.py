@@ -13,6 +13,7 @@ from functools import lru_cache
 import httpx2
 
 from bff.clock import Clock, wall
+from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
 from bff.provider.client import Provider
@@ -177,6 +178,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
+    for key in insecure_keys(gateway().config):
+        telemetry.insecure_switch(key=key)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield

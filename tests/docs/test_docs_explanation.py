@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
+from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, SessionConfig, TimeoutConfig
 from bff.oauth import jws
 from bff.provider import documents
 from bff.provider.documents import REFETCH_INTERVAL_SECONDS
@@ -19,7 +19,6 @@ from bff.sessions.model import session_key
 from bff.tokens import failures, flights, lease
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.backchannel_logout import MAX_BODY_BYTES
-from bff.web.login import TRANSACTION_LIFETIME_SECONDS
 from support.documented import ROOT, page, rows, section
 from support.session_samples import NOW, a_grant
 
@@ -71,7 +70,7 @@ LIMITS = {
         "after a failure",
     ): f"{documents.BACKOFF.first_seconds:.0f} s to {failures.BACKOFF.longest_seconds:.0f} s",
     ("providers", "a request waits for a refresh"): f"{flights.PATIENCE_SECONDS:.0f} s",
-    ("the store", "a login transaction"): f"{TRANSACTION_LIFETIME_SECONDS / 60:.0f} min",
+    ("browsers", "a sign-in"): f"`session.login_timeout` {default(SessionConfig, 'login_timeout') / 60:.0f} min",
     ("the store", "a refresh's lease"): f"{lease.LIFETIME_SECONDS:.0f} s",
     ("memory", "local copies of sessions"): f"{LocalCopies(max_age_seconds=1)._max_entries:,}",
     ("back-channel logout", "a request's content"): f"{MAX_BODY_BYTES // KIB} KiB",

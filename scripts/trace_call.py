@@ -121,7 +121,7 @@ async def signed_in(app: App) -> str:
     )
     if await app.process.store.read(session_key(session_id), touch=True, now=now) is None:
         raise RuntimeError("the session is not in the store")
-    return app.gateway.signer.sign(session_id)
+    return app.gateway.signer.sign(app.gateway.cookies.session, session_id)
 
 
 def api_call(port: int, cookie: str) -> bytes:

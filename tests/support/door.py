@@ -126,7 +126,7 @@ class Door:
 
     def cookie(self, session_id: str | None = None) -> str:
         """The Cookie field of a browser with this session id; of an unknown one if none is given."""
-        signed = self.app.gateway.signer.sign(session_id or new_session_id())
+        signed = self.app.gateway.signer.sign(self.app.gateway.cookies.session, session_id or new_session_id())
         return f"{self.app.gateway.cookies.session.decode()}={signed}"
 
 

@@ -27,9 +27,9 @@ SET_COOKIES = [
 ]
 
 
-def signing(*keys: LiteralSecret, name: bytes = SESSION_NAME) -> CookieSigner:
-    """A signer of the session cookie with these keys."""
-    return CookieSigner(keys, name=name)
+def signing(*keys: LiteralSecret) -> CookieSigner:
+    """A signer with these keys."""
+    return CookieSigner(keys)
 
 
 def attributes(set_cookie: str) -> dict[str, str]:
@@ -79,7 +79,7 @@ def test_deletion_repeats_every_attribute() -> None:
 def test_cookies_are_small() -> None:
     """Name, value and attributes are far below 4096 bytes."""
     signer = signing(NEW, OLD)
-    _, session = COOKIES.set_session(signer.sign(new_session_id()))
+    _, session = COOKIES.set_session(signer.sign(SESSION_NAME, new_session_id()))
     assert len(session) < 256
 
 
@@ -98,36 +98,36 @@ def test_values_are_long_random_and_unique() -> None:
 def test_what_is_signed_is_verified() -> None:
     """A value comes back out of its own signature."""
     signer = signing(NEW)
-    assert signer.verify(signer.sign("value").encode()) == "value"
+    assert signer.verify(SESSION_NAME, signer.sign(SESSION_NAME, "value").encode()) == "value"
 
 
 @pytest.mark.requirement("R-173")
 def test_old_keys_verify_and_the_newest_signs() -> None:
     """A rotation signs nobody out: the newest key signs, all verify, and a key that is gone verifies nothing."""
     before, during, after = signing(OLD), signing(NEW, OLD), signing(NEW)
-    old = before.sign("value").encode()
-    assert during.verify(old) == "value"
-    assert after.verify(during.sign("value").encode()) == "value"
-    assert after.verify(old) is None
+    old = before.sign(SESSION_NAME, "value").encode()
+    assert during.verify(SESSION_NAME, old) == "value"
+    assert after.verify(SESSION_NAME, during.sign(SESSION_NAME, "value").encode()) == "value"
+    assert after.verify(SESSION_NAME, old) is None
 
 
 def test_one_cookie_never_passes_for_the_other() -> None:
     """A session cookie of another name, with the same keys, is no session cookie here."""
-    session, other = signing(NEW), signing(NEW, name=Cookies(suffix="shop").session)
-    assert session.verify(other.sign("value").encode()) is None
-    assert other.verify(session.sign("value").encode()) is None
+    signer, other = signing(NEW), Cookies(suffix="shop").session
+    assert signer.verify(SESSION_NAME, signer.sign(other, "value").encode()) is None
+    assert signer.verify(other, signer.sign(SESSION_NAME, "value").encode()) is None
 
 
 @pytest.mark.requirement("R-011")
 @pytest.mark.parametrize("signer", [signing(NEW), signing(NEW, OLD)], ids=["one key", "two keys"])
 def test_every_flipped_bit_is_refused_in_the_same_way(signer: CookieSigner) -> None:
     """Whatever bit of a signed value changes, the answer is None: no exception, no other value."""
-    signed = signer.sign("value").encode()
+    signed = signer.sign(SESSION_NAME, "value").encode()
     for position in range(len(signed)):
         for bit in range(8):
             forged = bytearray(signed)
             forged[position] ^= 1 << bit
-            found = signer.verify(bytes(forged))
+            found = signer.verify(SESSION_NAME, bytes(forged))
             assert found is None
 
 
@@ -136,10 +136,10 @@ def test_every_flipped_bit_is_refused_in_the_same_way(signer: CookieSigner) -> N
 def test_a_signature_has_one_spelling(junk: str) -> None:
     """Characters that a base64 decoder passes over, anywhere in a value, make it another value: refused."""
     signer = signing(NEW)
-    signed = signer.sign(new_session_id())
+    signed = signer.sign(SESSION_NAME, new_session_id())
     for position in range(len(signed) + 1):
         forged = signed[:position] + junk + signed[position:]
-        assert signer.verify(forged.encode()) is None
+        assert signer.verify(SESSION_NAME, forged.encode()) is None
 
 
 @pytest.mark.requirement("R-312")
@@ -148,8 +148,8 @@ def test_unused_bits_of_a_signature_are_zero() -> None:
     signer = signing(NEW)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for _ in range(50):
-        signed = signer.sign(new_session_id())
-        taken = [last for last in alphabet if signer.verify((signed[:-1] + last).encode())]
+        signed = signer.sign(SESSION_NAME, new_session_id())
+        taken = [last for last in alphabet if signer.verify(SESSION_NAME, (signed[:-1] + last).encode())]
         assert taken == [signed[-1]]
 
 
@@ -157,7 +157,7 @@ def test_unused_bits_of_a_signature_are_zero() -> None:
 def test_moved_border_between_value_and_signature_is_refused() -> None:
     """Characters that move from the value into the name or the signature make another value: refused (CVE-2023-35941)."""
     signer = signing(NEW)
-    value, _, signature = signer.sign("ab.cd").rpartition(".")
+    value, _, signature = signer.sign(SESSION_NAME, "ab.cd").rpartition(".")
     for forged in (
         f"ab.{signature}",
         f"ab.c.{signature}",
@@ -165,21 +165,21 @@ def test_moved_border_between_value_and_signature_is_refused() -> None:
         f"{value}..{signature}",
         f".{signature}",
     ):
-        assert signer.verify(forged.encode()) is None
+        assert signer.verify(SESSION_NAME, forged.encode()) is None
 
 
 @pytest.mark.requirement("R-188")
 @given(st.binary(max_size=400))
 def test_no_value_raises(value: bytes) -> None:
     """Any bytes at all: None, never an exception."""
-    assert signing(NEW).verify(value) is None
+    assert signing(NEW).verify(SESSION_NAME, value) is None
 
 
 @pytest.mark.requirement("R-188")
 @pytest.mark.parametrize("value", [b"x" * 8192, b"." * 300, b"\xff.\xff", b".", b"", b"a.", b".a", b"=", b"\x00.x"])
 def test_garbage_is_no_session(value: bytes) -> None:
     """Empty, huge and non-ASCII values are nobody's."""
-    assert signing(NEW).verify(value) is None
+    assert signing(NEW).verify(SESSION_NAME, value) is None
 
 
 @pytest.mark.requirement("R-188")

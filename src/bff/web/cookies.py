@@ -21,6 +21,7 @@ from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
 from bff.request_head import Field
 from bff.sessions.sealing import derive
 
+STEP_UP_NAME = b"step-up"  # no cookie: the ticket of a login URL (`step_up.py`), signed with a key of its own
 MAX_VALUE_BYTES = 256
 
 _AFTER_NAME = (b"=", b"")
@@ -31,33 +32,36 @@ _ATTRIBUTES = b"Path=/; Secure; HttpOnly"
 
 
 class CookieSigner:
-    """Signs and verifies the value of one cookie. The cookie's name is signed too, so no other cookie's value passes for it."""
+    """Signs and verifies values under a name, for example that of the session cookie. Each name has a key of its own, so what is
+    signed under one name does not pass under another.
+    """
 
-    def __init__(self, keys: Sequence[Secret], *, name: bytes) -> None:
+    def __init__(self, keys: Sequence[Secret]) -> None:
         self._keys = keys
-        self._name = name
         self._built_from: tuple[str, ...] = ()
-        self._built = Signer(b"not built yet")
+        self._signers: dict[bytes, Signer] = {}
 
-    def sign(self, value: str) -> str:
+    def sign(self, name: bytes, value: str) -> str:
         """The cookie value that carries `value`."""
-        return self._signer().sign(value).decode("ascii")
+        return self._signer(name).sign(value).decode("ascii")
 
-    def verify(self, signed: bytes) -> str | None:
-        """What the cookie value carries; None for anything that we did not sign for this cookie."""
-        if len(signed) > MAX_VALUE_BYTES or _SPELLING.fullmatch(signed) is None:
+    def verify(self, name: bytes, signed: bytes, *, max_bytes: int = MAX_VALUE_BYTES) -> str | None:
+        """What the cookie value carries; None for anything that we did not sign under this name."""
+        if len(signed) > max_bytes or _SPELLING.fullmatch(signed) is None:
             return None
         try:
-            return self._signer().unsign(signed).decode("ascii")
+            return self._signer(name).unsign(signed).decode("ascii")
         except (BadSignature, UnicodeDecodeError):
             return None
 
-    def _signer(self) -> Signer:
+    def _signer(self, name: bytes) -> Signer:
         values = tuple(key.read() for key in self._keys)
         if values != self._built_from:
-            self._built = _signer(values, self._name)
+            self._signers.clear()
             self._built_from = values
-        return self._built
+        if name not in self._signers:
+            self._signers[name] = _signer(values, name)
+        return self._signers[name]
 
 
 def _signer(values: tuple[str, ...], name: bytes) -> Signer:

@@ -161,7 +161,7 @@ async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSe
     copy = copied_session(gateway, cookie, now=gateway.process.clock())
     if copy is not None:
         return copy
-    session_id = gateway.signer.verify(cookie)
+    session_id = gateway.signer.verify(gateway.cookies.session, cookie)
     if session_id is None:
         return None
     live = await _read(gateway, cookie, session_key(session_id), touch=touch)
@@ -175,7 +175,7 @@ async def session_to_end(gateway: Gateway, head: RequestHead) -> LiveSession | N
         StoreUnavailable: the store does not answer.
     """
     cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
-    session_id = None if cookie is None else gateway.signer.verify(cookie)
+    session_id = None if cookie is None else gateway.signer.verify(gateway.cookies.session, cookie)
     if cookie is None or session_id is None:
         return None
     return await _read(gateway, cookie, session_key(session_id), touch=False)

@@ -128,7 +128,7 @@ async def _signed_in(
             gateway, browser, used=transaction.browser, session_key=session_key(session_id)
         )
     telemetry.login_completed(provider=grant.provider)
-    cookie = gateway.cookies.set_session(gateway.signer.sign(session_id))
+    cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
     more = (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
     return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)
 

@@ -8,8 +8,8 @@ checked; the session gets a new id.
 
 from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
+from bff.oauth.form import Fields
 from bff.oauth.id_token import IdToken, check_id_token
-from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
@@ -53,7 +53,7 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         session_key=live.session.key if live else None,
         created_at=gateway.process.clock(),
     )
-    url = _authorization_request(gateway, provider, known, transaction, state=state)
+    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction, state=state))
     await gateway.process.store.put_transaction(
         transaction_key(browser_id=browser_id, state=state),
         transaction,
@@ -65,12 +65,10 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     return redirect(url, https=gateway.site.https, more=(set_cookie(cookie),))
 
 
-def _authorization_request(
-    gateway: Gateway, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction, *, state: str
-) -> str:
-    return authorization.build_authorization_request(
-        metadata=known,
-        provider=provider.name,
+def _authorization_parameters(
+    gateway: Gateway, provider: Provider, transaction: LoginTransaction, *, state: str
+) -> Fields:
+    return authorization.authorization_parameters(
         client_id=provider.config.client_id,
         redirect_uri=transaction.redirect_uri,
         scope=provider.config.scope,

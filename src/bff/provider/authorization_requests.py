@@ -3,9 +3,9 @@
 parameters -> request_object: signed -> par -> the URL
 """
 
-from collections.abc import Callable
 from functools import partial
 
+from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
 from bff.oauth import authorization, par, request_object
@@ -20,7 +20,7 @@ async def authorization_url(
     known: ProviderMetadata,
     config: ProviderConfig,
     calls: AuthenticatedCalls,
-    clock: Callable[[], float],
+    clock: Clock,
 ) -> str:
     """The URL that the browser is sent to.
 

@@ -7,6 +7,7 @@ a call    build, send, parse with the credential that worked last; on `invalid_c
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
 from bff.oauth.client_auth import Authentication, Client, ClientAuth
@@ -29,9 +30,7 @@ class Build(Protocol):
 class AuthenticatedCalls:
     """Calls to one provider as its client."""
 
-    def __init__(
-        self, *, provider: str, config: ProviderConfig, http: ProviderHttp, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, *, provider: str, config: ProviderConfig, http: ProviderHttp, clock: Clock) -> None:
         self.credentials = Credentials(config, provider=provider)
         self.client = Client(provider=provider, client_id=config.client_id, issuer=config.issuer)
         self._http = http

@@ -4,10 +4,10 @@ An authenticated call goes client -> calls -> http: `calls.py` is the one place 
 and parsed.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 from bff import signing_key
+from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth import jws, tokens, userinfo
@@ -15,7 +15,7 @@ from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
 from bff.oauth.messages import ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
-from bff.oauth.tokens import TokenResponse
+from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider import authorization_requests
 from bff.provider.calls import AuthenticatedCalls, Build
 from bff.provider.documents import Documents
@@ -36,7 +36,7 @@ class Provider:
         name: str,
         config: ProviderConfig,
         redirect_uri: str,
-        clock: Callable[[], float],
+        clock: Clock,
         transport: Transport | None = None,
     ) -> None:
         self.name = name
@@ -155,6 +155,16 @@ class Provider:
         )
         return await self._token_call("client_credentials", build, known=known)
 
+    async def exchange_token(self, subject_token: str, *, asked: Exchange) -> TokenResponse:
+        """Exchange a user's access token for another (RFC 8693 section 2.1).
+
+        Raises:
+            ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
+        """
+        known = await self.metadata()
+        build = partial(tokens.build_token_exchange_request, metadata=known, subject_token=subject_token, asked=asked)
+        return await self._token_call("token_exchange", build, known=known, exchanged=True)
+
     async def revoke(self, token: str, *, token_type_hint: str) -> None:
         """Revoke a token, where the provider can (RFC 7009 section 2.1).
 
@@ -210,16 +220,19 @@ class Provider:
             verified, provider=self.name, issuer=known.issuer, client_id=self.config.client_id, subject=subject
         )
 
-    async def _token_call(self, grant_type: str, build: Build, *, known: ProviderMetadata) -> TokenResponse:
+    async def _token_call(
+        self, grant_type: str, build: Build, *, known: ProviderMetadata, exchanged: bool = False
+    ) -> TokenResponse:
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
-            return await self._calls.call(build, self._parse_tokens, known=known)
+            return await self._calls.call(build, partial(self._parse_tokens, exchanged=exchanged), known=known)
 
-    def _parse_tokens(self, response: ProviderResponse, sent_at: float) -> TokenResponse:
+    def _parse_tokens(self, response: ProviderResponse, sent_at: float, *, exchanged: bool) -> TokenResponse:
         return tokens.parse_token_response(
             response,
             provider=self.name,
             now=sent_at,
             default_lifetime_seconds=self.config.default_token_lifetime,
+            exchanged=exchanged,
         )
 
     def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:

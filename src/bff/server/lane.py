@@ -10,12 +10,12 @@ logs and retries stay in one place. What was sent by then is not sent again; the
 
 import os
 from contextlib import AbstractContextManager
-from time import perf_counter
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
@@ -69,7 +69,7 @@ class Lane:
             return None  # the recipe judges the same and says it
         lane_call = LaneCall(self._app, browser, message, call, request, keep_alive=keep_alive)
         if self._logs_access:
-            lane_call.began = perf_counter()
+            lane_call.began = steady()
         if message.has_content:
             return lane_call
         return lane_call if lane_call.begin() else None
@@ -95,7 +95,13 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
         return None
     admitted = admission.route(gateway, head)
     policy = admitted.policy
-    if policy.serves_files or head.is_navigation:
+    if policy.serves_files:
+        return None
+    own = admission.brought(head, policy) if policy.passes_bearer else None
+    if own is not None:
+        token = own.at_once()
+        return Call(head, admitted, None, own, token), bearer(token)
+    if head.is_navigation:
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
@@ -105,6 +111,8 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     live = guards.copied_session(gateway, cookie, now=now)
     if live is None:
         return None  # the store has to be asked
+    if policy.requirement is not None:
+        admission.access(gateway, policy, live, now=now)
     remarks = gateway.process.copies.remarks(cookie)
     ready = remarks.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:
@@ -326,4 +334,4 @@ class LaneCall:
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         if self.began:
-            telemetry.request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
+            telemetry.request_served(self._message.head, status=self._status, seconds=steady() - self.began)

@@ -20,12 +20,13 @@ from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.request_head import NO_FIELDS, FieldBlock
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
-from bff.tokens.sources import Credentials, TokenSource, bearer
+from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, cookies, guards
 from bff.web.api import Call
 from bff.web.app import App
@@ -80,11 +81,11 @@ class _Ready(Struct, frozen=True):
 
     source: TokenSource
     token: AccessToken
-    credentials: Credentials
+    credentials: FieldBlock
     until: float
 
 
-def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | None:
+def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None:
     """The first four lines of the recipe, and the fields that carry the token; None: something has to be waited for.
 
     Raises:
@@ -117,11 +118,11 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     return found
 
 
-def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, Credentials] | None:
+def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBlock] | None:
     """The recipe's fourth line, if nothing has to be waited for."""
     source = admission.source(gateway, call.policy, call.live, now=now)
     if source is None:
-        return call, ()
+        return call, NO_FIELDS
     token = source.at_once()
     return None if token is None else (replace(call, source=source, token=token), bearer(token))
 

@@ -7,12 +7,10 @@ upstream has rejected one. `credentials` are the fields that carry a token upstr
 import math
 from typing import NamedTuple, Protocol
 
-from bff.request_head import Field
+from bff.request_head import FieldBlock, field_block
 from bff.sessions.model import AccessToken, Session, Target
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
-
-Credentials = tuple[Field, ...]
 
 
 class TokenSource(Protocol):
@@ -95,6 +93,6 @@ class ClientToken(NamedTuple):
         return await self.client_credentials.instead_of(rejected, provider=self.provider, target=self.target)
 
 
-def bearer(token: AccessToken) -> Credentials:
+def bearer(token: AccessToken) -> FieldBlock:
     """The field that carries the token; its characters were judged when it was received (RFC 6749 section 5.1)."""
-    return ((b"authorization", b"Bearer " + token.value.encode("ascii")),)
+    return field_block([(b"authorization", b"Bearer " + token.value.encode("ascii"))])

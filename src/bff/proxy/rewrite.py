@@ -31,6 +31,7 @@ from bff.proxy.fields import (
     strip_cookies,
 )
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
+from bff.proxy.response_head import ResponseHead
 from bff.proxy.routes import Match
 from bff.request_head import Field, FieldBlock, FieldSection, Peer, RequestHead, field_block, splits_lines
 
@@ -280,6 +281,15 @@ def response_fields(status: int, fields: list[Field], *, private_default: bool) 
     if splits_lines(out):
         return [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
     return out
+
+
+def response_lines(head: ResponseHead, *, private_default: bool) -> bytes:
+    """The same as they are written, for a head that was read whole: worked out once for all responses that begin with it."""
+    lines = head.shown.get(private_default)
+    if lines is None:
+        shown = response_fields(head.status, head.fields, private_default=private_default)
+        lines = head.shown[private_default] = field_block(shown).lines
+    return lines
 
 
 def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:

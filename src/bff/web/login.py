@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
+from bff.oauth.form import Fields
 from bff.oauth.id_token import IdToken, check_id_token
-from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
@@ -41,13 +41,12 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     provider = gateway.provider(asked.get("provider"))
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         return navigation.bounce_page(head, https=gateway.site.https)
-    known = await provider.metadata()
     live = await guards.session(gateway, head, touch=False)
     browser = await _beginning_browser(gateway, head, live)
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to)
     if transaction.return_to != return_to:
         browser = browser.with_way_back(transaction, return_to)
-    url = _authorization_request(gateway, provider, known, transaction)
+    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
     telemetry.login_started(provider=provider.name)
     return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
 
@@ -61,12 +60,8 @@ async def _beginning_browser(gateway: Gateway, head: RequestHead, live: LiveSess
     return replace(browser, session_key=live.session.key if live else None)
 
 
-def _authorization_request(
-    gateway: Gateway, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction
-) -> str:
-    return authorization.build_authorization_request(
-        metadata=known,
-        provider=provider.name,
+def _authorization_parameters(gateway: Gateway, provider: Provider, transaction: LoginTransaction) -> Fields:
+    return authorization.authorization_parameters(
         client_id=provider.config.client_id,
         redirect_uri=provider.redirect_uri,
         scope=provider.config.scope,

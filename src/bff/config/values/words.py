@@ -50,6 +50,7 @@ _OUR_PARAMETERS = frozenset(
     {
         *("client_id", "redirect_uri", "scope", "state", "nonce", "response_type", "response_mode"),
         *("code_challenge", "code_challenge_method", "resource", "request", "request_uri", "max_age", "acr_values"),
+        *("dpop_jkt", "client_secret", "client_assertion", "client_assertion_type"),
     }
 )
 

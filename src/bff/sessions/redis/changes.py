@@ -8,19 +8,17 @@ being closed is detected by a PING: it is sent after one second without a messag
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bff.sessions.redis.scripts import CHANNEL
+from bff.backoff import Backoff
 from bff.sessions.redis.server import REDIS_ERRORS
 from bff.sessions.store import Change, ChangeListener
 
 SILENCE_SECONDS = 1.0
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 2.0
+BACKOFF = Backoff(first_seconds=0.05, longest_seconds=2.0)
 
 
 class Subscription:
@@ -31,11 +29,13 @@ class Subscription:
         new_connection: Callable[[], Awaitable[AbstractConnection]],
         listener: ChangeListener,
         *,
+        channel: bytes,
         connect_timeout_seconds: float,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._new_connection = new_connection
         self._listener = listener
+        self._channel = channel
         self._connect_timeout_seconds = connect_timeout_seconds
         self._silence_seconds = silence_seconds
         self._failures = 0
@@ -61,8 +61,8 @@ class Subscription:
             if not self._listener_knows:
                 self._listener_knows = True
                 self._listener.changes_interrupted()
-            await asyncio.sleep(_pause_seconds(self._failures))
             self._failures += 1
+            await asyncio.sleep(BACKOFF.pause_seconds(self._failures))
 
     async def _subscribe_once(self) -> None:
         """Connect, subscribe and read until the connection is lost."""
@@ -71,7 +71,7 @@ class Subscription:
             async with asyncio.timeout(3 * self._connect_timeout_seconds):  # there may be several Sentinels to ask
                 connection = await self._new_connection()
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-                await connection.send_command("SUBSCRIBE", CHANNEL, check_health=False)
+                await connection.send_command("SUBSCRIBE", self._channel, check_health=False)
                 await connection.read_response()
             await self._read_changes(connection)
         finally:
@@ -106,8 +106,3 @@ async def _next_message(connection: AbstractConnection, *, silence_seconds: floa
     if message is None:
         raise RedisConnectionError("silent")
     return message
-
-
-def _pause_seconds(failures: int) -> float:
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, so that workers do not reconnect at the same time

@@ -254,7 +254,7 @@ def test_ejecting_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--app", "localhost:5173"], "'--app'"),
+        (["--app", "localhost:5173"], "for --app: is no URL"),
         (["--app", "http://app.example.com"], "must be on this machine"),
         (["--api", "http://192.0.2.7:3001"], "must be on this machine"),
         (["--app", "http://localhost:5173", "--check"], "leave --check and --eject out"),

@@ -38,6 +38,7 @@ def test_a_browsers_request_becomes_an_upstreams() -> None:
                     (b"x-forwarded-for", b"192.0.2.1"),
                     (b"x-forwarded-proto", b"https"),
                     (b"x-forwarded-host", b"app.example.com"),
+                    (b"x-forwarded-prefix", b"/api"),
                 ]
             ),
         ),

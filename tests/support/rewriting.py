@@ -9,7 +9,7 @@ ROUTES = RouteTable(
     [RouteConfig(path="/api", upstream="http://orders:8000/v2"), RouteConfig(path="/bare", upstream="http://b")]
 )
 VIA = b"1.1 bff-69baddde4d58"
-OURS = [b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"]
+OURS = [b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"]
 BROWSER = [
     (b"host", b"app.example.com"),
     (b"connection", b"keep-alive"),

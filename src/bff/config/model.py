@@ -11,10 +11,33 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrOff, Parsed, Singular, Spelt, not_empty, positive
-from bff.config.values import addresses, certificates, header_changes, paths, secrets, stores, units, urls, words
+from bff.config.spelling import (
+    Checked,
+    MayBeEmpty,
+    OneOrMore,
+    OrOff,
+    Parsed,
+    Singular,
+    Spelt,
+    WrittenAs,
+    not_empty,
+    positive,
+)
+from bff.config.values import (
+    addresses,
+    certificates,
+    header_changes,
+    header_templates,
+    paths,
+    secrets,
+    stores,
+    units,
+    urls,
+    words,
+)
 from bff.config.values.addresses import Network
 from bff.config.values.header_changes import HeaderChanges
+from bff.config.values.header_templates import HeaderTemplate
 from bff.config.values.secrets import Secret
 
 
@@ -174,8 +197,28 @@ class ExchangeConfig(Model):
     requested_token_type: Annotated[str, Spelt(words.token_type)] | None = None  # None: the provider's choice
 
 
+class RequestHeadersConfig(Model):
+    """Fields that the operator sets on requests to an upstream, takes out of them, or lets through."""
+
+    set: Annotated[
+        dict[
+            Annotated[str, Spelt(header_changes.request_name)],
+            Annotated[HeaderTemplate, Parsed(header_templates.parse_template)],
+        ],
+        Checked(header_changes.once_each),
+    ] = {}
+    remove: Annotated[
+        tuple[Annotated[str, Spelt(header_changes.request_name)], ...], Checked(header_changes.once_each)
+    ] = ()
+    passes: Annotated[
+        tuple[Annotated[str, Spelt(header_changes.request_name)], ...],
+        WrittenAs("pass"),
+        Checked(header_changes.once_each),
+    ] = ()
+
+
 class ResponseHeadersConfig(Model):
-    """Fields that the operator adds to a route's answers, or takes out of them."""
+    """Fields that the operator adds to a route's answers, takes out of them, or lets through."""
 
     set: Annotated[
         dict[Annotated[str, Spelt(header_changes.response_name)], Annotated[str, Spelt(header_changes.field_value)]],
@@ -183,6 +226,11 @@ class ResponseHeadersConfig(Model):
     ] = {}
     remove: Annotated[
         tuple[Annotated[str, Spelt(header_changes.response_name)], ...], Checked(header_changes.once_each)
+    ] = ()
+    passes: Annotated[
+        tuple[Annotated[str, Spelt(header_changes.response_name)], ...],
+        WrittenAs("pass"),
+        Checked(header_changes.once_each),
     ] = ()
 
     @property
@@ -215,6 +263,10 @@ class RouteConfig(Model):
     max_body: Size | None = None  # bytes; None: limits.max_body
     max_connections: Annotated[int, Checked(positive)] = 256
     max_waiting: int = 1024
+    request_headers: RequestHeadersConfig = RequestHeadersConfig()
+    pass_host: bool = False  # the upstream sees the public host as `Host`
+    map_location: bool = True  # `Location` of the upstream's own becomes the public one
+    touch: bool = True  # calls extend the session
     response_headers: ResponseHeadersConfig = ResponseHeadersConfig()
 
     @property

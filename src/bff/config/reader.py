@@ -16,7 +16,7 @@ from unicodedata import category
 from pydantic import BaseModel, ValidationError
 
 from bff.config.problems import Findings, KeyPath, closest, suggestion
-from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrOff, Singular, SpellingError, Spelt
+from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrOff, Singular, SpellingError, Spelt, WrittenAs
 from bff.config.values.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
 from bff.config.values.units import parse_count
 from bff.config.values.words import boolean, word
@@ -188,7 +188,8 @@ def _keys(model: type[BaseModel]) -> dict[str, _Key]:
     hints = get_type_hints(model, include_extras=True)
     for name, field in model.model_fields.items():
         shape = _shape(hints[name])
-        keys[name] = _Key(name=name, shape=shape, required=field.is_required())
+        written = next((mark.key for mark in shape.marks if isinstance(mark, WrittenAs)), name)
+        keys[written] = _Key(name=name, shape=shape, required=field.is_required())
         for mark in shape.marks:
             if isinstance(mark, Singular):
                 item = _shape(get_args(shape.kind)[0])

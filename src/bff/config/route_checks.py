@@ -18,6 +18,7 @@ def check_routes(config: Config, findings: Findings) -> None:
         _check_provider(route, config, path, findings)
         _check_require(route, path, findings)
         _check_exchange(route, path, findings)
+        _check_request_headers(route, path, findings)
         _check_response_headers(route, path, findings)
         if route.files is not None:
             _check_files(route, path, findings)
@@ -98,6 +99,9 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
         findings.report_key((*path, "methods"), "files are read with GET and HEAD only: leave it out")
     if route.bearer == "pass":
         findings.report((*path, "bearer"), "is of no use with `files`: no token is passed to them")
+    for key in ("request_headers", "pass_host", "map_location", "touch"):
+        if key in route.model_fields_set:
+            findings.report_key((*path, key), "is of no use with `files`")
     for key in (*_NEEDS_TOKEN, "ca_file", "require", "exchange"):
         if getattr(route, key) is not None:
             findings.report_key((*path, key), "is of no use with `files`")
@@ -107,11 +111,22 @@ def _check_response_headers(route: RouteConfig, path: KeyPath, findings: Finding
     at = (*path, "response_headers")
     if not findings.sound(at):
         return
-    if route.upstream is not None and "response_headers" in route.model_fields_set:
-        findings.report_key(at, "is for `files` only: an upstream sets the fields of its answers itself")
     both = route.response_headers.changes.remove.intersection(name for name, _ in route.response_headers.changes.set)
     for name in sorted(both):
         findings.report((*at, "remove"), f"names {name.decode('ascii')}, which `set` sets: keep one of them")
+
+
+def _check_request_headers(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    at = (*path, "request_headers")
+    headers = route.request_headers
+    if not findings.sound(at, (*path, "token")):
+        return
+    for name, template in headers.set.items():
+        if template.names_user and (route.token is TokenKind.NONE or route.session == "none"):
+            findings.report((*at, "set", name), "names the user, and this route reads no session")
+    for key, names in (("remove", headers.remove), ("pass", headers.passes)):
+        for name in sorted({*names} & {*headers.set}):
+            findings.report((*at, key), f"names {name}, which `set` sets: keep one of them")
 
 
 def _check_overlaps(routes: tuple[RouteConfig, ...], findings: Findings) -> None:

@@ -61,6 +61,13 @@ class OneOrMore:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenAs:
+    """The field is written under `key`: a word that Python keeps for itself."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Singular:
     """A list of one may be written as one value under `key`."""
 

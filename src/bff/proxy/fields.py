@@ -47,39 +47,34 @@ HOP_BY_HOP = frozenset(
         b"proxy-authorization",
     }
 )
-# What upstreams are known to read an identity, an address or a method from. Ours to say, also where we say nothing.
+# Fields from which upstreams and the proxies in front of them are known to read who asks, from where, and for what. Only the gateway
+# and the operator may set them (R-369): a browser that could would be anyone it likes. `request_headers.pass` names exceptions.
 OURS_TO_SAY = frozenset(
-    {
-        b"authorization",
-        b"client-ip",
-        b"destination",  # RFC 4918 section 10.3: would name a target that the route's prefix never saw
-        b"cf-connecting-ip",
-        b"fastly-client-ip",
-        b"remote-addr",
-        b"remote-user",
-        b"ssl-client-cert",
-        b"ssl-client-verify",
-        b"client-cert",  # RFC 9440
-        b"client-cert-chain",
-        b"true-client-ip",
-        b"x-authenticated-user",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"x-http-method-override",  # a method that the route's allow-list never saw
-        b"x-http-method",
-        b"x-method-override",
-        b"x-original-forwarded-for",
-        b"x-original-host",
-        b"x-original-method",
-        b"x-original-uri",
-        b"x-original-url",
-        b"x-real-ip",
-        b"x-remote-user",
-        b"x-rewrite-url",
-        b"x-user",
-    }
+    (
+        b"authorization authenticated-user auth-user auth-groups client-ip client-verify destination fastly-client-ip front-end-https "
+        b"gap-auth gap-signature original-uri proxy "  # `Proxy` becomes HTTP_PROXY in CGI (CVE-2016-5385)
+        b"client-cert client-cert-chain "  # RFC 9440
+        b"true-client-ip username userid user user-id user-name user-email user-groups user-role user-roles "
+        b"x-admin x-api-user x-access-token x-id-token x-anonymous-consumer "
+        b"x-client-dn x-client-ip x-cluster-client-ip x-email x-fullname x-group x-groups x-host x-http-host-override "
+        b"x-http-method x-http-method-override x-method-override x-identity x-is-admin x-jwt x-jwt-assertion x-jwt-payload "
+        b"x-login x-on-behalf-of x-original-forwarded-for x-original-host x-original-method "
+        b"x-original-uri x-original-url x-principal x-real-ip x-rewrite-url x-role x-roles x-scope-orgid x-scopes x-ssl x-sub "
+        b"x-subject x-token-subject x-uid x-url-scheme x-user x-userid x-username x-userinfo "
+    ).split()
 )
-OURS_BY_PREFIX = (b"x-forwarded-", b"x-auth-request-", b"x-bff-", b"x-ssl-client-")
+OURS_BY_PREFIX = tuple(
+    (
+        b"x-forwarded- x-bff- "
+        b"cf-access- cf-connecting- cf-ip client-cert- impersonate- oidc- oidc-claim- remote- saml- shib- ssl- tailscale-user- "
+        b"x-amz-cf- x-amzn-oidc- x-appservice- x-arr- x-auth-request- x-auth-user x-authenticated- x-authentik- x-authelia- "
+        b"x-authz- x-azure- x-b3-user x-cert- x-client-cert x-consumer- x-credential- x-envoy- x-goog- x-grafana-user x-hasura- "
+        b"x-iap- x-istio- x-jwt-claim x-kong- x-krb- x-ldap- x-ms-client- x-ms-token- x-nginx-user x-oauth- x-oidc- x-okta- x-openid- "
+        b"x-pomerium- x-proxy-user x-proxyuser x-remote- x-saml- x-shib- x-spiffe- x-spire- x-ssl- x-teleport- x-tls-client- "
+        b"x-token-claim x-trusted- x-tyk- x-user-email x-user-group x-user-id x-user-name x-user-role x-user-sub x-verified- "
+        b"x-vouch- x-webauth- x-zitadel- "
+    ).split()
+)
 
 # RFC 9110 section 10.1.1: the server in front of us has answered it.
 _ANSWERED_HERE = frozenset({b"expect", b"host"})
@@ -116,9 +111,21 @@ VERDICTS: dict[bytes, Verdict] = {
     b"x-forwarded-for": Verdict.FORWARDED_FOR,
 }
 
-# What is not listed passes. Alt-Svc speaks of the upstream's own origin, not of the one that browsers see (RFC 7838).
+# What an API could command the proxies in front of us and the whole site with (R-368): its answers are for one route.
+# `response_headers.pass` names exceptions. Alt-Svc speaks of the upstream's own origin, not of the one that browsers see (RFC 7838).
+SITE_COMMANDS = frozenset(
+    (
+        b"alt-svc nel public-key-pins public-key-pins-report-only report-to reporting-endpoints service-worker-allowed "
+        b"strict-transport-security x-lighttpd-send-file x-lighttpd-send-tempfile x-litespeed-location x-reproxy-url x-sendfile "
+        b"x-sendfile2 x-send-file "
+    ).split()
+)
+SITE_COMMANDS_BY_PREFIX = b"x-accel-"  # nginx: a redirect to an internal location reads any file there
+_HARMLESS = b"x-accel-buffering"  # it only tunes buffering
+
+# What is not listed passes.
 RESPONSE_VERDICTS: dict[bytes, Verdict] = {
-    **dict.fromkeys(HOP_BY_HOP | {b"alt-svc"}, Verdict.DROP),
+    **dict.fromkeys(HOP_BY_HOP | SITE_COMMANDS, Verdict.DROP),
     b"connection": Verdict.CONNECTION,
     b"content-length": Verdict.LENGTH,
     b"set-cookie": Verdict.COOKIE,
@@ -142,6 +149,11 @@ def judge(name: bytes) -> Verdict:
     if b"_" in name:
         return Verdict.DROP
     return VERDICTS.get(name, Verdict.DROP if name.startswith(OURS_BY_PREFIX) else Verdict.PASS)
+
+
+def commands_site(name: bytes) -> bool:
+    """Whether a response field, in lower case, is for the proxies in front of us by the beginning of its name."""
+    return name.startswith(SITE_COMMANDS_BY_PREFIX) and name != _HARMLESS
 
 
 def is_token(text: str) -> bool:

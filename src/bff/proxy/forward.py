@@ -21,7 +21,7 @@ from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
 from bff.proxy.routes import Match, Route
 from bff.proxy.websocket import forward_websocket
-from bff.request_head import FieldBlock, RequestHead
+from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 
 
 class Forwarder:
@@ -42,12 +42,15 @@ class Forwarder:
             route.prefix: self._pool(pools, route, route.upstream) for route in routes if route.upstream is not None
         }
 
-    def request(self, match: Match, head: RequestHead, *, credentials: FieldBlock) -> UpstreamRequest:
+    def request(
+        self, match: Match, head: RequestHead, *, credentials: FieldBlock, operators: FieldBlock = NO_FIELDS
+    ) -> UpstreamRequest:
         """The request for the match's upstream (`rewrite.upstream_request`)."""
         return upstream_request(
             match=match,
             head=head,
             credentials=credentials,
+            operators=operators,
             public_scheme=self._public_scheme,
             public_host=self._public_host,
         )
@@ -57,7 +60,14 @@ class Forwarder:
         return self._pools[route.prefix]
 
     async def send(
-        self, match: Match, head: RequestHead, receive: Receive, *, credentials: FieldBlock, owner: Owner
+        self,
+        match: Match,
+        head: RequestHead,
+        receive: Receive,
+        *,
+        credentials: FieldBlock,
+        operators: FieldBlock = NO_FIELDS,
+        owner: Owner,
     ) -> UpstreamResponse:
         """The response to a request, its fields rewritten for the browser. Call its `relay` or `discard`.
 
@@ -67,10 +77,12 @@ class Forwarder:
             MalformedRequest, HeadTooLarge, LoopDetected, MaxForwardsReached, ContentTooLarge, RequestTimeout, BrowserGone,
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
         """
-        request = self.request(match, head, credentials=credentials)
+        request = self.request(match, head, credentials=credentials, operators=operators)
         route = match.route
         response = await self.pool(route).send(request, receive, max_body=route.max_body, owner=owner)
-        response.fields = response_fields(response.status, response.fields, private_default=bool(credentials.fields))
+        response.fields = response_fields(
+            response.status, response.fields, private_default=bool(credentials.fields), rules=route.response_rules
+        )
         return response
 
     async def hear_out(self, route: Route, response: UpstreamResponse, receive: Receive, *, private: bool) -> None:
@@ -80,7 +92,9 @@ class Forwarder:
             as `send`.
         """
         await self.pool(route).hear_out(response, receive)
-        response.fields = response_fields(response.status, response.fields, private_default=private)
+        response.fields = response_fields(
+            response.status, response.fields, private_default=private, rules=route.response_rules
+        )
 
     async def websocket(
         self,
@@ -91,6 +105,7 @@ class Forwarder:
         send: Send,
         *,
         credentials: FieldBlock,
+        operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         ended: asyncio.Event,
     ) -> None:
@@ -105,7 +120,7 @@ class Forwarder:
         with pool.websocket_place(owner):
             await forward_websocket(
                 route=match.route,
-                request=self.request(match, head, credentials=credentials),
+                request=self.request(match, head, credentials=credentials, operators=operators),
                 scope=scope,
                 receive=receive,
                 send=send,

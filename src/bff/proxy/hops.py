@@ -18,9 +18,16 @@ _FOR = re.compile(rb'(?:^|[;,])[ \t]*for[ \t]*=[ \t]*"?([^";, \t]*)"?', re.IGNOR
 
 
 def trace(
-    *, peer_host: str | None, earlier: tuple[bytes, ...], via: Iterable[bytes], scheme: bytes, host: bytes
+    *,
+    peer_host: str | None,
+    earlier: tuple[bytes, ...],
+    via: Iterable[bytes],
+    scheme: bytes,
+    host: bytes,
+    prefix: bytes | None = None,
 ) -> tuple[Field, ...]:
-    """The fields; `earlier` are the hops before the peer, `via` what `Via` said so far, the rest is our public URL's.
+    """The fields; `earlier` are the hops before the peer, `via` what `Via` said so far, `scheme` and `host` are our public URL's.
+    `prefix` is the route's path, where the upstream sees another one (R-361).
 
     Raises:
         LoopDetected: we stand in `Via` already.
@@ -28,16 +35,18 @@ def trace(
     passed_by = b", ".join(via)
     if _pseudonym(scheme, host) in passed_by:
         raise LoopDetected("the request has been here before")
-    return _build_trace((*earlier, _node(peer_host)), via=passed_by, scheme=scheme, host=host)
+    return _build_trace((*earlier, _node(peer_host)), via=passed_by, scheme=scheme, host=host, prefix=prefix)
 
 
 @lru_cache(maxsize=4096)
-def fresh_trace(peer_host: str | None, scheme: bytes, host: bytes) -> FieldBlock:
+def fresh_trace(peer_host: str | None, scheme: bytes, host: bytes, prefix: bytes | None = None) -> FieldBlock:
     """The trace of a request that came without one, as nearly all do."""
-    return field_block(_build_trace((_node(peer_host),), via=b"", scheme=scheme, host=host))
+    return field_block(_build_trace((_node(peer_host),), via=b"", scheme=scheme, host=host, prefix=prefix))
 
 
-def _build_trace(hops: tuple[bytes, ...], *, via: bytes, scheme: bytes, host: bytes) -> tuple[Field, ...]:
+def _build_trace(
+    hops: tuple[bytes, ...], *, via: bytes, scheme: bytes, host: bytes, prefix: bytes | None
+) -> tuple[Field, ...]:
     """RFC 9110 section 7.6.3, RFC 7239 section 4: the last hop is the one that spoke to us."""
     own = b"1.1 " + _pseudonym(scheme, host)
     chain = b", ".join(b"for=" + _quoted(hop) for hop in hops)
@@ -47,6 +56,7 @@ def _build_trace(hops: tuple[bytes, ...], *, via: bytes, scheme: bytes, host: by
         (b"x-forwarded-for", b", ".join(hops)),
         (b"x-forwarded-proto", scheme),
         (b"x-forwarded-host", host),
+        *(() if prefix is None else ((b"x-forwarded-prefix", prefix),)),
     )
 
 

@@ -10,6 +10,7 @@ kept that has a `Set-Cookie`, and at most 256 of 4 KB.
 from httptools import HttpParserError, HttpResponseParser
 from msgspec import Struct
 
+from bff.proxy.field_rules import ResponseRules
 from bff.request_head import Field, fields_of_head
 
 MAX_KEPT_HEAD = 4096  # bytes
@@ -38,7 +39,7 @@ class ResponseHead(Struct, frozen=True, eq=False):
     length: int  # of the content, above zero
     keep_alive: bytes | None
     media_type: bytes | None
-    shown: dict[bool, bytes]
+    shown: dict[tuple[ResponseRules, bool], bytes]
 
 
 _kept: dict[bytes, ResponseHead] = {}

@@ -5,8 +5,9 @@ Rewrite order (invariant 1):
     (b) so are fields that the browser may not set: `Authorization`, `Forwarded`, `X-Forwarded-*` unless the peer is trusted,
         identity fields in every spelling, our cookies;
     (c) framing is decided: no content, a Content-Length, or chunked; never two of them;
-    (d) ours are added last.
-Nothing a client sends can remove or alter (d). Field order and multiplicity stay as they were (invariant 3), names
+    (d) the operator's own are added (`request_headers`), of which (b) has dropped the browser's;
+    (e) ours are added last.
+Nothing a client sends can remove or alter (d) and (e). Field order and multiplicity stay as they were (invariant 3), names
 become lower case. No value carries CR, LF or NUL: a request with one is refused, in a response they become spaces
 (RFC 9110 section 5.5).
 
@@ -14,17 +15,21 @@ Of what a trusted peer says, only the chain of addresses is believed; scheme and
 """
 
 import re
+from collections.abc import Set
 from functools import lru_cache
 
 from msgspec import Struct
 
 from bff.errors import HeadTooLarge, MalformedRequest, MaxForwardsReached
+from bff.proxy.field_rules import MAX_SET_COOKIE, PLAIN_REQUEST, PLAIN_RESPONSE, RequestRules, ResponseRules
 from bff.proxy.fields import (
     PASSED,
     RESPONSE_VERDICTS,
+    SITE_COMMANDS,
     VERDICTS,
     Verdict,
     clears_cookies,
+    commands_site,
     connection_options,
     judge,
     may_set_cookie,
@@ -33,7 +38,7 @@ from bff.proxy.fields import (
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
 from bff.proxy.response_head import ResponseHead
 from bff.proxy.routes import Match
-from bff.request_head import Field, FieldBlock, FieldSection, Peer, RequestHead, field_block, splits_lines
+from bff.request_head import NO_FIELDS, Field, FieldBlock, FieldSection, Peer, RequestHead, field_block, splits_lines
 
 MAX_FIELDS = 100
 
@@ -57,6 +62,8 @@ _SHARED_CACHES_TOLD = re.compile(
     rb"(?:^|[ \t,])(?:private|no-store|public|s-maxage|must-revalidate)(?:$|[ \t,=])", re.IGNORECASE
 )
 _PRIVATE = ((b"cache-control", b"private"),)
+_PRIVATE_NO_CACHE = ((b"cache-control", b"private, no-cache"),)
+_VALIDATORS = frozenset({b"etag", b"last-modified"})
 _PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
 
 
@@ -101,10 +108,12 @@ def upstream_request(
     credentials: FieldBlock,
     public_scheme: bytes,
     public_host: bytes,
+    operators: FieldBlock = NO_FIELDS,
 ) -> UpstreamRequest:
     """The request for the match's upstream.
 
-    `credentials` are the fields that carry the token (`tokens/sources.bearer`); without them there is no `Authorization`.
+    `operators` are the fields that the operator has for it. `credentials` carry the token (`tokens/sources.bearer`); without them
+    there is no `Authorization`.
 
     Raises:
         MalformedRequest: framing, a field or the query has no single meaning.
@@ -120,7 +129,10 @@ def upstream_request(
     target = upstream.base_path + match.rest or b"/"
     if head.query:
         target = _with_query(target, head.query)
-    kept = _sorted(head.section)
+    route = match.route
+    kept = _sorted(head.section, route.request_rules)
+    path_changes = route.prefix != upstream.base_path
+    prefix = route.prefix or b"/" if path_changes else None  # what `X-Forwarded-Prefix` says
     ours: tuple[FieldBlock, ...]
     content_length: int | None = None
     chunked = False
@@ -128,14 +140,17 @@ def upstream_request(
         content_length, chunked = _framing(kept.special)
         said = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
         said += _framing_fields(head.method, content_length=content_length, chunked=chunked)
-        traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host)
+        traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=prefix)
         ours = (field_block(said), credentials, field_block(traced))
     else:
-        ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host))
+        ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host, prefix))
+    if operators is not NO_FIELDS:
+        ours = (operators, *ours)
     for block in ours:
         if block.splits_lines:
             raise _control_character()
-    return UpstreamRequest(head.method, target, upstream.authority, kept.passed, ours, content_length, chunked)
+    authority = public_host if route.config.pass_host else upstream.authority
+    return UpstreamRequest(head.method, target, authority, kept.passed, ours, content_length, chunked)
 
 
 class _Kept(Struct, frozen=True):
@@ -146,7 +161,7 @@ class _Kept(Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)  # pages repeat their fields from call to call, and then the same section is here again
-def _sorted(section: FieldSection) -> _Kept:
+def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:
     """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Do not change that list.
 
     Raises:
@@ -155,9 +170,10 @@ def _sorted(section: FieldSection) -> _Kept:
     passed: list[Field] = []
     special: list[Special] = []
     listed: list[bytes] = []
-    for field in section.fields:
+    fields = section.fields if rules is PLAIN_REQUEST else _without(section.fields, rules.drops)
+    for field in fields:
         name, value = field
-        if name in PASSED:
+        if name in PASSED or name in rules.passes:
             passed.append(field)
             continue
         verdict = VERDICTS.get(name) or judge(name)
@@ -172,7 +188,7 @@ def _sorted(section: FieldSection) -> _Kept:
         elif verdict is not _DROP:
             special.append((verdict, value))
     if listed not in _PLAIN_CONNECTIONS:
-        passed = _without(passed, listed)
+        passed = _without(passed, connection_options(listed))
     block = field_block(passed)
     if block.splits_lines:
         raise _control_character()
@@ -183,10 +199,9 @@ def _control_character() -> MalformedRequest:
     return MalformedRequest("a header field holds a control character")
 
 
-def _without(fields: list[Field], listed: list[bytes]) -> list[Field]:
-    """Without what `Connection` names; other names in it were not to be passed anyway, or are said by us."""
-    options = connection_options(listed)
-    return [field for field in fields if field[0] not in options]
+def _without(fields: list[Field], names: Set[bytes]) -> list[Field]:
+    """Without the fields of these names, for example those that `Connection` names."""
+    return [field for field in fields if field[0] not in names]
 
 
 def _values(special: list[Special], verdict: Verdict) -> list[bytes]:
@@ -238,12 +253,14 @@ def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[
     return [(b"max-forwards", b"%d" % (int(values[0]) - 1))]
 
 
-def _trace(special: list[Special], *, peer: Peer, scheme: bytes, host: bytes) -> tuple[Field, ...]:
-    """(d): `Via`, `X-Forwarded-*` and `Forwarded`, said by us."""
+def _trace(
+    special: list[Special], *, peer: Peer, scheme: bytes, host: bytes, prefix: bytes | None
+) -> tuple[Field, ...]:
+    """(e): `Via`, `X-Forwarded-*` and `Forwarded`, said by us."""
     forwarded_for, forwarded = _values(special, Verdict.FORWARDED_FOR), _values(special, Verdict.FORWARDED)
     earlier = earlier_hops(forwarded_for=forwarded_for, forwarded=forwarded) if peer.trusted else ()
     via = _values(special, Verdict.VIA)
-    return trace(peer_host=peer.host, earlier=earlier, via=via, scheme=scheme, host=host)
+    return trace(peer_host=peer.host, earlier=earlier, via=via, scheme=scheme, host=host, prefix=prefix)
 
 
 # --- the way back -----------------------------------------------------------------------------------------------------
@@ -253,11 +270,14 @@ _SAYS_CACHING = frozenset({b"cache-control", b"expires"})
 _LOOKED_AT = frozenset(RESPONSE_VERDICTS) | _SAYS_CACHING
 
 
-def response_fields(status: int, fields: list[Field], *, private_default: bool) -> list[Field]:
+def response_fields(
+    status: int, fields: list[Field], *, private_default: bool, rules: ResponseRules = PLAIN_RESPONSE
+) -> list[Field]:
     """What of an upstream's response fields, whose names are lower case, the browser may see.
 
     Dropped: hop-by-hop fields and the fields that `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
-    clear our cookies, `Alt-Svc`, and a Content-Length where no content follows. With `private_default` (a user's token
+    clear our cookies, what commands the proxies in front of us or the whole site, cookies beyond `MAX_SET_COOKIE`, and a
+    Content-Length where no content follows. `rules` are the route's, and come last. With `private_default` (a user's token
     was attached) caches between the browser and us, which cannot see it, are told so (RFC 9111 section 3.5).
     """
     out: list[Field] = []
@@ -266,29 +286,46 @@ def response_fields(status: int, fields: list[Field], *, private_default: bool) 
     for field in fields:
         name, value = field
         if name not in _LOOKED_AT:
-            out.append(field)
+            if not commands_site(name) or name in rules.passes:
+                out.append(field)
         elif name in _SAYS_CACHING:
             says_caching = True
             out.append(field)
         elif name == b"connection":
             listed.append(value)
-        elif _shown(RESPONSE_VERDICTS[name], value, status=status):
+        elif _shown(RESPONSE_VERDICTS[name], value, status=status) or (name in rules.passes and name in SITE_COMMANDS):
             out.append(field)
     if listed not in _PLAIN_CONNECTIONS:
-        out = _without(out, listed)
+        out = _without(out, connection_options(listed))
     if private_default:
-        out += _cache_defaults(status, out) if says_caching or status == 304 else _PRIVATE_NO_STORE
+        out += _cache_defaults(status, out, says_caching=says_caching)
     if splits_lines(out):
-        return [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
-    return out
+        out = [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
+    out = _bounded_cookies(out)
+    return out if rules.is_plain else rules.apply(out)
 
 
-def response_lines(head: ResponseHead, *, private_default: bool) -> bytes:
+def _bounded_cookies(fields: list[Field]) -> list[Field]:
+    """The first cookies of an answer; a browser that is sent hundreds evicts others of the host, ours too (R-368)."""
+    names = [name for name, _ in fields]
+    if names.count(b"set-cookie") <= MAX_SET_COOKIE:
+        return fields
+    seen = 0
+    kept: list[Field] = []
+    for field in fields:
+        seen += field[0] == b"set-cookie"
+        if field[0] != b"set-cookie" or seen <= MAX_SET_COOKIE:
+            kept.append(field)
+    return kept
+
+
+def response_lines(head: ResponseHead, *, private_default: bool, rules: ResponseRules = PLAIN_RESPONSE) -> bytes:
     """The same as they are written, for a head that was read whole: worked out once for all responses that begin with it."""
-    lines = head.shown.get(private_default)
+    key = (rules, private_default)
+    lines = head.shown.get(key)
     if lines is None:
-        shown = response_fields(head.status, head.fields, private_default=private_default)
-        lines = head.shown[private_default] = field_block(shown).lines
+        shown = response_fields(head.status, head.fields, private_default=private_default, rules=rules)
+        lines = head.shown[key] = field_block(shown).lines
     return lines
 
 
@@ -300,10 +337,16 @@ def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:
     return verdict is Verdict.SITE_DATA and not clears_cookies(value)
 
 
-def _cache_defaults(status: int, fields: list[Field]) -> tuple[Field, ...]:
-    """What an upstream left unsaid about caching; nothing for 304, which would rewrite what is stored already."""
+def _cache_defaults(status: int, fields: list[Field], *, says_caching: bool) -> tuple[Field, ...]:
+    """What an upstream left unsaid about caching; nothing for 304, which would rewrite what is stored already.
+
+    With a validator the browser may keep the answer and ask whether it has changed: that question carries the cookie (R-373).
+    """
     if status == 304:
         return ()
+    if not says_caching:
+        has_validator = any(name in _VALIDATORS for name, _ in fields)
+        return _PRIVATE_NO_CACHE if has_validator else _PRIVATE_NO_STORE
     said = [value for name, value in fields if name == b"cache-control"]
     if said:
         return () if _SHARED_CACHES_TOLD.search(b",".join(said)) else _PRIVATE

@@ -22,6 +22,7 @@ from msgspec import Struct
 from bff.config.model import RouteConfig
 from bff.config.values.urls import UpstreamUrl
 from bff.errors import MalformedRequest, MethodNotAllowed, NoRoute
+from bff.proxy.field_rules import RequestRules, ResponseRules, request_rules, response_rules
 
 DEFAULT_MAX_BODY = 10 * 1024 * 1024
 
@@ -48,6 +49,8 @@ class Route:
     allow: str
     upstream: UpstreamUrl | None
     max_body: int
+    request_rules: RequestRules
+    response_rules: ResponseRules
 
 
 class Match(Struct, frozen=True):
@@ -57,8 +60,8 @@ class Match(Struct, frozen=True):
     rest: bytes
 
 
-def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY) -> Route:
-    """A route ready for matching; `max_body` (bytes) is used if the route has none."""
+def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY, public_origin: bytes = b"") -> Route:
+    """A route ready for matching; `max_body` (bytes) is used if the route has none; browsers reach it at `public_origin`."""
     methods = config.allowed_methods
     return Route(
         config=config,
@@ -67,14 +70,18 @@ def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY) -> Rou
         allow=", ".join(methods),
         upstream=config.upstream,
         max_body=max_body if config.max_body is None else config.max_body,
+        request_rules=request_rules(config),
+        response_rules=response_rules(config, public_origin=public_origin),
     )
 
 
 class RouteTable:
     """All routes; the longest prefix wins, on segment borders."""
 
-    def __init__(self, routes: Sequence[RouteConfig], *, max_body: int = DEFAULT_MAX_BODY) -> None:
-        self.routes = tuple(build_route(route, max_body=max_body) for route in routes)
+    def __init__(
+        self, routes: Sequence[RouteConfig], *, max_body: int = DEFAULT_MAX_BODY, public_origin: bytes = b""
+    ) -> None:
+        self.routes = tuple(build_route(route, max_body=max_body, public_origin=public_origin) for route in routes)
         self._by_prefix = {route.prefix: route for route in self.routes}
         if len(self._by_prefix) != len(self.routes):
             raise ValueError("two routes have the same path")

@@ -65,7 +65,9 @@ class Lane:
             if admitted is None:
                 return None
             call, credentials = admitted
-            request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
+            request = gateway.forwarder.request(
+                call.admitted.match, call.head, credentials=credentials, operators=call.operators
+            )
         except BffError:
             return None  # the recipe judges the same and says it
         lane_call = LaneCall(self._app, gateway, browser, message, call, request, keep_alive=keep_alive)
@@ -270,15 +272,15 @@ class LaneCall:
             return
         self.started = True
         self._status = status
-        private = self._call.token is not None
+        private, rules = self._call.token is not None, self._call.admitted.match.route.response_rules
         telemetry.api_answered(route=self._call.policy.label, status=status)
         reader, message = response.reader, self._message
         if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
-            lines = response_lines(reader.head, private_default=private)
+            lines = response_lines(reader.head, private_default=private, rules=rules)
             self._browser.output.write_at_once(whole_answer(status, lines, reader.take()))
             self._finish()
             return
-        fields = response_fields(status, response.fields, private_default=private)
+        fields = response_fields(status, response.fields, private_default=private, rules=rules)
         answer = self._answer = Answer(version=message.version, method=message.head.method, keep_alive=self.keep_alive)
         pieces = [answer.start(status, fields), *answer.content(response.take_content())]
         if reader.complete:

@@ -215,7 +215,9 @@ class Handshake:
 async def _ask(gateway: Gateway, call: Call, offer: Offer, *, token: AccessToken | None) -> UpstreamHandshake:
     route = call.admitted.match.route
     credentials = NO_FIELDS if token is None else bearer(token)
-    request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
+    request = gateway.forwarder.request(
+        call.admitted.match, call.head, credentials=credentials, operators=call.operators
+    )
     pool = gateway.forwarder.pool(route)
     return await shake_hands(pool, with_offer(request, offer), seconds=route.config.timeouts.first_byte)
 

@@ -12,6 +12,7 @@ from bff.config.model import RequireConfig
 from bff.errors import NotPermitted
 from bff.oauth.step_up import StepUp
 from bff.sessions.model import Grant
+from bff.web.claims import claim, text_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,30 +50,7 @@ def judge(asked: Requirement, grant: Grant, *, now: float, leeway: float) -> str
 
 
 def held(claims: Mapping[str, object], name: str) -> frozenset[str]:
-    """The values of a claim as texts: of a list each element; of a JSON boolean or integer its spelling.
-
-    A name is looked for as it is first (`https://example.com/roles`), then as a path through objects (`realm_access.roles`).
-    """
-    value = claims.get(name)
-    if value is None:
-        value = _by_path(claims, name)
+    """The values of a claim as texts: of a list each element."""
+    value = claim(claims, name)
     values = value if isinstance(value, list) else [value]
-    return frozenset(text for text in map(_text, values) if text is not None)
-
-
-def _by_path(claims: Mapping[str, object], name: str) -> object:
-    found: object = claims
-    for step in name.split("."):
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(step)
-    return found
-
-
-def _text(value: object) -> str | None:
-    """Some providers send a boolean as a text, so both are one value: `"true"` (Cognito, Apple)."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int):
-        return str(value)
-    return None
+    return frozenset(text for text in map(text_of, values) if text is not None)

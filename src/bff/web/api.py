@@ -24,7 +24,7 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import NO_FIELDS, RequestHead
+from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
 from bff.tokens.sources import TokenSource, bearer
@@ -57,6 +57,11 @@ class Call(Struct, frozen=True):
         return self.admitted.policy
 
     @property
+    def operators(self) -> FieldBlock:
+        """The operator's own fields for the upstream."""
+        return self.policy.request_headers.fields(self.live, provider=self.policy.provider)
+
+    @property
     def owner(self) -> Owner:
         """Whose places at the upstream it takes."""
         return owner_of(self.head, session_key=None if self.live is None else self.live.session.key)
@@ -86,7 +91,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     try:
         if not opening:
             admission.same_site(gateway, head, policy)
-        live = await guards.session(gateway, head, touch=True) if policy.reads_session else None
+        live = await guards.session(gateway, head, touch=policy.touches) if policy.reads_session else None
         now = gateway.process.clock()
         admission.access(gateway, policy, live, now=now)
         source = admission.source(gateway, policy, live, now=now)
@@ -120,7 +125,12 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
     credentials = NO_FIELDS if token is None else bearer(token)
     return await gateway.forwarder.send(
-        call.admitted.match, call.head, receive, credentials=credentials, owner=call.owner
+        call.admitted.match,
+        call.head,
+        receive,
+        credentials=credentials,
+        operators=call.operators,
+        owner=call.owner,
     )
 
 

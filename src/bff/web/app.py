@@ -150,6 +150,7 @@ class App:
                     receive,
                     send,
                     credentials=NO_FIELDS if call.token is None else bearer(call.token),
+                    operators=call.operators,
                     owner=call.owner,
                     ended=ended,
                 )

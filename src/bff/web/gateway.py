@@ -155,7 +155,7 @@ def build_gateway(config: Config, process: Process) -> Gateway:
     """
     site = site_of(config)
     cookies = Cookies(suffix=config.session.cookie_suffix)
-    routes = RouteTable(config.routes, max_body=config.limits.max_body)
+    routes = RouteTable(config.routes, max_body=config.limits.max_body, public_origin=site.origin_bytes)
     providers = {
         name: process.providers.provider(
             name=name, config=settings, redirect_uri=site.url(f"{config.base_path}/callback/{name}")

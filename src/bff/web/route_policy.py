@@ -7,6 +7,7 @@ from bff.oauth.tokens import Exchange
 from bff.sessions.model import Target
 from bff.tokens.exchanged import exchange
 from bff.web.access_rules import Requirement, requirement
+from bff.web.request_headers import RequestHeaders, request_headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,6 +26,8 @@ class RoutePolicy:
     serves_files: bool
     requirement: Requirement | None  # of the user's sign-in at `provider`
     passes_bearer: bool  # a request's own bearer token goes upstream, if no session cookie is with it
+    request_headers: RequestHeaders  # the operator's own
+    touches: bool  # calls extend the session
     exchange: Exchange | None  # the user's token is exchanged for one of this kind
 
 
@@ -44,6 +47,8 @@ def route_policy(route: RouteConfig) -> RoutePolicy:
         serves_files=route.files is not None,
         requirement=None if route.require is None else requirement(route.require),
         passes_bearer=route.bearer == "pass",
+        request_headers=request_headers(route.request_headers),
+        touches=route.touch,
         exchange=None if route.exchange is None else exchange(route.exchange),
     )
 

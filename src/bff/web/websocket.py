@@ -21,7 +21,7 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
         raise NoRoute("This path takes no WebSockets.")
     if own is not None:
         return Call(head, admitted, None, own, own.at_once())
-    live = await guards.session(gateway, head, touch=True) if admitted.policy.reads_session else None
+    live = await guards.session(gateway, head, touch=admitted.policy.touches) if admitted.policy.reads_session else None
     now = gateway.process.clock()
     admission.access(gateway, admitted.policy, live, now=now)
     source = admission.source(gateway, admitted.policy, live, now=now)

@@ -46,6 +46,31 @@ class HeaderChanges:
         return [*(field for field in fields if field[0] not in gone), *self.set]
 
 
+_OURS_IN_REQUESTS = frozenset(
+    {
+        *("authorization", "cookie", "via", "max-forwards", "expect", "forwarded", "x-csrf", "dpop"),
+        *("x-request-id", "traceparent", "tracestate"),
+    }
+)
+_OURS_IN_REQUESTS_BY_PREFIX = ("x-forwarded-", "x-bff-", "sec-websocket-")
+
+
+def request_name(text: str) -> str:
+    """The name of a request field that the operator may set, remove or let through, in lower case.
+
+    Raises:
+        SpellingError: it is no name, or one of the gateway's. `_` is refused: upstreams that speak CGI read it as `-`.
+    """
+    name = text.lower()
+    if not _TOKEN.fullmatch(text) or "_" in text:
+        raise SpellingError("is no field name: letters, digits and hyphens")
+    if name in _FRAMING:
+        raise SpellingError("frames or routes the message: the gateway itself sets it")
+    if name in _OURS_IN_REQUESTS or name.startswith(_OURS_IN_REQUESTS_BY_PREFIX):
+        raise SpellingError("is set by the gateway itself")
+    return name
+
+
 def response_name(text: str) -> str:
     """The name of a response field that the operator may set or remove, in lower case.
 

@@ -1,0 +1,79 @@
+"""What an upstream says of places at itself, as browsers know them: `Location` and `Content-Location` (R-360). Pure.
+
+An upstream knows its own origin and base path, and browsers know the public origin and the route's path. A redirect that names the
+former would lead a browser to an inner host, or past the gateway.
+
+    the upstream's origin, below its base path     the public origin, and the route's path in the place of the base path
+    the upstream's origin, elsewhere               the public origin, the path as it is: the inner host is not shown
+    a path below the base path                     the route's path in the place of the base path
+    a path below the route's path already          as it is: the upstream knows its prefix
+    another origin, a relative reference           as it is (RFC 3986 section 4.2)
+
+Only the beginning of a value is changed; path, query and fragment stay byte for byte.
+"""
+
+import re
+from dataclasses import dataclass
+
+from bff.config.values.urls import UpstreamUrl
+
+NAMES = frozenset({b"location", b"content-location"})
+
+_ABSOLUTE = re.compile(rb"(?:(?i:(https?)):)?//([^/?#\\]*)(.*)", re.DOTALL)
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationMap:
+    """`origins` are what the upstream may call its own, as `//host[:port]`; `base_path` and `prefix` have no slash at the end."""
+
+    origins: frozenset[bytes]
+    base_path: bytes
+    prefix: bytes
+    public_origin: bytes
+
+    def public(self, value: bytes) -> bytes:
+        """The value as the browser is to see it."""
+        absolute = _ABSOLUTE.fullmatch(value)
+        if absolute is None:
+            return self._public_path(value)
+        scheme, authority, rest = absolute[1], absolute[2], absolute[3]
+        if _origin(scheme, authority) not in self.origins:
+            return value
+        if rest[:1] != b"/":  # no path before the query, the fragment or the end
+            rest = b"/" + rest
+        return self.public_origin + self._mapped(rest)
+
+    def _public_path(self, value: bytes) -> bytes:
+        if value[:1] != b"/":
+            return value
+        mapped = self._mapped(value)
+        # `//host` would be another origin: what stood below the base path began with a slash.
+        return self.public_origin + mapped if mapped[:2] in {b"//", b"/\\"} else mapped
+
+    def _mapped(self, path: bytes) -> bytes:
+        if (self.prefix and _is_below(path, self.prefix)) or not _is_below(path, self.base_path):
+            return path
+        return self.prefix + path[len(self.base_path) :] or b"/"
+
+
+def location_map(upstream: UpstreamUrl, *, prefix: bytes, public_origin: bytes, pass_host: bool) -> LocationMap:
+    """The map of one route; `pass_host`: the upstream sees the public host, and calls that its own."""
+    origins = {_origin(upstream.scheme.encode("ascii"), upstream.authority)}
+    if pass_host:
+        origins.add(b"//" + public_origin.partition(b"://")[2])
+    return LocationMap(
+        origins=frozenset(origins), base_path=upstream.base_path, prefix=prefix, public_origin=public_origin
+    )
+
+
+def _origin(scheme: bytes | None, authority: bytes) -> bytes:
+    """Without the scheme: an upstream behind TLS that another proxy ends says `http`. A default port is left out."""
+    authority = authority.lower()
+    for known in _DEFAULT_PORTS.values() if scheme is None else (_DEFAULT_PORTS[scheme.lower()],):
+        authority = authority.removesuffix(known)
+    return b"//" + authority
+
+
+def _is_below(path: bytes, prefix: bytes) -> bool:
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {b"", b"/", b"?", b"#"}

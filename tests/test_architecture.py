@@ -19,6 +19,7 @@ TESTS = Path(__file__).parent
 
 FLOORS = {
     "errors": 0,
+    "issuers": 0,
     "loopback": 0,
     "metrics": 0,
     "request_head": 0,

@@ -1,6 +1,7 @@
 """Defaults that follow from another key.
 
-provider with token_endpoint    discovery: off
+provider with token_endpoint    discovery: off (not with metadata_url)
+provider without discovery      unadvertised_iss: check
 route with files                token: none
 route that needs a token        provider: the only one
 session in memory://            one key, made now: its sessions end with the process anyway
@@ -34,9 +35,12 @@ def _session(session: SessionConfig) -> SessionConfig:
 
 
 def _provider(provider: ProviderConfig) -> ProviderConfig:
-    if provider.token_endpoint is None or "discovery" in provider.model_fields_set:
-        return provider
-    return provider.model_copy(update={"discovery": "off"})
+    said, update = provider.model_fields_set, {}
+    if provider.token_endpoint is not None and provider.metadata_url is None and "discovery" not in said:
+        update["discovery"] = "off"
+    if update.get("discovery", provider.discovery) == "off" and "unadvertised_iss" not in said:
+        update["unadvertised_iss"] = "check"  # nothing could have advertised it
+    return provider.model_copy(update=update)
 
 
 def _serves_files(route: RouteConfig, path: KeyPath, findings: Findings) -> bool:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bff.errors import CallbackRefused, ProviderMisbehaved, ProviderRefused
+from bff.issuers import matches
 from bff.oauth.error_response import is_error_code
 from bff.oauth.form import RepeatedParameter, add_to_query, decode_once
+from bff.oauth.messages import shown
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.pkce import CODE_CHALLENGE_METHOD
 
@@ -163,6 +165,13 @@ def _check_iss(iss: str | None, *, issuer: str, supported: bool, unadvertised: L
             raise CallbackRefused("the response does not say which provider it is from", reason="iss_missing")
         return
     if not supported and unadvertised == "discard":
-        raise CallbackRefused("the response names a provider that never said it would", reason="iss_unadvertised")
-    if iss != issuer:
-        raise CallbackRefused("the response is from another provider", reason="iss_mismatch")
+        raise CallbackRefused(
+            "the response names a provider that never said it would",
+            reason="iss_unadvertised",
+            found=shown(iss),
+            configured=shown(issuer),
+        )
+    if not matches(iss, template=issuer):
+        raise CallbackRefused(
+            "the response is from another provider", reason="iss_mismatch", found=shown(iss), configured=shown(issuer)
+        )

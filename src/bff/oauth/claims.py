@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bff.errors import JwtRefused
+from bff.oauth.messages import shown
 
 FAR_OFF_SECONDS = 86400.0  # a token that was issued longer ago was not issued for what happens now
 BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -21,9 +22,12 @@ class Claims:
     provider: str
     members: Mapping[str, object] = field(repr=False)
 
-    def refusal(self, message: str, *, reason: str) -> JwtRefused:
-        """The error to raise."""
-        return JwtRefused(message, provider=self.provider, reason=reason)
+    def refusal(self, message: str, *, reason: str, configured: object = None) -> JwtRefused:
+        """The error to raise. With `configured`, what was expected, the claim named `reason` is kept beside it."""
+        if configured is None:
+            return JwtRefused(message, provider=self.provider, reason=reason)
+        found, wanted = shown(self.members.get(reason)), shown(configured)
+        return JwtRefused(message, provider=self.provider, reason=reason, found=found, configured=wanted)
 
     def text(self, name: str, *, longest: int = 255) -> str | None:
         """The claim as a string of 1 to `longest` characters; None if absent.
@@ -69,15 +73,17 @@ class Claims:
 def check_issuer(claims: Claims, *, issuer: str) -> None:
     """Core 3.1.3.7-2: "MUST exactly match". Raises JwtRefused `iss`."""
     if claims.members.get("iss") != issuer:
-        raise claims.refusal("iss is another issuer", reason="iss")
+        raise claims.refusal("iss is another issuer", reason="iss", configured=issuer)
 
 
-def check_audience(claims: Claims, *, client_id: str) -> None:
-    """Core 3.1.3.7-3: we are an audience, and no one else is, as we trust no other. Raises JwtRefused `aud`."""
+def check_audience(claims: Claims, *, client_id: str, trusted: tuple[str, ...] = ()) -> None:
+    """Core 3.1.3.7-3: we are an audience, and all others are `trusted`. Raises JwtRefused `aud`."""
     audience = claims.members.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
-    if not audiences or any(one != client_id for one in audiences):
-        raise claims.refusal("aud is not this client alone", reason="aud")
+    if client_id not in audiences or any(one != client_id and one not in trusted for one in audiences):
+        raise claims.refusal(
+            "aud is not this client alone, or with trusted_audiences", reason="aud", configured=[client_id, *trusted]
+        )
 
 
 def check_times(claims: Claims, *, now: float, leeway: float, oldest_seconds: float = FAR_OFF_SECONDS) -> None:

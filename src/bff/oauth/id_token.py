@@ -95,7 +95,7 @@ def _check_parties(claims: Claims, *, issuer: str, client_id: str) -> str:
     check_issuer(claims, issuer=issuer)
     check_audience(claims, client_id=client_id)
     if claims.members.get("azp", client_id) != client_id:
-        raise claims.refusal("azp is another client", reason="azp")
+        raise claims.refusal("azp is another client", reason="azp", configured=client_id)
     events = claims.members.get("events")
     if isinstance(events, dict) and BACKCHANNEL_LOGOUT_EVENT in events:
         raise claims.refusal("it is a logout token", reason="typ")
@@ -110,7 +110,7 @@ def _check_nonce(claims: Claims, *, nonce: str | None) -> None:
 
 def _check_acr(claims: Claims, *, acr_values: tuple[str, ...]) -> None:
     if acr_values and claims.members.get("acr") not in acr_values:
-        raise claims.refusal("acr is none of those asked for", reason="acr")
+        raise claims.refusal("acr is none of those asked for", reason="acr", configured=list(acr_values))
 
 
 def _check_auth_time(claims: Claims, *, max_age: float | None, now: float, leeway: float) -> None:

@@ -152,8 +152,10 @@ class Provider:
         )
         await self._call(build, partial(tokens.parse_revocation_response, provider=self.name))
 
-    async def verify(self, token: str, *, types: tuple[str, ...]) -> jws.VerifiedJwt:
+    async def verify(self, token: str, *, types: tuple[str, ...], anonymous: bool = False) -> jws.VerifiedJwt:
         """A JWT whose signature holds under this provider's keys; an unknown `kid` has them fetched once more (Core 10.1.1).
+
+        `anonymous`: it did not come from the provider over our own connection, so anyone may have written it.
 
         Raises:
             KeyUndecided: no known key made the signature; the keys were fetched a moment ago.
@@ -164,10 +166,18 @@ class Provider:
         try:
             return self._verify(token, keys=keys, types=types)
         except jws.UnknownKey as unknown:
-            newer = await self._documents.keys_newer_than(keys)
+            newer = await self._documents.keys_newer_than(keys, anonymous=anonymous)
             if newer is keys:
-                raise KeyUndecided("unknown key", provider=self.name, reason=unknown.reason) from unknown
-            return self._verify(token, keys=newer, types=types)
+                raise KeyUndecided(
+                    "unknown key",
+                    provider=self.name,
+                    reason=unknown.reason,
+                    found=unknown.found,
+                    configured=unknown.configured,
+                ) from unknown
+            verified = self._verify(token, keys=newer, types=types)
+            self._documents.newer_keys_helped(anonymous=anonymous)
+            return verified
 
     async def userinfo(self, access_token: str, *, subject: str) -> dict[str, object]:
         """The claims of the UserInfo endpoint, for the subject of the ID token only (Core 5.3.2).

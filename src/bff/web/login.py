@@ -9,7 +9,7 @@ checked; the session gets a new id.
 import structlog
 
 from bff import metrics
-from bff.errors import BffError, CallbackRefused, ProviderRefused
+from bff.errors import BffError, CallbackRefused, ProviderRefused, evidence
 from bff.oauth import authorization, pkce
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.metadata import ProviderMetadata
@@ -101,7 +101,7 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     except BffError as error:
         reason = getattr(error, "reason", None) or getattr(error, "error", None) or type(error).__name__
         metrics.LOGINS.labels(provider.name, type(error).__name__).inc()
-        log.warning("login.declined", provider=provider.name, reason=reason)
+        log.warning("login.declined", provider=provider.name, reason=reason, **evidence(error))
         raise
     metrics.LOGINS.labels(provider.name, "ok").inc()
     return answer

@@ -127,6 +127,8 @@ def _log(error: Exception, row: Row, *, request_id: str) -> None:
     for attribute, name in (("reason", "reason"), ("provider", "provider"), ("origin", "origin"), ("error", "reason")):
         if hasattr(error, attribute):
             facts[name] = getattr(error, attribute)
+    if isinstance(error, errors.BffError):
+        facts.update(errors.evidence(error))
     if row is LAST_RESORT:
         log.error("request.failed", exc_info=error, **facts)
     elif row.status >= 500:

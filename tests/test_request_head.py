@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.request_head import JUDGED, Peer, RequestHead, head_of_scope
-from support.request_heads import a_head
+from support.request_heads import BY_SERVICE_WORKERS, a_head
 
 FORWARDING = [b"x-forwarded-host", b"x-forwarded-uri", b"x-original-url", b"x-http-method-override", b"forwarded"]
 
@@ -52,7 +52,7 @@ def test_forwarding_fields_change_nothing_of_what_is_asked(name: bytes) -> None:
     """Claims of proxies or attackers about the request move neither its method, target, peer nor a judged field."""
     plain = a_head({b"host": b"app"}, path=b"/a", query=b"b=c")
     claimed = a_head({b"host": b"app", name: b"evil"}, path=b"/a", query=b"b=c")
-    assert claimed[:3] == plain[:3]
+    assert (claimed.method, claimed.path, claimed.query) == (plain.method, plain.path, plain.query)
     assert (claimed.target, claimed.peer, claimed.is_navigation) == (plain.target, plain.peer, plain.is_navigation)
     assert all(claimed.named.get(judged) == plain.named.get(judged) for judged in JUDGED)
 
@@ -134,6 +134,42 @@ def test_frames_are_not_sent_to_sign_in(dest: bytes) -> None:
     assert not a_head({b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": dest}).is_navigation
 
 
+@pytest.mark.requirement("R-300")
+@pytest.mark.parametrize("fields", BY_SERVICE_WORKERS)
+def test_a_page_load_through_a_service_worker_is_a_navigation(fields: dict[bytes, bytes]) -> None:
+    """Its destination is empty; with a form post it is not repeated, but a person sees the answer."""
+    assert a_head(fields).is_navigation
+    assert a_head(fields, method=b"HEAD").is_navigation
+    assert not a_head(fields, method=b"POST").is_navigation
+    assert a_head(fields, method=b"POST").wants_page
+
+
+@pytest.mark.requirement("R-300")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {b"sec-fetch-mode": b"same-origin", b"sec-fetch-dest": b"empty", b"accept": b"*/*"},
+        {b"sec-fetch-mode": b"same-origin", b"sec-fetch-dest": b"empty", b"accept": HTML, b"x-csrf": b"1"},
+        {b"sec-fetch-mode": b"same-origin", b"sec-fetch-dest": b"script", b"accept": HTML},
+        {b"sec-fetch-mode": b"cors", b"sec-fetch-dest": b"empty", b"accept": HTML},
+        {b"sec-fetch-mode": b"no-cors", b"sec-fetch-dest": b"image", b"accept": HTML},
+        {b"sec-fetch-dest": b"iframe", b"accept": HTML},
+    ],
+)
+def test_what_a_page_fetches_is_no_navigation(fields: dict[bytes, bytes]) -> None:
+    """A fetch of a page, an image, a frame whose mode is unknown: neither a redirect nor a page helps."""
+    assert not a_head(fields).is_navigation
+    assert not a_head(fields).wants_page
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize("dest", [b"document", b"iframe", b"frame", b"embed", b"object"])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_person_sees_the_answer_to_every_navigation(method: bytes, dest: bytes) -> None:
+    """A posted form and a frame are not repeated after sign-in; what they are answered with is looked at all the same."""
+    assert a_head({b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": dest}, method=method).wants_page
+
+
 @pytest.mark.requirement("R-021")
 def test_call_with_our_header_is_a_fetch() -> None:
     """Where the browser does not say, `X-CSRF` tells a fetch from a page."""
@@ -160,7 +196,7 @@ def of_scope(*, trusted: str | None = None, **scope: Any) -> RequestHead:
 def test_scope_becomes_a_head() -> None:
     """Raw path, raw query and fields are taken as they are."""
     head = of_scope()
-    assert (*head[:3], head.fields) == (b"GET", b"/a%2Fb", b"c=%20", [(b"host", b"app")])
+    assert (head.method, head.path, head.query, head.fields) == (b"GET", b"/a%2Fb", b"c=%20", [(b"host", b"app")])
     assert head.peer == Peer("192.0.2.7", False)
 
 

@@ -3,11 +3,13 @@
 Layers, from the ground up; imports go down only (`tests/test_architecture.py` holds us to it):
 
     errors, loopback       what can go wrong, and whose fault it is; which hosts are this machine
-    config, oauth          what the operator said; the protocol as pure functions
+    config, oauth,
+    telemetry              the configuration; the protocol as pure functions; log events and metrics, one function for each outcome
     sessions, provider,
     proxy                  who is signed in; calls to a provider; forwarding to an upstream
     tokens                 keeping access tokens usable
     web                    the endpoints, their guards, cookies, problems
+    server                 the browser's side of HTTP/1.1
     demo                   a working world on loopback
     cli                    `bff serve`, `bff check`, `bff demo`
 """

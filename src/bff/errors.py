@@ -142,7 +142,12 @@ class MethodNotAllowed(BrowserError):
 
 
 class MisdirectedRequest(BrowserError):
-    """The request names a host that is not ours (RFC 9110 section 15.5.20)."""
+    """The request names a host that is not ours (RFC 9110 section 15.5.20): `seen` it names, `wanted` is ours."""
+
+    def __init__(self, detail: str, *, seen: str, wanted: str) -> None:
+        super().__init__(detail)
+        self.seen = seen
+        self.wanted = wanted
 
 
 class PlainHttp(BrowserError):

@@ -6,6 +6,7 @@ compared code point by code point (RFC 8414 section 4). A user is (that `iss`, `
 """
 
 TENANT = "{tenantid}"
+ANY_TENANT = ("any",)  # in place of a list of allowed tenants
 
 
 def is_template(issuer: str) -> bool:
@@ -15,11 +16,24 @@ def is_template(issuer: str) -> bool:
 
 def matches(issuer: str, *, template: str) -> bool:
     """Whether `issuer` is `template` itself, or what it stands for with some tenant."""
-    if issuer == template or not is_template(template):
+    return issuer == template or tenant_in(issuer, template=template) is not None
+
+
+def accepts(issuer: str, *, template: str, allowed_tenants: tuple[str, ...]) -> bool:
+    """Whether `issuer` is `template`, where that is none, or the issuer of an allowed tenant."""
+    if not is_template(template):
         return issuer == template
-    before, _, after = template.partition(TENANT)
+    tenant = tenant_in(issuer, template=template)
+    return tenant is not None and (tenant in allowed_tenants or allowed_tenants == ANY_TENANT)
+
+
+def tenant_in(issuer: str, *, template: str) -> str | None:
+    """The tenant that makes `issuer` out of `template`; None if there is none."""
+    before, found, after = template.partition(TENANT)
     tenant = issuer.removeprefix(before).removesuffix(after)
-    return "/" not in tenant and tenant != "" and issuer == f"{before}{tenant}{after}"
+    if not found or not tenant or "/" in tenant or issuer != f"{before}{tenant}{after}":
+        return None
+    return tenant
 
 
 def of_tenant(template: str, tenant: str) -> str:

@@ -129,6 +129,7 @@ def check(changes: Json | None = None, *, typ: str | None = "logout+jwt") -> Log
 def test_a_good_token_says_whose_sessions_end() -> None:
     """A token that passes gives sub, sid, jti, and until when its jti has to be remembered."""
     assert check() == LogoutToken(
+        issuer=ISSUER,
         subject="248289761001",
         sid="08a5019c-17e1-4977-8f42-65a12843ea02",
         jti="bWJq",
@@ -265,14 +266,12 @@ def test_any_claims_are_judged_or_refused(changes: dict[str, object]) -> None:
     assert token.jti
 
 
-def end_session_parameters(
-    extra: dict[str, str] | None = None, *, id_token_hint: str | None = "the.id.token"
-) -> dict[str, str]:
+def end_session_parameters(extra: dict[str, str] | None = None, *, id_token_hint: str | None = None) -> dict[str, str]:
     """The parameters of the end-session URL with these additions of the operator."""
     url = build_end_session_url(
         end_session_endpoint="https://p/logout?tenant=1",
         client_id="shop",
-        id_token_hint=id_token_hint,
+        id_token_hint=id_token_hint or "the.id.token",
         post_logout_redirect_uri="https://app.example.com/",
         state="the-state",
         extra=extra,

@@ -15,12 +15,12 @@ import httpx2
 import pytest
 from structlog.testing import capture_logs
 
-from bff import metrics
 from bff.config.model import LimitsConfig
 from bff.demo.eject import Addresses
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.world import demo_world
 from bff.server.connection import LINGER_BYTES
+from bff.telemetry import metrics
 from support.browser_server import State, browser_server, said, status, statuses
 from support.config_texts import SESSION_KEY
 from support.raw_world import raw_world

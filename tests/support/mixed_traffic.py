@@ -17,7 +17,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from bff import metrics
+from bff.telemetry import metrics
 from support.raw_browser import RawBrowser, Truncated
 from support.raw_world import RawWorld
 from support.scripted_upstream import Conversation, PeerLeft, Received, chunked, response

@@ -4,6 +4,19 @@ from collections.abc import Iterable, Mapping
 
 from bff.request_head import Field, Peer, RequestHead, request_head
 
+# Page loads as a service worker sends them: passed on as they are, or as a new request.
+BY_SERVICE_WORKERS: list[dict[bytes, bytes]] = [
+    {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"empty", b"sec-fetch-site": b"same-origin"},
+    {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"empty", b"sec-fetch-site": b"cross-site"},
+    {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"empty", b"sec-fetch-site": b"none"},
+    {
+        b"sec-fetch-mode": b"same-origin",
+        b"sec-fetch-dest": b"empty",
+        b"sec-fetch-site": b"same-origin",
+        b"accept": b"text/html,application/xhtml+xml,*/*;q=0.8",
+    },
+]
+
 
 def a_head(
     fields: Mapping[bytes, bytes] | Iterable[Field] = (),

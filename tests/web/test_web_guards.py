@@ -5,12 +5,13 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from bff.errors import CsrfRefused, MalformedRequest
 from bff.web import guards
 from bff.web.guards import MAX_LOCAL_PATH, local_path
 from support.door import FETCH, FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
-from support.request_heads import a_head
+from support.request_heads import BY_SERVICE_WORKERS, a_head
 
 OURS = ORIGIN.encode()
 
@@ -123,6 +124,23 @@ def test_sign_in_starts_in_the_whole_window_only(dest: bytes) -> None:
         guards.top_level(a_head({b"sec-fetch-dest": dest}))
     guards.top_level(a_head({b"sec-fetch-dest": b"document"}))
     guards.top_level(a_head({}))
+
+
+@pytest.mark.requirement("R-041", "R-300")
+@pytest.mark.parametrize("dest", [b"iframe", b"frame", b"embed", b"object", b"fencedframe"])
+def test_no_frame_signs_in(dest: bytes) -> None:
+    """A navigation of a frame of our own page is refused like any other frame's."""
+    with pytest.raises(CsrfRefused):
+        guards.top_level(
+            a_head({b"sec-fetch-dest": dest, b"sec-fetch-mode": b"navigate", b"sec-fetch-site": b"same-origin"})
+        )
+
+
+@pytest.mark.requirement("R-300")
+@pytest.mark.parametrize("fields", BY_SERVICE_WORKERS)
+def test_a_service_worker_may_pass_the_sign_in_on(fields: dict[bytes, bytes]) -> None:
+    """A page load that a service worker repeats is one, though its destination is empty."""
+    guards.top_level(a_head(fields))
 
 
 # --- where to come back to --------------------------------------------------------------------------------------------
@@ -329,6 +347,38 @@ async def test_host_is_compared_without_case_and_a_trusted_proxy_may_name_anothe
         assert (await world.ask("/bff/user", FETCH, host="APP.Example.com")).status == 200
         assert (await world.ask("/bff/user", FETCH, host="internal:8080", client="10.1.2.3")).status == 200
         assert (await world.ask("/bff/user", FETCH, host="internal:8080", client="192.0.2.7")).status == 421
+
+
+@pytest.mark.requirement("R-310")
+@pytest.mark.parametrize(
+    ("public_url", "host", "status"),
+    [
+        ("https://app.example.com", "app.example.com:443", 200),
+        ("https://app.example.com", "app.example.com:80", 200),
+        ("https://app.example.com", "App.Example.com:443", 200),
+        ("https://[2001:db8::7]", "[2001:db8::7]:443", 200),
+        ("http://localhost", "localhost:80", 200),
+        ("https://app.example.com", "app.example.com:4430", 421),
+        ("https://app.example.com", "evil.example:443", 421),
+        ("https://app.example.com:8443", "app.example.com:443", 421),
+        ("https://app.example.com:8443", "app.example.com", 421),
+        ("http://localhost:8080", "localhost:80", 421),
+    ],
+)
+async def test_a_default_port_is_no_other_host(public_url: str, host: str, status: int) -> None:
+    """nginx's `$host:$server_port` is our host where `public_url` has no port; another port is another host."""
+    async with door(public_url=public_url) as world:
+        assert (await world.ask("/bff/user", FETCH, host=host)).status == status
+
+
+@pytest.mark.requirement("R-310")
+async def test_the_log_names_both_hosts_of_a_misdirected_request() -> None:
+    """An operator sees which host the proxy passed on, and which one it has to be."""
+    async with door() as world:
+        with capture_logs() as logs:
+            await world.ask("/bff/user", FETCH, host="internal:8080")
+    (entry,) = [entry for entry in logs if entry["event"] == "request.refused"]
+    assert (entry["host"], entry["public_host"]) == ("internal:8080", "app.example.com")
 
 
 @pytest.mark.requirement("R-239")

@@ -31,7 +31,7 @@ def _check_who(provider: ProviderConfig, path: KeyPath, findings: Findings, *, a
     """An ID token names the user, or the UserInfo answer does; without either `claims` is empty (R-328)."""
     said = provider.model_fields_set
     for key in ("subject_claim", "userinfo_path"):
-        if key in said and asks_openid:
+        if getattr(provider, key) not in {None, "sub"} and asks_openid:
             findings.report_key((*path, key), "is for plain OAuth 2.0: `openid` in scope brings an ID token with `sub`")
         elif key in said and not provider.userinfo and findings.sound((*path, "userinfo")):
             findings.report_key((*path, key), "is of no use without `userinfo: true`")

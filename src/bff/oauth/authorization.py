@@ -57,11 +57,13 @@ def build_authorization_request(
     max_age: float | None = None,
     acr_values: tuple[str, ...] = (),
     extra: Mapping[str, str] | None = None,
+    response_mode: Literal["form_post"] | None = None,
 ) -> str:
     """The URL that the browser is sent to (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core 3.1.2.1).
 
-    `extra` is the operator's (`authorization_params`) and never the browser's: it adds, and sets nothing of
-    `RESERVED_PARAMETERS`; an empty value leaves a parameter out. `nonce` is sent with the scope `openid` only.
+    `extra` is the operator's (`authorization_params`), and what the operator lets a page say (`login_params`): it adds,
+    and sets nothing of `RESERVED_PARAMETERS`; an empty value leaves a parameter out. `nonce` is sent with the scope
+    `openid` only. `response_mode` is said only where a provider insists on another one than `query`.
 
     Raises:
         ProviderMisbehaved: `endpoint`: the provider has no authorization endpoint.
@@ -78,6 +80,7 @@ def build_authorization_request(
         "code_challenge": code_challenge,
         "code_challenge_method": CODE_CHALLENGE_METHOD,
         **_openid_parameters(scope=scope, nonce=nonce),
+        "response_mode": response_mode or "",
         **({} if max_age is None else {"max_age": str(int(max_age))}),
         **({"acr_values": " ".join(acr_values)} if acr_values else {}),
         **{name: value for name, value in (extra or {}).items() if name not in RESERVED_PARAMETERS},

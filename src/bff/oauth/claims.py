@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bff.errors import JwtRefused
+from bff.issuers import ANY_TENANT, is_template, tenant_in
 from bff.oauth.messages import shown
 
 FAR_OFF_SECONDS = 86400.0  # a token that was issued longer ago was not issued for what happens now
@@ -70,10 +71,29 @@ class Claims:
         return value
 
 
-def check_issuer(claims: Claims, *, issuer: str) -> None:
-    """Core 3.1.3.7-2: "MUST exactly match". Raises JwtRefused `iss`."""
-    if claims.members.get("iss") != issuer:
+def check_issuer(claims: Claims, *, issuer: str, allowed_tenants: tuple[str, ...] = ()) -> str:
+    """Core 3.1.3.7-2: "MUST exactly match"; of a template, the issuer of an allowed tenant. Returns `iss`.
+
+    Raises:
+        JwtRefused: `iss`, or `tid`: the tenant is not allowed, or not the one that the token itself names.
+    """
+    found = claims.members.get("iss")
+    if is_template(issuer) and isinstance(found, str):
+        return _check_tenant(claims, found, template=issuer, allowed_tenants=allowed_tenants)
+    if found != issuer:
         raise claims.refusal("iss is another issuer", reason="iss", configured=issuer)
+    return issuer
+
+
+def _check_tenant(claims: Claims, iss: str, *, template: str, allowed_tenants: tuple[str, ...]) -> str:
+    tenant = tenant_in(iss, template=template)
+    if tenant is None:
+        raise claims.refusal("iss is another issuer", reason="iss", configured=template)
+    if claims.members.get("tid", tenant) != tenant:
+        raise claims.refusal("tid is another tenant than that of iss", reason="tid", configured=tenant)
+    if tenant not in allowed_tenants and allowed_tenants != ANY_TENANT:
+        raise claims.refusal("its tenant is none of allowed_tenants", reason="tid", configured=list(allowed_tenants))
+    return iss
 
 
 def check_audience(claims: Claims, *, client_id: str, trusted: tuple[str, ...] = ()) -> None:

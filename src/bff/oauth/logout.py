@@ -60,6 +60,7 @@ def build_end_session_url(
 class LogoutToken:
     """Whose sessions are to end: that of `sid`, or without one all of `subject`. One of the two is there."""
 
+    issuer: str
     subject: str | None
     sid: str | None
     jti: str
@@ -86,7 +87,15 @@ def parse_backchannel_body(body: bytes, content_type: str) -> str:
 
 
 def check_logout_token(
-    jwt: VerifiedJwt, *, provider: str, issuer: str, client_id: str, now: float, leeway: float
+    jwt: VerifiedJwt,
+    *,
+    provider: str,
+    issuer: str,
+    client_id: str,
+    now: float,
+    leeway: float,
+    allowed_tenants: tuple[str, ...] = (),
+    trusted_audiences: tuple[str, ...] = (),
 ) -> LogoutToken:
     """Judge a logout token (section 2.6); that its `jti` is new is the caller's to check.
 
@@ -95,8 +104,8 @@ def check_logout_token(
             `sid` or `jti`.
     """
     claims = Claims(provider=provider, members=jwt.claims)
-    check_issuer(claims, issuer=issuer)
-    check_audience(claims, client_id=client_id)
+    iss = check_issuer(claims, issuer=issuer, allowed_tenants=allowed_tenants)
+    check_audience(claims, client_id=client_id, trusted=trusted_audiences)
     check_times(claims, now=now, leeway=leeway)
     if jwt.typ not in {None, "logout+jwt"}:
         raise claims.refusal("it is a token of another kind", reason="typ")
@@ -105,7 +114,7 @@ def check_logout_token(
     if subject is None and sid is None:
         raise claims.refusal("it names neither sub nor sid", reason="sub")
     jti, expires_at = claims.required_text("jti"), _refused_from(claims, leeway=leeway)
-    return LogoutToken(subject=subject, sid=sid, jti=jti, expires_at=expires_at)
+    return LogoutToken(issuer=iss, subject=subject, sid=sid, jti=jti, expires_at=expires_at)
 
 
 def _check_event(claims: Claims) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from bff import metrics
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
 from bff.oauth import client_auth, jws, tokens, userinfo
@@ -16,9 +15,11 @@ from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
+from bff.oauth.userinfo import User
 from bff.provider.credentials import Credentials
 from bff.provider.documents import Documents
 from bff.provider.http import ProviderHttp, Transport
+from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
 
@@ -50,7 +51,11 @@ class Provider:
         self.redirect_uri = redirect_uri
         self._clock = clock
         self._http = ProviderHttp(
-            provider=name, timeout_seconds=config.timeout, ca_file=config.ca_file, transport=transport
+            provider=name,
+            timeout_seconds=config.timeout,
+            ca_file=config.ca_file,
+            proxy=config.proxy,
+            transport=transport,
         )
         self._credentials = Credentials(config.client_secrets, provider=name)
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
@@ -185,18 +190,39 @@ class Provider:
         Raises:
             ProviderError: no endpoint, no answer, another subject, a bad signature.
         """
+        response = await self._ask_userinfo(access_token)
+        signed = userinfo.signed_userinfo(response, provider=self.name)
+        if signed is None:
+            return userinfo.parse_userinfo_response(response, provider=self.name, subject=subject)
+        return userinfo.check_signed_userinfo(
+            await self.verify(signed, types=("JWT",)),
+            provider=self.name,
+            issuer=self.config.issuer,
+            client_id=self.config.client_id,
+            subject=subject,
+            allowed_tenants=self.config.allowed_tenants or (),
+            trusted_audiences=self.config.trusted_audiences,
+        )
+
+    async def user(self, access_token: str) -> User:
+        """Who the access token is for, where no ID token says so (plain OAuth 2.0).
+
+        Raises:
+            ProviderError: no endpoint, no answer, or no user in it.
+        """
+        return userinfo.parse_user_response(
+            await self._ask_userinfo(access_token),
+            provider=self.name,
+            subject_claim=self.config.subject_claim,
+            path=self.config.userinfo_path,
+        )
+
+    async def _ask_userinfo(self, access_token: str) -> ProviderResponse:
         known = await self.metadata()
         if known.userinfo_endpoint is None:
             raise ProviderMisbehaved("has no UserInfo endpoint", provider=self.name, reason="no_userinfo_endpoint")
         request = userinfo.build_userinfo_request(endpoint=known.userinfo_endpoint, access_token=access_token)
-        response = await self._http.send(request)
-        signed = userinfo.signed_userinfo(response, provider=self.name)
-        if signed is None:
-            return userinfo.parse_userinfo_response(response, provider=self.name, subject=subject)
-        verified = await self.verify(signed, types=("JWT",))
-        return userinfo.check_signed_userinfo(
-            verified, provider=self.name, issuer=known.issuer, client_id=self.config.client_id, subject=subject
-        )
+        return await self._http.send(request)
 
     async def _as_client(self) -> tuple[ProviderMetadata, client_auth.Client]:
         known = await self.metadata()
@@ -206,7 +232,7 @@ class Provider:
         return known, client_auth.Client(provider=self.name, client_id=self.config.client_id, auth_method=method)
 
     async def _token_call(self, grant_type: str, build: _Build) -> TokenResponse:
-        with metrics.token_call(provider=self.name, grant_type=grant_type):
+        with telemetry.token_call(provider=self.name, grant_type=grant_type):
             return await self._call(build, self._parse_tokens)
 
     def _parse_tokens(self, response: ProviderResponse) -> TokenResponse:

@@ -8,12 +8,10 @@ token is spent by the first try. No other error is retried.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-import structlog
-
 from bff.config.values.secrets import Secret
 from bff.errors import ProviderRefused
+from bff.telemetry import tokens as telemetry
 
-log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -41,5 +39,5 @@ class Credentials:
         other = (first + 1) % len(self._secrets)
         result = await attempt(self._secrets[other].read())
         self._working = other
-        log.info("provider.secret_switched", provider=self._provider, position=other)
+        telemetry.secret_switched(provider=self._provider, position=other)
         return result

@@ -15,20 +15,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import structlog
-
 from bff.config.model import ProviderConfig
-from bff.errors import ProviderError, ProviderMisbehaved, evidence
+from bff.errors import ProviderError, ProviderMisbehaved
 from bff.oauth import jws, metadata
 from bff.oauth.metadata import ProviderMetadata
 from bff.provider.http import ProviderHttp
+from bff.telemetry import tokens as telemetry
 
 DOCUMENT_LIFETIME_SECONDS = 3600.0
 REFETCH_INTERVAL_SECONDS = 10.0
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
 
-log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -172,12 +170,7 @@ class _CachedDocument(Generic[T]):
             self._backoff_seconds = min(max(self._backoff_seconds * 2, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
             self._retry_at = self._clock() + self._backoff_seconds
             self._failure = failure
-            log.warning(
-                "provider.document_unavailable",
-                provider=failure.provider,
-                kept=self._value is not None,
-                **evidence(failure),
-            )
+            telemetry.document_unavailable(failure, kept=self._value is not None)
             return self._last_known(failure)
         self._value, self._fetched_at = value, self._clock()
         self._failure, self._backoff_seconds = None, 0.0

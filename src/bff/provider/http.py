@@ -5,7 +5,8 @@
 - Nothing is retried: whether a request may be sent twice is decided in `credentials.py`.
 - No content coding is asked for, and an answer in one is refused unread: there is nothing to decompress, so no
   decompression bomb (R-116).
-- The environment is not read: a proxy variable or a netrc file cannot redirect a secret.
+- The environment is not read: a proxy variable or a netrc file cannot redirect a secret. A proxy of the configuration is
+  asked for a tunnel (CONNECT) to an https URL, and sees no more than its host; it sees all of an http one.
 """
 
 import asyncio
@@ -24,15 +25,22 @@ Transport = httpx2.AsyncBaseTransport  # the seam: tests hand in one that opens 
 
 
 class ProviderHttp:
-    """Sends requests to one provider. `transport` takes the place of the network."""
+    """Sends requests to one provider, through an outbound `proxy` if there is one. `transport` takes the place of the network."""
 
     def __init__(
-        self, *, provider: str, timeout_seconds: float, ca_file: Path | None, transport: Transport | None = None
+        self,
+        *,
+        provider: str,
+        timeout_seconds: float,
+        ca_file: Path | None,
+        proxy: str | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._provider = provider
         self._timeout_seconds = timeout_seconds
         self._client = httpx2.AsyncClient(
             transport=transport,
+            proxy=proxy,
             verify=_tls_context(ca_file),
             follow_redirects=False,
             trust_env=False,

@@ -7,14 +7,10 @@ high number says that nearly all are in use; such a connection is closed while s
 import math
 import resource
 
-import structlog
-
-from bff import metrics
+from bff.telemetry import running as telemetry
 
 MOST_RESERVED = 64  # for the management listener, upstreams, the store and files
 SAID_EVERY_SECONDS = 10.0
-
-log = structlog.get_logger()
 
 
 class Descriptors:
@@ -29,8 +25,8 @@ class Descriptors:
         """Whether the connection of a browser with this descriptor must go; `now` is any clock's, in seconds."""
         if descriptor < self.limit:
             return False
-        metrics.CONNECTIONS_REFUSED.inc()
+        telemetry.connection_refused()
         if now - self._said_at >= SAID_EVERY_SECONDS:
             self._said_at = now
-            log.error("server.out_of_descriptors", limit=self.limit, connections=connections)
+            telemetry.out_of_descriptors(limit=self.limit, connections=connections)
         return True

@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-import structlog
-
 from bff.server.answer import CONTINUE, Answer, AnswerError, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
+from bff.telemetry import requests as telemetry
 from bff.web.api import BrokenTransfer
 
 HIGH_WATER = 64 * 1024  # bytes of content that wait for the application
@@ -26,8 +25,6 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _FAILED = b"Internal Server Error"
 _FAILED_FIELDS = ((b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_FAILED)))
-
-log = structlog.get_logger()
 
 
 class BrowserSide(Protocol):
@@ -126,7 +123,7 @@ class Exchange:
         except BrokenTransfer:
             pass  # `web/app.py` has logged it
         except Exception as error:  # noqa: BLE001 - the edge of the task: the browser must see that its answer is broken
-            _say_failed(error)
+            telemetry.answer_failed(error)
         finally:
             self._give_up()
 
@@ -217,7 +214,3 @@ class Exchange:
             self._held.clear()
             self._news.set()
             self._connection.answered()
-
-
-def _say_failed(error: Exception) -> None:
-    log.error("answer.failed", exc_info=error)

@@ -11,11 +11,11 @@ logs and retries stay in one place. What was sent by then is not sent again; the
 import os
 from contextlib import AbstractContextManager
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
-from bff import metrics
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
@@ -24,16 +24,14 @@ from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
+from bff.telemetry import requests as telemetry
 from bff.tokens.sources import Credentials, TokenSource, bearer
 from bff.web import admission, cookies, guards
-from bff.web.access_log import request_served
 from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
 
 SWITCH = "BFF_LANE"
-
-log = structlog.get_logger()
 
 
 class LaneSide(BrowserSide, Protocol):
@@ -77,7 +75,7 @@ class Lane:
         return lane_call if lane_call.begin() else None
 
 
-class _Ready(NamedTuple):
+class _Ready(Struct, frozen=True):
     """What the recipe's fourth line gave for a copied session and a route, and would give again until then."""
 
     source: TokenSource
@@ -125,7 +123,7 @@ def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, Credentia
     if source is None:
         return call, ()
     token = source.at_once()
-    return None if token is None else (call._replace(source=source, token=token), bearer(token))
+    return None if token is None else (replace(call, source=source, token=token), bearer(token))
 
 
 class LaneCall:
@@ -260,7 +258,7 @@ class LaneCall:
         self._status = status
         private = self._call.token is not None
         fields = response_fields(status, response.fields, private_default=private)
-        metrics.request_counter(self._call.policy.label, status)()
+        telemetry.api_answered(route=self._call.policy.label, status=status)
         reader = response.reader
         if reader.complete and reader.announced and self.keep_alive and self._message.version == b"1.1":
             self.started = True
@@ -310,7 +308,7 @@ class LaneCall:
 
     def _break_off(self, failure: BffError) -> None:
         if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
-            log.warning("upstream.broke_off", error=type(failure).__name__)
+            telemetry.upstream_broke_off(failure)
         self._end()
         self._browser.break_off(reset=self._message.version == b"1.0")
 
@@ -328,4 +326,4 @@ class LaneCall:
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         if self.began:
-            request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
+            telemetry.request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)

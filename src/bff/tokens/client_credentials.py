@@ -6,16 +6,13 @@ the place of the refresh.
 
 from collections.abc import Callable, Mapping
 
-import structlog
-
 from bff.errors import ProviderError
 from bff.provider.client import Provider
 from bff.sessions.model import AccessToken, Freshness, Target, freshness
+from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.flights import Flights
-
-log = structlog.get_logger()
 
 Wanted = tuple[str, Target]
 """Provider and target: with the client that each provider knows us as, all that tells two such tokens apart (invariant 8)."""
@@ -69,9 +66,9 @@ class ClientCredentials:
                 scope=target.scope, resource=target.resource, audience=target.audience
             )
         except ProviderError as error:
-            log.warning("client_token.failed", provider=provider, error=type(error).__name__)
+            telemetry.client_token_failed(error, provider=provider)
             raise
         token = grants.access_token(response, now=self._clock())
         self._tokens[wanted] = token
-        log.info("client_token.fetched", provider=provider)
+        telemetry.client_token_fetched(provider=provider)
         return token

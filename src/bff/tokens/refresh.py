@@ -6,17 +6,13 @@ The refresh itself is `renewal.py`; that there is only one of it at a time is `f
 
 from collections.abc import Callable
 
-import structlog
-
-from bff import metrics
 from bff.errors import BffError, LoginRequired
 from bff.sessions.model import AccessToken, Freshness, Session, Target, freshness
+from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.flights import Flights
 from bff.tokens.renewal import Need, Renewal
-
-log = structlog.get_logger()
 
 
 class Refresher:
@@ -76,12 +72,8 @@ class Refresher:
         return await self._flights.instead_of(rejected, need, provider=provider)
 
     async def _renew(self, need: Need, rejected: str | None) -> AccessToken:
-        session = need.session_key[:8]
         try:
             return await self._renewal.run(need, rejected=rejected)
         except BffError as error:
-            outcome = type(error).__name__
-            reason = getattr(error, "error", None) or getattr(error, "reason", None)
-            metrics.REFRESHES.labels(need.provider, outcome).inc()
-            log.warning("session.refresh_failed", session=session, provider=need.provider, error=outcome, reason=reason)
+            telemetry.refresh_failed(error, provider=need.provider, session_key=need.session_key)
             raise

@@ -12,9 +12,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import structlog
-
-from bff import metrics
 from bff.errors import (
     JwtRefused,
     LoginRequired,
@@ -28,13 +25,12 @@ from bff.oauth.tokens import TokenResponse
 from bff.provider.client import KeyUndecided, Provider
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
 from bff.sessions.store import SessionStore
+from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 
 WRITE_ATTEMPTS = 8
 FIRST_WRITE_PAUSE_SECONDS = 0.1
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +71,7 @@ class Renewal:
             token = grants.access_token(response, now=self._clock())
             renewed = grants.refreshed(grant, response, target=need.target, token=token, id_token=id_token)
             await self._keep(renewed, session, used=grant)
-            metrics.REFRESHES.labels(need.provider, "ok").inc()
-            log.info("session.refreshed", session=need.session_key[:8], provider=need.provider)
+            telemetry.refreshed(provider=need.provider, session_key=need.session_key)
             return token
 
     async def known_instead_of(self, rejected: AccessToken, need: Need) -> AccessToken | None:
@@ -146,7 +141,7 @@ class Renewal:
         return known
 
     async def _check_id_token(self, provider: Provider, grant: Grant, response: TokenResponse) -> IdToken | None:
-        if response.id_token is None or grant.subject is None:
+        if response.id_token is None or grant.subject is None or grant.id_token is None:
             return None
         return check_refreshed_id_token(
             await provider.verify(response.id_token, types=("JWT",)),
@@ -159,6 +154,7 @@ class Renewal:
             access_token=response.access_token,
             now=self._clock(),
             leeway=provider.config.leeway,
+            trusted_audiences=provider.config.trusted_audiences,
         )
 
     async def _keep(self, renewed: Grant, session: Session, *, used: Grant) -> None:
@@ -173,7 +169,7 @@ class Renewal:
                 break
             except StoreUnavailable:
                 if attempt == WRITE_ATTEMPTS:
-                    log.error("session.refresh_lost", session=session.key[:8], provider=renewed.provider)
+                    telemetry.refresh_lost(provider=renewed.provider, session_key=session.key)
                     raise
             await asyncio.sleep(pause)
             pause *= 2
@@ -188,18 +184,16 @@ class Renewal:
         try:
             await self._providers[renewed.provider].revoke(token, token_type_hint="refresh_token")  # noqa: S106 - a type's name
         except ProviderError as error:
-            log.warning("token.revocation_failed", provider=renewed.provider, error=type(error).__name__)
+            telemetry.revocation_failed(error, provider=renewed.provider)
 
     async def _end(self, session: Session, need: Need, *, cause: ProviderError) -> None:
         """Remove a grant that is over, and the session with its last one."""
-        log.info(
-            "session.grant_ended", session=need.session_key[:8], provider=need.provider, cause=type(cause).__name__
-        )
-        metrics.LOGOUTS.labels("grant_ended").inc()
-        if len(session.grants) == 1:
+        is_last = len(session.grants) == 1
+        if is_last:
             await self._store.delete(session.key)
-            return
-        await self._written(session, lambda now: now.without_grant(need.provider))
+        else:
+            await self._written(session, lambda now: now.without_grant(need.provider))
+        telemetry.grant_ended(cause, session_key=session.key, session_ended=is_last)
 
     async def _written(self, session: Session, change: Callable[[Session], Session | None]) -> bool:
         """Apply `change` to the newest version of the session; False if the session is gone, or what was to be changed in it."""

@@ -1,19 +1,13 @@
-"""One event for each request, where the operator asked for it (`log.access`); otherwise nothing of this is on the data path.
-
-The path is logged as it came, escaped by the log's format. The query is never logged: it may hold secrets.
-"""
+"""One event for each request, where the operator asked for it (`log.access`); otherwise nothing of this is on the data path."""
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
-import structlog
-
 from bff.proxy.browser import Message, Receive, Scope, Send
 from bff.request_head import RequestHead
+from bff.telemetry import requests as telemetry
 
 Serving = Callable[[RequestHead, Scope, Receive, Send], Awaitable[None]]
-
-log = structlog.get_logger()
 
 
 def with_access_log(serve: Serving, *, began: float | None = None) -> Serving:
@@ -32,17 +26,6 @@ def with_access_log(serve: Serving, *, began: float | None = None) -> Serving:
         try:
             await serve(head, scope, receive, noting)
         finally:
-            request_served(head, status=status, seconds=perf_counter() - started)
+            telemetry.request_served(head, status=status, seconds=perf_counter() - started)
 
     return logged
-
-
-def request_served(head: RequestHead, *, status: int, seconds: float) -> None:
-    """One request's event: its method, path, status (0: no answer was begun), and time."""
-    log.info(
-        "request.served",
-        method=head.method.decode("ascii", "backslashreplace"),
-        path=head.path.decode("ascii", "backslashreplace"),
-        status=status,
-        seconds=round(seconds, 6),
-    )

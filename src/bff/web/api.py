@@ -11,10 +11,11 @@ The server's fast lane runs the same lines without waiting; what it has begun an
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-from bff import metrics
+from msgspec import Struct
+
 from bff.errors import BffError, BrowserGone, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
@@ -22,6 +23,7 @@ from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead
 from bff.sessions.model import AccessToken, LiveSession
+from bff.telemetry import requests as telemetry
 from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, guards, navigation
 from bff.web.admission import Admitted
@@ -37,7 +39,7 @@ class BrokenTransfer(Exception):
     """The answer had begun and cannot be completed: the server must close the connection, never end the body cleanly."""
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True):
     """A request that may be forwarded: what was judged about it, and the token that goes with it."""
 
     head: RequestHead
@@ -118,7 +120,7 @@ async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, rece
     except UpstreamBusy:
         response.discard()
         raise
-    metrics.request_counter(call.policy.label, response.status)()
+    telemetry.api_answered(route=call.policy.label, status=response.status)
     try:
         with signed_in:
             await response.relay(send)

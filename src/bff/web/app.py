@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 
 import httpx2
-import structlog
 
 from bff.config.model import Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead, head_of_scope
+from bff.telemetry import requests as telemetry
 from bff.tokens.sources import bearer
 from bff.web import api
 from bff.web.access_log import with_access_log
@@ -30,8 +30,6 @@ from bff.web.gateway import Gateway, Process, build_gateway, build_process, runn
 from bff.web.health import management
 from bff.web.problems import problem_of
 from bff.web.websocket import admit_websocket
-
-log = structlog.get_logger()
 
 Answering = Callable[[Gateway], Awaitable[None]]
 
@@ -106,7 +104,7 @@ class App:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
             if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has been logged
-                log.warning("upstream.broke_off", error=type(error.__cause__).__name__)
+                telemetry.upstream_broke_off(error.__cause__)
             raise  # so that the server closes the connection in the middle of the body
         except PlainHttp as error:
             https = gateway.site.https

@@ -9,15 +9,13 @@ it lives. It is remembered after the sessions have ended and not before, because
 
 import asyncio
 
-import structlog
-
-from bff import metrics
 from bff.errors import BffError
 from bff.oauth.logout import check_logout_token, parse_backchannel_body
 from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
+from bff.telemetry import sign_in as telemetry
 from bff.web.answers import OwnAnswer, answer
 from bff.web.gateway import Gateway
 from bff.web.logout import revoke
@@ -25,21 +23,15 @@ from bff.web.logout import revoke
 MAX_BODY_BYTES = 64 * 1024
 MAX_BODY_SECONDS = 10.0
 
-log = structlog.get_logger()
-
 
 async def backchannel_logout(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> OwnAnswer:
     """End the session of the token's `sid`, or without one all sessions of its `sub`; none at all is success, too."""
     try:
         ended = await _end_sessions(gateway, head, name, receive)
     except BffError as error:
-        reason = getattr(error, "reason", type(error).__name__)
-        log.warning(
-            "backchannel_logout.refused", provider=name if name in gateway.providers else "unknown", reason=reason
-        )
+        telemetry.backchannel_logout_refused(error, provider=name if name in gateway.providers else "unknown")
         return answer(400, b'{"error": "invalid_request"}', "application/json", https=gateway.site.https)
-    metrics.LOGOUTS.labels("backchannel").inc(ended)
-    log.info("backchannel_logout.done", provider=name, sessions=ended)
+    telemetry.backchannel_logout_done(provider=name, sessions=ended)
     return answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https)
 
 
@@ -57,12 +49,14 @@ async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive:
         client_id=provider.config.client_id,
         now=now,
         leeway=provider.config.leeway,
+        allowed_tenants=provider.config.allowed_tenants or (),
+        trusted_audiences=provider.config.trusted_audiences,
     )
-    done = f"logout token {token.jti} of {issuer}"
+    done = f"logout token {token.jti} of {token.issuer}"
     if await gateway.process.store.remembers(done, now=now):
         return 0
     subject = None if token.sid is not None else token.subject
-    keys = sessions_to_end(gateway.process.store, issuer=issuer, subject=subject, sid=token.sid)
+    keys = sessions_to_end(gateway.process.store, issuer=token.issuer, subject=subject, sid=token.sid)
     ended = sum([await _end_session(gateway, key, now=now) async for key in keys])
     await gateway.process.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
     return ended

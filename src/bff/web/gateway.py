@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import httpx2
-import structlog
 
+from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
+from bff.issuers import accepts
 from bff.provider.client import Provider
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.pool import UpstreamPools
@@ -24,6 +25,7 @@ from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
 from bff.sessions.store import SessionStore
+from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
@@ -34,8 +36,6 @@ from bff.web.route_policy import RoutePolicy, route_policy
 from bff.web.streams import OpenStreams
 
 STOP_GRACE_SECONDS = 10.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,10 @@ class Gateway:
     def gave(self, grant: Grant) -> bool:
         """Whether a provider of this configuration gave it: sessions outlive changes of names and issuers (R-143)."""
         provider = self.providers.get(grant.provider)
-        return provider is not None and provider.config.issuer == grant.issuer
+        if provider is None:
+            return False
+        tenants = provider.config.allowed_tenants or ()
+        return accepts(grant.issuer, template=provider.config.issuer, allowed_tenants=tenants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +182,9 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
-    log.info("gateway.started", public_url=gateway().config.public_url.text)
+    telemetry.gateway_started(public_url=gateway().config.public_url.text)
+    for key in insecure_keys(gateway().config):
+        telemetry.insecure_key(key=key)
     try:
         yield
     finally:
@@ -191,4 +196,4 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         for provider in gateway().providers.values():
             await provider.close()
         await process.store.close()
-        log.info("gateway.stopped")
+        telemetry.gateway_stopped()

@@ -17,7 +17,9 @@ _SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PROTO = re.compile(rb'(?:^|;)[ \t]*proto[ \t]*=[ \t]*"?([A-Za-z]+)"?', re.IGNORECASE)
 _UNCLEAN_LOCAL_PATH = re.compile(r"[\x00-\x20\x7f-\x9f\\]|%(?:0[0-9a-f]|1[0-9a-f]|5c|7f)", re.IGNORECASE)
+_DEFAULT_PORTS = (b":443", b":80")
 MAX_LOCAL_PATH = 2048
+MAX_SHOWN_HOST = 255  # bytes: a name has no more (RFC 1035 section 2.3.4)
 
 
 def host(gateway: Gateway, head: RequestHead) -> None:
@@ -32,10 +34,19 @@ def host(gateway: Gateway, head: RequestHead) -> None:
         return
     if value is None or _HOST.fullmatch(value) is None:
         raise MalformedRequest("The Host field is missing or malformed.")
-    if value.lower() != gateway.site.host and not head.peer.trusted:
-        raise MisdirectedRequest(
-            f"This gateway serves {gateway.site.origin} only. Open it there, or have the proxy in front of it pass the Host field on."
-        )
+    if _without_default_port(value.lower()) == gateway.site.host or head.peer.trusted:
+        return
+    seen, wanted = value[:MAX_SHOWN_HOST].decode("ascii"), gateway.site.host.decode("ascii")
+    raise MisdirectedRequest(
+        f"This gateway serves {gateway.site.origin} only. Open it there, or have the proxy in front of it pass the Host field on.",
+        seen=seen,
+        wanted=wanted,
+    )
+
+
+def _without_default_port(host: bytes) -> bytes:
+    """`$host:$server_port` of a proxy: browsers leave both default ports out (RFC 9110 section 7.2; R-310)."""
+    return host.rpartition(b":")[0] if host.endswith(_DEFAULT_PORTS) else host
 
 
 def transport(gateway: Gateway, head: RequestHead) -> None:
@@ -103,7 +114,7 @@ def top_level(head: RequestHead) -> None:
     Raises:
         CsrfRefused: it is not.
     """
-    if head.named.get(b"sec-fetch-dest", b"document") != b"document":
+    if head.named.get(b"sec-fetch-dest", b"document") != b"document" and not head.is_navigation:
         raise CsrfRefused("Open the login URL as a page: set window.location instead of fetching or framing it.")
 
 

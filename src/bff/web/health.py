@@ -1,19 +1,14 @@
 """The management listener: `/livez`, `/readyz`, `/metrics`, `/version`. Never on the public one; it shows no session and no secret."""
 
 import json
-import os
 from typing import Any
-
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from bff import __version__
 from bff.errors import StoreUnavailable
 from bff.request_head import RequestHead
 from bff.sessions.store import SessionStore
+from bff.telemetry import metrics
 from bff.web.fields import own_fields
-
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def management(store: SessionStore, head: RequestHead, send: Any) -> None:
@@ -32,7 +27,7 @@ async def _answer(store: SessionStore, path: bytes, method: bytes) -> tuple[int,
     if path == b"/readyz":
         return await _readiness(store)
     if path == b"/metrics":
-        return 200, METRICS_TYPE, generate_latest(_registry())
+        return 200, metrics.CONTENT_TYPE, metrics.exposition()
     if path == b"/version":
         return _json(200, {"version": __version__})
     return _json(404, {"error": "ask for /livez, /readyz, /metrics or /version"})
@@ -44,15 +39,6 @@ async def _readiness(store: SessionStore) -> tuple[int, str, bytes]:
     except StoreUnavailable:
         return _json(503, {"status": "unavailable", "store": "does not answer"})
     return _json(200, {"status": "ok", "store": "ok"})
-
-
-def _registry() -> CollectorRegistry:
-    """All workers' numbers when there are several (they share a folder), else this process's."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return REGISTRY
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # ships no types for it
-    return registry
 
 
 def _json(status: int, content: dict[str, str]) -> tuple[int, str, bytes]:

@@ -6,10 +6,7 @@ else in it; the code is redeemed once; no token is used before signature, issuer
 checked; the session gets a new id.
 """
 
-import structlog
-
-from bff import metrics
-from bff.errors import BffError, CallbackRefused, ProviderRefused, evidence
+from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.metadata import ProviderMetadata
@@ -17,30 +14,29 @@ from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
 from bff.sessions.model import Grant, LoginTransaction, transaction_key
+from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import cookies, guards, navigation, query
+from bff.web import cookies, guards, navigation
 from bff.web.answers import OwnAnswer, redirect, set_cookie
 from bff.web.gateway import Gateway
+from bff.web.login_request import LoginRequest, login_request
 from bff.web.route_policy import sign_in_target, user_targets
 
 TRANSACTION_LIFETIME_SECONDS = 600.0
 
-log = structlog.get_logger()
-
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
-    """`GET /login?provider=&return_to=`: everything else in the query is ignored and sent nowhere (R-043).
+    """`GET /login?provider=&return_to=`: what else may be in the query says `login_request.py`.
 
     Raises:
-        MalformedRequest: no such provider, or `return_to` leads elsewhere.
+        MalformedRequest: the query asks for what is not to be had.
         CsrfRefused: not a navigation of the whole window.
         ProviderError, StoreUnavailable: cannot begin now.
     """
     guards.top_level(head)
-    asked = query.parameters(head, once=("provider", "return_to"))
-    return_to = guards.local_path(asked.get("return_to", "/"))
-    provider = gateway.provider(asked.get("provider"))
+    asked = login_request(gateway, head)
+    provider = asked.provider
     if navigation.must_bounce(head):
         return navigation.bounce_page(head, https=gateway.site.https)
     known = await provider.metadata()
@@ -51,27 +47,28 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         provider=provider.name,
         issuer=known.issuer,
         redirect_uri=provider.redirect_uri,
-        return_to=return_to,
+        return_to=asked.return_to,
         nonce=authorization.new_nonce(),
         code_verifier=pkce.new_code_verifier(),
         session_key=live.session.key if live else None,
         created_at=gateway.process.clock(),
     )
-    url = _authorization_request(gateway, provider, known, transaction, state=state)
+    url = _authorization_request(gateway, asked, known, transaction, state=state)
     await gateway.process.store.put_transaction(
         transaction_key(browser_id=browser_id, state=state),
         transaction,
         lifetime_seconds=TRANSACTION_LIFETIME_SECONDS,
         now=gateway.process.clock(),
     )
-    log.info("login.started", provider=provider.name)
+    telemetry.login_started(provider=provider.name)
     cookie = cookies.set_login(gateway.signer.sign(cookies.LOGIN_NAME, browser_id))
     return redirect(url, https=gateway.site.https, more=(set_cookie(cookie),))
 
 
 def _authorization_request(
-    gateway: Gateway, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction, *, state: str
+    gateway: Gateway, asked: LoginRequest, known: ProviderMetadata, transaction: LoginTransaction, *, state: str
 ) -> str:
+    provider = asked.provider
     return authorization.build_authorization_request(
         metadata=known,
         provider=provider.name,
@@ -84,7 +81,7 @@ def _authorization_request(
         resources=_resources(gateway, provider),
         max_age=provider.config.max_age,
         acr_values=provider.config.acr_values,
-        extra=provider.config.authorization_params,
+        extra={**provider.config.authorization_params, **asked.parameters},
     )
 
 
@@ -99,11 +96,9 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     try:
         answer = await _complete(gateway, provider, head)
     except BffError as error:
-        reason = getattr(error, "reason", None) or getattr(error, "error", None) or type(error).__name__
-        metrics.LOGINS.labels(provider.name, type(error).__name__).inc()
-        log.warning("login.declined", provider=provider.name, reason=reason, **evidence(error))
+        telemetry.login_declined(error, provider=provider.name)
         raise
-    metrics.LOGINS.labels(provider.name, "ok").inc()
+    telemetry.login_completed(provider=provider.name)
     return answer
 
 
@@ -122,7 +117,6 @@ async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> 
         absolute_timeout_seconds=gateway.config.session.absolute_timeout,
         now=gateway.process.clock(),
     )
-    log.info("login.completed", provider=provider.name)
     cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
     return redirect(transaction.return_to, https=gateway.site.https, more=(set_cookie(cookie),))
 
@@ -200,24 +194,39 @@ async def _checked_id_token(
         leeway=provider.config.leeway,
         max_age=provider.config.max_age,
         acr_values=provider.config.acr_values,
+        allowed_tenants=provider.config.allowed_tenants or (),
+        trusted_audiences=provider.config.trusted_audiences,
+        insecure_no_nonce=provider.config.insecure_no_nonce,
     )
 
 
 async def _grant(
     gateway: Gateway, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse, id_token: IdToken | None
 ) -> Grant:
-    userinfo: dict[str, object] = {}
-    if provider.config.userinfo and id_token is not None:
-        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject)
+    subject, claims = await _who(provider, tokens, id_token)
     return grants.granted(
         tokens,
         provider=provider.name,
-        issuer=transaction.issuer,
+        issuer=id_token.issuer if id_token else transaction.issuer,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
-        userinfo=userinfo,
+        userinfo=claims,
+        subject=subject,
         now=gateway.process.clock(),
     )
+
+
+async def _who(
+    provider: Provider, tokens: TokenResponse, id_token: IdToken | None
+) -> tuple[str | None, dict[str, object]]:
+    """The subject, and what UserInfo says of it if it is asked: a provider without ID tokens says there who the user is."""
+    subject = id_token.subject if id_token else None
+    if not provider.config.userinfo:
+        return subject, {}
+    if subject is not None:
+        return subject, await provider.userinfo(tokens.access_token, subject=subject)
+    user = await provider.user(tokens.access_token)
+    return user.subject, user.claims
 
 
 def _browser_id(gateway: Gateway, head: RequestHead) -> str | None:

@@ -7,13 +7,12 @@ the answer up (RFC 7009 section 2.2). Without a session it succeeds as well.
 import secrets
 from collections.abc import Iterable
 
-import structlog
-
-from bff import metrics
 from bff.errors import BffError, ProviderError
 from bff.oauth.logout import build_end_session_url
 from bff.request_head import RequestHead
 from bff.sessions.model import Grant
+from bff.telemetry.sign_in import signed_out
+from bff.telemetry.tokens import revocation_failed
 from bff.web import cookies, guards
 from bff.web.answers import OwnAnswer, json_answer, redirect, set_cookie
 from bff.web.gateway import Gateway
@@ -21,8 +20,6 @@ from bff.web.gateway import Gateway
 # What the app kept for its user goes as well (ASVS V14.3.1). Not "cache": Chromium takes seconds to clear it and answers only then
 # (crbug.com/40233601), and nothing that was sent with a token is stored there unless the API allows it.
 CLEAR_SITE_DATA = (b"clear-site-data", b'"storage"')
-
-log = structlog.get_logger()
 
 
 async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
@@ -37,8 +34,7 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     live = await guards.session(gateway, head, touch=False)
     if live is not None:
         await gateway.process.store.delete(live.session.key)
-        metrics.LOGOUTS.labels("logout").inc()
-        log.info("session.signed_out", session=live.session.key[:8])
+        signed_out(session_key=live.session.key)
         gateway.process.tasks.start(revoke(gateway, live.session.grants))
     url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
     more = (set_cookie(cookies.clear_session()), CLEAR_SITE_DATA)
@@ -78,5 +74,5 @@ async def revoke(gateway: Gateway, grants: Iterable[Grant]) -> None:
             try:
                 await gateway.providers[grant.provider].revoke(token, token_type_hint=kind)
             except BffError as error:
-                log.warning("token.revocation_failed", provider=grant.provider, error=type(error).__name__)
+                revocation_failed(error, provider=grant.provider)
                 break

@@ -8,13 +8,10 @@ import json
 import secrets
 from dataclasses import dataclass
 
-import structlog
-
-from bff import errors, metrics
+from bff import errors
+from bff.telemetry import requests as telemetry
 from bff.web.answers import OwnAnswer
 from bff.web.fields import own_fields
-
-log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS = 5
 
@@ -86,8 +83,7 @@ def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
     """The answer to an error; the request id in it is also in the log event written here."""
     row = _row(error)
     request_id = secrets.token_hex(8)
-    _log(error, row, request_id=request_id)
-    metrics.PROBLEMS.labels(row.type).inc()
+    telemetry.problem_answered(error, kind=row.type, status=row.status, request_id=request_id)
     content: dict[str, object] = {
         "type": f"urn:bff:problem:{row.type}",
         "title": row.title,
@@ -120,18 +116,3 @@ def _row(error: Exception) -> Row:
         if kind in TABLE:
             return TABLE[kind]
     return LAST_RESORT
-
-
-def _log(error: Exception, row: Row, *, request_id: str) -> None:
-    facts = {"request_id": request_id, "status": row.status, "error": type(error).__name__}
-    for attribute, name in (("reason", "reason"), ("provider", "provider"), ("origin", "origin"), ("error", "reason")):
-        if hasattr(error, attribute):
-            facts[name] = getattr(error, attribute)
-    if isinstance(error, errors.BffError):
-        facts.update(errors.evidence(error))
-    if row is LAST_RESORT:
-        log.error("request.failed", exc_info=error, **facts)
-    elif row.status >= 500:
-        log.warning("request.not_served", **facts)
-    else:
-        log.info("request.refused", **facts)

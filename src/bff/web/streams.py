@@ -9,14 +9,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import structlog
-
 from bff.errors import StoreUnavailable
 from bff.sessions.store import Change, SessionStore
+from bff.telemetry import running as telemetry
 
 LOOK_SECONDS = 10.0
-
-log = structlog.get_logger()
 
 
 class OpenStreams:
@@ -46,11 +43,11 @@ class OpenStreams:
 
     def changes_interrupted(self) -> None:
         """Log it; sessions are read every `LOOK_SECONDS` all the same."""
-        log.warning("store.changes_interrupted")
+        telemetry.changes_interrupted()
 
     def changes_resumed(self) -> None:
         """Log it."""
-        log.info("store.changes_heard")
+        telemetry.changes_resumed()
 
     async def look(self) -> None:
         """Look after every open stream's session, for as long as the application runs."""
@@ -73,4 +70,4 @@ class OpenStreams:
         for end in ends:
             end()
         if ends:
-            log.info("streams.ended", session=key[:8], count=len(ends), cause=cause)
+            telemetry.streams_ended(session_key=key, count=len(ends), cause=cause)

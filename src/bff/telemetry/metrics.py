@@ -1,0 +1,31 @@
+"""The definitions of all metrics. Labels hold names from the configuration and outcomes of ours, never anything a browser sent."""
+
+import os
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+REQUESTS = Counter("bff_requests_total", "Answers to API calls, by route and status.", ["route", "status"])
+PROBLEMS = Counter("bff_problems_total", "Requests answered with a problem, by its type.", ["type"])
+LOGINS = Counter("bff_logins_total", "Ended sign-ins, by provider and outcome.", ["provider", "outcome"])
+LOGOUTS = Counter("bff_logouts_total", "Sessions ended, by cause.", ["cause"])
+REFRESHES = Counter(
+    "bff_refreshes_total", "Refreshes of access tokens, by provider and outcome.", ["provider", "outcome"]
+)
+CONNECTIONS_REFUSED = Counter(
+    "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
+)
+TOKEN_CALLS = Histogram(
+    "bff_token_call_seconds", "Time of calls to a token endpoint.", ["provider", "grant_type", "outcome"]
+)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format: of all workers if there are several (they share a folder), else of this process."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # ships no types for it
+    return generate_latest(registry)

@@ -1,0 +1,47 @@
+"""Outcomes of the process itself: start and stop, what it hears of the store, open streams, file descriptors."""
+
+import structlog
+
+from bff.telemetry import metrics
+
+log = structlog.get_logger()
+
+
+def gateway_started(*, public_url: str) -> None:
+    """The application takes requests."""
+    log.info("gateway.started", public_url=public_url)
+
+
+def insecure_key(*, key: str) -> None:
+    """A key of the configuration that weakens security is on; said at every start."""
+    log.warning("config.insecure", key=key)
+
+
+def gateway_stopped() -> None:
+    """The application has closed everything."""
+    log.info("gateway.stopped")
+
+
+def changes_interrupted() -> None:
+    """Changes that other workers make in the store do not arrive now."""
+    log.warning("store.changes_interrupted")
+
+
+def changes_resumed() -> None:
+    """Changes that other workers make in the store arrive (again)."""
+    log.info("store.changes_heard")
+
+
+def streams_ended(*, session_key: str, count: int, cause: str) -> None:
+    """Open streams were ended because their session is over."""
+    log.info("streams.ended", session=session_key[:8], count=count, cause=cause)
+
+
+def connection_refused() -> None:
+    """A browser's connection is closed at once: hardly a file descriptor is left."""
+    metrics.CONNECTIONS_REFUSED.inc()
+
+
+def out_of_descriptors(*, limit: int, connections: int) -> None:
+    """Connections are refused now; called from time to time, while each of them is counted by `connection_refused`."""
+    log.error("server.out_of_descriptors", limit=limit, connections=connections)

@@ -1,0 +1,45 @@
+"""Outcomes of sign-in and sign-out."""
+
+import structlog
+
+from bff.errors import BffError, evidence
+from bff.telemetry import metrics
+
+log = structlog.get_logger()
+
+
+def login_started(*, provider: str) -> None:
+    """A browser is sent to a provider."""
+    log.info("login.started", provider=provider)
+
+
+def login_completed(*, provider: str) -> None:
+    """A sign-in gave a session."""
+    metrics.LOGINS.labels(provider, "ok").inc()
+    log.info("login.completed", provider=provider)
+
+
+def login_declined(error: BffError, *, provider: str) -> None:
+    """A callback was refused, or could not be completed."""
+    outcome = type(error).__name__
+    metrics.LOGINS.labels(provider, outcome).inc()
+    reason = getattr(error, "reason", None) or getattr(error, "error", None) or outcome
+    log.warning("login.declined", provider=provider, reason=reason, **evidence(error))
+
+
+def signed_out(*, session_key: str) -> None:
+    """A session ended by a sign-out at the gateway."""
+    metrics.LOGOUTS.labels("logout").inc()
+    log.info("session.signed_out", session=session_key[:8])
+
+
+def backchannel_logout_done(*, provider: str, sessions: int) -> None:
+    """A provider reported a sign-out; so many sessions ended."""
+    metrics.LOGOUTS.labels("backchannel").inc(sessions)
+    log.info("backchannel_logout.done", provider=provider, sessions=sessions)
+
+
+def backchannel_logout_refused(error: BffError, *, provider: str) -> None:
+    """A logout token was refused, or the sessions could not be ended."""
+    reason = getattr(error, "reason", type(error).__name__)
+    log.warning("backchannel_logout.refused", provider=provider, reason=reason, **evidence(error))

@@ -1,0 +1,77 @@
+"""Outcomes of keeping tokens usable, and of calls to providers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import structlog
+
+from bff.errors import BffError, ProviderError, evidence
+from bff.telemetry import metrics
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def token_call(*, provider: str, grant_type: str) -> Iterator[None]:
+    """Time one call to a token endpoint and note how it ended."""
+    began = perf_counter()
+    outcome = "ok"
+    try:
+        yield
+    except ProviderError as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        metrics.TOKEN_CALLS.labels(provider, grant_type, outcome).observe(perf_counter() - began)
+
+
+def refreshed(*, provider: str, session_key: str) -> None:
+    """A user's access token was renewed and stored."""
+    metrics.REFRESHES.labels(provider, "ok").inc()
+    log.info("session.refreshed", session=session_key[:8], provider=provider)
+
+
+def refresh_failed(error: BffError, *, provider: str, session_key: str) -> None:
+    """A user's access token was not renewed."""
+    outcome = type(error).__name__
+    reason = getattr(error, "error", None) or getattr(error, "reason", None)
+    metrics.REFRESHES.labels(provider, outcome).inc()
+    log.warning("session.refresh_failed", session=session_key[:8], provider=provider, error=outcome, reason=reason)
+
+
+def refresh_lost(*, provider: str, session_key: str) -> None:
+    """A rotated refresh token could not be stored; the refresh that failed by it is counted by `refresh_failed`."""
+    log.error("session.refresh_lost", session=session_key[:8], provider=provider)
+
+
+def grant_ended(error: ProviderError, *, session_key: str, session_ended: bool) -> None:
+    """What a provider granted is over; with the last grant of a session the session ends, which is counted."""
+    if session_ended:
+        metrics.LOGOUTS.labels("grant_ended").inc()
+    log.info("session.grant_ended", session=session_key[:8], provider=error.provider, cause=type(error).__name__)
+
+
+def revocation_failed(error: BffError, *, provider: str) -> None:
+    """A token that is not needed any more could not be revoked."""
+    log.warning("token.revocation_failed", provider=provider, error=type(error).__name__)
+
+
+def client_token_fetched(*, provider: str) -> None:
+    """The gateway's own access token was fetched."""
+    log.info("client_token.fetched", provider=provider)
+
+
+def client_token_failed(error: ProviderError, *, provider: str) -> None:
+    """The gateway's own access token was not fetched; the call is counted by `token_call`."""
+    log.warning("client_token.failed", provider=provider, error=type(error).__name__)
+
+
+def document_unavailable(error: ProviderError, *, kept: bool) -> None:
+    """A provider's metadata or keys could not be fetched; `kept`: an older copy is used."""
+    log.warning("provider.document_unavailable", provider=error.provider, kept=kept, **evidence(error))
+
+
+def secret_switched(*, provider: str, position: int) -> None:
+    """A provider takes the other of two client secrets now."""
+    log.info("provider.secret_switched", provider=provider, position=position)

@@ -29,11 +29,13 @@ def _check_endpoints(provider: ProviderConfig, path: KeyPath, findings: Findings
 
 def _check_who(provider: ProviderConfig, path: KeyPath, findings: Findings, *, asks_openid: bool) -> None:
     """An ID token names the user, or the UserInfo answer does; without either `claims` is empty (R-328)."""
-    said = provider.model_fields_set
+    defaults = type(provider).model_fields
     for key in ("subject_claim", "userinfo_path"):
-        if getattr(provider, key) not in {None, "sub"} and asks_openid:
+        if getattr(provider, key) == defaults[key].default:
+            continue
+        if asks_openid:
             findings.report_key((*path, key), "is for plain OAuth 2.0: `openid` in scope brings an ID token with `sub`")
-        elif key in said and not provider.userinfo and findings.sound((*path, "userinfo")):
+        elif not provider.userinfo and findings.sound((*path, "userinfo")):
             findings.report_key((*path, key), "is of no use without `userinfo: true`")
     if provider.userinfo or not findings.sound((*path, "userinfo")):
         return

@@ -69,7 +69,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     admitted = admission.route(gateway, head)
     policy = admitted.policy
     if policy.serves_files:
-        await gateway.files[admitted.match.route.prefix].send(admitted.match, head, scope, receive, send)
+        await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
     opening = head.is_navigation
     if opening and admission.must_come_from_our_site(head, policy):

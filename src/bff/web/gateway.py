@@ -24,6 +24,7 @@ from bff.proxy.routes import RouteTable
 from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
+from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
@@ -57,7 +58,8 @@ class Gateway:
     config: Config
     process: Process
     site: "Site"
-    signer: CookieSigner
+    signer: CookieSigner  # of the session cookie
+    login_sealer: Sealer  # of sign-ins under way
     providers: Mapping[str, Provider]
     refresher: Refresher
     client_credentials: ClientCredentials
@@ -161,6 +163,7 @@ def build_gateway(
         process=process,
         site=site,
         signer=CookieSigner(config.session.keys),
+        login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
@@ -168,7 +171,7 @@ def build_gateway(
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
         files={
-            route.prefix: AppFiles(route.config.files, https=site.https)
+            route.prefix: AppFiles(route.config.files, https=site.https, changes=route.config.response_headers.changes)
             for route in routes.routes
             if route.config.files is not None
         },
@@ -182,9 +185,9 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
-    telemetry.gateway_started(public_url=gateway().config.public_url.text)
     for key in insecure_keys(gateway().config):
-        telemetry.insecure_key(key=key)
+        telemetry.insecure_switch(key=key)
+    telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import RequestHead
+from bff.request_head import NO_FIELDS, RequestHead
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
 from bff.tokens.sources import TokenSource, bearer
@@ -118,7 +118,7 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    credentials = () if token is None else bearer(token)
+    credentials = NO_FIELDS if token is None else bearer(token)
     return await gateway.forwarder.send(
         call.admitted.match, call.head, receive, credentials=credentials, owner=call.owner
     )

@@ -15,6 +15,7 @@ from bff.oauth.metadata import (
     is_endpoint,
     metadata_url,
     parse_metadata_response,
+    with_mtls_aliases,
 )
 from support.signed_jwts import ISSUER, json_response
 
@@ -259,3 +260,24 @@ def test_the_metadata_of_many_tenants_is_that_of_organizations() -> None:
     expected = "https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration"
     assert metadata_url(template, discovery="openid") == expected
     assert parse({**DOCUMENT, "issuer": template}, issuer=template).issuer == template
+
+
+@pytest.mark.requirement("R-091")
+def test_aliases_for_clients_with_a_certificate() -> None:
+    """RFC 8705 section 5: an alias takes its endpoint's place for such a client; what has none, and unknown names, stay."""
+    known = parse(
+        {**DOCUMENT, "mtls_endpoint_aliases": {"token_endpoint": "https://mtls/token", "x": 7, "y": "ftp://"}}
+    )
+    assert known.token_endpoint == f"{ISSUER}/token"
+    ours = with_mtls_aliases(known)
+    assert (ours.token_endpoint, ours.revocation_endpoint) == ("https://mtls/token", f"{ISSUER}/revoke")
+
+
+@pytest.mark.requirement("R-091")
+@pytest.mark.parametrize(
+    "aliases", ["https://mtls", [], {"token_endpoint": "http://mtls/token"}, {"token_endpoint": 7}]
+)
+def test_aliases_that_cannot_be_used_are_refused(aliases: object) -> None:
+    """A wrong alias fails, rather than sending the request to the endpoint that sees no certificate."""
+    with pytest.raises(ProviderMisbehaved):
+        parse({**DOCUMENT, "mtls_endpoint_aliases": aliases})

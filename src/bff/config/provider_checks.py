@@ -1,6 +1,6 @@
 """Checks across the keys of the providers, and of the routes that use them."""
 
-from bff.config.client_auth_checks import check_client_auth, check_public_clients
+from bff.config.client_auth_checks import check_client_auth, check_public_clients, check_requests
 from bff.config.model import Config, ProviderConfig, TokenKind
 from bff.config.problems import Findings, KeyPath
 from bff.config.sign_in_checks import check_sign_in
@@ -25,6 +25,7 @@ def check_providers(config: Config, findings: Findings) -> None:
         _check_plain_http(provider, path, findings)
         _warn_of_weaknesses(provider, path, findings)
         check_client_auth(provider, path, findings)
+        check_requests(provider, path, findings)
         if signs_in(name, config, findings):
             check_sign_in(provider, path, findings)
         if provider.leeway > _LONGEST_LEEWAY_SECONDS:

@@ -9,8 +9,8 @@ the operator's `insecure_http`: a document that came over TLS sends no secret in
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
@@ -23,6 +23,12 @@ from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_obj
 
 PlainHttp = Literal["nowhere", "loopback", "anywhere"]  # where a URL may be http
 
+_WITH_ALIAS = (
+    "token_endpoint",
+    "revocation_endpoint",
+    "userinfo_endpoint",
+    "pushed_authorization_request_endpoint",
+)
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
@@ -40,6 +46,11 @@ class ProviderMetadata:
     iss_parameter_supported: bool = False  # `authorization_response_iss_parameter_supported`, RFC 9207 section 3
     token_endpoint_auth_methods: tuple[str, ...] = ()  # empty: not stated
     token_endpoint_signing_algorithms: tuple[str, ...] = ()  # for client assertions; empty: not stated
+    pushed_authorization_request_endpoint: str | None = None
+    requires_pushed_requests: bool = False  # RFC 9126 section 5
+    request_object_signing_algorithms: tuple[str, ...] = ()  # empty: not stated
+    dpop_signing_algorithms: tuple[str, ...] = ()  # empty: not stated
+    mtls_endpoint_aliases: tuple[tuple[str, str], ...] = ()  # RFC 8705 section 5: name of the endpoint, URL
 
 
 def metadata_url(issuer: str, *, discovery: Literal["openid", "oauth"], insecure_http: bool = False) -> str:
@@ -95,11 +106,12 @@ def parse_metadata_response(
             found=found,
             configured=shown(issuer),
         )
+    plain_http = _plain_http(issuer, insecure_http=insecure_http)
     endpoint = partial(
         _endpoint,
         document={**document, **(written or {})},
         written=frozenset(written or {}),
-        plain_http=_plain_http(issuer, insecure_http=insecure_http),
+        plain_http=plain_http,
         provider=provider,
     )
     token_endpoint = endpoint("token_endpoint")
@@ -122,20 +134,26 @@ def parse_metadata_response(
         token_endpoint_signing_algorithms=_names(
             document, "token_endpoint_auth_signing_alg_values_supported", provider=provider
         ),
+        pushed_authorization_request_endpoint=endpoint("pushed_authorization_request_endpoint"),
+        requires_pushed_requests=_flag(document, "require_pushed_authorization_requests", provider=provider),
+        request_object_signing_algorithms=_names(
+            document, "request_object_signing_alg_values_supported", provider=provider
+        ),
+        dpop_signing_algorithms=_names(document, "dpop_signing_alg_values_supported", provider=provider),
+        mtls_endpoint_aliases=_mtls_aliases(document, plain_http=plain_http, provider=provider),
     )
 
 
 def written_metadata(written: Mapping[str, str], *, issuer: str) -> ProviderMetadata:
     """What is known of a provider that publishes nothing: the operator's endpoints, by member name."""
-    return ProviderMetadata(
-        issuer=issuer,
-        token_endpoint=written.get("token_endpoint", ""),
-        authorization_endpoint=written.get("authorization_endpoint"),
-        jwks_uri=written.get("jwks_uri"),
-        userinfo_endpoint=written.get("userinfo_endpoint"),
-        end_session_endpoint=written.get("end_session_endpoint"),
-        revocation_endpoint=written.get("revocation_endpoint"),
-    )
+    nothing_known = ProviderMetadata(issuer=issuer, token_endpoint="")
+    return replace(nothing_known, **written)  # type: ignore[arg-type]  # names of fields, all texts
+
+
+def with_mtls_aliases(known: ProviderMetadata, *, written: Container[str] = ()) -> ProviderMetadata:
+    """The metadata with the endpoints that take a client certificate (RFC 8705 section 5); others and `written` ones stay."""
+    aliases = {name: url for name, url in known.mtls_endpoint_aliases if name not in written}
+    return replace(known, **aliases)  # type: ignore[arg-type]  # names of fields, all texts
 
 
 def is_endpoint(url: str, *, plain_http: PlainHttp = "loopback") -> bool:
@@ -175,6 +193,17 @@ def _endpoint(
             reason="endpoint",
         )
     return url
+
+
+def _mtls_aliases(document: dict[str, object], *, plain_http: PlainHttp, provider: str) -> tuple[tuple[str, str], ...]:
+    aliases = document.get("mtls_endpoint_aliases")
+    if aliases is None:
+        return ()
+    if not isinstance(aliases, dict):
+        raise ProviderMisbehaved("its mtls_endpoint_aliases is not an object", provider=provider, reason="metadata")
+    endpoint = partial(_endpoint, document=aliases, written=frozenset[str](), plain_http=plain_http, provider=provider)
+    urls = ((name, endpoint(name)) for name in _WITH_ALIAS)
+    return tuple((name, url) for name, url in urls if url is not None)
 
 
 def _flag(document: dict[str, object], name: str, *, provider: str) -> bool:

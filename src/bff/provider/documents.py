@@ -71,20 +71,21 @@ class Documents:
         self._demands[anonymous].made_at = 0.0
 
     async def _fetch_metadata(self) -> ProviderMetadata:
-        config = self._config
+        config, written = self._config, _written_endpoints(self._config)
         if config.discovery == "off":  # `config/provider_checks.py` demands `token_endpoint` then
-            return metadata.written_metadata(_written_endpoints(config), issuer=config.issuer)
+            return metadata.written_metadata(written, issuer=config.issuer)
         url = config.metadata_url or metadata.metadata_url(
             config.issuer, discovery=config.discovery, insecure_http=config.insecure_http
         )
         response = await self._http.send(metadata.build_metadata_request(url))
-        return metadata.parse_metadata_response(
+        known = metadata.parse_metadata_response(
             response,
             provider=self._provider,
             issuer=config.issuer,
-            written=_written_endpoints(config),
+            written=written,
             insecure_http=config.insecure_http,
         )
+        return metadata.with_mtls_aliases(known, written=written) if config.client_certificate else known
 
     async def _fetch_keys(self) -> jws.KeySet:
         known = await self.metadata()
@@ -97,6 +98,7 @@ class Documents:
 def _written_endpoints(config: ProviderConfig) -> dict[str, str]:
     """The endpoints that the operator wrote, by their names in the metadata."""
     written = {
+        "pushed_authorization_request_endpoint": config.pushed_authorization_request_endpoint,
         "authorization_endpoint": config.authorization_endpoint,
         "token_endpoint": config.token_endpoint,
         "jwks_uri": config.jwks_uri,

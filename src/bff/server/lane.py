@@ -98,7 +98,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
     policy = admitted.policy
     if policy.serves_files:
         return None
-    own = admission.brought(head, policy) if policy.passes_bearer else None
+    own = admission.brought(gateway, head, policy) if policy.passes_bearer else None
     if own is not None:
         token = own.at_once()
         return Call(head, admitted, None, own, token), bearer(token)
@@ -106,7 +106,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
-    cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) if policy.reads_session else None
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session) if policy.reads_session else None
     if cookie is None:
         return _token(gateway, Call(head, admitted, None, None, None), now=now)
     live = guards.copied_session(gateway, cookie, now=now)

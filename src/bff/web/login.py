@@ -29,7 +29,7 @@ from bff.web.route_policy import sign_in_target, user_targets
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
-    """`GET /login?provider=&return_to=`: what else may be in the query says `login_request.py`.
+    """`GET /login?provider=&return_to=&step_up=`: what else may be in the query says `login_request.py`.
 
     Raises:
         MalformedRequest: the query asks for what is not to be had.
@@ -43,7 +43,7 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         return navigation.bounce_page(head, https=gateway.site.https)
     live = await guards.session(gateway, head, touch=False)
     browser = await _beginning_browser(gateway, head, live)
-    transaction = transactions.begin(gateway, provider, browser, return_to=asked.return_to)
+    transaction = transactions.begin(gateway, provider, browser, return_to=asked.return_to, step_up=asked.step_up)
     if transaction.return_to != asked.return_to:
         browser = browser.with_way_back(transaction, asked.return_to)
     url = await provider.authorization_url(_authorization_parameters(gateway, asked, transaction))
@@ -70,8 +70,8 @@ def _authorization_parameters(gateway: Gateway, asked: LoginRequest, transaction
         nonce=transaction.nonce,
         code_challenge=pkce.code_challenge(transaction.code_verifier),
         resources=_resources(gateway, provider),
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
         extra={**provider.config.authorization_params, **asked.parameters},
     )
 
@@ -188,12 +188,23 @@ async def _checked_id_token(
         access_token=tokens.access_token,
         now=gateway.process.clock(),
         leeway=provider.config.leeway,
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
         allowed_tenants=provider.config.allowed_tenants or (),
         trusted_audiences=provider.config.trusted_audiences,
         insecure_no_nonce=provider.config.insecure_no_nonce,
     )
+
+
+def _max_age(provider: Provider, transaction: LoginTransaction) -> float | None:
+    """The most recent authentication that is asked for: by the provider's configuration, or by a step-up."""
+    asked = (provider.config.max_age, transaction.step_up.max_age_seconds if transaction.step_up else None)
+    return min((max_age for max_age in asked if max_age is not None), default=None)
+
+
+def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str, ...]:
+    """A step-up names what it needs; without one, what the provider's configuration asks of every sign-in."""
+    return (transaction.step_up.acr_values if transaction.step_up else ()) or provider.config.acr_values
 
 
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:

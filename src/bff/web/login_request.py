@@ -3,6 +3,7 @@
     provider            a name of the configuration; the first one if neither it nor `iss` is there
     iss                 its issuer instead: a sign-in that a third party initiates (OpenID Connect Core section 4)
     return_to           a local path
+    step_up             a ticket of ours, of an answer that asked for a stronger sign-in (`step_up.py`)
     target_link_uri     the same as an absolute URL of our own origin, from that third party
     others              of `login_params` only: a listed name with a listed value reaches the provider (R-315)
 
@@ -14,14 +15,15 @@ from dataclasses import dataclass
 from bff.config.model import ANY
 from bff.errors import MalformedRequest
 from bff.issuers import accepts
+from bff.oauth.step_up import StepUp
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
-from bff.web import guards, query
+from bff.web import guards, query, step_up
 from bff.web.gateway import Gateway
 
 LONGEST_VALUE = 256
 
-_OURS = ("provider", "return_to", "iss", "target_link_uri")
+_OURS = ("provider", "return_to", "step_up", "iss", "target_link_uri")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,20 +33,24 @@ class LoginRequest:
     provider: Provider
     return_to: str
     parameters: dict[str, str]
+    step_up: StepUp | None
 
 
 def login_request(gateway: Gateway, head: RequestHead) -> LoginRequest:
     """The sign-in that this request asks for.
 
     Raises:
-        MalformedRequest: no such provider, a way back that leads elsewhere, or a value that the provider's list lacks.
+        MalformedRequest: no such provider, a way back that leads elsewhere, a value that the provider's list lacks,
+            or a `step_up` that is no ticket of ours.
     """
     asked = query.parameters(head, once=_OURS)
     provider = _provider(gateway, asked)
+    ticket = asked.get("step_up")
     return LoginRequest(
         provider=provider,
         return_to=_return_to(gateway, asked),
         parameters=_parameters(provider, head),
+        step_up=None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from bff.telemetry import metrics
+from support.pool_usage import usage
 from support.raw_browser import RawBrowser, Truncated
 from support.raw_world import RawWorld
 from support.scripted_upstream import Conversation, PeerLeft, Received, chunked, response
@@ -418,8 +419,8 @@ class Player:
         process = self._site.world.app.process
         await until(lambda: not process.tasks._tasks)
         if not but_answers:
-            await until(lambda: not tasks_of_exchanges() and all(pool.usage.active == 0 for pool in process.pools))
-            await until(lambda: self._site.upstream.open == sum(pool.usage.connections for pool in process.pools))
+            await until(lambda: not tasks_of_exchanges() and all(usage(pool).active == 0 for pool in process.pools))
+            await until(lambda: self._site.upstream.open == sum(usage(pool).connections for pool in process.pools))
 
     def _filled(self, piece: bytes) -> bytes:
         return piece.replace(b"{host}", self._site.host).replace(b"{cookie}", self._cookie)

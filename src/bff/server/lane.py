@@ -114,15 +114,15 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
         return None  # the store has to be asked
     if policy.requirement is not None:
         admission.access(gateway, policy, live, now=now)
-    remarks = gateway.process.copies.remarks(cookie)
-    ready = remarks.get(policy)
+    memo = gateway.process.copies.memo(cookie)
+    ready = memo.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:
         return Call(head, admitted, live, ready.source, ready.token), ready.credentials
     found = _token(gateway, Call(head, admitted, live, None, None), now=now)
     if found is not None:
         call, credentials = found
         if call.source is not None and call.token is not None:
-            remarks[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
+            memo[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
     return found
 
 

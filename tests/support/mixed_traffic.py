@@ -372,7 +372,7 @@ class Player:
             (connections.index(number), one.method, self._masked(one.target), self._masked_fields(one), one.content)
             for number, one in self._upstream.seen
         ]
-        seen.events = sorted((self._event(one) for one in events if not _is_refused_content(one)), key=str)
+        seen.events = sorted((self._event(one) for one in events), key=str)
         after = _counts()
         seen.counts = {key: after[key] - before.get(key, 0.0) for key in after if after[key] != before.get(key, 0.0)}
 
@@ -446,11 +446,6 @@ class Player:
         return {
             key: "..." if key in hidden else self._masked(str(value).encode()) for key, value in sorted(event.items())
         }
-
-
-def _is_refused_content(event: Any) -> bool:
-    """Whether a request ended without an answer of its own: it is logged, unless its task had not begun yet."""
-    return bool(event["event"] == "request.served" and event["status"] == 0)
 
 
 def tasks_of_exchanges() -> list["asyncio.Task[Any]"]:

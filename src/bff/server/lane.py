@@ -229,6 +229,11 @@ class LaneCall:
         """There is no browser to answer to."""
         self._end()
 
+    def refused(self) -> None:
+        """Its content cannot be read on, and the connection has answered and logged that."""
+        self.began = 0.0
+        self._end()
+
     def has_room(self) -> None:
         """The browser has read."""
         if self._response is not None and self.started and not self.is_over:
@@ -259,8 +264,8 @@ class LaneCall:
         self._response = None
         app, gateway, call, began = self._app, self._gateway, self._call, self.began
 
-        async def go_on(_: Scope, receive: Receive, send: Send) -> None:
-            await app.go_on(gateway, call, response, receive, send, began=began)
+        async def go_on(scope: Scope, receive: Receive, send: Send) -> None:
+            await app.go_on(gateway, call, response, scope, receive, send, began=began)
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 

@@ -13,7 +13,7 @@ import msgspec
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.sessions.model import Session
 
-FORMAT = b"\x02"
+FORMAT = b"\x03"
 
 T = TypeVar("T")
 

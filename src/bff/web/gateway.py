@@ -29,6 +29,7 @@ from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
+from bff.tokens.proofs import Proofs
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
 from bff.web.cookies import CookieSigner
@@ -49,6 +50,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
+    proofs: Proofs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ def build_process(config: Config, *, clock: Clock = wall) -> Process:
         streams=OpenStreams(store=store, clock=clock),
         tasks=BackgroundTasks(),
         pools=UpstreamPools(),
+        proofs=Proofs(clock=clock),
     )
 
 

@@ -30,6 +30,8 @@ async def authorization_url(
         ProviderError: the request cannot be pushed, or there is no authorization endpoint.
         SecretUnavailable: no usable key or credential.
     """
+    if key is not None:
+        calls.check_proofs(known)
     pushes = config.par == "required" or (config.par == "auto" and known.requires_pushed_requests)
     if config.request_object == "signed":
         signed = _signed(parameters, known=known, calls=calls, now=clock())

@@ -62,7 +62,7 @@ class AuthenticatedCalls:
             return parse(response, sent_at)
 
         if key is not None:
-            self._check_proofs(known)
+            self.check_proofs(known)
         return await self.credentials.call(attempt, known=known)
 
     async def send(
@@ -98,7 +98,12 @@ class AuthenticatedCalls:
             )
         return request
 
-    def _check_proofs(self, known: ProviderMetadata) -> None:
+    def check_proofs(self, known: ProviderMetadata) -> None:
+        """The provider can verify our proofs, as far as its metadata says.
+
+        Raises:
+            ProviderMisbehaved: `dpop_alg`.
+        """
         listed = known.dpop_signing_algorithms
         if listed and dpop.ALGORITHM not in listed:
             raise ProviderMisbehaved(

@@ -465,6 +465,19 @@ def test_a_sign_in_takes_an_hour_at_most(timeout: str) -> None:
     assert problem(changed("session:\n", f"session:\n  login_timeout: {timeout}\n")).key == "session.login_timeout"
 
 
+@pytest.mark.requirement("R-306", "R-307")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("namespace", value) for value in ("a:b", "Shop", "-a", "a*", "'{a}'", "a" * 33, "''")),
+        *(("cookie_suffix", value) for value in ("login", "login-x", "a;b", "a.b", "'a b'", "Ä")),
+    ],
+)
+def test_names_of_ours_have_an_alphabet(key: str, value: str) -> None:
+    """Neither a namespace nor a cookie's suffix can be taken for another's, or for more than a name."""
+    assert problem(changed("session:\n", f"session:\n  {key}: {value}\n")).key == f"session.{key}"
+
+
 @pytest.mark.parametrize("lines", ["  idle_timeout: 13h\n", "  absolute_timeout: 10m\n", "  idle_timeout: 0s\n"])
 def test_session_timeouts(lines: str) -> None:
     """A session cannot idle for longer than it lasts, nor for no time at all."""
@@ -504,6 +517,7 @@ def test_keys_for_memory(tmp_path: Path, session: str) -> None:
         (["require: {claims: {groups: [admin, [ops]]}}"], "require.claims.groups[1]"),
         (["require: {acr_values: [two words]}"], "require.acr_values[0]"),
         (["require: {max_age: 0s}"], "require.max_age"),
+        ([f"require: {{acr_values: [{'a' * 95}, {'b' * 95}]}}"], "require.acr_values"),
         (["token: client", "exchange: {audience: orders}"], "exchange"),
         (["token: none", "exchange: {audience: orders}"], "exchange"),
         (["exchange: {}"], "exchange"),

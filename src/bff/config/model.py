@@ -94,6 +94,8 @@ class SessionConfig(Model):
     idle_timeout: Timeout = 30 * 60.0
     absolute_timeout: Timeout = 12 * 3600.0
     login_timeout: Timeout = 10 * 60.0  # from /login to the callback
+    namespace: Annotated[str, Spelt(words.namespace)] = "bff"  # of our names in the store
+    cookie_suffix: Annotated[str, Spelt(words.cookie_suffix)] | None = None  # of our cookies' names
     local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
 
 

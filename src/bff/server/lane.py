@@ -10,6 +10,7 @@ logs and retries stay in one place. What was sent by then is not sent again; the
 
 import os
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -19,13 +20,14 @@ from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.proxy.rewrite import UpstreamRequest, response_fields, response_lines
+from bff.request_head import NO_FIELDS, FieldBlock
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
-from bff.tokens.sources import Credentials, TokenSource, bearer
+from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, cookies, guards
 from bff.web.api import Call
 from bff.web.app import App
@@ -47,7 +49,6 @@ class Lane:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._logs_access = app.gateway.config.log.access
 
     @staticmethod
     def is_on() -> bool:
@@ -67,8 +68,8 @@ class Lane:
             request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
         except BffError:
             return None  # the recipe judges the same and says it
-        lane_call = LaneCall(self._app, browser, message, call, request, keep_alive=keep_alive)
-        if self._logs_access:
+        lane_call = LaneCall(self._app, gateway, browser, message, call, request, keep_alive=keep_alive)
+        if gateway.logs_access:
             lane_call.began = steady()
         if message.has_content:
             return lane_call
@@ -80,11 +81,11 @@ class _Ready(Struct, frozen=True):
 
     source: TokenSource
     token: AccessToken
-    credentials: Credentials
+    credentials: FieldBlock
     until: float
 
 
-def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | None:
+def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None:
     """The first four lines of the recipe, and the fields that carry the token; None: something has to be waited for.
 
     Raises:
@@ -97,7 +98,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     policy = admitted.policy
     if policy.serves_files:
         return None
-    own = admission.brought(head, policy) if policy.passes_bearer else None
+    own = admission.brought(gateway, head, policy) if policy.passes_bearer else None
     if own is not None:
         token = own.at_once()
         return Call(head, admitted, None, own, token), bearer(token)
@@ -105,7 +106,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
-    cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) if policy.reads_session else None
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session) if policy.reads_session else None
     if cookie is None:
         return _token(gateway, Call(head, admitted, None, None, None), now=now)
     live = guards.copied_session(gateway, cookie, now=now)
@@ -125,11 +126,11 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     return found
 
 
-def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, Credentials] | None:
+def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBlock] | None:
     """The recipe's fourth line, if nothing has to be waited for."""
     source = admission.source(gateway, call.policy, call.live, now=now)
     if source is None:
-        return call, ()
+        return call, NO_FIELDS
     token = source.at_once()
     if token is None or token.dpop_seed is not None:  # a proof serves one request, and may be asked for once more
         return None
@@ -144,6 +145,7 @@ class LaneCall:
         "_app",
         "_browser",
         "_call",
+        "_gateway",
         "_in_stream",
         "_message",
         "_request",
@@ -158,6 +160,7 @@ class LaneCall:
     def __init__(
         self,
         app: App,
+        gateway: Gateway,
         browser: LaneSide,
         message: Message,
         call: Call,
@@ -166,6 +169,7 @@ class LaneCall:
         keep_alive: bool,
     ) -> None:
         self._app = app
+        self._gateway = gateway  # the one that judged the request serves it to its end
         self._browser = browser
         self._message = message
         self._call = call
@@ -187,7 +191,7 @@ class LaneCall:
     def begin(self) -> bool:
         """Send the request if there is a connection for it; False: nothing was sent."""
         route = self._call.admitted.match.route
-        pool = self._app.gateway.forwarder.pool(route)
+        pool = self._gateway.forwarder.pool(route)
         try:
             response = pool.send_at_once(
                 self._request, max_body=route.max_body, owner=self._call.owner, follower=self._news
@@ -220,7 +224,8 @@ class LaneCall:
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
-        return self._browser.step_aside(self._message, self._app, keep_alive=self.keep_alive)
+        serve = partial(self._app.serve, self._gateway)
+        return self._browser.step_aside(self._message, serve, keep_alive=self.keep_alive)
 
     def browser_left(self) -> None:
         """There is no browser to answer to."""
@@ -254,10 +259,10 @@ class LaneCall:
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
         self._response = None
-        app, call, began = self._app, self._call, self.began
+        app, gateway, call, began = self._app, self._gateway, self._call, self.began
 
         async def go_on(_: Scope, receive: Receive, send: Send) -> None:
-            await app.go_on(call, response, receive, send, began=began)
+            await app.go_on(gateway, call, response, receive, send, began=began)
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 
@@ -265,20 +270,18 @@ class LaneCall:
         response.head_is_in()
         if response.is_event_stream and not self._enter_stream(response):
             return
+        self.started = True
         self._status = status
         private = self._call.token is not None
-        fields = response_fields(status, response.fields, private_default=private)
         telemetry.api_answered(route=self._call.policy.label, status=status)
-        reader = response.reader
-        if reader.complete and reader.announced and self.keep_alive and self._message.version == b"1.1":
-            self.started = True
-            self._browser.output.write_at_once(whole_answer(status, fields, reader.take()))
+        reader, message = response.reader, self._message
+        if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
+            lines = response_lines(reader.head, private_default=private)
+            self._browser.output.write_at_once(whole_answer(status, lines, reader.take()))
             self._finish()
             return
-        answer = self._answer = Answer(
-            version=self._message.version, method=self._message.head.method, keep_alive=self.keep_alive
-        )
-        self.started = True
+        fields = response_fields(status, response.fields, private_default=private)
+        answer = self._answer = Answer(version=message.version, method=message.head.method, keep_alive=self.keep_alive)
         pieces = [answer.start(status, fields), *answer.content(response.take_content())]
         if reader.complete:
             pieces += answer.end()
@@ -297,7 +300,7 @@ class LaneCall:
         live = self._call.live
         if live is not None:
             ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
-            streams = self._app.process.streams
+            streams = self._gateway.process.streams
             self._in_stream = streams.opened(live.session.key, end=lambda: response.fail(ended))
             self._in_stream.__enter__()
         return True

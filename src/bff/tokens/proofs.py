@@ -4,23 +4,22 @@ A token that is bound to a key never travels as a bearer. Each request needs a p
 request but the nonces that APIs demand.
 """
 
-from collections.abc import Callable
-
 from bff import signing_key
+from bff.clock import Clock
 from bff.oauth import dpop
-from bff.request_head import Field
+from bff.request_head import Field, FieldBlock, field_block
 from bff.sessions.model import AccessToken
-from bff.tokens.sources import Credentials, bearer
+from bff.tokens.sources import bearer
 
 
 class Proofs:
     """Makes the fields for tokens of every kind; one for the process, which keeps the APIs' nonces."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._nonces = dpop.Nonces()
 
-    def credentials(self, token: AccessToken, *, method: bytes, url: str) -> Credentials:
+    def credentials(self, token: AccessToken, *, method: bytes, url: str) -> FieldBlock:
         """The fields that carry this token in one request; `url` is the one that the API sees."""
         if token.dpop_seed is None:
             return bearer(token)
@@ -32,7 +31,8 @@ class Proofs:
             nonce=self._nonces.of(url),
             access_token=token.value,
         )
-        return (b"authorization", b"DPoP " + token.value.encode("ascii")), (b"dpop", proof.encode("ascii"))
+        carried = b"DPoP " + token.value.encode("ascii")
+        return field_block([(b"authorization", carried), (b"dpop", proof.encode("ascii"))])
 
     def heard(self, fields: list[Field], *, url: str) -> bool:
         """Keep the nonce of an answer; whether there is a new one to answer a challenge with (section 8.2)."""

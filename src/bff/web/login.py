@@ -21,29 +21,31 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import cookies, guards, navigation, query, transactions
-from bff.web.answers import OwnAnswer, redirect, set_cookie
+from bff.web import guards, navigation, query, step_up, transactions
+from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
-    """`GET /login?provider=&return_to=`: everything else in the query is ignored and sent nowhere (R-043).
+    """`GET /login?provider=&return_to=&step_up=`: everything else in the query is ignored and sent nowhere (R-043).
 
     Raises:
-        MalformedRequest: no such provider, or `return_to` leads elsewhere.
+        MalformedRequest: no such provider, `return_to` leads elsewhere, or `step_up` is no ticket of ours.
         CsrfRefused: not a navigation of the whole window.
         ProviderError, StoreUnavailable: cannot begin now.
     """
     guards.top_level(head)
-    asked = query.parameters(head, once=("provider", "return_to"))
+    asked = query.parameters(head, once=("provider", "return_to", "step_up"))
     return_to = guards.local_path(asked.get("return_to", "/"))
     provider = gateway.provider(asked.get("provider"))
-    if navigation.must_bounce(head):
+    ticket = asked.get("step_up")
+    stronger = None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name)
+    if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         return navigation.bounce_page(head, https=gateway.site.https)
     live = await guards.session(gateway, head, touch=False)
     browser = await _beginning_browser(gateway, head, live)
-    transaction = transactions.begin(gateway, provider, browser, return_to=return_to)
+    transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=stronger)
     if transaction.return_to != return_to:
         browser = browser.with_way_back(transaction, return_to)
     url = await provider.authorization_url(
@@ -76,8 +78,8 @@ def _authorization_parameters(gateway: Gateway, provider: Provider, transaction:
         nonce=transaction.nonce,
         code_challenge=pkce.code_challenge(transaction.code_verifier),
         resources=_resources(gateway, provider),
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
         extra=provider.config.authorization_params,
     )
 
@@ -130,15 +132,18 @@ async def _signed_in(
             gateway, browser, used=transaction.browser, session_key=session_key(session_id)
         )
     telemetry.login_completed(provider=grant.provider)
-    cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
-    more = (set_cookie(cookie), transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
+    cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
+    more = (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
     return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)
 
 
 async def _current_session(gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins) -> str | None:
     """The session that this browser has now: by its login cookie, or by a sign-in that has just ended in another tab."""
     for key in (browser.session_key, await transactions.session_after(gateway, transaction.browser)):
-        if key is not None and await gateway.process.store.read(key, touch=False, now=gateway.process.clock()):
+        live = key and await gateway.process.store.read(key, touch=False, now=gateway.process.clock())
+        if live and any(
+            map(gateway.gave, live.session.grants)
+        ):  # not the session of another gateway on this host (R-307)
             return key
     return None
 
@@ -192,9 +197,20 @@ async def _checked_id_token(
         access_token=tokens.access_token,
         now=gateway.process.clock(),
         leeway=provider.config.leeway,
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
     )
+
+
+def _max_age(provider: Provider, transaction: LoginTransaction) -> float | None:
+    """The most recent authentication that is asked for: by the provider's configuration, or by a step-up."""
+    asked = (provider.config.max_age, transaction.step_up.max_age_seconds if transaction.step_up else None)
+    return min((max_age for max_age in asked if max_age is not None), default=None)
+
+
+def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str, ...]:
+    """A step-up names what it needs; without one, what the provider's configuration asks of every sign-in."""
+    return (transaction.step_up.acr_values if transaction.step_up else ()) or provider.config.acr_values
 
 
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
@@ -205,6 +221,7 @@ async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id
         tokens,
         provider=provider.name,
         issuer=provider.config.issuer,
+        client_id=provider.config.client_id,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
         userinfo=userinfo,

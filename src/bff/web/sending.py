@@ -9,18 +9,17 @@ from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import upstream_url
 from bff.proxy.routes import Match
-from bff.request_head import RequestHead
+from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 from bff.sessions.model import AccessToken
 from bff.tokens.proofs import challenged
-from bff.tokens.sources import Credentials
 from bff.web.gateway import Gateway
 from bff.web.kept_content import KeptContent
 
 
-def credentials_of(gateway: Gateway, match: Match, head: RequestHead, *, token: AccessToken | None) -> Credentials:
+def credentials_of(gateway: Gateway, match: Match, head: RequestHead, *, token: AccessToken | None) -> FieldBlock:
     """The fields that carry `token` in this request; those of a bound token serve this request only."""
     if token is None:
-        return ()
+        return NO_FIELDS
     return gateway.process.proofs.credentials(token, method=head.method, url=upstream_url(match))
 
 

@@ -132,7 +132,9 @@ def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBloc
     if source is None:
         return call, NO_FIELDS
     token = source.at_once()
-    return None if token is None else (replace(call, source=source, token=token), bearer(token))
+    if token is None or token.dpop_seed is not None:  # a proof serves one request, and may be asked for once more
+        return None
+    return replace(call, source=source, token=token), bearer(token)
 
 
 class LaneCall:

@@ -8,6 +8,7 @@ An OpenID Connect answer is JSON, or a signed JWT under `application/jwt`: ask `
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bff.errors import JwtRefused, ProviderMisbehaved, ProviderRefused
 from bff.oauth.claims import Claims, check_audience, check_issuer
@@ -19,12 +20,14 @@ LONGEST_SUBJECT = 255
 _PROTOCOL_CLAIMS = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti"})
 
 
-def build_userinfo_request(*, endpoint: str, access_token: str) -> ProviderRequest:
+def build_userinfo_request(
+    *, endpoint: str, access_token: str, scheme: Literal["Bearer", "DPoP"] = "Bearer"
+) -> ProviderRequest:
     """GET with the access token in the Authorization field (Core 5.3.1, RFC 6750 section 2.1)."""
     return ProviderRequest(
         method="GET",
         url=endpoint,
-        headers=(("Accept", "application/json, application/jwt"), ("Authorization", f"Bearer {access_token}")),
+        headers=(("Accept", "application/json, application/jwt"), ("Authorization", f"{scheme} {access_token}")),
     )
 
 

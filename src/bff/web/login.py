@@ -46,7 +46,9 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     transaction = transactions.begin(gateway, provider, browser, return_to=asked.return_to, step_up=asked.step_up)
     if transaction.return_to != asked.return_to:
         browser = browser.with_way_back(transaction, asked.return_to)
-    url = await provider.authorization_url(_authorization_parameters(gateway, asked, transaction))
+    url = await provider.authorization_url(
+        _authorization_parameters(gateway, asked, transaction), dpop_seed=_dpop_seed(provider, transaction)
+    )
     telemetry.login_started(provider=provider.name)
     return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
 
@@ -58,6 +60,11 @@ async def _beginning_browser(gateway: Gateway, head: RequestHead, live: LiveSess
     if browser.is_old(now=now) or await transactions.session_after(gateway, browser.id) is not None:
         browser = browser.renewed(used=browser.id, now=now)
     return replace(browser, session_key=live.session.key if live else None)
+
+
+def _dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:
+    """Of the key that binds the tokens of this sign-in, where the provider is to bind them (RFC 9449)."""
+    return transaction.dpop_seed if provider.config.dpop == "on" else None
 
 
 def _authorization_parameters(gateway: Gateway, asked: LoginRequest, transaction: LoginTransaction) -> Fields:
@@ -164,6 +171,7 @@ async def _redeem(
             code_verifier=transaction.code_verifier,
             redirect_uri=provider.redirect_uri,
             resource=sign_in_target(gateway.config, provider.name).resource,
+            dpop_seed=_dpop_seed(provider, transaction),
         )
     except ProviderRefused as refused:
         if refused.error == "invalid_grant":
@@ -230,8 +238,8 @@ async def _who(
     if not provider.config.userinfo:
         return subject, {}
     if subject is not None:
-        return subject, await provider.userinfo(tokens.access_token, subject=subject)
-    user = await provider.user(tokens.access_token)
+        return subject, await provider.userinfo(tokens.access_token, subject=subject, dpop_seed=tokens.dpop_seed)
+    user = await provider.user(tokens.access_token, dpop_seed=tokens.dpop_seed)
     return user.subject, user.claims
 
 

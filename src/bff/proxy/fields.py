@@ -13,7 +13,8 @@ from bff.errors import MalformedRequest
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
-COOKIE_NAMES = (SESSION_COOKIE, LOGIN_COOKIE)
+ROUNDS_COOKIE = "__Host-Http-bff-rounds"
+COOKIE_NAMES = (SESSION_COOKIE, LOGIN_COOKIE, ROUNDS_COOKIE)
 
 
 class Verdict(Enum):

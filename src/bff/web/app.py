@@ -28,7 +28,8 @@ from bff.web.answers import OwnAnswer, answer, redirect, send_answer
 from bff.web.endpoints import endpoint
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running
 from bff.web.health import management
-from bff.web.problems import problem_of
+from bff.web.pages import look_of
+from bff.web.problems import Shown, problem_of
 from bff.web.websocket import admit_websocket
 
 Answering = Callable[[Gateway], Awaitable[None]]
@@ -72,15 +73,16 @@ class App:
         """Answer what the lane has begun; `began`: when (of `perf_counter`), or 0.0 without an access log."""
 
         async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
-            await self._answer(lambda gateway: api.go_on(gateway, call, response, receive, send), send)
+            await self._answer(lambda gateway: api.go_on(gateway, call, response, receive, send), call.head, send)
 
         serve = with_access_log(finish, began=began) if began else finish
         await serve(call.head, {}, receive, send)
 
-    def problem(self, error: Exception) -> OwnAnswer:
-        """The answer to an error; it is logged and counted here."""
-        gateway = self.gateway
-        return problem_of(error, base_path=gateway.config.base_path, https=gateway.site.https)
+    def problem(self, error: Exception, head: RequestHead | None = None) -> OwnAnswer:
+        """The answer to an error: a page if `head` says that a person waits for one. It is logged and counted here."""
+        config = self.gateway.config
+        shown = Shown(look=look_of(config), sign_in_error=config.pages.sign_in_error)
+        return problem_of(error, head, base_path=config.base_path, https=self.gateway.site.https, shown=shown)
 
     async def _http(self, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         server = scope.get("server")
@@ -94,9 +96,9 @@ class App:
             else:
                 await api.api(gateway, head, scope, receive, send)
 
-        await self._answer(serve, send)
+        await self._answer(serve, head, send)
 
-    async def _answer(self, serve: Answering, send: Send) -> None:
+    async def _answer(self, serve: Answering, head: RequestHead, send: Send) -> None:
         gateway = self.gateway
         try:
             await serve(gateway)
@@ -109,7 +111,7 @@ class App:
         except PlainHttp as error:
             https = gateway.site.https
             await send_answer(
-                self.problem(error) if error.location is None else redirect(error.location, https=https), send
+                self.problem(error, head) if error.location is None else redirect(error.location, https=https), send
             )
         except (
             MaxForwardsReached
@@ -119,7 +121,7 @@ class App:
                 answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=(allow,)), send
             )
         except Exception as error:  # noqa: BLE001 - the ASGI edge: the browser gets a problem for every error
-            await send_answer(self.problem(error), send)
+            await send_answer(self.problem(error, head), send)
 
     async def _websocket(self, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         """The long way, for other ASGI servers; ours passes frames (`server/websocket.py`)."""

@@ -4,6 +4,8 @@ Both are `Secure; HttpOnly; Path=/` without `Domain`, which the prefix `__Host-H
 know it reads plain `__Host-`). The session cookie is Strict; the login cookie is Lax, because the callback arrives from another
 site. Deleting repeats every attribute, or browsers keep a prefixed cookie (CVE-2025-55162).
 
+A third one lives a minute: when the last two sign-ins ended (`navigation.py`). It is not signed: it says nothing but where to stop.
+
 The signature is checked before the store is asked, so a flood of invented cookies costs no round trip. Keys are read again when
 they change: the newest signs, all verify.
 """
@@ -16,11 +18,12 @@ from functools import lru_cache
 from itsdangerous import BadSignature, Signer
 
 from bff.config.values.secrets import Secret
-from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
+from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SESSION_COOKIE
 from bff.sessions.sealing import derive
 
 SESSION_NAME = SESSION_COOKIE.encode()
 LOGIN_NAME = LOGIN_COOKIE.encode()
+ROUNDS_NAME = ROUNDS_COOKIE.encode()
 MAX_VALUE_BYTES = 256
 
 _AFTER_NAME = (b"=", b"")
@@ -91,3 +94,8 @@ def clear_session() -> str:
 def set_login(signed: str) -> str:
     """The `Set-Cookie` value that binds login transactions to this browser."""
     return f"{LOGIN_COOKIE}={signed}; {_ATTRIBUTES}; SameSite=Lax"
+
+
+def set_rounds(marks: str) -> str:
+    """The `Set-Cookie` value that notes when sign-ins of this browser ended; gone after a minute."""
+    return f"{ROUNDS_COOKIE}={marks}; {_ATTRIBUTES}; SameSite=Lax; Max-Age=60"

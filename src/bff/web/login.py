@@ -20,6 +20,7 @@ from bff.tokens.sign_in import keep_sign_in
 from bff.web import cookies, guards, navigation, query
 from bff.web.answers import OwnAnswer, redirect, set_cookie
 from bff.web.gateway import Gateway
+from bff.web.problems import SignInFailed
 from bff.web.route_policy import sign_in_target, user_targets
 
 TRANSACTION_LIFETIME_SECONDS = 600.0
@@ -37,8 +38,10 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     asked = query.parameters(head, once=("provider", "return_to"))
     return_to = guards.local_path(asked.get("return_to", "/"))
     provider = gateway.provider(asked.get("provider"))
+    if navigation.must_click(gateway, head, return_to=return_to):
+        return navigation.lead_on(gateway, head, at_once=False)
     if navigation.must_bounce(head):
-        return navigation.bounce_page(head, https=gateway.site.https)
+        return navigation.lead_on(gateway, head, at_once=True)
     known = await provider.metadata()
     live = await guards.session(gateway, head, touch=False)
     browser_id = _browser_id(gateway, head) or cookies.new_browser_id()
@@ -88,36 +91,44 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     """`GET /callback/{provider}`: the redirection endpoint.
 
     Raises:
-        CallbackRefused: not the answer to a question of this browser.
-        ProviderError, StoreUnavailable: the sign-in could not be completed.
+        SignInFailed: in CallbackRefused, it is not the answer to a question of this browser; in ProviderError or StoreUnavailable,
+            the sign-in could not be completed.
     """
     provider = gateway.provider(name)
+    return_to = "/"
     try:
-        answer = await _complete(gateway, provider, head)
+        parameters = authorization.parse_callback_query(head.query)
+        known = await provider.metadata()
+        transaction = await _take_transaction(gateway, provider, head, state=parameters.state)
+        return_to = transaction.return_to
+        session_id = await _complete(gateway, provider, transaction, parameters, known)
     except BffError as error:
         telemetry.login_declined(error, provider=provider.name)
-        raise
+        raise SignInFailed(error, provider=provider.name, return_to=return_to) from error
     telemetry.login_completed(provider=provider.name)
-    return answer
+    cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
+    return navigation.way_back(gateway, head, return_to, more=(set_cookie(cookie),))
 
 
-async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
-    parameters = authorization.parse_callback_query(head.query)
-    known = await provider.metadata()
-    transaction = await _take_transaction(gateway, provider, head, state=parameters.state)
+async def _complete(
+    gateway: Gateway,
+    provider: Provider,
+    transaction: LoginTransaction,
+    parameters: authorization.CallbackParameters,
+    known: ProviderMetadata,
+) -> str:
+    """The id of the session that this sign-in makes."""
     code = _judge_response(parameters, provider, transaction, iss_supported=known.iss_parameter_supported)
     tokens = await _redeem(gateway, provider, transaction, code)
     id_token = await _checked_id_token(gateway, provider, transaction, tokens)
     grant = await _grant(gateway, provider, transaction, tokens, id_token)
-    session_id = await keep_sign_in(
+    return await keep_sign_in(
         gateway.process.store,
         grant=grant,
         previous_key=transaction.session_key,
         absolute_timeout_seconds=gateway.config.session.absolute_timeout,
         now=gateway.process.clock(),
     )
-    cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
-    return redirect(transaction.return_to, https=gateway.site.https, more=(set_cookie(cookie),))
 
 
 async def _take_transaction(

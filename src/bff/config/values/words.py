@@ -30,6 +30,7 @@ class Method(StrEnum):
     SEARCH = "SEARCH"
 
 
+MAX_TITLE = 80  # characters
 METHODS = tuple(Method)
 FILE_METHODS = (Method.GET, Method.HEAD)
 _REFUSED_METHODS = {
@@ -104,6 +105,13 @@ def signing_algorithm(text: str) -> str:
 def client_auth(text: str) -> str:
     """How the client authenticates at the token endpoint (OpenID Connect Core section 9)."""
     return word(text, known=_CLIENT_AUTH, refused=_REFUSED_CLIENT_AUTH)
+
+
+def site_title(text: str) -> str:
+    """What people call the app."""
+    if len(text) > MAX_TITLE or not text.isprintable():
+        raise SpellingError(f"must be at most {MAX_TITLE} printable characters on one line")
+    return text
 
 
 def provider_name(text: str) -> str:

@@ -123,9 +123,10 @@ class SignInLoop(BrowserError):
 class LoginRequired(BrowserError):
     """No session, or no grant from the provider that the route needs; `provider` is that provider's name."""
 
-    def __init__(self, detail: str, *, provider: str) -> None:
+    def __init__(self, detail: str, *, provider: str, reason: str | None = None) -> None:
         super().__init__(detail)
         self.provider = provider
+        self.reason = reason  # a short stable word for logs, where it is known, e.g. `invalid_grant`
 
 
 class NoRoute(BrowserError):
@@ -213,15 +214,26 @@ class ProviderError(BffError):
 
 
 class ProviderUnavailable(ProviderError):
-    """No usable answer now. Ends nothing: the session and its tokens stay."""
+    """No usable answer now. Ends nothing: the session and its tokens stay.
+
+    `reason` is a short stable word; `retry_after_seconds` is after how long asking again may help, where it is known.
+    """
+
+    def __init__(
+        self, message: str, *, provider: str, reason: str = "unavailable", retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message, provider=provider)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ProviderRefused(ProviderError):
-    """An OAuth error response. `error` is the code on the wire (RFC 6749 section 5.2), e.g. `invalid_grant`."""
+    """An OAuth error response: `error` is the code on the wire (RFC 6749 section 5.2), e.g. `invalid_grant`; `status` is HTTP's."""
 
-    def __init__(self, message: str, *, provider: str, error: str) -> None:
+    def __init__(self, message: str, *, provider: str, error: str, status: int = 400) -> None:
         super().__init__(message, provider=provider)
         self.error = error
+        self.status = status
 
 
 class ProviderMisbehaved(ProviderError):

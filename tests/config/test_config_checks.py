@@ -282,6 +282,54 @@ def test_files_take_nothing_of_an_upstream(tmp_path: Path, line: str) -> None:
     assert (found.line, found.key) == (13, f"routes[0].{line.partition(':')[0]}")
 
 
+FILES_WITH = "  - path: /\n    files: ./dist\n    response_headers: {}\n"
+
+
+@pytest.mark.requirement("R-370")
+def test_response_headers(tmp_path: Path) -> None:
+    """What is set and removed leaves the configuration as a value with names in lower case."""
+    make_app_folder(tmp_path)
+    written = FILES_WITH.format(
+        "{set: {X-Frame-Options: DENY, Permissions-Policy: camera=()}, remove: [Referrer-Policy]}"
+    )
+    changes = loaded(TWELVE_LINES + written, tmp_path).routes[1].response_headers.changes
+    assert changes.set == ((b"x-frame-options", b"DENY"), (b"permissions-policy", b"camera=()"))
+    assert changes.apply([(b"referrer-policy", b"no-referrer"), (b"etag", b"1")]) == [(b"etag", b"1"), *changes.set]
+
+
+@pytest.mark.requirement("R-370")
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ("{set: {Content-Length: 5}}", "frames or routes"),
+        ("{set: {transfer-encoding: chunked}}", "frames or routes"),
+        ("{remove: [Connection]}", "frames or routes"),
+        ("{set: {content-encoding: gzip}}", "frames or routes"),
+        ("{set: {Set-Cookie: a=b}}", "belongs to the session"),
+        ("{set: {'X Y': z}}", "is no field name"),
+        ("{set: {'X:': z}}", "is no field name"),
+        ("{set: {X: 'ü'}}", "is no field value"),
+        ('{set: {X: "a\\nb"}}', "line break"),
+        ("{set: {X-A: 1, x-a: 2}}", "names one field twice"),
+        ("{remove: [X-A, x-a]}", "names one field twice"),
+        ("{set: {X-A: 1}, remove: [x-a]}", "which `set` sets"),
+        ("{add: {X-A: 1}}", "is not a key"),
+        ("[X-A]", "is not a section"),
+    ],
+)
+def test_response_headers_that_cannot_be(headers: str, message: str, tmp_path: Path) -> None:
+    """What frames a message, belongs to the session, or cannot stand in a field, is refused where it stands."""
+    make_app_folder(tmp_path)
+    found = problem(TWELVE_LINES + FILES_WITH.format(headers), folder=tmp_path)
+    assert found.key.startswith("routes[1].response_headers")
+    assert message in found.message
+
+
+def test_response_headers_are_for_files() -> None:
+    """An upstream's answers are not changed."""
+    assert problem(with_route_keys("response_headers: {set: {X-A: 1}}")).key == "routes[0].response_headers"
+
+
 def test_ca_file(tmp_path: Path) -> None:
     """A CA file must be there, and must have something to verify."""
     secure = changed("http://api:8000", "https://api\n    ca_file: ca.pem")

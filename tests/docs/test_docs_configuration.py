@@ -13,6 +13,7 @@ from bff.config.model import (
     LogConfig,
     PagesConfig,
     ProviderConfig,
+    ResponseHeadersConfig,
     RouteConfig,
     SessionConfig,
     TimeoutConfig,
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "providers": ProviderConfig,
     "routes": RouteConfig,
     "timeouts": TimeoutConfig,
+    "response_headers": ResponseHeadersConfig,
 }
 SHORT = {"client_secret"}  # a second way to write `client_secrets`
 KEYS = 'keys: ["0123456789abcdefghijklmnopqrstuvwxyz"]'  # else one is made, and no two loads are equal
@@ -48,6 +50,9 @@ routes:
   - path: /api
     upstream: http://api:8000
     {route}
+  - path: /
+    files: dist
+    {app}
 """
 PLACES = {
     "Top level": ("top", "{key}: {value}"),
@@ -57,6 +62,7 @@ PLACES = {
     "providers": ("provider", "{key}: {value}"),
     "routes": ("route", "{key}: {value}"),
     "timeouts": ("route", "timeouts: {{{key}: {value}}}"),
+    "response_headers": ("app", "response_headers: {{{key}: {value}}}"),
 }
 DEFAULTS = [
     (title, codes(row[0])[0], codes(row[2])[0])
@@ -69,7 +75,9 @@ DEFAULTS = [
 def configuration(folder: Path, **additions: str) -> Config:
     """A small configuration with something added in one of its places."""
     file = folder / "bff.yaml"
-    nothing = {"top": "", "session": "", "provider": "", "route": ""}
+    (folder / "dist").mkdir(exist_ok=True)
+    (folder / "dist/index.html").write_text("<!doctype html>", encoding="utf-8")
+    nothing = {"top": "", "session": "", "provider": "", "route": "", "app": ""}
     file.write_text(MINIMAL.format(keys=KEYS, **{**nothing, **additions}), encoding="utf-8")
     return load(file, env={"SECRET": "s3cret"})
 
@@ -97,7 +105,8 @@ def test_keys_without_a_default_of_their_own_say_none(title: str) -> None:
     for row in rows(section(PAGE, title)):
         assert row[2] in {"required", "none"} or codes(row[2]), row
         if row[2] == "none":
-            default = SECTIONS[title].model_fields[codes(row[0])[0]].get_default()
+            key = codes(row[0])[0]
+            default = SECTIONS[title].model_fields["client_secrets" if key in SHORT else key].get_default()
             assert default is None or default == () or isinstance(default, BaseModel), row
 
 

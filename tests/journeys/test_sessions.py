@@ -79,6 +79,22 @@ async def test_only_invalid_grant_signs_out(world: GatewayWorld) -> None:
     assert browser.cookie(SESSION) is None
 
 
+@pytest.mark.requirement("R-320")
+async def test_a_refusal_that_only_the_user_can_mend_asks_for_a_sign_in(world: GatewayWorld) -> None:
+    """Calls are 401 with a login_url, `/bff/user` agrees, and the provider is not asked again and again."""
+    browser = await world.signed_in()
+    world.clock.now += LIFETIME + 1
+    world.corp.misbehave(answers={"/token": oauth_error("interaction_required")})
+    for _ in range(2):
+        refused = await browser.fetch("/api/x")
+        assert (refused.status_code, refused.json()["login_url"]) == (401, "/bff/login?provider=corp")
+    assert (await browser.fetch("/bff/user")).json() == {
+        "authenticated": False,
+        "login_url": "/bff/login?provider=corp",
+    }
+    assert len(world.token_calls("refresh_token")) == 1
+
+
 @pytest.mark.requirement("R-182", "R-141")
 async def test_idle_and_absolute_deadlines_hold(world: GatewayWorld) -> None:
     """Use moves the idle deadline and never the absolute one; background refresh and ?touch=0 move nothing."""

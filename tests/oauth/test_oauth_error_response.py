@@ -46,7 +46,7 @@ def test_codes_that_mean_later_are_unavailable(error: str) -> None:
 @pytest.mark.requirement("R-061", "R-084")
 @pytest.mark.parametrize(
     "error",
-    [None, 1, True, ["invalid_grant"], {"code": "x"}, "", "a" * 65, "a b", "<script>", "a\r\nb", "\u00e9", 'a"'],
+    [None, 1, True, ["invalid_grant"], {"code": 190}, {}, "", "a" * 65, "a b", "<script>", "a\r\nb", "\u00e9", 'a"'],
 )
 def test_what_is_no_code_is_misbehaviour(error: object) -> None:
     """An error that is not a short plain code decides nothing and is quoted nowhere."""

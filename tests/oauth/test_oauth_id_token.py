@@ -60,7 +60,11 @@ def check(
 
 
 def check_refreshed(
-    changes: Json | None = None, *, auth_time: float | None = NOW - 60, nonce: str | None = NONCE
+    changes: Json | None = None,
+    *,
+    auth_time: float | None = NOW - 60,
+    nonce: str | None = NONCE,
+    sid: str | None = None,
 ) -> IdToken:
     """What we make of a refreshed ID token with these claims; the first one had CLAIMS."""
     return check_refreshed_id_token(
@@ -71,6 +75,7 @@ def check_refreshed(
         subject="248289761001",
         auth_time=auth_time,
         nonce=nonce,
+        sid=sid,
         access_token=ACCESS_TOKEN,
         now=NOW,
         leeway=LEEWAY,
@@ -191,7 +196,10 @@ def test_a_wrong_claim_refuses_the_token(claim: str, value: object, reason: str)
 @pytest.mark.requirement("R-137")
 @every_mutation
 def test_a_wrong_claim_refuses_a_refreshed_token(claim: str, value: object, reason: str) -> None:
-    """A refreshed ID token is judged like a first one."""
+    """A refreshed ID token is judged like a first one, but for times, which only tell of a clock (R-324)."""
+    if claim in {"exp", "iat", "nbf"} and (reason == "expired" or (type(value) in {int, float} and 0 <= value < 1e11)):
+        assert check_refreshed({claim: value}).wrong_time == reason
+        return
     with pytest.raises(JwtRefused) as caught:
         check_refreshed({claim: value})
     assert caught.value.reason == reason
@@ -311,9 +319,10 @@ def test_a_good_refreshed_token_is_taken() -> None:
     [
         ("sub", "another"),
         ("sub", "248289761001 "),
-        ("iat", NOW - REFRESHED_WITHIN_SECONDS - LEEWAY - 1),
+        ("iat", MISSING),
+        ("exp", MISSING),
+        ("nbf", "soon"),
         ("auth_time", NOW - 61),
-        ("auth_time", NOW),
         ("nonce", "another"),
     ],
 )
@@ -322,6 +331,38 @@ def test_a_refreshed_token_belongs_to_the_first(claim: str, value: object) -> No
     with pytest.raises(JwtRefused) as caught:
         check_refreshed({claim: value})
     assert caught.value.reason == claim
+
+
+@pytest.mark.requirement("R-323")
+@pytest.mark.parametrize("sid", ["08a5019c", MISSING])
+def test_a_later_authentication_of_the_same_session_is_taken(sid: object) -> None:
+    """A person who signed in again at the provider, for another client, keeps the session here and its auth_time moves."""
+    assert check_refreshed({"auth_time": NOW, "sid": sid}, sid="08a5019c").auth_time == NOW
+
+
+@pytest.mark.requirement("R-323")
+def test_a_later_authentication_of_another_session_is_refused() -> None:
+    """A later auth_time with another `sid` is another session at the provider."""
+    with pytest.raises(JwtRefused) as caught:
+        check_refreshed({"auth_time": NOW, "sid": "another"}, sid="08a5019c")
+    assert caught.value.reason == "sid"
+
+
+@pytest.mark.requirement("R-324")
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"iat": NOW - 600}, None),
+        ({"iat": NOW - REFRESHED_WITHIN_SECONDS - LEEWAY}, None),
+        ({"iat": NOW - REFRESHED_WITHIN_SECONDS - LEEWAY - 1}, "iat"),
+        ({"iat": NOW + LEEWAY + 1}, "iat"),
+        ({"exp": NOW - LEEWAY}, "expired"),
+        ({"nbf": NOW + LEEWAY + 1}, "nbf"),
+    ],
+)
+def test_times_of_a_refreshed_token_refuse_nothing(changes: Json, wrong: str | None) -> None:
+    """A time that our clock disagrees with is named, and the token is taken: it answered our own question over TLS."""
+    assert check_refreshed(changes).wrong_time == wrong
 
 
 @pytest.mark.requirement("R-137")

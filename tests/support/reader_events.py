@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from msgspec.structs import astuple
+
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError
 from bff.request_head import Peer
@@ -42,7 +44,7 @@ def told_of(message: Message) -> tuple[object, ...]:
     """A message as values that compare."""
     head = message.head
     named = (head.method, head.path, head.query, head.fields, dict(head.named), head.repeated, head.peer)
-    return (*named, *message[1:])
+    return (*named, *astuple(message)[1:])
 
 
 def read(pieces: Iterable[bytes], *, limits: LimitsConfig = SMALL) -> Reading:

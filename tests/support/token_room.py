@@ -150,6 +150,10 @@ class TokenRoom:
         """What a request with this view of the session gets."""
         return await self.workers[worker].refresher.usable(session, provider=name, target=target)
 
+    def start_usable(self, session: Session, *, worker: int = 0) -> "asyncio.Task[AccessToken]":
+        """The same, in the background."""
+        return asyncio.create_task(self.usable(session, worker=worker))
+
     async def instead_of(
         self, rejected: AccessToken, session: Session, *, target: Target = HERE, worker: int = 0
     ) -> AccessToken | None:

@@ -28,7 +28,7 @@ def test_a_declined_sign_in_names_its_reason() -> None:
     errors = [
         (CallbackRefused("no", reason="state_unknown"), "state_unknown"),
         (ProviderRefused("no", provider="work", error="invalid_client"), "invalid_client"),
-        (ProviderUnavailable("gone", provider="work"), "ProviderUnavailable"),
+        (ProviderUnavailable("gone", provider="work"), "unavailable"),
     ]
     for error, reason in errors:
         with capture_logs() as events, counted() as counts:
@@ -57,7 +57,5 @@ def test_a_refused_logout_token_is_logged_with_its_reason() -> None:
     """No session ended, so nothing is counted."""
     with capture_logs() as events, counted() as counts:
         telemetry.backchannel_logout_refused(ProviderUnavailable("gone", provider="work"), provider="work")
-    assert [(event["event"], event["reason"]) for event in events] == [
-        ("backchannel_logout.refused", "ProviderUnavailable")
-    ]
+    assert [(event["event"], event["reason"]) for event in events] == [("backchannel_logout.refused", "unavailable")]
     assert not counts

@@ -132,15 +132,15 @@ def test_refreshed_id_token_changes_claims_and_nothing_that_identifies() -> None
 def test_renewable_and_ended(refresh_token: str | None, expires_at: float | None, renewable: bool, ended: bool) -> None:
     """Renewable: a refresh token that has not ended; ended: the provider said so and the time has come."""
     grant = a_grant(a_response(refresh_token=refresh_token, refresh_token_expires_at=expires_at))
-    assert grants.renewable(grant, now=NOW) is renewable
+    assert grants.renewable(grant, ORDERS, now=NOW) is renewable
     assert grants.ended(grant, now=NOW) is ended
 
 
 def test_token_that_was_dead_on_arrival_is_the_providers_fault() -> None:
     """A token that had expired when it came would send a navigation in circles if the answer were to sign in again."""
     grant = a_grant(a_response(refresh_token=None, expires_at=NOW))
-    early = grants.not_renewable(grant, grant.access_token(ORDERS), now=NOW + 1)
-    late = grants.not_renewable(grant, grant.access_token(ORDERS), now=NOW + 60)
+    early = grants.not_renewable(grant, ORDERS, now=NOW + 1)
+    late = grants.not_renewable(grant, ORDERS, now=NOW + 60)
     assert isinstance(early, ProviderMisbehaved)
     assert early.reason == "dead_on_arrival"
     assert isinstance(late, LoginRequired)

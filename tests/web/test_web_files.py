@@ -21,7 +21,6 @@ async def get(world: Door, path: str, headers: dict[str, str] | None = None, *, 
         ("/app/assets/style.css", "text/css; charset=utf-8"),
         ("/app/index.html", "text/html; charset=utf-8"),
         ("/app/", "text/html; charset=utf-8"),
-        ("/app", "text/html; charset=utf-8"),
     ],
 )
 @pytest.mark.requirement("R-270")
@@ -111,9 +110,9 @@ async def test_head_has_the_fields_and_no_content(headers: dict[str, str]) -> No
 
 @pytest.mark.requirement("R-021")
 async def test_history_fallback_is_for_navigations_only() -> None:
-    """A page of the app's own router is the start page to a person, and a missing file 404 to a script."""
+    """A page of the app's own router is the start page to a person or a crawler, and a missing file 404 to a script."""
     async with door() as world:
-        for headers in (NAVIGATION, TYPED, {"accept": "text/html"}):
+        for headers in (NAVIGATION, TYPED, {"accept": "text/html"}, {"accept": "*/*"}, {}):
             page = await get(world, "/app/orders/7", headers)
             assert page.status == 200
             assert b"The app" in page.body
@@ -202,3 +201,279 @@ async def test_app_loads_without_a_cookie_from_anywhere() -> None:
     async with door() as world:
         answer = await get(world, "/app/", {**NAVIGATION, "sec-fetch-site": "cross-site"})
         assert (answer.status, answer.all("location")) == (200, [])
+
+
+@pytest.mark.requirement("R-370")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        FETCH,
+        {"accept": "application/json"},
+        {"accept": "image/*"},
+        {"accept": "*/*", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "script"},
+        {"accept": "*/*", "x-csrf": "1"},
+    ],
+)
+async def test_what_wants_no_page_gets_no_page(headers: dict[str, str]) -> None:
+    """A call of the app, a script, an image or a call for JSON that finds nothing is 404, not the start page with 200."""
+    async with door() as world:
+        assert (await get(world, "/app/orders/7", headers)).status == 404
+
+
+@pytest.mark.requirement("R-370")
+async def test_asset_that_is_missing_is_404_to_what_takes_anything() -> None:
+    """An old page that asks for an asset of the last build learns that it is gone, and does not run HTML as a script."""
+    async with door() as world:
+        for path in ("/app/assets/index-B4nZq9x9.js", "/app/logo.svg", "/app/old/manifest.webmanifest"):
+            assert (await get(world, path, {"accept": "*/*"})).status == 404
+
+
+@pytest.mark.requirement("R-370")
+@pytest.mark.parametrize(
+    ("path", "query", "location"),
+    [("/app", "", "/app/"), ("/app/docs", "", "/app/docs/"), ("/app/docs", "a=1&b=%2F", "/app/docs/?a=1&b=%2F")],
+)
+async def test_a_folder_is_asked_for_with_its_slash(path: str, query: str, location: str) -> None:
+    """Relative links of a folder's page start at the folder, so its address without the slash leads to the one with it."""
+    async with door() as world:
+        (world.folder / "dist/docs").mkdir()
+        (world.folder / "dist/docs/index.html").write_text("<title>Docs</title>")
+        answer = await world.ask(path, NAVIGATION, query=query)
+        assert (answer.status, answer.field("location")) == (303, location)
+        page = await get(world, location.partition("?")[0])
+        assert (page.status, page.field("cache-control")) == (200, "no-cache")
+
+
+@pytest.mark.requirement("R-370", "R-017")
+async def test_an_address_never_leads_to_another_host() -> None:
+    """`//host`, even where a folder has that name, is no folder of ours: a redirect there would leave the site."""
+    async with door(routes=[{"path": "/", "files": "dist"}]) as world:
+        (world.folder / "dist/evil.example").mkdir()
+        (world.folder / "dist/evil.example/index.html").write_text("<title>Evil</title>")
+        for path in ("//evil.example", "///evil.example", "/assets//evil.example"):
+            answer = await get(world, path, NAVIGATION)
+            assert answer.status in {200, 400, 404}
+            assert answer.all("location") == []
+            assert b"Evil" not in answer.body
+
+
+CODED = {".br": b"in brotli", ".zst": b"in zstandard", ".gz": b"in gzip"}
+
+
+@pytest.mark.requirement("R-370")
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip, zstd", "zstd"),
+        ("gzip", "gzip"),
+        ("x-gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("gzip;q=1.0, br;q=0.5", "gzip"),
+        ("br;q=0, gzip", "gzip"),
+        ("br;q=0.000, *", "zstd"),
+        ("*", "br"),
+        ("*;q=0", None),
+        ("identity;q=1, *;q=0", None),
+        ("identity, gzip;q=0.5", None),
+        ("gzip;q=0.5", "gzip"),
+        ("deflate", None),
+        ("br;q=x", None),
+        ("br;q=2", None),
+        ("br ; Q=0.1", "br"),
+        ("", None),
+        (None, None),
+        ("," * 4000, None),
+    ],
+)
+async def test_the_browser_chooses_the_coding(accepted: str | None, coding: str | None) -> None:
+    """Of the codings beside a file the browser's favourite is sent, ours where it has none, the file itself where it takes none."""
+    async with door() as world:
+        for suffix, content in CODED.items():
+            (world.folder / f"dist/assets/app.js{suffix}").write_bytes(content)
+        answer = await get(world, "/app/assets/app.js", {} if accepted is None else {"accept-encoding": accepted})
+        assert answer.status == 200
+        assert answer.all("content-encoding") == ([] if coding is None else [coding])
+        suffixes = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+        assert answer.body == (WHOLE.encode() if coding is None else CODED[suffixes[coding]])
+        assert answer.field("content-length") == str(len(answer.body))
+        assert answer.field("content-type") == "text/javascript; charset=utf-8"
+        assert answer.field("vary") == "accept-encoding"
+
+
+@pytest.mark.requirement("R-370", "R-252")
+async def test_each_coding_has_a_tag_of_its_own() -> None:
+    """A tag names one representation: the tag of the gzip file is unchanged for gzip only (RFC 9110 section 8.8.3.3)."""
+    async with door() as world:
+        (world.folder / "dist/assets/app.js.gz").write_bytes(CODED[".gz"])
+        plain, coded = [await get(world, "/app/assets/app.js", h) for h in ({}, {"accept-encoding": "gzip"})]
+        assert plain.field("etag") != coded.field("etag")
+        again = {"accept-encoding": "gzip", "if-none-match": f'W/{coded.field("etag")}, "x"'}
+        unchanged = await get(world, "/app/assets/app.js", again)
+        assert (unchanged.status, unchanged.field("vary"), unchanged.body) == (304, "accept-encoding", b"")
+        stale = {"accept-encoding": "gzip", "if-none-match": plain.field("etag")}
+        assert (await get(world, "/app/assets/app.js", stale)).status == 200
+
+
+async def test_a_file_without_codings_does_not_vary() -> None:
+    """Where only the file itself is there, every browser gets the same, and `Vary` does not split caches."""
+    async with door() as world:
+        assert (await get(world, "/app/assets/app.js", {"accept-encoding": "br"})).all("vary") == []
+
+
+async def test_a_coding_asked_for_by_name_is_an_archive() -> None:
+    """`app.js.gz` is no script: it is sent as what it is, so nothing reads compressed bytes as text."""
+    async with door() as world:
+        (world.folder / "dist/assets/app.js.gz").write_bytes(CODED[".gz"])
+        answer = await get(world, "/app/assets/app.js.gz")
+        assert (answer.field("content-type"), answer.all("content-encoding")) == ("application/gzip", [])
+
+
+@pytest.mark.requirement("R-370")
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("assets/index-B4nZq_x9.js", "public, max-age=31536000, immutable"), ("assets/app.js", "no-cache")],
+)
+async def test_names_with_a_hash_are_kept_for_a_year(name: str, kept: str) -> None:
+    """The content of a hashed name never changes, so no browser asks again; everything else is asked for again."""
+    async with door() as world:
+        (world.folder / f"dist/{name}").write_text("x")
+        assert (await get(world, f"/app/{name}")).field("cache-control") == kept
+
+
+@pytest.mark.requirement("R-370")
+async def test_pages_that_differ_in_a_hash_have_different_tags() -> None:
+    """Two builds with one time stamp, as containers have it, and one size are two files all the same."""
+    async with door() as world:
+        page, tags = world.folder / "dist/index.html", []
+        for content in ("<script src=index-AAAAAAA1.js>", "<script src=index-BBBBBBB2.js>"):
+            page.write_text(content)
+            os.utime(page, (1, 1))
+            tags.append((await get(world, "/app/")).field("etag"))
+        assert tags[0] != tags[1]
+
+
+@pytest.mark.requirement("R-370")
+@pytest.mark.parametrize(
+    "path", ["/app" + "/a" * 33, "/app/" + "a" * 1025, "/app" + "/a" * 8000, "/app/" + "%61" * 1025]
+)
+async def test_names_that_no_file_has_do_not_touch_the_disk(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than 1,024 bytes or 32 segments are 404 at once, to a person as well."""
+    async with door() as world:
+        monkeypatch.setattr("os.path.realpath", None)  # any look at the disk would be an error of ours
+        for headers in (NAVIGATION, FETCH, {}):
+            assert (await get(world, path, headers)).status == 404
+
+
+async def test_names_up_to_the_bounds_are_looked_for() -> None:
+    """A file 32 segments down is found, and a deep link of 1,024 bytes is the app's."""
+    async with door() as world:
+        deep = world.folder / "dist" / "/".join("a" * 31)
+        deep.mkdir(parents=True)
+        (deep / "b.txt").write_text("deep")
+        assert (await get(world, "/app/" + "a/" * 31 + "b.txt")).body == b"deep"
+        assert (await get(world, "/app/" + "a" * 1024, {"accept": "*/*"})).status == 200
+
+
+@pytest.mark.requirement("R-370")
+async def test_a_circle_of_links_is_no_file() -> None:
+    """Links that lead to each other, and a link to itself, are 404."""
+    async with door() as world:
+        dist = world.folder / "dist"
+        for name, target in (("a", "b"), ("b", "a"), ("self", "self"), ("loop.js", "loop.js")):
+            os.symlink(dist / target, dist / name)
+        for path in ("/app/a", "/app/self", "/app/a/b", "/app/loop.js", "/app/a/"):
+            assert (await get(world, path, FETCH)).status == 404
+
+
+@pytest.mark.requirement("R-370", "R-017")
+async def test_links_lead_to_files_of_the_folder_only() -> None:
+    """A link inside the folder is followed, as mounted configuration has it; a folder's link out of it, and a coding's, is not."""
+    async with door() as world:
+        dist = world.folder / "dist"
+        os.symlink("assets/app.js", dist / "inside.js")
+        os.symlink(world.folder, dist / "out")
+        os.symlink(world.folder / "secret.txt", dist / "assets/style.css.br")
+        os.symlink(world.folder / "secret.txt", dist / "out.txt")
+        assert (await get(world, "/app/inside.js")).body.decode() == WHOLE
+        for path in ("/app/out/secret.txt", "/app/out.txt", "/app/out/dist/index.html"):
+            if not path.endswith("index.html"):
+                assert (await get(world, path, FETCH)).status == 404
+        answer = await get(world, "/app/assets/style.css", {"accept-encoding": "br"})
+        assert (answer.body, answer.all("content-encoding")) == (b"body{}", [])
+
+
+async def test_what_is_no_file_is_not_read() -> None:
+    """A pipe in the folder is 404, and nobody waits for its writer."""
+    async with door() as world:
+        os.mkfifo(world.folder / "dist/pipe.txt")
+        assert (await get(world, "/app/pipe.txt", FETCH)).status == 404
+
+
+async def test_a_long_file_is_sent_in_pieces_and_by_ranges() -> None:
+    """A file longer than what is read at once arrives whole, and its ranges are cut where they were asked for."""
+    content = bytes(range(256)) * 4096
+    async with door() as world:
+        (world.folder / "dist/film.mp4").write_bytes(content)
+        whole = await get(world, "/app/film.mp4")
+        assert (whole.body == content, whole.field("accept-ranges")) == (True, "bytes")
+        for start, end in ((0, 70_000), (65_530, 65_545), (500_000, 1_048_575), (1_048_575, 1_048_575)):
+            part = await get(world, "/app/film.mp4", {"range": f"bytes={start}-{end}"})
+            assert (part.status, part.body == content[start : end + 1]) == (206, True)
+            assert part.field("content-range") == f"bytes {start}-{end}/{len(content)}"
+
+
+@pytest.mark.requirement("R-252")
+async def test_a_range_counts_for_the_file_that_was_named() -> None:
+    """`If-Range` with another tag wants the whole file: a part of a new file must not be joined to an old one."""
+    async with door() as world:
+        etag = (await get(world, "/app/assets/app.js")).field("etag")
+        for tag, status in ((etag, 206), ('"other"', 200), (f"W/{etag}", 200)):
+            answer = await get(world, "/app/assets/app.js", {"range": "bytes=0-5", "if-range": tag})
+            assert answer.status == status
+
+
+@pytest.mark.requirement("R-252")
+async def test_a_file_can_be_asked_for_by_date() -> None:
+    """`If-Modified-Since` is 304 from the file's date on; a date that is none is ignored."""
+    async with door() as world:
+        date = (await get(world, "/app/assets/app.js")).field("last-modified")
+        for since, status in ((date, 304), ("Thu, 01 Jan 1970 00:00:00 GMT", 200), ("yesterday", 200)):
+            assert (await get(world, "/app/assets/app.js", {"if-modified-since": since})).status == status
+
+
+POLICY = "default-src 'self'; frame-ancestors 'none'"
+
+
+def with_headers(changes: dict[str, object]) -> dict[str, object]:
+    """A configuration whose only route serves files with these `response_headers`."""
+    return {"routes": [{"path": "/app", "files": "dist", "response_headers": changes}]}
+
+
+@pytest.mark.requirement("R-370", "R-270")
+async def test_the_operator_adds_and_removes_fields() -> None:
+    """`set` replaces a field or adds it, `remove` takes it out; also on 304, parts and the page of a deep link."""
+    changes = {
+        "set": {"Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin"},
+        "remove": ["Referrer-Policy"],
+    }
+    async with door(**with_headers(changes)) as world:
+        etag = (await get(world, "/app/assets/app.js")).field("etag")
+        for path, headers in (
+            ("/app/assets/app.js", {}),
+            ("/app/assets/app.js", {"if-none-match": etag}),
+            ("/app/assets/app.js", {"range": "bytes=0-1"}),
+            ("/app/orders/7", NAVIGATION),
+        ):
+            answer = await get(world, path, headers)
+            assert answer.field("content-security-policy") == POLICY
+            assert answer.field("cross-origin-opener-policy") == "same-origin"
+            assert answer.all("referrer-policy") == []
+            assert answer.field("x-content-type-options") == "nosniff"
+
+
+async def test_a_policy_that_forgets_framing_does_not_allow_it() -> None:
+    """A policy of the operator's that says nothing of `frame-ancestors` stands beside ours, and browsers enforce both."""
+    async with door(**with_headers({"set": {"content-security-policy": "default-src 'self'"}})) as world:
+        answer = await get(world, "/app/")
+        assert answer.all("content-security-policy") == ["default-src 'self'", "frame-ancestors 'self'"]

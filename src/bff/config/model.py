@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from bff.config.spelling import Checked, MayBeEmpty, OrOff, Parsed, Singular, Spelt, not_empty, positive
-from bff.config.values import addresses, certificates, paths, secrets, stores, units, urls, words
+from bff.config.values import addresses, certificates, header_changes, paths, secrets, stores, units, urls, words
 from bff.config.values.addresses import Network
+from bff.config.values.header_changes import HeaderChanges
 from bff.config.values.secrets import Secret
 
 
@@ -57,6 +58,17 @@ Scope = Annotated[str, Spelt(words.scope)]
 CaFile = Annotated[Path, Checked(certificates.authorities)]
 # A dump shows references, never the secrets: pydantic would dump the fields of a dataclass (R-172).
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
+ClientKey = Annotated[Secret, Checked(secrets.client_key), PlainSerializer(repr, return_type=str)]
+ClientAuth = Literal[
+    "client_secret_basic",
+    "client_secret_post",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "client_assertion",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+]
 SessionKey = Annotated[Secret, Checked(secrets.session_key), PlainSerializer(repr, return_type=str)]
 Origin = Annotated[urls.Origin, Parsed(urls.parse_origin)]
 Upstream = Annotated[urls.UpstreamUrl, Parsed(urls.parse_upstream)]
@@ -84,6 +96,13 @@ class SessionConfig(Model):
     local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
 
 
+class CertificateConfig(Model):
+    """A certificate with its chain, and its private key (PEM), read again when they change."""
+
+    certificate: Path
+    key: Path
+
+
 class ProviderConfig(Model):
     """One authorization server or OpenID Provider, and us as its client."""
 
@@ -91,10 +110,12 @@ class ProviderConfig(Model):
     client_id: str
     client_secrets: Annotated[
         tuple[Reference, ...], Singular("client_secret"), Checked(secrets.one_or_two)
-    ]  # newest first
-    client_auth: (  # None: from metadata, else basic
-        Annotated[Literal["client_secret_basic", "client_secret_post"], Spelt(words.client_auth)] | None
-    ) = None
+    ] = ()  # newest first
+    client_keys: Annotated[tuple[ClientKey, ...], Checked(secrets.one_or_two)] = ()  # newest first
+    client_certificate: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None
+    client_assertion: Reference | None = None
+    client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
+    insecure_public_client: bool = False  # `client_auth: none` is meant
     scope: Scope = "openid profile email"
     discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` whenever token_endpoint is given
     authorization_endpoint: Endpoint | None = None
@@ -127,6 +148,24 @@ class TimeoutConfig(Model):
     total: Timeout | None = None
 
 
+class ResponseHeadersConfig(Model):
+    """Fields that the operator adds to a route's answers, or takes out of them."""
+
+    set: Annotated[
+        dict[Annotated[str, Spelt(header_changes.response_name)], Annotated[str, Spelt(header_changes.field_value)]],
+        Checked(header_changes.once_each),
+    ] = {}
+    remove: Annotated[
+        tuple[Annotated[str, Spelt(header_changes.response_name)], ...], Checked(header_changes.once_each)
+    ] = ()
+
+    @property
+    def changes(self) -> HeaderChanges:
+        """The same as a value that is applied to answers."""
+        named = ((name.lower().encode("ascii"), value.encode("ascii")) for name, value in self.set.items())
+        return HeaderChanges(set=tuple(named), remove=frozenset(name.lower().encode("ascii") for name in self.remove))
+
+
 class RouteConfig(Model):
     """A path prefix and what happens below it."""
 
@@ -148,6 +187,7 @@ class RouteConfig(Model):
     max_body: Size | None = None  # bytes; None: limits.max_body
     max_connections: Annotated[int, Checked(positive)] = 256
     max_waiting: int = 1024
+    response_headers: ResponseHeadersConfig = ResponseHeadersConfig()
 
     @property
     def allowed_methods(self) -> tuple[words.Method, ...]:

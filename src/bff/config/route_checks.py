@@ -17,6 +17,7 @@ def check_routes(config: Config, findings: Findings) -> None:
         _check_token(route, path, findings)
         _check_provider(route, config, path, findings)
         _check_pages(route, path, findings)
+        _check_response_headers(route, path, findings)
         if route.files is not None:
             _check_files(route, path, findings)
     _check_overlaps(config.routes, findings)
@@ -80,6 +81,17 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
     for key in (*_NEEDS_TOKEN, "ca_file"):
         if getattr(route, key) is not None:
             findings.report_key((*path, key), "is of no use with `files`")
+
+
+def _check_response_headers(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    at = (*path, "response_headers")
+    if not findings.sound(at):
+        return
+    if route.upstream is not None and "response_headers" in route.model_fields_set:
+        findings.report_key(at, "is for `files` only: an upstream sets the fields of its answers itself")
+    both = route.response_headers.changes.remove.intersection(name for name, _ in route.response_headers.changes.set)
+    for name in sorted(both):
+        findings.report((*at, "remove"), f"names {name.decode('ascii')}, which `set` sets: keep one of them")
 
 
 def _check_overlaps(routes: tuple[RouteConfig, ...], findings: Findings) -> None:

@@ -11,6 +11,7 @@ from bff.errors import JwtRefused
 FAR_OFF_SECONDS = 86400.0  # a token that was issued longer ago was not issued for what happens now
 BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
+_WRONG_TIMES = {"expired": "it is expired", "iat": "iat is too far from now", "nbf": "nbf is ahead of now"}
 _END_OF_TIME = 253402300800.0  # the year 10000: instants beyond are mistakes, or attacks on arithmetic
 
 
@@ -86,11 +87,23 @@ def check_times(claims: Claims, *, now: float, leeway: float, oldest_seconds: fl
     Raises:
         JwtRefused: `exp`, `expired`, `iat` (missing, ahead of us, or older than `oldest_seconds`) or `nbf`.
     """
-    if now >= claims.required_instant("exp") + leeway:
-        raise claims.refusal("it is expired", reason="expired")
-    issued_at = claims.required_instant("iat")
-    if not now - oldest_seconds - leeway <= issued_at <= now + leeway:
-        raise claims.refusal("iat is too far from now", reason="iat")
+    wrong = wrong_time(claims, now=now, leeway=leeway, oldest_seconds=oldest_seconds)
+    if wrong is not None:
+        raise claims.refusal(_WRONG_TIMES[wrong], reason=wrong)
+
+
+def wrong_time(claims: Claims, *, now: float, leeway: float, oldest_seconds: float) -> str | None:
+    """The reason for which our clock disagrees with the times: `expired`, `iat`, `nbf`; None: it does not.
+
+    Raises:
+        JwtRefused: `exp` or `iat` is missing, or one of the three is no instant.
+    """
+    expires_at, issued_at = claims.required_instant("exp"), claims.required_instant("iat")
     not_before = claims.instant("nbf")
+    if now >= expires_at + leeway:
+        return "expired"
+    if not now - oldest_seconds - leeway <= issued_at <= now + leeway:
+        return "iat"
     if not_before is not None and not_before > now + leeway:
-        raise claims.refusal("nbf is ahead of now", reason="nbf")
+        return "nbf"
+    return None

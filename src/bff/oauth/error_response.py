@@ -6,6 +6,7 @@
                             two codes mean "later"   ProviderUnavailable: temporarily_unavailable, server_error
     anything else           any                      ProviderMisbehaved
 
+The code may also lie inside an object, or in a list of them: `{"error": {"code": ...}}`, `{"errors": [{"errorType": ...}]}`.
 Of the body only `error` is kept, and only if it looks like a code: an `error_description` can quote the code, token or
 secret that we sent, so it goes into no message (invariant 10).
 """
@@ -17,6 +18,15 @@ from bff.errors import ProviderMisbehaved, ProviderRefused, ProviderUnavailable
 from bff.oauth.messages import ProviderResponse, parse_json_object
 
 _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")  # within RFC 6749 appendix A.7's NQSCHAR; no registered code needs more
+_INSIDE = (
+    "code",
+    "error",
+    "type",
+    "errorType",
+    "errorCode",
+    "name",
+    "status",
+)  # the first that holds a usable code counts
 _LATER = frozenset({"temporarily_unavailable", "server_error"})
 
 
@@ -32,7 +42,7 @@ def check_available(response: ProviderResponse, *, provider: str) -> None:
         ProviderUnavailable: it did not: 408, 429 or 5xx.
     """
     if response.status in {408, 429} or response.status >= 500:
-        raise ProviderUnavailable(f"answered {response.status}", provider=provider)
+        raise ProviderUnavailable(f"answered {response.status}", provider=provider, reason=f"http_{response.status}")
 
 
 def check_ok(response: ProviderResponse, *, provider: str) -> None:
@@ -56,19 +66,33 @@ def raise_error_response(response: ProviderResponse, *, provider: str) -> NoRetu
     check_available(response, provider=provider)
     if not 400 <= response.status < 500:
         raise ProviderMisbehaved(f"answered {response.status}", provider=provider, reason="status")
-    raise_error_member(parse_json_object(response, provider=provider), provider=provider)
+    members = parse_json_object(response, provider=provider)
+    raise_error_member(members, provider=provider, status=response.status)
 
 
-def raise_error_member(members: dict[str, object], *, provider: str) -> NoReturn:
-    """Raise what the `error` member of a JSON error response means.
+def has_error_member(members: dict[str, object]) -> bool:
+    """Whether a JSON object says that it is an error response; some providers say so with status 200."""
+    return bool(members.get("error") or members.get("errors"))
+
+
+def raise_error_member(members: dict[str, object], *, provider: str, status: int) -> NoReturn:
+    """Raise what the `error` member of a JSON error response means; `status` is that of the response.
 
     Raises:
         ProviderUnavailable, ProviderRefused: by the code.
         ProviderMisbehaved: `error_response`: no usable code.
     """
-    code = members.get("error")
-    if not isinstance(code, str) or not is_error_code(code):
+    code = _code_in(members.get("error") or members.get("errors"))
+    if code is None:
         raise ProviderMisbehaved("refused without a usable error code", provider=provider, reason="error_response")
     if code in _LATER:
-        raise ProviderUnavailable(f"answered {code}", provider=provider)
-    raise ProviderRefused(f"refused: {code}", provider=provider, error=code)
+        raise ProviderUnavailable(f"answered {code}", provider=provider, reason=code)
+    raise ProviderRefused(f"refused: {code}", provider=provider, error=code, status=status)
+
+
+def _code_in(member: object) -> str | None:
+    """The code in an `error` member: the text itself, or the first usable text of an object, or of a list's first object."""
+    if isinstance(member, list):
+        member = member[0] if member and isinstance(member[0], dict) else None
+    said = [member.get(name) for name in _INSIDE] if isinstance(member, dict) else [member]
+    return next((code for code in said if isinstance(code, str) and is_error_code(code)), None)

@@ -7,14 +7,15 @@ claims are kept for `/bff/user` and decide nothing. A user is (iss, sub), never 
 
 import hashlib
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 
-from bff.oauth.claims import BACKCHANNEL_LOGOUT_EVENT, Claims, check_audience, check_issuer, check_times
+from bff.oauth.claims import BACKCHANNEL_LOGOUT_EVENT, Claims, check_audience, check_issuer, check_times, wrong_time
 from bff.oauth.jws import VerifiedJwt
 
 # Core 12.2: iat of a refreshed ID token "MUST represent the time that the new ID Token is issued", which is now.
-REFRESHED_WITHIN_SECONDS = 300.0
+# Entra dates it five minutes back.
+REFRESHED_WITHIN_SECONDS = 600.0
 
 _PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "exp", "iat", "aud", "azp", "nbf", "jti"})
 _HASHES = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
@@ -29,6 +30,7 @@ class IdToken:
     sid: str | None
     auth_time: float | None
     nonce: str | None = field(repr=False)
+    wrong_time: str | None = None  # after a refresh: `expired`, `iat` or `nbf` where our clock disagrees
 
 
 def check_id_token(
@@ -71,23 +73,36 @@ def check_refreshed_id_token(
     access_token: str | None,
     now: float,
     leeway: float,
+    sid: str | None = None,
 ) -> IdToken:
-    """Judge an ID token that came with a refresh; `subject`, `auth_time` and `nonce` are the first one's (Core 12.2).
+    """Judge an ID token that came with a refresh; `subject`, `auth_time`, `nonce` and `sid` are those of the last one (Core 12.2).
+
+    Times that our clock disagrees with refuse nothing (R-324): the token came over TLS in answer to our own question, so they show
+    that a clock is wrong. `wrong_time` of the result names the claim.
 
     Raises:
-        JwtRefused: as `check_id_token`; `sub`, `auth_time` or `nonce` that differ from the first ones.
+        JwtRefused: as `check_id_token`; `sub` or `nonce` that differ, an `auth_time` that is earlier, or later with another `sid`.
     """
     claims = Claims(provider=provider, members=jwt.claims)
     if _check_parties(claims, issuer=issuer, client_id=client_id) != subject:
         raise claims.refusal("sub is another user", reason="sub")
-    check_times(claims, now=now, leeway=leeway, oldest_seconds=REFRESHED_WITHIN_SECONDS)
+    wrong = wrong_time(claims, now=now, leeway=leeway, oldest_seconds=REFRESHED_WITHIN_SECONDS)
     if "nonce" in jwt.claims:  # "SHOULD NOT have a nonce Claim [...] if it is present, its value MUST be the same"
         _check_nonce(claims, nonce=nonce)
-    new_auth_time = claims.instant("auth_time")
-    if None not in {new_auth_time, auth_time} and new_auth_time != auth_time:
-        raise claims.refusal("auth_time is not that of the original authentication", reason="auth_time")
+    _check_new_auth_time(claims, auth_time=auth_time, sid=sid)
     _check_at_hash(claims, access_token=access_token, alg=jwt.alg)
-    return _id_token(claims, subject=subject)
+    return replace(_id_token(claims, subject=subject), wrong_time=wrong)
+
+
+def _check_new_auth_time(claims: Claims, *, auth_time: float | None, sid: str | None) -> None:
+    """A later one is the same person who signed in again at the provider, for another client for instance (Keycloak 26.7)."""
+    new = claims.instant("auth_time")
+    if new is None or auth_time is None or new == auth_time:
+        return
+    if new < auth_time:
+        raise claims.refusal("auth_time is before that of the last authentication", reason="auth_time")
+    if sid is not None and claims.text("sid") not in {None, sid}:
+        raise claims.refusal("sid is another session at the provider", reason="sid")
 
 
 def _check_parties(claims: Claims, *, issuer: str, client_id: str) -> str:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import httpx2
 
+from bff.config.model import CertificateConfig
 from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
+from bff.provider.client_certificate import ClientCertificate
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 
@@ -27,13 +29,23 @@ class ProviderHttp:
     """Sends requests to one provider. `transport` takes the place of the network."""
 
     def __init__(
-        self, *, provider: str, timeout_seconds: float, ca_file: Path | None, transport: Transport | None = None
+        self,
+        *,
+        provider: str,
+        timeout_seconds: float,
+        ca_file: Path | None,
+        client_certificate: CertificateConfig | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._provider = provider
         self._timeout_seconds = timeout_seconds
+        context = _tls_context(ca_file)
+        self._certificate = (
+            ClientCertificate(client_certificate, context, provider=provider) if client_certificate else None
+        )
         self._client = httpx2.AsyncClient(
             transport=transport,
-            verify=_tls_context(ca_file),
+            verify=context,
             follow_redirects=False,
             trust_env=False,
             timeout=httpx2.Timeout(timeout_seconds),
@@ -48,7 +60,10 @@ class ProviderHttp:
         Raises:
             ProviderUnavailable: not a URL that can be called, no connection, TLS refused, too slow, or cut off.
             ProviderMisbehaved: the response is larger than `MAX_RESPONSE_BYTES`, or has a content coding.
+            SecretUnavailable: there is no usable client certificate, where one is configured.
         """
+        if self._certificate is not None:
+            self._certificate.refresh()
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
@@ -58,7 +73,7 @@ class ProviderHttp:
             ):
                 body = await self._bounded_body(response)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ProviderUnavailable(type(error).__name__, provider=self._provider) from error
+            raise ProviderUnavailable(type(error).__name__, provider=self._provider, reason=_reason(error)) from error
         return ProviderResponse(
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
@@ -80,6 +95,15 @@ class ProviderHttp:
             if len(body) > MAX_RESPONSE_BYTES:
                 raise ProviderMisbehaved("answered with too large a body", provider=self._provider, reason="too_large")
         return bytes(body)
+
+
+def _reason(error: Exception) -> str:
+    """What failed, in a word for the log."""
+    if isinstance(error, TimeoutError | httpx2.TimeoutException):
+        return "timeout"
+    if isinstance(error, httpx2.ConnectError | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+        return "not_connected"
+    return "cut_off"
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -13,12 +13,14 @@ without one), so one user or address cannot take them all (R-366). Places that c
 
 from collections import OrderedDict, deque
 from enum import IntEnum
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
 
-class Owner(NamedTuple):
+class Owner(Struct, frozen=True):
     """A place is counted for this owner: a session's key, or an address."""
 
     signed_in: bool

@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from operator import itemgetter
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from bff.errors import HeadTooLarge, MalformedRequest, MaxForwardsReached
 from bff.proxy.fields import (
@@ -62,7 +63,7 @@ _PRIVATE = ((b"cache-control", b"private"),)
 _PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
 
 
-class UpstreamRequest(NamedTuple):
+class UpstreamRequest(Struct, frozen=True):
     """What is written to an upstream: its Host, the browser's fields that pass, then ours.
 
     `passed_lines` are the fields of `passed` as they are written. Content follows if `chunked`, or if `content_length` (bytes) is
@@ -148,7 +149,7 @@ def upstream_request(
     )
 
 
-class _Kept(NamedTuple):
+class _Kept(Struct, frozen=True):
     """What of a browser's fields goes on: `passed` in their order, `lines` the same as they are written; `special` is judged."""
 
     passed: list[Field]

@@ -15,8 +15,9 @@ Everything else passes byte for byte: `%2F`, `%20`, `%25`, `;a=1`, `//`, a trail
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from bff.config.model import RouteConfig
 from bff.config.values.urls import UpstreamUrl
@@ -49,11 +50,8 @@ class Route:
     max_body: int
 
 
-class Match(NamedTuple):
-    """The route, and the raw bytes of the path that follow its prefix: empty, or beginning with a slash.
-
-    A tuple because it is made for each request: 0.2 us, a frozen dataclass 0.6 us.
-    """
+class Match(Struct, frozen=True):
+    """The route, and the raw bytes of the path that follow its prefix: empty, or beginning with a slash."""
 
     route: Route
     rest: bytes

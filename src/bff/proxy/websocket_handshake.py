@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from hashlib import sha1
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from bff.errors import MalformedRequest, UpstreamBroke, WebSocketVersion
 from bff.proxy.fields import is_token
 from bff.proxy.rewrite import UpstreamRequest, response_fields
@@ -75,7 +77,7 @@ def parse_offer(head: RequestHead) -> Offer:
 def with_offer(request: UpstreamRequest, offer: Offer) -> UpstreamRequest:
     """The rewritten request, as a handshake: the rewrite has dropped every field of an upgrade."""
     ours = [field for field in request.ours if field[0] != b"connection"]
-    return request._replace(ours=[*ours, *offer.fields])
+    return replace(request, ours=[*ours, *offer.fields])
 
 
 def accepted_fields(offer: Offer, fields: list[Field], *, origin: str) -> list[Field]:

@@ -6,9 +6,14 @@ from bff.proxy.rewrite import UpstreamRequest
 
 def request_head(request: UpstreamRequest) -> bytes:
     """Request line and fields (RFC 9112 sections 3 and 5). The rewrite has seen to it that no value ends a line."""
-    method, target, authority, _, passed_lines, ours, _, _ = request
-    lines = b"\r\n".join([*map(b": ".join, ours), b""])
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (method, target, authority, passed_lines, lines)
+    lines = b"\r\n".join([*map(b": ".join, request.ours), b""])
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (
+        request.method,
+        request.target,
+        request.authority,
+        request.passed_lines,
+        lines,
+    )
 
 
 class Upload:

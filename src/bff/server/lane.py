@@ -11,7 +11,10 @@ logs and retries stay in one place. What was sent by then is not sent again; the
 import os
 from contextlib import AbstractContextManager
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
@@ -72,7 +75,7 @@ class Lane:
         return lane_call if lane_call.begin() else None
 
 
-class _Ready(NamedTuple):
+class _Ready(Struct, frozen=True):
     """What the recipe's fourth line gave for a copied session and a route, and would give again until then."""
 
     source: TokenSource
@@ -120,7 +123,7 @@ def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, Credentia
     if source is None:
         return call, ()
     token = source.at_once()
-    return None if token is None else (call._replace(source=source, token=token), bearer(token))
+    return None if token is None else (replace(call, source=source, token=token), bearer(token))
 
 
 class LaneCall:

@@ -25,9 +25,9 @@ What is judged here, because a hop before us must not read it otherwise:
 
 import re
 from enum import Enum, auto
-from typing import NamedTuple
 
 import httptools
+from msgspec import Struct
 
 from bff.config.model import LimitsConfig
 from bff.errors import (
@@ -65,7 +65,7 @@ class Phase(Enum):
 _HEAD, _LENGTH, _CHUNKS, _TUNNEL, _STOPPED = Phase  # a module's global costs a third of an Enum's member
 
 
-class Message(NamedTuple):
+class Message(Struct, frozen=True):
     """A request whose head has come. With `has_content` there follows `Content`, up to the `last`.
 
     `expects_continue`: the browser may wait for `100 Continue` before it sends content (RFC 9110 section 10.1.1).
@@ -79,7 +79,7 @@ class Message(NamedTuple):
     is_websocket: bool
 
 
-class Content(NamedTuple):
+class Content(Struct, frozen=True):
     """Some content of the message before; `last`: all of it has come."""
 
     data: bytes

@@ -61,6 +61,17 @@ class Grant:
     refresh_token_expires_at: float | None
     access_tokens: tuple[tuple[Target, AccessToken], ...]
     granted_at: float
+    refusals: tuple[
+        tuple[Target, str], ...
+    ] = ()  # targets that the provider renews no more until a sign-in, and its error code
+
+    def refusal(self, target: Target) -> str | None:
+        """The provider's error code if only another sign-in gives a token for this target again."""
+        return next((code for known, code in self.refusals if known == target), None)
+
+    def with_refusal(self, target: Target, code: str) -> "Grant":
+        """A new grant whose token for `target` is not renewed any more."""
+        return replace(self, refusals=(*(pair for pair in self.refusals if pair[0] != target), (target, code)))
 
     def access_token(self, target: Target) -> AccessToken | None:
         """The token for this target, or None while it was never fetched."""

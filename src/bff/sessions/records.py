@@ -10,7 +10,7 @@ import msgspec
 
 from bff.sessions.model import LoginTransaction, Session
 
-FORMAT = b"\x01"
+FORMAT = b"\x02"
 
 _encoder = msgspec.msgpack.Encoder()
 _session_decoder = msgspec.msgpack.Decoder(Session)

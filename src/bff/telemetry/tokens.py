@@ -52,6 +52,16 @@ def grant_ended(error: ProviderError, *, session_key: str, session_ended: bool) 
     log.info("session.grant_ended", session=session_key[:8], provider=error.provider, cause=type(error).__name__)
 
 
+def target_refused(*, provider: str, session_key: str, reason: str) -> None:
+    """A provider renews the token of one target no more until the user signs in again; what else it granted stays."""
+    log.info("session.target_refused", session=session_key[:8], provider=provider, reason=reason)
+
+
+def clock_disagrees(*, provider: str, claim: str) -> None:
+    """A refreshed ID token has a time that our clock disagrees with; it was used all the same."""
+    log.warning("clock.skewed", provider=provider, reason="clock", claim=claim)
+
+
 def revocation_failed(error: BffError, *, provider: str) -> None:
     """A token that is not needed any more could not be revoked."""
     log.warning("token.revocation_failed", provider=provider, error=type(error).__name__)
@@ -73,5 +83,10 @@ def document_unavailable(error: ProviderError, *, kept: bool) -> None:
 
 
 def secret_switched(*, provider: str, position: int) -> None:
-    """A provider takes the other of two client secrets now."""
+    """A provider takes the other of two client secrets or keys now."""
     log.info("provider.secret_switched", provider=provider, position=position)
+
+
+def credential_unusable(*, provider: str, reason: str) -> None:
+    """The file of a client key or certificate has changed and cannot be used: the old one is used on."""
+    log.warning("provider.credential_unusable", provider=provider, reason=reason)

@@ -50,7 +50,7 @@ class Flights(Generic[K]):
             BffError: what `fetch` raises.
         """
         if key not in self._under_way and not self._failures.permits(key):
-            raise ProviderUnavailable("failed a moment ago", provider=provider)
+            raise ProviderUnavailable("failed a moment ago", provider=provider, reason="failed_before")
         return await self._patiently(self._flight(key), provider=provider)
 
     async def instead_of(self, rejected: AccessToken, key: K, *, provider: str) -> AccessToken | None:
@@ -70,7 +70,7 @@ class Flights(Generic[K]):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await asyncio.shield(flight)
         except TimeoutError as error:
-            raise ProviderUnavailable("still asking", provider=provider) from error
+            raise ProviderUnavailable("still asking", provider=provider, reason="still_asking") from error
 
     def _flight(self, key: K, *, rejected: str | None = None) -> "asyncio.Task[AccessToken]":
         flight = self._under_way.get(key)

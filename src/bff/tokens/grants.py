@@ -12,7 +12,7 @@ DEAD_ON_ARRIVAL_SECONDS = 10.0
 
 
 def access_token(response: TokenResponse, *, now: float) -> AccessToken:
-    """The access token of a response received at `now`."""
+    """The access token of a response that was received at `now`."""
     jitter = random.random()  # noqa: S311 - spreads refreshes, keeps no secret
     return AccessToken(
         value=response.access_token,
@@ -54,7 +54,12 @@ def refreshed(
     """The grant after a refresh: a new refresh token takes the old one's place, none leaves it (RFC 6749 section 6)."""
     renewed = with_refresh_token(grant, response).with_access_token(target, token)
     if id_token is not None:
-        renewed = replace(renewed, id_token=response.id_token, claims={**grant.claims, **id_token.claims})
+        renewed = replace(
+            renewed,
+            id_token=response.id_token,
+            claims={**grant.claims, **id_token.claims},
+            auth_time=id_token.auth_time or grant.auth_time,
+        )
     return renewed
 
 
@@ -67,24 +72,49 @@ def with_refresh_token(grant: Grant, response: TokenResponse) -> Grant:
     )
 
 
-def renewable(grant: Grant, *, now: float) -> bool:
-    """Whether this grant can still be asked for an access token."""
-    if grant.refresh_token is None:
+def renewable(grant: Grant, target: Target, *, now: float) -> bool:
+    """Whether this grant can still be asked for an access token for this target."""
+    if grant.refresh_token is None or grant.refusal(target) is not None:
         return False
     return grant.refresh_token_expires_at is None or now < grant.refresh_token_expires_at
 
 
 def ended(grant: Grant, *, now: float) -> bool:
-    """Whether the provider told us that this grant is over: no session outlives its refresh token (RFC 10017 section 6.1.2.2)."""
-    return grant.refresh_token_expires_at is not None and now >= grant.refresh_token_expires_at
+    """Whether the provider told us that this grant is over: no session outlives its refresh token (RFC 10017 section 6.1.2.2).
+
+    It is also over when the provider wants the user to sign in again for every target, and no access token serves any more (R-320).
+    """
+    if grant.refresh_token_expires_at is not None and now >= grant.refresh_token_expires_at:
+        return True
+    known = [target for target, _ in grant.access_tokens]
+    return bool(grant.refusals) and not any(_serves(grant, target, now=now) for target in known)
 
 
-def not_renewable(grant: Grant, token: AccessToken | None, *, now: float) -> BffError:
+def others_serve(grant: Grant, target: Target, *, now: float) -> bool:
+    """Whether an access token for another target lives, whose renewal was not refused: the refresh token may be good (R-321)."""
+    return any(
+        known != target and grant.refusal(known) is None and _lives(token, now=now)
+        for known, token in grant.access_tokens
+    )
+
+
+def _serves(grant: Grant, target: Target, *, now: float) -> bool:
+    return renewable(grant, target, now=now) or _lives(grant.access_token(target), now=now)
+
+
+def _lives(token: AccessToken | None, *, now: float) -> bool:
+    return token is not None and (token.expires_at is None or now < token.expires_at)
+
+
+def not_renewable(grant: Grant, target: Target, *, now: float) -> BffError:
     """Why this grant gives no access token any more, and who can mend it.
 
     A sign-in helps only if it gave us a token that then expired. Where it gave none, or a dead one, another sign-in would give
     the same, and a navigation would run in circles.
     """
+    refusal, token = grant.refusal(target), grant.access_token(target)
+    if refusal is not None:
+        return LoginRequired("The provider wants you to sign in again.", provider=grant.provider, reason=refusal)
     if token is None:
         reason, text = "no_refresh_token", "gave no refresh token, which the resource of this route needs"
         return ProviderMisbehaved(text, provider=grant.provider, reason=reason)

@@ -33,11 +33,12 @@ class Refresher:
         now = self._clock()
         grant = session.grant(provider)
         if grant is None or grants.ended(grant, now=now):
-            raise LoginRequired("Nobody is signed in at the provider of this route.", provider=provider)
+            refusal = None if grant is None else grant.refusal(target)
+            raise LoginRequired("Nobody is signed in at the provider of this route.", provider=provider, reason=refusal)
         token = grant.access_token(target)
-        state = freshness(token, renewable=grants.renewable(grant, now=now), now=now)
+        state = freshness(token, renewable=grants.renewable(grant, target, now=now), now=now)
         if state is Freshness.ENDED:
-            raise grants.not_renewable(grant, token, now=now)
+            raise grants.not_renewable(grant, target, now=now)
         if state is Freshness.EXPIRED:
             return None
         if state is Freshness.STALE:
@@ -63,7 +64,7 @@ class Refresher:
     ) -> AccessToken | None:
         """Another token in place of one that the upstream answered with 401; None if there is none to be had now."""
         grant = session.grant(provider)
-        if grant is None or not grants.renewable(grant, now=self._clock()):
+        if grant is None or not grants.renewable(grant, target, now=self._clock()):
             return None
         need = Need(session_key=session.key, provider=provider, target=target)
         known = await self._renewal.known_instead_of(rejected, need)

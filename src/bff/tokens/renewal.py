@@ -5,12 +5,14 @@ Rules kept here:
 - The session is read again once the lease is ours: its former holder may have refreshed already (oauth2-proxy #1992).
 - The new refresh token is stored before the access token that came with it is used (invariant 5).
 - Writes are conditional (invariant 6): a session that went away meanwhile stays away, and its new refresh token is revoked.
-- Only `invalid_grant`, and a refreshed ID token that fails its checks, end a grant (invariant 7).
+- Only `invalid_grant`, and a refreshed ID token that names another user, ends a grant (invariant 7). Any other refusal that only
+  the user can mend ends the renewal of one target (R-320, R-321).
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bff.errors import (
     JwtRefused,
@@ -21,6 +23,7 @@ from bff.errors import (
     StoreUnavailable,
 )
 from bff.oauth.id_token import IdToken, check_refreshed_id_token
+from bff.oauth.refresh_refusal import only_the_user_can_mend
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import KeyUndecided, Provider
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
@@ -68,6 +71,7 @@ class Renewal:
                 id_token = await self._judge(response, grant, session)
             except (ProviderRefused, JwtRefused) as refused:
                 return await self._refused(refused, grant, need, rejected=rejected)
+            self._note_clock(id_token, need)
             token = grants.access_token(response, now=self._clock())
             renewed = grants.refreshed(grant, response, target=need.target, token=token, id_token=id_token)
             await self._keep(renewed, session, used=grant)
@@ -94,12 +98,12 @@ class Renewal:
     def _renewed_by_another(self, grant: Grant, need: Need, *, rejected: str | None) -> AccessToken | None:
         now = self._clock()
         token = grant.access_token(need.target)
-        renewable = grants.renewable(grant, now=now)
+        renewable = grants.renewable(grant, need.target, now=now)
         fresh = freshness(token, renewable=renewable, now=now) is Freshness.FRESH
         if token is not None and fresh and token.value != rejected:
             return token
         if not renewable:
-            raise grants.not_renewable(grant, token, now=now)
+            raise grants.not_renewable(grant, need.target, now=now)
         return None
 
     async def _ask(self, grant: Grant, need: Need) -> TokenResponse:
@@ -116,7 +120,9 @@ class Renewal:
         try:
             return await self._check_id_token(self._providers[grant.provider], grant, response)
         except KeyUndecided as undecided:
-            outage: ProviderError = ProviderUnavailable("its keys cannot be fetched now", provider=grant.provider)
+            outage: ProviderError = ProviderUnavailable(
+                "its keys cannot be fetched now", provider=grant.provider, reason="keys"
+            )
             outage.__cause__ = undecided
         except JwtRefused:
             raise
@@ -128,17 +134,44 @@ class Renewal:
     async def _refused(
         self, refused: ProviderRefused | JwtRefused, grant: Grant, need: Need, *, rejected: str | None
     ) -> AccessToken:
-        """What a refusal means: a grant that is over is removed before we say so, unless another worker was faster."""
-        if isinstance(refused, ProviderRefused) and refused.error != "invalid_grant":
+        """What a refusal means: what is over is written down before we say so, unless another worker was faster."""
+        if isinstance(refused, ProviderRefused) and not only_the_user_can_mend(refused):
             raise refused
         session, current = await self._read(need)
         if current.refresh_token == grant.refresh_token:
-            await self._end(session, need, cause=refused)
-            raise LoginRequired("The sign-in has ended at the provider.", provider=need.provider) from refused
+            return await self._over(refused, session, current, need)
         known = self._renewed_by_another(current, need, rejected=rejected)
         if known is None:
-            raise ProviderUnavailable("was asked by another at the same time", provider=need.provider) from refused
+            raise ProviderUnavailable(
+                "was asked by another at the same time", provider=need.provider, reason="asked_by_another"
+            ) from refused
         return known
+
+    async def _over(
+        self, refused: ProviderRefused | JwtRefused, session: Session, grant: Grant, need: Need
+    ) -> AccessToken:
+        """A forged ID token ends the grant. So does `invalid_grant`, unless another target's token shows that it may be about this
+        target alone (R-321). Every other refusal ends the renewal of one target; its token serves until it expires (R-320)."""
+        if isinstance(refused, JwtRefused):
+            await self._end(session, need, cause=refused)
+            raise LoginRequired(
+                "The sign-in has ended at the provider.", provider=need.provider, reason=refused.reason
+            ) from refused
+        if refused.error == "invalid_grant" and not grants.others_serve(grant, need.target, now=self._clock()):
+            await self._end(session, need, cause=refused)
+            raise LoginRequired(
+                "The sign-in has ended at the provider.", provider=need.provider, reason=refused.error
+            ) from refused
+        await self._written(session, partial(_with_refusal, need=need, code=refused.error))
+        telemetry.target_refused(provider=need.provider, session_key=need.session_key, reason=refused.error)
+        raise LoginRequired(
+            "The provider wants you to sign in again.", provider=need.provider, reason=refused.error
+        ) from refused
+
+    def _note_clock(self, id_token: IdToken | None, need: Need) -> None:
+        """Say that a refreshed ID token's times do not fit to our clock; its tokens are used (R-324)."""
+        if id_token is not None and id_token.wrong_time is not None:
+            telemetry.clock_disagrees(provider=need.provider, claim=id_token.wrong_time)
 
     async def _check_id_token(self, provider: Provider, grant: Grant, response: TokenResponse) -> IdToken | None:
         if response.id_token is None or grant.subject is None:
@@ -151,6 +184,7 @@ class Renewal:
             subject=grant.subject,
             auth_time=grant.auth_time,
             nonce=grant.nonce,
+            sid=grant.sid,
             access_token=response.access_token,
             now=self._clock(),
             leeway=provider.config.leeway,
@@ -206,3 +240,9 @@ class Renewal:
             live = await self._store.read(session.key, touch=False, now=self._clock())
             current = live.session if live else None
         return False
+
+
+def _with_refusal(session: Session, *, need: Need, code: str) -> Session | None:
+    """The session whose provider renews this target no more; None if its grant is gone."""
+    grant = session.grant(need.provider)
+    return None if grant is None else session.with_grant(grant.with_refusal(need.target, code))

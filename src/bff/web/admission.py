@@ -8,7 +8,7 @@ The recipe (`api.py`), WebSocket handshakes and the server's fast lane call the 
 between the last two. A judgement refuses by raising; what it returns is the proof that it was made.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from bff.errors import LoginRequired, MalformedRequest, NotAPage
 from bff.proxy.routes import Match
@@ -21,7 +21,7 @@ from bff.web.gateway import Gateway
 from bff.web.route_policy import RoutePolicy
 
 
-class Admitted(NamedTuple):
+class Admitted(Struct, frozen=True):
     """A request that is for one of our routes and for our host. Only `route` makes it."""
 
     match: Match

@@ -12,7 +12,9 @@ The server's fast lane runs the same lines without waiting; what it has begun an
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, UpstreamBusy
 from bff.proxy.browser import Receive, Send
@@ -38,7 +40,7 @@ class BrokenTransfer(Exception):
     """The answer had begun and cannot be completed: the server must close the connection, never end the body cleanly."""
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True):
     """A request that may be forwarded: what was judged about it, and the token that goes with it."""
 
     head: RequestHead
@@ -68,7 +70,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     admitted = admission.route(gateway, head)
     policy = admitted.policy
     if policy.serves_files:
-        await gateway.files[admitted.match.route.prefix].send(admitted.match, head, scope, receive, send)
+        await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
     opening = head.is_navigation
     if opening:

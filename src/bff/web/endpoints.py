@@ -10,6 +10,7 @@ from bff.web import admission
 from bff.web.answers import OwnAnswer
 from bff.web.backchannel_logout import backchannel_logout
 from bff.web.gateway import Gateway
+from bff.web.jwks import jwks
 from bff.web.login import callback, login
 from bff.web.logout import logout
 from bff.web.user import user
@@ -30,6 +31,7 @@ ENDPOINTS = (
     Endpoint(b"GET", "/user", False, lambda gateway, head, _, __: user(gateway, head)),
     Endpoint(b"POST", "/logout", False, lambda gateway, head, _, __: logout(gateway, head)),
     Endpoint(b"POST", "/backchannel-logout", True, backchannel_logout),
+    Endpoint(b"GET", "/jwks", True, lambda gateway, _, provider, __: jwks(gateway, provider)),
 )
 
 

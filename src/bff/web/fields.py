@@ -9,6 +9,7 @@ NOTHING = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 )
+FRAMED_BY_US = b"frame-ancestors 'self'"
 
 
 def own_fields(content_type: str, *, https: bool, csp: Field = NOTHING) -> list[Field]:
@@ -24,13 +25,13 @@ def own_fields(content_type: str, *, https: bool, csp: Field = NOTHING) -> list[
     return [*fields, HSTS] if https else fields
 
 
-def app_fields(*, https: bool) -> list[Field]:
+def app_fields(*, cache_control: bytes, https: bool) -> list[Field]:
     """What the files of the single-page app carry besides their own: its scripts are its business, its framing is ours."""
     fields = [
-        (b"cache-control", b"no-cache"),  # kept, and asked for again by ETag
+        (b"cache-control", cache_control),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"strict-origin-when-cross-origin"),
-        (b"content-security-policy", b"frame-ancestors 'self'"),
+        (b"content-security-policy", FRAMED_BY_US),
         (b"date", formatdate(usegmt=True).encode("ascii")),
     ]
     return [*fields, HSTS] if https else fields

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import httpx2
 
+from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
 from bff.provider.client import Provider
@@ -163,7 +164,7 @@ def build_gateway(
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
         files={
-            route.prefix: AppFiles(route.config.files, https=site.https)
+            route.prefix: AppFiles(route.config.files, https=site.https, changes=route.config.response_headers.changes)
             for route in routes.routes
             if route.config.files is not None
         },
@@ -177,6 +178,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams]))
     looking = asyncio.create_task(process.streams.look())
+    for key in insecure_keys(gateway().config):
+        telemetry.insecure_switch(key=key)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield

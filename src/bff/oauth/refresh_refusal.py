@@ -1,0 +1,51 @@
+"""Who can mend a refusal at a refresh: the user by another sign-in, the operator, or the provider in its own time. Pure.
+
+    status        code                                             mended by
+    any           one of `_OPERATORS`                              the operator: the answer is 502
+    any           one of `_PROVIDERS`                              the provider: the answer is 503
+    400 to 499    any other                                        the user: 401 with a `login_url`
+    200           `invalid_grant`, or one of `_USERS`              the user
+    200           any other                                        the operator
+
+RFC 6749 section 5.2 knows six codes. What else a provider says at a refresh is about the user, the consent or the token: Entra
+answers `interaction_required`, GitHub `bad_refresh_token` with status 200, Slack `invalid_refresh_token` with status 200.
+"""
+
+from bff.errors import ProviderRefused
+
+_OPERATORS = frozenset(
+    {
+        "invalid_client",
+        "invalid_request",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_target",  # RFC 8707 section 2: the route's `resource` is not known there
+        "invalid_dpop_proof",  # RFC 9449 section 5
+        "use_dpop_nonce",
+        "incorrect_client_credentials",  # GitHub
+        "bad_client_secret",  # Slack
+        "invalid_client_id",  # Slack
+    }
+)
+_PROVIDERS = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
+_USERS = frozenset(
+    {
+        "invalid_grant",
+        "interaction_required",
+        "login_required",
+        "consent_required",
+        "account_selection_required",
+        "mfa_required",
+        "bad_refresh_token",
+        "invalid_refresh_token",
+        "token_expired",
+    }
+)
+
+
+def only_the_user_can_mend(refused: ProviderRefused) -> bool:
+    """Whether another sign-in, and nothing else, may help."""
+    if refused.error in _USERS:
+        return True
+    return 400 <= refused.status < 500 and refused.error not in _OPERATORS | _PROVIDERS

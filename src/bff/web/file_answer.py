@@ -1,0 +1,166 @@
+"""The answer about a file that was found: its fields, unchanged or not, the whole or a part.
+
+A name with a content hash is kept for a year; everything else is kept and asked for again by `ETag`. The tag covers time, size and
+the first 64 KiB of the content: builds for containers give every file the same time, and pages that differ only in the hashes that
+they name have the same size.
+"""
+
+import asyncio
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from bff.config.values.header_changes import CSP, HeaderChanges
+from bff.request_head import Field, RequestHead
+from bff.web import ranges
+from bff.web.app_folder import OpenFile
+from bff.web.fields import FRAMED_BY_US, app_fields
+from bff.web.hashed_names import is_hashed
+from bff.web.ranges import Part
+
+CHUNK_BYTES = 256 * 1024
+
+_FOR_A_YEAR = b"public, max-age=31536000, immutable"
+_ASK_AGAIN = b"no-cache"
+
+_TYPES = {  # what slim systems without /etc/mime.types do not know, or know by an older name (RFC 9239)
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".webmanifest": "application/manifest+json",
+    ".wasm": "application/wasm",
+    ".svg": "image/svg+xml",
+    ".ico": "image/x-icon",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A file to answer with. `coding`: that of `file`, None for the file as it is; `varies`: it lies there in several codings."""
+
+    name: str
+    file: OpenFile
+    coding: str | None
+    varies: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileAnswer:
+    """`part`: the bytes of the file that follow the fields; None: no content."""
+
+    status: int
+    fields: list[Field]
+    part: Part | None
+
+
+def file_answer(found: Found, head: RequestHead, *, https: bool, changes: HeaderChanges) -> FileAnswer:
+    """What is answered to a GET or HEAD of this file."""
+    size, etag, modified = found.file.size, _etag(found), _http_date(found.file)
+    common = [*_common_fields(found, https=https, changes=changes), (b"etag", etag), (b"last-modified", modified)]
+    if _is_unchanged(head, etag=etag, modified=modified):
+        return FileAnswer(status=304, fields=common, part=None)
+    try:
+        part = ranges.wanted(_range(head, etag=etag, modified=modified), size=size)
+    except ranges.BadRange:
+        return FileAnswer(status=400, fields=[*common, _length(0)], part=None)
+    except ranges.BeyondEnd:
+        beyond = (b"content-range", b"bytes */%d" % size)
+        return FileAnswer(status=416, fields=[*common, beyond, _length(0)], part=None)
+    start, end = part or (0, size)
+    fields = [*common, *_content_fields(found), _length(end - start)]
+    if part is not None:
+        fields.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size)))
+    return FileAnswer(
+        status=200 if part is None else 206, fields=fields, part=None if head.method == b"HEAD" else Part(start, end)
+    )
+
+
+async def send_file(found: Found, answer: FileAnswer, send: Any) -> None:
+    """Send it over ASGI. A file that has become shorter meanwhile ends the answer before its length: the server breaks it off."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
+    at, end = answer.part or (0, 0)
+    more = True
+    while more:
+        data = await _read(found.file, at, min(end - at, CHUNK_BYTES)) if at < end else b""
+        at += len(data)
+        more = bool(data) and at < end
+        await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def _read(file: OpenFile, at: int, size: int) -> bytes:
+    if at < len(file.first):
+        return file.first[at : at + size]
+    return await asyncio.to_thread(file.read, at, size)
+
+
+def _common_fields(found: Found, *, https: bool, changes: HeaderChanges) -> list[Field]:
+    """What every answer about a file carries, also 304 and a refused range; the operator's changes are made here."""
+    fields = app_fields(cache_control=_FOR_A_YEAR if is_hashed(found.name) else _ASK_AGAIN, https=https)
+    changed = changes.apply(fields)
+    policies = [value for name, value in changes.set if name == CSP]
+    if policies and not any(b"frame-ancestors" in policy.lower() for policy in policies):
+        changed.append((CSP, FRAMED_BY_US))  # browsers enforce both; without it any site may frame the app
+    if found.varies:
+        changed.append((b"vary", b"accept-encoding"))  # a second line beside the operator's is one list (RFC 9110 5.3)
+    return changed
+
+
+def _content_fields(found: Found) -> list[Field]:
+    fields = [(b"content-type", _media_type(found.name).encode("ascii")), (b"accept-ranges", b"bytes")]
+    return fields if found.coding is None else [*fields, (b"content-encoding", found.coding.encode("ascii"))]
+
+
+def _media_type(name: str) -> str:
+    """By the extension; `app.js.gz`, asked for by its own name, is no script but an archive."""
+    guessed, coding = mimetypes.guess_type(name)
+    if coding is not None:
+        return "application/gzip" if coding == "gzip" else "application/octet-stream"
+    media_type = _TYPES.get(PurePosixPath(name).suffix.lower()) or guessed or "application/octet-stream"
+    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+
+
+def _etag(found: Found) -> bytes:
+    about = b"%d %d " % (found.file.modified_ns, found.file.size)
+    digest = hashlib.sha256(about + found.file.first).hexdigest()[:24]
+    return f'"{digest}"'.encode("ascii")
+
+
+def _http_date(file: OpenFile) -> bytes:
+    return formatdate(file.modified_ns // 1_000_000_000, usegmt=True).encode("ascii")
+
+
+def _is_unchanged(head: RequestHead, *, etag: bytes, modified: bytes) -> bool:
+    """RFC 9110 section 13.2.2: `If-None-Match` decides where it is there, `If-Modified-Since` only without it."""
+    tags = head.named.get(b"if-none-match")
+    if tags is not None:
+        known = [tag.strip().removeprefix(b"W/") for tag in tags.split(b",")]
+        return tags.strip() == b"*" or etag in known
+    since = head.named.get(b"if-modified-since")
+    if since is None:
+        return False
+    try:
+        return parsedate_to_datetime(modified.decode("ascii")) <= parsedate_to_datetime(since.decode("ascii"))
+    except (ValueError, TypeError):  # no date, or one without a zone: "A recipient MUST ignore" it, section 13.1.3
+        return False
+
+
+def _range(head: RequestHead, *, etag: bytes, modified: bytes) -> bytes | None:
+    """The range that counts: GET's alone (section 14.2), and only of the file that `If-Range` names (section 13.1.5)."""
+    condition = head.named.get(b"if-range")
+    if head.method != b"GET" or (condition is not None and condition not in {etag, modified}):
+        return None
+    return head.named.get(b"range")
+
+
+def _length(size: int) -> Field:
+    return (b"content-length", b"%d" % size)

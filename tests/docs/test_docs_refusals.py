@@ -1,0 +1,34 @@
+"""`docs/how-to/refusals.md` has a row for every reason that the log may give for a refused sign-in or refresh."""
+
+import ast
+
+import pytest
+
+from bff.oauth import refresh_refusal
+from support.documented import ROOT, codes, page, rows
+
+ROOMS = ["oauth", "provider", "tokens", "web/login.py"]
+
+
+def reasons() -> set[str]:
+    """Every `reason="..."` in the code that signs people in and keeps their tokens."""
+    files = [file for room in ROOMS for file in _files(room)]
+    words = [node.value for file in files for node in ast.walk(ast.parse(file.read_text())) if _is_reason(node)]
+    return {word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)}
+
+
+def _files(room: str) -> list:
+    place = ROOT / "src" / "bff" / room
+    return [place] if place.suffix else sorted(place.rglob("*.py"))
+
+
+def _is_reason(node: ast.AST) -> bool:
+    return isinstance(node, ast.keyword) and node.arg == "reason"
+
+
+@pytest.mark.requirement("R-336")
+def test_every_reason_has_a_row() -> None:
+    """Reasons of ours, and the error codes that we tell apart."""
+    documented = {code for row in rows(page("how-to/refusals.md")) for code in codes(row[0])}
+    known = refresh_refusal._USERS | refresh_refusal._OPERATORS | refresh_refusal._PROVIDERS
+    assert reasons() | known <= documented

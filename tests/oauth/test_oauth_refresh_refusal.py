@@ -1,0 +1,82 @@
+"""Who can mend a refusal at a refresh."""
+
+import json
+
+import pytest
+
+from bff.errors import ProviderRefused, ProviderUnavailable
+from bff.oauth.messages import ProviderResponse
+from bff.oauth.refresh_refusal import only_the_user_can_mend
+from bff.oauth.tokens import parse_token_response
+
+USERS = [
+    "interaction_required",
+    "login_required",
+    "consent_required",
+    "account_selection_required",
+    "mfa_required",
+    "bad_refresh_token",
+    "invalid_refresh_token",
+    "token_expired",
+    "invalid_grant",
+]
+OPERATORS = ["invalid_client", "invalid_request", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
+
+
+def refused(status: int, content: object) -> ProviderRefused:
+    """The refusal that this answer to a refresh is."""
+    response = ProviderResponse(status=status, body=json.dumps(content).encode())
+    with pytest.raises(ProviderRefused) as caught:
+        parse_token_response(response, provider="corp", now=0.0)
+    return caught.value
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize("code", USERS)
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+@pytest.mark.parametrize("inside", [False, True], ids=["text", "object"])
+def test_what_is_about_the_user_is_mended_by_the_user(code: str, status: int, inside: bool) -> None:
+    """The codes that mean "sign in again" do so with every status that a provider gives them, and also inside an object."""
+    error = refused(status, {"error": {"code": code, "message": "x"} if inside else code})
+    assert (error.error, only_the_user_can_mend(error)) == (code, True)
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize("code", OPERATORS)
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+def test_what_is_about_the_client_is_not_mended_by_the_user(code: str, status: int) -> None:
+    """The operator's errors sign no user out."""
+    assert not only_the_user_can_mend(refused(status, {"error": code}))
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize("code", ["access_denied", "user_disabled", "OAuthException", "AADSTS50158"])
+def test_an_unknown_refusal_is_mended_by_the_user_unless_the_status_says_ok(code: str) -> None:
+    """An error of the 400s that is no client's is about the user; with status 200 an unknown code may mean anything."""
+    assert only_the_user_can_mend(refused(403, {"error": code}))
+    assert not only_the_user_can_mend(refused(200, {"error": code}))
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ({"errors": [{"errorType": "invalid_grant", "message": "x"}], "success": False}, "invalid_grant"),
+        ({"error": {"type": "interaction_required", "code": 42}}, "interaction_required"),
+        ({"error": {"error": "login_required"}}, "login_required"),
+    ],
+)
+def test_the_code_is_found_inside(content: object, code: str) -> None:
+    """Objects and lists of objects hold the code under one of several names."""
+    assert refused(400, content).error == code
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "login_required"), (503, "interaction_required"), (400, "server_error")]
+)
+def test_a_provider_in_trouble_refuses_nothing(status: int, code: str) -> None:
+    """429, 5xx and the codes that mean "later" are outages."""
+    response = ProviderResponse(status=status, body=json.dumps({"error": code}).encode())
+    with pytest.raises(ProviderUnavailable):
+        parse_token_response(response, provider="corp", now=0.0)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
+from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, SessionConfig, TimeoutConfig
 from bff.oauth import jws
 from bff.provider.documents import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
 from bff.provider.http import MAX_RESPONSE_BYTES
@@ -18,7 +18,6 @@ from bff.sessions.model import session_key
 from bff.tokens import backoff, flights, lease
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.backchannel_logout import MAX_BODY_BYTES
-from bff.web.login import TRANSACTION_LIFETIME_SECONDS
 from support.documented import ROOT, page, rows, section
 from support.session_samples import NOW, a_grant
 
@@ -67,7 +66,7 @@ LIMITS = {
     ("providers", "metadata and keys are kept"): f"every {REFETCH_INTERVAL_SECONDS:.0f} s",
     ("providers", "after a failure"): f"{FIRST_BACKOFF_SECONDS:.0f} s to {backoff.LONGEST_SECONDS:.0f} s",
     ("providers", "a request waits for a refresh"): f"{flights.PATIENCE_SECONDS:.0f} s",
-    ("the store", "a login transaction"): f"{TRANSACTION_LIFETIME_SECONDS / 60:.0f} min",
+    ("browsers", "a sign-in"): f"`session.login_timeout` {default(SessionConfig, 'login_timeout') / 60:.0f} min",
     ("the store", "a refresh's lease"): f"{lease.LIFETIME_SECONDS:.0f} s",
     ("memory", "local copies of sessions"): f"{LocalCopies(max_age_seconds=1)._max_entries:,}",
     ("back-channel logout", "a request's content"): f"{MAX_BODY_BYTES // KIB} KiB",

@@ -93,6 +93,7 @@ class SessionConfig(Model):
     ] = ()  # newest first; memory:// may do without: made at start
     idle_timeout: Timeout = 30 * 60.0
     absolute_timeout: Timeout = 12 * 3600.0
+    login_timeout: Timeout = 10 * 60.0  # from /login to the callback
     local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
 
 

@@ -23,6 +23,7 @@ from bff.proxy.routes import RouteTable
 from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
+from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
@@ -56,7 +57,8 @@ class Gateway:
     config: Config
     process: Process
     site: "Site"
-    signer: CookieSigner
+    signer: CookieSigner  # of the session cookie
+    login_sealer: Sealer  # of sign-ins under way
     providers: Mapping[str, Provider]
     refresher: Refresher
     client_credentials: ClientCredentials
@@ -157,6 +159,7 @@ def build_gateway(
         process=process,
         site=site,
         signer=CookieSigner(config.session.keys),
+        login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),

@@ -4,6 +4,7 @@ Every page says what happened, what to do, and has a way out as a button. It nam
 may read comes from `page_texts.py`, from the request itself, and from the configuration's `pages`.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -100,11 +101,9 @@ def page_answer(status: int, page: Page, *, https: bool, more: tuple[Field, ...]
 
 def requested_path(head: RequestHead) -> str:
     """Path and query as they were asked for; without the query if they are too long; the root if they are no path to come back to."""
-    for target in (head.target, head.path):
-        try:
-            return local_path(target.decode("ascii"))
-        except (UnicodeDecodeError, MalformedRequest):
-            continue
+    for asked in (head.target, head.path):
+        with suppress(UnicodeDecodeError, MalformedRequest):
+            return local_path(asked.decode("ascii"))
     return "/"
 
 

@@ -52,7 +52,8 @@ def an_error(kind: type[Exception], fact: str = "corp") -> Exception:
     if kind is errors.ConfigError:
         return errors.ConfigError(file="f", problems=())
     parameters = inspect.signature(kind.__init__).parameters.values()
-    facts = {p.name: fact for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    facts: dict[str, object] = {p.name: fact for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    facts.update({"challenges": ()} if "challenges" in facts else {})
     return kind("What to do.", **facts)
 
 

@@ -95,7 +95,13 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
         return None
     admitted = admission.route(gateway, head)
     policy = admitted.policy
-    if policy.serves_files or head.is_navigation:
+    if policy.serves_files:
+        return None
+    own = admission.brought(head, policy) if policy.passes_bearer else None
+    if own is not None:
+        token = own.at_once()
+        return Call(head, admitted, None, own, token), bearer(token)
+    if head.is_navigation:
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
@@ -105,6 +111,8 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     live = guards.copied_session(gateway, cookie, now=now)
     if live is None:
         return None  # the store has to be asked
+    if policy.requirement is not None:
+        admission.access(gateway, policy, live, now=now)
     remarks = gateway.process.copies.remarks(cookie)
     ready = remarks.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:

@@ -77,6 +77,23 @@ def client_token_failed(error: ProviderError, *, provider: str) -> None:
     log.warning("client_token.failed", provider=provider, error=type(error).__name__)
 
 
+def token_exchanged(*, provider: str, session_key: str) -> None:
+    """A user's access token was exchanged for another."""
+    log.info("token.exchanged", session=session_key[:8], provider=provider)
+
+
+def token_exchange_failed(error: ProviderError, *, session_key: str) -> None:
+    """A user's access token was not exchanged; the call is counted by `token_call`."""
+    reason = getattr(error, "error", None) or getattr(error, "reason", None)
+    log.warning(
+        "token.exchange_failed",
+        session=session_key[:8],
+        provider=error.provider,
+        error=type(error).__name__,
+        reason=reason,
+    )
+
+
 def document_unavailable(error: ProviderError, *, kept: bool) -> None:
     """A provider's metadata or keys could not be fetched; `kept`: an older copy is used."""
     log.warning("provider.document_unavailable", provider=error.provider, kept=kept)

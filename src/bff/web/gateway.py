@@ -28,6 +28,7 @@ from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
+from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
 from bff.web.cookies import CookieSigner
@@ -62,6 +63,7 @@ class Gateway:
     providers: Mapping[str, Provider]
     refresher: Refresher
     client_credentials: ClientCredentials
+    exchanged: ExchangedTokens
     routes: RouteTable
     policies: Mapping[bytes, RoutePolicy]  # by the route's prefix
     forwarder: Forwarder
@@ -163,6 +165,7 @@ def build_gateway(
         providers=providers,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
+        exchanged=ExchangedTokens(providers=providers, tasks=tasks, clock=clock),
         routes=routes,
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),

@@ -133,6 +133,17 @@ BY_TYPE: dict[str, PageText] = {
         "Sign in. You come back to this page.",
         _SIGN_IN_OR_APP,
     ),
+    "step-up-required": PageText(
+        "Confirm that it is you",
+        "This page asks for a more recent or a stronger sign-in than yours.",
+        "Sign in once more. You come back to this page.",
+        _SIGN_IN_OR_APP,
+    ),
+    "not-permitted": PageText(
+        "You may not open this page",
+        "You are signed in, but your account does not have the rights that this page asks for.",
+        "Go back to the app, or ask the people who run this site for access.",
+    ),
     "csrf-refused": PageText(
         "This did not come from the app",
         "Another site sent you here, or a page that may not do this. Nothing was done.",

@@ -39,6 +39,8 @@ TABLE: dict[type[Exception], Row] = {
         "The provider's answer failed a security check. Sign in again.",
     ),
     errors.LoginRequired: Row(401, "login-required", "Sign-in required"),
+    errors.StepUpRequired: Row(401, "step-up-required", "A stronger or more recent sign-in is required"),
+    errors.NotPermitted: Row(403, "not-permitted", "Not permitted"),
     errors.CsrfRefused: Row(403, "csrf-refused", "Refused by the CSRF defence"),
     errors.NotAPage: Row(403, "not-a-page", "Not a page"),
     errors.SignInLoop: Row(400, "sign-in-loop", "Signing in does not help"),
@@ -114,7 +116,7 @@ def problem_of(
     request_id = secrets.token_hex(8)
     telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=request_id)
     detail = cause.detail if isinstance(cause, errors.BrowserError) else row.detail
-    url = login_url(base_path, provider=cause.provider) if isinstance(cause, errors.LoginRequired) else None
+    url = login_url(base_path, cause) if isinstance(cause, errors.LoginRequired) else None
     more = _fields(cause, row, url)
     if head is None or shown is None or not head.wants_page:
         return _json(row, detail, request_id, url, more=more, https=https)
@@ -147,8 +149,10 @@ def _json(
 
 def _fields(error: Exception, row: Row, url: str | None) -> tuple[Field, ...]:
     """The fields that belong to the status."""
-    if url is not None:
-        return ((b"www-authenticate", f'BFF login_url="{url}"'.encode("ascii")),)
+    if url is not None:  # RFC 9110 section 11.6.1: a 401 may carry several challenges
+        others = error.challenges if isinstance(error, errors.StepUpRequired) else ()
+        challenges = (f'BFF login_url="{url}"'.encode("ascii"), *others)
+        return tuple((b"www-authenticate", challenge) for challenge in challenges)
     if isinstance(error, errors.MethodNotAllowed):
         return ((b"allow", error.allow.encode("ascii")),)
     if isinstance(error, errors.WebSocketVersion):
@@ -160,11 +164,13 @@ def _fields(error: Exception, row: Row, url: str | None) -> tuple[Field, ...]:
 def _sign_in_again(error: Exception, head: RequestHead, base_path: str) -> str | None:
     """Where a sign-in starts that leads where this request, or the sign-in that failed, was to lead; None: none would help."""
     if isinstance(error, SignInFailed):
-        return with_return_to(login_url(base_path, provider=error.provider), error.return_to)
-    if not isinstance(error, errors.LoginRequired | errors.SignInLoop):
-        return None
+        return with_return_to(sign_in_url(base_path, provider=error.provider), error.return_to)
     return_to = requested_path(head) if head.is_navigation else "/"
-    return with_return_to(login_url(base_path, provider=error.provider), return_to)
+    if isinstance(error, errors.LoginRequired):
+        return with_return_to(login_url(base_path, error), return_to)
+    if isinstance(error, errors.SignInLoop):
+        return with_return_to(sign_in_url(base_path, provider=error.provider), return_to)
+    return None
 
 
 def _page_of_the_app(path: str, failed: SignInFailed, row: Row, request_id: str) -> str:
@@ -180,7 +186,13 @@ def _page_of_the_app(path: str, failed: SignInFailed, row: Row, request_id: str)
     return f"{path}{'&' if '?' in path else '?'}{told}"
 
 
-def login_url(base_path: str, *, provider: str) -> str:
+def login_url(base_path: str, needed: errors.LoginRequired) -> str:
+    """Where the sign-in starts that is needed; the page adds `return_to`."""
+    url = sign_in_url(base_path, provider=needed.provider)
+    return f"{url}&step_up={needed.ticket}" if isinstance(needed, errors.StepUpRequired) else url
+
+
+def sign_in_url(base_path: str, *, provider: str) -> str:
     """Where a sign-in at `provider` starts; the page adds `return_to`."""
     return f"{base_path}/login?provider={provider}"
 

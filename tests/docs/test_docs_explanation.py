@@ -6,7 +6,8 @@ import pytest
 
 from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, SessionConfig, TimeoutConfig
 from bff.oauth import jws
-from bff.provider.documents import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
+from bff.provider import documents
+from bff.provider.documents import REFETCH_INTERVAL_SECONDS
 from bff.provider.http import MAX_RESPONSE_BYTES
 from bff.proxy import connection, pool, reader, rewrite, timeouts, websocket_upstream
 from bff.server import chunked, tunnel
@@ -15,7 +16,7 @@ from bff.server.process import server_config
 from bff.sessions.local_copies import LocalCopies
 from bff.sessions.memory import MemoryStore
 from bff.sessions.model import session_key
-from bff.tokens import backoff, flights, lease
+from bff.tokens import failures, flights, lease
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.backchannel_logout import MAX_BODY_BYTES
 from support.documented import ROOT, page, rows, section
@@ -64,7 +65,10 @@ LIMITS = {
     ("providers", "keys in a set"): f"{jws.MOST_KEYS}",
     ("providers", "a signed token"): f"{jws.LONGEST_TOKEN // KIB} KiB",
     ("providers", "metadata and keys are kept"): f"every {REFETCH_INTERVAL_SECONDS:.0f} s",
-    ("providers", "after a failure"): f"{FIRST_BACKOFF_SECONDS:.0f} s to {backoff.LONGEST_SECONDS:.0f} s",
+    (
+        "providers",
+        "after a failure",
+    ): f"{documents.BACKOFF.first_seconds:.0f} s to {failures.BACKOFF.longest_seconds:.0f} s",
     ("providers", "a request waits for a refresh"): f"{flights.PATIENCE_SECONDS:.0f} s",
     ("browsers", "a sign-in"): f"`session.login_timeout` {default(SessionConfig, 'login_timeout') / 60:.0f} min",
     ("the store", "a refresh's lease"): f"{lease.LIFETIME_SECONDS:.0f} s",

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from bff import signing_key
+from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth import jws, tokens, userinfo
@@ -44,7 +45,7 @@ class Provider:
         name: str,
         config: ProviderConfig,
         redirect_uri: str,
-        clock: Callable[[], float],
+        clock: Clock,
         transport: Transport | None = None,
     ) -> None:
         self.name = name

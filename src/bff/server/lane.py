@@ -10,12 +10,12 @@ logs and retries stay in one place. What was sent by then is not sent again; the
 
 import os
 from contextlib import AbstractContextManager
-from time import perf_counter
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
@@ -69,7 +69,7 @@ class Lane:
             return None  # the recipe judges the same and says it
         lane_call = LaneCall(self._app, browser, message, call, request, keep_alive=keep_alive)
         if self._logs_access:
-            lane_call.began = perf_counter()
+            lane_call.began = steady()
         if message.has_content:
             return lane_call
         return lane_call if lane_call.begin() else None
@@ -334,4 +334,4 @@ class LaneCall:
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         if self.began:
-            telemetry.request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
+            telemetry.request_served(self._message.head, status=self._status, seconds=steady() - self.began)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
 
 import structlog
 
+from bff.clock import steady
 from bff.errors import BffError, ProviderError
 from bff.telemetry import metrics
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 @contextmanager
 def token_call(*, provider: str, grant_type: str) -> Iterator[None]:
     """Time one call to a token endpoint and note how it ended."""
-    began = perf_counter()
+    began = steady()
     outcome = "ok"
     try:
         yield
@@ -23,7 +23,7 @@ def token_call(*, provider: str, grant_type: str) -> Iterator[None]:
         outcome = type(error).__name__
         raise
     finally:
-        metrics.TOKEN_CALLS.labels(provider, grant_type, outcome).observe(perf_counter() - began)
+        metrics.TOKEN_CALLS.labels(provider, grant_type, outcome).observe(steady() - began)
 
 
 def refreshed(*, provider: str, session_key: str) -> None:

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
+from bff.clock import Clock
 from bff.errors import BffError, ProviderError, ProviderUnavailable
 from bff.sessions.model import AccessToken
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.backoff import Backoff
+from bff.tokens.failures import Failures
 
 PATIENCE_SECONDS = 30.0  # how long a request waits; then it is answered with 503
 
@@ -29,13 +30,13 @@ class Flights(Generic[K]):
         fetch: Callable[[K, str | None], Coroutine[Any, Any, AccessToken]],
         *,
         tasks: BackgroundTasks,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._fetch = fetch
         self._tasks = tasks
         self._under_way: dict[K, asyncio.Task[AccessToken]] = {}
-        self._failures: Backoff[K] = Backoff(clock=clock)
-        self._rejections: Backoff[K] = Backoff(clock=clock)
+        self._failures: Failures[K] = Failures(clock=clock)
+        self._rejections: Failures[K] = Failures(clock=clock)
 
     def begin(self, key: K) -> None:
         """Have it fetched in the background, unless it failed a moment ago."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from bff.backoff import Backoff
+from bff.clock import Clock
 from bff.errors import (
     JwtRefused,
     LoginRequired,
@@ -33,7 +35,7 @@ from bff.tokens import grants
 from bff.tokens.lease import lease
 
 WRITE_ATTEMPTS = 8
-FIRST_WRITE_PAUSE_SECONDS = 0.1
+WRITE_BACKOFF = Backoff(first_seconds=0.15, longest_seconds=20.0)  # 8 tries in some 14 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +50,18 @@ class Need:
 class Renewal:
     """Renews the access tokens of grants."""
 
-    def __init__(self, *, store: SessionStore, providers: Mapping[str, Provider], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        store: SessionStore,
+        providers: Mapping[str, Provider],
+        clock: Clock,
+        write_backoff: Backoff = WRITE_BACKOFF,
+    ) -> None:
         self._store = store
         self._providers = providers
         self._clock = clock
+        self._write_backoff = write_backoff
 
     async def run(self, need: Need, *, rejected: str | None) -> AccessToken:
         """A fresh access token other than `rejected`, from the store if another worker was faster, else from the provider.
@@ -192,7 +202,6 @@ class Renewal:
 
     async def _keep(self, renewed: Grant, session: Session, *, used: Grant) -> None:
         """Write the grant; a store in trouble is tried for some seconds, because the old refresh token is spent."""
-        pause = FIRST_WRITE_PAUSE_SECONDS
         for attempt in range(1, WRITE_ATTEMPTS + 1):
             try:
                 if await self._written(
@@ -204,8 +213,7 @@ class Renewal:
                 if attempt == WRITE_ATTEMPTS:
                     telemetry.refresh_lost(provider=renewed.provider, session_key=session.key)
                     raise
-            await asyncio.sleep(pause)
-            pause *= 2
+            await asyncio.sleep(self._write_backoff.pause_seconds(attempt))
         await self._discard(renewed, used=used)
         raise LoginRequired("The session ended while its token was refreshed.", provider=renewed.provider)
 

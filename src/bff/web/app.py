@@ -9,12 +9,12 @@ What the recipes raise on purpose becomes an answer by the table in `problems.py
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 
 import httpx2
 
+from bff.clock import Clock, wall
 from bff.config.model import Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
 from bff.proxy.browser import Receive, Scope, Send
@@ -38,7 +38,7 @@ Answering = Callable[[Gateway], Awaitable[None]]
 def create_app(
     config: Config,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Clock = wall,
     provider_transport: httpx2.AsyncBaseTransport | None = None,
 ) -> "App":
     """The gateway as one ASGI application. `provider_transport` takes the place of the network towards providers, in tests."""
@@ -70,7 +70,7 @@ class App:
     async def go_on(
         self, call: api.Call, response: UpstreamResponse, receive: Receive, send: Send, *, began: float
     ) -> None:
-        """Answer what the lane has begun; `began`: when (of `perf_counter`), or 0.0 without an access log."""
+        """Answer what the lane has begun; `began`: when (on the steady clock), or 0.0 without an access log."""
 
         async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
             await self._answer(lambda gateway: api.go_on(gateway, call, response, receive, send), call.head, send)

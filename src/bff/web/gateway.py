@@ -5,7 +5,6 @@ copies, open streams, connections and refreshes of the `Process` go on.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import lru_cache
 
 import httpx2
 
+from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
@@ -43,7 +43,7 @@ STOP_GRACE_SECONDS = 10.0
 class Process:
     """What lives as long as the process; nothing in it belongs to one request or to one configuration."""
 
-    clock: Callable[[], float]
+    clock: Clock
     store: SessionStore
     copies: LocalCopies
     streams: OpenStreams
@@ -122,7 +122,7 @@ def site_of(config: Config) -> Site:
     )
 
 
-def build_process(config: Config, *, clock: Callable[[], float] = time.time) -> Process:
+def build_process(config: Config, *, clock: Clock = wall) -> Process:
     """The parts that live for the process; nothing is opened yet."""
     store = open_store(config.session)
     return Process(

@@ -8,13 +8,11 @@ import math
 from typing import NamedTuple, Protocol
 
 from bff.oauth.tokens import Exchange
-from bff.request_head import Field
+from bff.request_head import FieldBlock, field_block
 from bff.sessions.model import AccessToken, Session, Target
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens, Wanted
 from bff.tokens.refresh import Refresher
-
-Credentials = tuple[Field, ...]
 
 
 class TokenSource(Protocol):
@@ -160,6 +158,6 @@ class BroughtToken(NamedTuple):
         return None
 
 
-def bearer(token: AccessToken) -> Credentials:
+def bearer(token: AccessToken) -> FieldBlock:
     """The field that carries the token; its characters were judged when it was received (RFC 6749 section 5.1)."""
-    return ((b"authorization", b"Bearer " + token.value.encode("ascii")),)
+    return field_block([(b"authorization", b"Bearer " + token.value.encode("ascii"))])

@@ -80,7 +80,7 @@ def may_be_opened(policy: RoutePolicy) -> None:
         raise NotAPage("This is an API, not a page: its calls carry X-CSRF: 1, which opening an address cannot send.")
 
 
-def brought(head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
+def brought(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
     """The bearer token that the request itself brings, on a route with `bearer: pass`; None: none, or a session cookie is there.
 
     No CSRF defence is asked for with it: no page of another site can make a browser attach it (RFC 6750 section 5.3).
@@ -88,7 +88,7 @@ def brought(head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
     Raises:
         MalformedRequest: several, or one that is none (RFC 6750 section 2.1).
     """
-    if not policy.passes_bearer or cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) is not None:
+    if not policy.passes_bearer or cookies.find(head.named.get(b"cookie"), gateway.cookies.session) is not None:
         return None
     values = [value for name, value in head.fields if name == b"authorization"]
     if not any(value[:7].lower() == b"bearer " for value in values):

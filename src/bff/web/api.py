@@ -24,7 +24,7 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import RequestHead
+from bff.request_head import NO_FIELDS, RequestHead
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
 from bff.tokens.sources import TokenSource, bearer
@@ -75,7 +75,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     if policy.serves_files:
         await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
-    own = admission.brought(head, policy)
+    own = admission.brought(gateway, head, policy)
     if own is not None:
         await _forward(gateway, Call(head, admitted, None, own, own.at_once()), receive, send)
         return
@@ -121,7 +121,7 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    credentials = () if token is None else bearer(token)
+    credentials = NO_FIELDS if token is None else bearer(token)
     return await gateway.forwarder.send(
         call.admitted.match, call.head, receive, credentials=credentials, owner=call.owner
     )
@@ -217,7 +217,7 @@ async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead
     Raises:
         SignInLoop: two sign-ins have just not helped.
     """
-    if navigation.goes_round(head, now=gateway.process.clock()):
+    if navigation.goes_round(gateway, head):
         raise SignInLoop("Two sign-ins within a minute have not helped.", provider=needed.provider)
     url = login_url(gateway.site.base_path, needed)
     await send_answer(redirect(with_return_to(url, requested_path(head)), https=gateway.site.https), send)

@@ -19,7 +19,7 @@ from bff.config.model import Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import RequestHead, head_of_scope
+from bff.request_head import NO_FIELDS, RequestHead, head_of_scope
 from bff.telemetry import requests as telemetry
 from bff.tokens.sources import bearer
 from bff.web import api
@@ -137,7 +137,7 @@ class App:
                     scope,
                     receive,
                     send,
-                    credentials=() if call.token is None else bearer(call.token),
+                    credentials=NO_FIELDS if call.token is None else bearer(call.token),
                     owner=call.owner,
                     ended=ended,
                 )

@@ -31,11 +31,12 @@ from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
-from bff.web.cookies import CookieSigner
+from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
 from bff.web.streams import OpenStreams
 
+DEFAULT_BASE_PATH = "/bff"
 STOP_GRACE_SECONDS = 10.0
 
 
@@ -58,7 +59,8 @@ class Gateway:
     config: Config
     process: Process
     site: "Site"
-    signer: CookieSigner  # of the session cookie
+    cookies: Cookies
+    signer: CookieSigner
     login_sealer: Sealer  # of sign-ins under way
     providers: Mapping[str, Provider]
     refresher: Refresher
@@ -85,9 +87,13 @@ class Gateway:
         return found
 
     def gave(self, grant: Grant) -> bool:
-        """Whether a provider of this configuration gave it: sessions outlive changes of names and issuers (R-143)."""
+        """Whether a provider of this configuration gave it, to this client: sessions outlive changes of names and issuers (R-143),
+        and another gateway may use the same store (R-307)."""
         provider = self.providers.get(grant.provider)
-        return provider is not None and provider.config.issuer == grant.issuer
+        return provider is not None and (provider.config.issuer, provider.config.client_id) == (
+            grant.issuer,
+            grant.client_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,7 @@ def build_gateway(
         OSError: a CA file cannot be used.
     """
     site, clock, tasks = site_of(config), process.clock, process.tasks
+    cookies = Cookies(suffix=config.session.cookie_suffix)
     routes = RouteTable(config.routes, max_body=config.limits.max_body)
     providers = {
         name: Provider(
@@ -160,6 +167,7 @@ def build_gateway(
         config=config,
         process=process,
         site=site,
+        cookies=cookies,
         signer=CookieSigner(config.session.keys),
         login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
@@ -186,6 +194,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     looking = asyncio.create_task(process.streams.look())
     for key in insecure_keys(gateway().config):
         telemetry.insecure_switch(key=key)
+    if gateway().config.base_path != DEFAULT_BASE_PATH and gateway().config.session.cookie_suffix is None:
+        telemetry.cookies_shared(base_path=gateway().config.base_path)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield

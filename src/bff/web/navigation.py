@@ -17,7 +17,7 @@ import re
 from bff.errors import BffError
 from bff.request_head import Field, RequestHead
 from bff.web import cookies
-from bff.web.answers import OwnAnswer, redirect, set_cookie
+from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.pages import bounce_page, look_of, page_answer, question_page, requested_path
 from bff.web.route_policy import RoutePolicy
@@ -28,10 +28,10 @@ MAX_ROUNDS = 2
 _MARK = re.compile(rb"[0-9]{1,12}")
 
 
-def must_bounce(head: RequestHead) -> bool:
+def must_bounce(head: RequestHead, *, session_cookie: bytes) -> bool:
     """Whether the session cookie may only be missing because the navigation came from another site."""
     cross_site = head.named.get(b"sec-fetch-site") == b"cross-site"
-    return cross_site and cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) is None
+    return cross_site and cookies.find(head.named.get(b"cookie"), session_cookie) is None
 
 
 def comes_from_elsewhere(head: RequestHead) -> bool:
@@ -58,26 +58,27 @@ def way_back(gateway: Gateway, head: RequestHead, return_to: str, *, more: tuple
     policy = _policy_of_page(gateway, return_to)
     if policy is None:
         return redirect(return_to, https=https, more=more)
-    marked = (*more, set_cookie(cookies.set_rounds(_rounds_after(head, now=gateway.process.clock()))))
+    marked = (*more, gateway.cookies.set_rounds(_rounds_after(gateway, head)))
     if policy.cross_site_pages and b"sec-fetch-site" in head.named:
         return redirect(return_to, https=https, more=marked)  # the page load that follows is repeated itself
     return page_answer(200, bounce_page(return_to, look_of(gateway.config)), https=https, more=marked)
 
 
-def goes_round(head: RequestHead, *, now: float) -> bool:
+def goes_round(gateway: Gateway, head: RequestHead) -> bool:
     """Whether this browser has been through `MAX_ROUNDS` sign-ins just now; the next would not help either."""
-    return len(_rounds(head, now=now)) >= MAX_ROUNDS
+    return len(_rounds(gateway, head)) >= MAX_ROUNDS
 
 
-def _rounds(head: RequestHead, *, now: float) -> list[int]:
+def _rounds(gateway: Gateway, head: RequestHead) -> list[int]:
     """When sign-ins of this browser ended on pages, within the last minute."""
-    value = cookies.find(head.named.get(b"cookie"), cookies.ROUNDS_NAME) or b""
+    now = gateway.process.clock()
+    value = cookies.find(head.named.get(b"cookie"), gateway.cookies.rounds) or b""
     marks = [int(mark) for mark in value.split(b".")[:MAX_ROUNDS] if _MARK.fullmatch(mark)]
     return [mark for mark in marks if now - ROUNDS_SECONDS < mark <= now]
 
 
-def _rounds_after(head: RequestHead, *, now: float) -> str:
-    return ".".join(map(str, [int(now), *_rounds(head, now=now)][:MAX_ROUNDS]))
+def _rounds_after(gateway: Gateway, head: RequestHead) -> str:
+    return ".".join(map(str, [int(gateway.process.clock()), *_rounds(gateway, head)][:MAX_ROUNDS]))
 
 
 def _policy_of_page(gateway: Gateway, path: str) -> RoutePolicy | None:

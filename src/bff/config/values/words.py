@@ -153,6 +153,6 @@ def namespace(text: str) -> str:
 
 def cookie_suffix(text: str) -> str:
     """The end of our cookies' names. One with `login` in front would make a session cookie of another gateway's login cookie."""
-    if text == "login" or text.startswith("login-"):
-        raise SpellingError("cannot begin with login: that is how login cookies are called")
+    if text.partition("-")[0] in {"login", "rounds"}:
+        raise SpellingError("cannot begin with login or rounds: that is how other cookies of the gateway are called")
     return namespace(text)

@@ -124,6 +124,10 @@ class Handshake:
         if self._task is not None:
             self._task.cancel()
 
+    def refused(self) -> None:
+        """The connection has answered."""
+        self.browser_left()
+
     def close_after_answer(self) -> None:
         """The server stops."""
         self._stopping = True

@@ -113,7 +113,7 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
         BffError, BrokenTransfer: as `api`.
     """
     route = call.admitted.match.route
-    await gateway.forwarder.hear_out(route, response, receive, private=call.token is not None)
+    await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
     await _finish(gateway, call, response, receive, send)
 
 

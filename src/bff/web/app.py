@@ -81,6 +81,7 @@ class App:
         gateway: Gateway,
         call: api.Call,
         response: UpstreamResponse,
+        scope: Scope,
         receive: Receive,
         send: Send,
         *,
@@ -92,7 +93,7 @@ class App:
             await self._answer(gateway, lambda: api.go_on(gateway, call, response, receive, send), send)
 
         serve = with_access_log(finish, began=began) if began else finish
-        await serve(call.head, {}, receive, send)
+        await serve(call.head, scope, receive, send)
 
     def problem(self, error: Exception) -> OwnAnswer:
         """The answer to an error that no gateway has judged; it is logged and counted here."""

@@ -62,7 +62,7 @@ def _check_discovery(provider: ProviderConfig, path: KeyPath, findings: Findings
     if provider.discovery != "off" or not findings.sound((*path, "discovery")):
         return
     if provider.token_endpoint is None and findings.sound((*path, "token_endpoint")):
-        findings.report((*path, "token_endpoint"), "is missing: with `discovery: off` nobody else tells it")
+        findings.report((*path, "token_endpoint"), "is missing: with `discovery: off` it must be given here")
     if provider.metadata_url is not None and findings.sound((*path, "metadata_url")):
         findings.report_key((*path, "metadata_url"), "is not asked with `discovery: off`: keep one of the two")
     if provider.userinfo and provider.userinfo_endpoint is None and findings.sound((*path, "userinfo_endpoint")):

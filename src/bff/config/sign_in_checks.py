@@ -22,9 +22,7 @@ def _check_endpoints(provider: ProviderConfig, path: KeyPath, findings: Findings
     if provider.authorization_endpoint is None and findings.sound((*path, "authorization_endpoint")):
         findings.report((*path, "authorization_endpoint"), "is missing: people sign in here, and discovery is off")
     if asks_openid and provider.jwks_uri is None and findings.sound((*path, "jwks_uri")):
-        findings.report(
-            (*path, "jwks_uri"), "is missing: `openid` in scope brings ID tokens, and nobody tells their keys"
-        )
+        findings.report((*path, "jwks_uri"), "is missing: `openid` in scope brings ID tokens, whose keys are needed")
 
 
 def _check_who(provider: ProviderConfig, path: KeyPath, findings: Findings, *, asks_openid: bool) -> None:

@@ -166,7 +166,7 @@ def _check_iss(iss: str | None, *, issuer: str, supported: bool, unadvertised: L
         return
     if not supported and unadvertised == "discard":
         raise CallbackRefused(
-            "the response names a provider that never said it would",
+            "the response has an `iss` parameter that the provider does not announce",
             reason="iss_unadvertised",
             found=shown(iss),
             configured=shown(issuer),

@@ -31,6 +31,7 @@ from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
+from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
@@ -50,6 +51,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
+    sign_ins: "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are being answered, by the transaction's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ def build_process(config: Config, *, clock: Clock = wall) -> Process:
         streams=OpenStreams(store=store, clock=clock),
         tasks=BackgroundTasks(),
         pools=UpstreamPools(),
+        sign_ins={},
     )
 
 

@@ -6,6 +6,7 @@ code is redeemed once; no token is used before signature, issuer, audience, nonc
 gets a new id.
 """
 
+import asyncio
 from dataclasses import replace
 
 from bff.errors import BffError, CallbackRefused, ProviderRefused
@@ -15,8 +16,8 @@ from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
-from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser
-from bff.sessions.model import Grant, LiveSession, session_key
+from bff.sessions.logins import BrowserLogins, LoginTransaction
+from bff.sessions.model import Grant, session_key
 from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
@@ -25,6 +26,10 @@ from bff.web import guards, navigation, query, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
+
+# What providers answer where a person took too long, or came from another tab (Keycloak: `temporarily_unavailable` with
+# `authentication_expired`, https://github.com/keycloak/keycloak/issues/12406; lua-resty-openidc#549).
+BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "login_required"})
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
@@ -42,22 +47,19 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         return navigation.bounce_page(head, https=gateway.site.https)
     live = await guards.session(gateway, head, touch=False)
-    browser = await _beginning_browser(gateway, head, live)
+    browser = await transactions.beginning_browser(gateway, head)
+    browser = replace(browser, session_key=live.session.key if live else None)
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to)
-    if transaction.return_to != return_to:
-        browser = browser.with_way_back(transaction, return_to)
-    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
+    answer = await _to_provider(gateway, provider, head, browser.with_way_back(transaction, return_to), transaction)
     telemetry.login_started(provider=provider.name)
-    return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
+    return answer
 
 
-async def _beginning_browser(gateway: Gateway, head: RequestHead, live: LiveSession | None) -> BrowserLogins:
-    """This browser's part of a sign-in that begins: under an id that no sign-in has renewed elsewhere (R-311)."""
-    now = gateway.process.clock()
-    browser = transactions.of_browser(gateway, head) or new_browser(now=now)
-    if browser.is_old(now=now) or await transactions.session_after(gateway, browser.id) is not None:
-        browser = browser.renewed(used=browser.id, now=now)
-    return replace(browser, session_key=live.session.key if live else None)
+async def _to_provider(
+    gateway: Gateway, provider: Provider, head: RequestHead, browser: BrowserLogins, transaction: LoginTransaction
+) -> OwnAnswer:
+    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
+    return redirect(url, https=gateway.site.https, more=transactions.kept_by_browser(gateway, head, browser))
 
 
 def _authorization_parameters(gateway: Gateway, provider: Provider, transaction: LoginTransaction) -> Fields:
@@ -84,29 +86,79 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     """
     provider = gateway.provider(name)
     try:
-        return await _complete(gateway, provider, head)
+        parameters = authorization.parse_callback_query(head.query)
+        browser = transactions.known_browser(gateway, head)
+        transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
+    except BffError as error:
+        telemetry.login_declined(error, provider=provider.name)
+        raise
+    under_way = gateway.process.sign_ins.get(transaction.name)
+    if (
+        under_way is not None
+    ):  # a second click: the first has been given up by the browser, and its answer is needed (R-303)
+        telemetry.login_repeated(provider=provider.name)
+        return await asyncio.shield(under_way)
+    # It belongs to the application and not to the request: a code that was sent can be sent no more.
+    under_way = gateway.process.tasks.start(_end(gateway, provider, head, browser, transaction, parameters))
+    gateway.process.sign_ins[transaction.name] = under_way
+    under_way.add_done_callback(lambda _: gateway.process.sign_ins.pop(transaction.name))
+    return await asyncio.shield(under_way)
+
+
+async def _end(
+    gateway: Gateway,
+    provider: Provider,
+    head: RequestHead,
+    browser: BrowserLogins,
+    transaction: LoginTransaction,
+    parameters: authorization.CallbackParameters,
+) -> OwnAnswer:
+    try:
+        return await _complete(gateway, provider, head, browser, transaction, parameters)
     except BffError as error:
         telemetry.login_declined(error, provider=provider.name)
         raise
 
 
-async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
-    parameters = authorization.parse_callback_query(head.query)
-    browser = transactions.known_browser(gateway, head)
-    transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
+async def _complete(
+    gateway: Gateway,
+    provider: Provider,
+    head: RequestHead,
+    browser: BrowserLogins,
+    transaction: LoginTransaction,
+    parameters: authorization.CallbackParameters,
+) -> OwnAnswer:
     known = await provider.metadata()
-    if not await transactions.use(gateway, transaction):  # a second click: nothing is redeemed (R-303)
+    if not await transactions.use(
+        gateway, transaction
+    ):  # nothing is redeemed, and nothing is shown again (R-051, R-303)
         telemetry.login_repeated(provider=provider.name)
         return redirect(browser.way_back(transaction), https=gateway.site.https)
-    code = _judge_response(parameters, provider, iss_supported=known.iss_parameter_supported)
+    try:
+        code = _judge_response(parameters, provider, iss_supported=known.iss_parameter_supported)
+    except ProviderRefused as refused:
+        if refused.error not in BEGIN_AGAIN or transaction.begun_again:
+            raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
+        return await _begin_again(gateway, provider, head, browser.way_back(transaction), reason=refused.error)
     tokens = await _redeem(gateway, provider, transaction, code)
     id_token = await _checked_id_token(gateway, provider, transaction, tokens)
     grant = await _grant(gateway, provider, tokens, id_token)
-    return await _signed_in(gateway, transaction, browser, grant)
+    return await _signed_in(gateway, head, transaction, browser, grant)
+
+
+async def _begin_again(
+    gateway: Gateway, provider: Provider, head: RequestHead, return_to: str, *, reason: str
+) -> OwnAnswer:
+    """A new transaction in the place of one that the provider does not go on with; the last one (R-304)."""
+    browser = await transactions.beginning_browser(gateway, head)
+    transaction = replace(transactions.begin(gateway, provider, browser, return_to=return_to), begun_again=True)
+    answer = await _to_provider(gateway, provider, head, browser.with_way_back(transaction, return_to), transaction)
+    telemetry.login_begun_again(provider=provider.name, reason=reason)
+    return answer
 
 
 async def _signed_in(
-    gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins, grant: Grant
+    gateway: Gateway, head: RequestHead, transaction: LoginTransaction, browser: BrowserLogins, grant: Grant
 ) -> OwnAnswer:
     """Keep the sign-in in the browser's session, and renew the login cookie. One at a time for each browser, so that sign-ins
     that end side by side keep each other's grants (R-305)."""
@@ -124,8 +176,8 @@ async def _signed_in(
         )
     telemetry.login_completed(provider=grant.provider)
     cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
-    more = (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
-    return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)
+    login_cookie = transactions.kept_by_browser(gateway, head, renewed.without_way_back(transaction))
+    return redirect(browser.way_back(transaction), https=gateway.site.https, more=(cookie, *login_cookie))
 
 
 async def _current_session(gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins) -> str | None:
@@ -142,16 +194,13 @@ async def _current_session(gateway: Gateway, transaction: LoginTransaction, brow
 def _judge_response(
     parameters: authorization.CallbackParameters, provider: Provider, *, iss_supported: bool
 ) -> authorization.AuthorizationCode:
-    try:
-        return authorization.parse_authorization_response(
-            parameters,
-            provider=provider.name,
-            issuer=provider.config.issuer,
-            iss_supported=iss_supported,
-            unadvertised_iss=provider.config.unadvertised_iss,
-        )
-    except ProviderRefused as refused:
-        raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
+    return authorization.parse_authorization_response(
+        parameters,
+        provider=provider.name,
+        issuer=provider.config.issuer,
+        iss_supported=iss_supported,
+        unadvertised_iss=provider.config.unadvertised_iss,
+    )
 
 
 async def _redeem(

@@ -1,7 +1,8 @@
 """What is made of one configuration, for the recipes (`Gateway`), and what lives as long as the process does (`Process`).
 
-A `Gateway` holds nothing of a request and opens nothing: it can be replaced whole by one of another configuration, while sessions,
-copies, open streams, connections and refreshes of the `Process` go on.
+A `Gateway` holds nothing of a request and opens nothing: it can be replaced whole by one of another configuration. Sessions, open
+streams, connections, refreshes under way, and what is known of providers that did not change are in the `Process`, and go on.
+The gateway that judged a request serves it to its end.
 """
 
 import asyncio
@@ -10,13 +11,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-import httpx2
-
 from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
 from bff.provider.client import Provider
+from bff.provider.http import Transport
+from bff.provider.providers import Providers
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.pool import UpstreamPools
 from bff.proxy.routes import RouteTable
@@ -29,8 +30,8 @@ from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
+from bff.tokens.keeping import TokenKeepings
 from bff.tokens.refresh import Refresher
-from bff.tokens.renewal import Renewal
 from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
@@ -52,6 +53,8 @@ class Process:
     tasks: BackgroundTasks
     pools: UpstreamPools
     sign_ins: "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are being answered, by the transaction's name
+    providers: Providers
+    tokens: TokenKeepings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ class Gateway:
     forwarder: Forwarder
     files: Mapping[bytes, AppFiles]  # by the route's prefix
     endpoints_below: bytes  # `base_path` and a slash
+    logs_access: bool
     trusts: Callable[[str], bool]  # whether this peer's address is a trusted proxy's
 
     def provider(self, name: str | None) -> Provider:
@@ -130,42 +134,38 @@ def site_of(config: Config) -> Site:
     )
 
 
-def build_process(config: Config, *, clock: Clock = wall) -> Process:
-    """The parts that live for the process; nothing is opened yet."""
-    store = open_store(config.session)
+def build_process(config: Config, *, clock: Clock = wall, provider_transport: Transport | None = None) -> Process:
+    """The parts that live for the process; nothing is opened yet. `provider_transport`: instead of the network, in tests."""
+    store, tasks = open_store(config.session), BackgroundTasks()
     return Process(
         clock=clock,
         store=store,
         copies=LocalCopies(max_age_seconds=config.session.local_copy),
         streams=OpenStreams(store=store, clock=clock),
-        tasks=BackgroundTasks(),
+        tasks=tasks,
         pools=UpstreamPools(),
         sign_ins={},
+        providers=Providers(clock=clock, transport=provider_transport),
+        tokens=TokenKeepings(store=store, tasks=tasks, clock=clock),
     )
 
 
-def build_gateway(
-    config: Config, process: Process, *, provider_transport: httpx2.AsyncBaseTransport | None = None
-) -> Gateway:
-    """What the configuration makes. `provider_transport` takes the place of the network towards providers, in tests.
+def build_gateway(config: Config, process: Process) -> Gateway:
+    """What the configuration makes.
 
     Raises:
         OSError: a CA file cannot be used.
     """
-    site, clock, tasks = site_of(config), process.clock, process.tasks
+    site = site_of(config)
     cookies = Cookies(suffix=config.session.cookie_suffix)
     routes = RouteTable(config.routes, max_body=config.limits.max_body)
     providers = {
-        name: Provider(
-            name=name,
-            config=settings,
-            redirect_uri=site.url(f"{config.base_path}/callback/{name}"),
-            clock=clock,
-            transport=provider_transport,
+        name: process.providers.provider(
+            name=name, config=settings, redirect_uri=site.url(f"{config.base_path}/callback/{name}")
         )
         for name, settings in config.providers.items()
     }
-    renewal = Renewal(store=process.store, providers=providers, clock=clock)
+    keeping = process.tokens.of(providers)
     return Gateway(
         config=config,
         process=process,
@@ -174,9 +174,9 @@ def build_gateway(
         signer=CookieSigner(config.session.keys),
         login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
-        refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
-        client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
-        exchanged=ExchangedTokens(providers=providers, tasks=tasks, clock=clock),
+        refresher=keeping.refresher,
+        client_credentials=keeping.client_credentials,
+        exchanged=keeping.exchanged,
         routes=routes,
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
@@ -186,6 +186,7 @@ def build_gateway(
             if route.config.files is not None
         },
         endpoints_below=config.base_path.encode("ascii") + b"/",
+        logs_access=config.log.access,
         trusts=lru_cache(maxsize=4096)(lambda peer: is_trusted(peer, networks=config.trusted_proxies)),
     )
 
@@ -208,7 +209,6 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
             await looking
         await process.tasks.close(grace_seconds=STOP_GRACE_SECONDS)
         await process.pools.aclose()
-        for provider in gateway().providers.values():
-            await provider.close()
+        await process.providers.close()
         await process.store.close()
         telemetry.gateway_stopped()

@@ -22,7 +22,7 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import guards, navigation, query, transactions
+from bff.web import guards, navigation, query, step_up, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
@@ -33,23 +33,25 @@ BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "l
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
-    """`GET /login?provider=&return_to=`: everything else in the query is ignored and sent nowhere (R-043).
+    """`GET /login?provider=&return_to=&step_up=`: everything else in the query is ignored and sent nowhere (R-043).
 
     Raises:
-        MalformedRequest: no such provider, or `return_to` leads elsewhere.
+        MalformedRequest: no such provider, `return_to` leads elsewhere, or `step_up` is no ticket of ours.
         CsrfRefused: not a navigation of the whole window.
         ProviderError, StoreUnavailable: cannot begin now.
     """
     guards.top_level(head)
-    asked = query.parameters(head, once=("provider", "return_to"))
+    asked = query.parameters(head, once=("provider", "return_to", "step_up"))
     return_to = guards.local_path(asked.get("return_to", "/"))
     provider = gateway.provider(asked.get("provider"))
+    ticket = asked.get("step_up")
+    stronger = None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name)
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         return navigation.bounce_page(head, https=gateway.site.https)
     live = await guards.session(gateway, head, touch=False)
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)
-    transaction = transactions.begin(gateway, provider, browser, return_to=return_to)
+    transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=stronger)
     answer = await _to_provider(gateway, provider, head, browser.with_way_back(transaction, return_to), transaction)
     telemetry.login_started(provider=provider.name)
     return answer
@@ -71,8 +73,8 @@ def _authorization_parameters(gateway: Gateway, provider: Provider, transaction:
         nonce=transaction.nonce,
         code_challenge=pkce.code_challenge(transaction.code_verifier),
         resources=_resources(gateway, provider),
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
         extra=provider.config.authorization_params,
     )
 
@@ -139,7 +141,8 @@ async def _complete(
     except ProviderRefused as refused:
         if refused.error not in BEGIN_AGAIN or transaction.begun_again:
             raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
-        return await _begin_again(gateway, provider, head, browser.way_back(transaction), reason=refused.error)
+        telemetry.login_begun_again(provider=provider.name, reason=refused.error)
+        return await _begin_again(gateway, provider, head, transaction, browser.way_back(transaction))
     tokens = await _redeem(gateway, provider, transaction, code)
     id_token = await _checked_id_token(gateway, provider, transaction, tokens)
     grant = await _grant(gateway, provider, tokens, id_token)
@@ -147,14 +150,13 @@ async def _complete(
 
 
 async def _begin_again(
-    gateway: Gateway, provider: Provider, head: RequestHead, return_to: str, *, reason: str
+    gateway: Gateway, provider: Provider, head: RequestHead, over: LoginTransaction, return_to: str
 ) -> OwnAnswer:
     """A new transaction in the place of one that the provider does not go on with; the last one (R-304)."""
     browser = await transactions.beginning_browser(gateway, head)
-    transaction = replace(transactions.begin(gateway, provider, browser, return_to=return_to), begun_again=True)
-    answer = await _to_provider(gateway, provider, head, browser.with_way_back(transaction, return_to), transaction)
-    telemetry.login_begun_again(provider=provider.name, reason=reason)
-    return answer
+    again = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=over.step_up)
+    again = replace(again, begun_again=True)
+    return await _to_provider(gateway, provider, head, browser.with_way_back(again, return_to), again)
 
 
 async def _signed_in(
@@ -236,9 +238,20 @@ async def _checked_id_token(
         access_token=tokens.access_token,
         now=gateway.process.clock(),
         leeway=provider.config.leeway,
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
     )
+
+
+def _max_age(provider: Provider, transaction: LoginTransaction) -> float | None:
+    """The most recent authentication that is asked for: by the provider's configuration, or by a step-up."""
+    asked = (provider.config.max_age, transaction.step_up.max_age_seconds if transaction.step_up else None)
+    return min((max_age for max_age in asked if max_age is not None), default=None)
+
+
+def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str, ...]:
+    """A step-up names what it needs; without one, what the provider's configuration asks of every sign-in."""
+    return (transaction.step_up.acr_values if transaction.step_up else ()) or provider.config.acr_values
 
 
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:

@@ -60,8 +60,15 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
 async def _to_provider(
     gateway: Gateway, provider: Provider, head: RequestHead, browser: BrowserLogins, transaction: LoginTransaction
 ) -> OwnAnswer:
-    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
+    url = await provider.authorization_url(
+        _authorization_parameters(gateway, provider, transaction), dpop_seed=_dpop_seed(provider, transaction)
+    )
     return redirect(url, https=gateway.site.https, more=transactions.kept_by_browser(gateway, head, browser))
+
+
+def _dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:
+    """Of the key that binds the tokens of this sign-in, where the provider is to bind them (RFC 9449)."""
+    return transaction.dpop_seed if provider.config.dpop == "on" else None
 
 
 def _authorization_parameters(gateway: Gateway, provider: Provider, transaction: LoginTransaction) -> Fields:
@@ -214,6 +221,7 @@ async def _redeem(
             code_verifier=transaction.code_verifier,
             redirect_uri=provider.redirect_uri,
             resource=sign_in_target(gateway.config, provider.name).resource,
+            dpop_seed=_dpop_seed(provider, transaction),
         )
     except ProviderRefused as refused:
         if refused.error == "invalid_grant":
@@ -257,7 +265,7 @@ def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str,
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
     userinfo: dict[str, object] = {}
     if provider.config.userinfo and id_token is not None:
-        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject)
+        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject, dpop_seed=tokens.dpop_seed)
     return grants.granted(
         tokens,
         provider=provider.name,

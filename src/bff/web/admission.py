@@ -130,7 +130,7 @@ def source(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, n
         LoginRequired: the route wants a user, and there is no sign-in at its provider, or it has ended.
     """
     if live is None and policy.needs_session:
-        raise LoginRequired("Nobody is signed in here.", provider=gateway.provider(policy.provider).name)
+        raise LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
     if policy.provider is None:
         return None
     if live is not None and _takes_users_token(policy, live, provider=policy.provider, now=now):

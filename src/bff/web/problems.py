@@ -1,7 +1,7 @@
 """Every error and the answer it becomes: one table (RFC 9457). No answer names a host, a token or a query string.
 
-`detail` comes from the error only where the browser is to blame and can do something about it; everybody else's fault is told in
-words of this table, with the request id under which the log has the rest (ASVS V16.5.1).
+`detail` comes from the error only where the browser is to blame and can do something about it; for all other errors it is in
+the words of this table, with the request id under which the log has the rest (ASVS V16.5.1).
 """
 
 import json

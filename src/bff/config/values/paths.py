@@ -52,7 +52,7 @@ def parse_prefix(text: str) -> PathPrefix:
 def base_path(text: str) -> str:
     """The path of our own endpoints; not `/`, which would leave none to the routes."""
     if text == "/":
-        raise SpellingError("cannot be / itself: the routes need room beside it")
+        raise SpellingError("cannot be / itself: no path would be left for the routes")
     return parse_prefix(text).text
 
 

@@ -41,9 +41,9 @@ _REFUSED_METHODS = {
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _REFUSED_ALGORITHMS = {
     "none": "an unsigned ID token proves nothing",
-    "HS256": "symmetric signatures are refused: whoever can check them can make them",
-    "HS384": "symmetric signatures are refused: whoever can check them can make them",
-    "HS512": "symmetric signatures are refused: whoever can check them can make them",
+    "HS256": "symmetric signatures are refused: every key that checks them can also make them",
+    "HS384": "symmetric signatures are refused: every key that checks them can also make them",
+    "HS512": "symmetric signatures are refused: every key that checks them can also make them",
 }
 
 # Parameters of an authorization request that the gateway sets itself, or that have a key of their own.

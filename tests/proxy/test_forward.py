@@ -99,7 +99,7 @@ async def test_the_browser_sees_the_rewritten_response() -> None:
         (b"content-range", b"bytes 0-1/9"),
         (b"set-cookie", b"a=1"),
         (b"content-length", b"2"),
-        (b"cache-control", b"private, no-store"),
+        (b"cache-control", b"private, no-cache"),
     ]
 
 

@@ -13,6 +13,7 @@ from bff.errors import MalformedRequest
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
+ROUNDS_COOKIE = "__Host-Http-bff-rounds"
 
 
 class Verdict(Enum):
@@ -51,7 +52,8 @@ HOP_BY_HOP = frozenset(
 # and the operator may set them: a browser that could would be anyone it likes. `request_headers.pass` names exceptions.
 OURS_TO_SAY = frozenset(
     (
-        b"authorization authenticated-user auth-user auth-groups client-ip client-verify destination fastly-client-ip front-end-https "
+        b"authorization dpop authenticated-user auth-user auth-groups client-ip client-verify destination fastly-client-ip "
+        b"front-end-https "
         b"gap-auth gap-signature original-uri proxy "  # `Proxy` becomes HTTP_PROXY in CGI (CVE-2016-5385)
         b"client-cert client-cert-chain "  # RFC 9440
         b"true-client-ip username userid user user-id user-name user-email user-groups user-role user-roles "
@@ -89,7 +91,7 @@ PASSED = frozenset(
     (
         b"accept accept-charset accept-encoding accept-language access-control-request-headers "
         b"access-control-request-method baggage cache-control content-disposition content-encoding "
-        b"content-language content-location content-range content-type date dnt dpop from if-match "
+        b"content-language content-location content-range content-type date dnt from if-match "
         b"if-modified-since if-none-match if-range if-unmodified-since last-event-id origin pragma prefer priority "
         b"purpose range referer save-data sec-ch-ua sec-ch-ua-arch sec-ch-ua-mobile sec-ch-ua-model "
         b"sec-ch-ua-platform sec-ch-ua-platform-version sec-fetch-dest sec-fetch-mode sec-fetch-site "

@@ -26,7 +26,7 @@ def trace(
     host: bytes,
     prefix: bytes | None = None,
 ) -> tuple[Field, ...]:
-    """The fields; `earlier` are the hops before the peer, `via` what `Via` said so far, `scheme` and `host` are our public URL's.
+    """The fields; `earlier` are the hops before the peer, `via` the value of `Via` so far, `scheme` and `host` are our public URL's.
     `prefix` is the route's path, where the upstream sees another one (R-361).
 
     Raises:

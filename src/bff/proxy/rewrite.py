@@ -16,7 +16,6 @@ Of what a trusted peer says, only the chain of addresses is believed; scheme and
 
 import re
 from collections.abc import Set
-from functools import lru_cache
 
 from msgspec import Struct
 
@@ -48,7 +47,7 @@ Special = tuple[Verdict, bytes]  # a verdict that needs the value, too, and the 
 _PASS, _DROP, _COOKIE, _CONNECTION = Verdict.PASS, Verdict.DROP, Verdict.COOKIE, Verdict.CONNECTION
 
 _PLAIN_CONNECTIONS: tuple[list[bytes], ...] = ([], [b"keep-alive"], [b"close"])  # nearly all; they name no field
-# 204 has no length (RFC 9110 section 8.6); a 304 may leave it out, and none is said for content that does not follow.
+# 204 has no length (RFC 9110 section 8.6); a 304 may leave it out, and none is sent for content that does not follow.
 _NO_CONTENT = frozenset({204, 304})
 
 _QUERY = bytes(c for c in range(0x21, 0x7F) if c != 0x23)  # visible ASCII, as browsers send it; never `#`
@@ -58,7 +57,7 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 _LINES_TO_SPACES = bytes.maketrans(b"\r\n\0", b"   ")
 
-_SHARED_CACHES_TOLD = re.compile(
+_SHARED_CACHES_NAMED = re.compile(
     rb"(?:^|[ \t,])(?:private|no-store|public|s-maxage|must-revalidate)(?:$|[ \t,=])", re.IGNORECASE
 )
 _PRIVATE = ((b"cache-control", b"private"),)
@@ -130,7 +129,7 @@ def upstream_request(
     if head.query:
         target = _with_query(target, head.query)
     route = match.route
-    kept = _sorted(head.section, route.request_rules)
+    kept = _kept(head.section, route.request_rules)
     path_changes = route.prefix != upstream.base_path
     prefix = route.prefix or b"/" if path_changes else None  # what `X-Forwarded-Prefix` says
     ours: tuple[FieldBlock, ...]
@@ -138,10 +137,10 @@ def upstream_request(
     chunked = False
     if kept.special:
         content_length, chunked = _framing(kept.special)
-        said = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
-        said += _framing_fields(head.method, content_length=content_length, chunked=chunked)
+        framing = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
+        framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
         traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=prefix)
-        ours = (field_block(said), credentials, field_block(traced))
+        ours = (field_block(framing), credentials, field_block(traced))
     else:
         ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host, prefix))
     if operators is not NO_FIELDS:
@@ -149,8 +148,17 @@ def upstream_request(
     for block in ours:
         if block.splits_lines:
             raise _control_character()
-    authority = public_host if route.config.pass_host else upstream.authority
-    return UpstreamRequest(head.method, target, authority, kept.passed, ours, content_length, chunked)
+    return UpstreamRequest(head.method, target, route.authority, kept.passed, ours, content_length, chunked)
+
+
+def upstream_url(match: Match) -> str:
+    """The URL that the match's upstream sees, without the query."""
+    upstream = match.route.upstream
+    if upstream is None:
+        raise ValueError("the route has no upstream")
+    scheme = "https" if upstream.tls else "http"
+    path = upstream.base_path + match.rest or b"/"
+    return f"{scheme}://{match.route.authority.decode('ascii')}{path.decode('latin-1')}"
 
 
 class _Kept(Struct, frozen=True):
@@ -160,7 +168,14 @@ class _Kept(Struct, frozen=True):
     special: list[Special]
 
 
-@lru_cache(maxsize=1024)  # pages repeat their fields from call to call, and then the same section is here again
+def _kept(section: FieldSection, rules: RequestRules) -> _Kept:
+    """What `_sorted` gives; pages repeat their fields from call to call, and then the same section is here again."""
+    kept = section.remarks.get(rules)
+    if not isinstance(kept, _Kept):
+        kept = section.remarks[rules] = _sorted(section, rules)
+    return kept
+
+
 def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:
     """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Do not change that list.
 
@@ -256,7 +271,7 @@ def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[
 def _trace(
     special: list[Special], *, peer: Peer, scheme: bytes, host: bytes, prefix: bytes | None
 ) -> tuple[Field, ...]:
-    """(e): `Via`, `X-Forwarded-*` and `Forwarded`, said by us."""
+    """(e): `Via`, `X-Forwarded-*` and `Forwarded`, set by us."""
     forwarded_for, forwarded = _values(special, Verdict.FORWARDED_FOR), _values(special, Verdict.FORWARDED)
     earlier = earlier_hops(forwarded_for=forwarded_for, forwarded=forwarded) if peer.trusted else ()
     via = _values(special, Verdict.VIA)
@@ -278,7 +293,7 @@ def response_fields(
     Dropped: hop-by-hop fields and the fields that `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
     clear our cookies, what commands the proxies in front of us or the whole site, cookies beyond `MAX_SET_COOKIE`, and a
     Content-Length where no content follows. `rules` are the route's, and come last. With `private_default` (a user's token
-    was attached) caches between the browser and us, which cannot see it, are told so (RFC 9111 section 3.5).
+    was attached) caches between the browser and us, which cannot see it, must be forbidden to store it (RFC 9111 section 3.5).
     """
     out: list[Field] = []
     listed: list[bytes] = []
@@ -338,7 +353,7 @@ def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:
 
 
 def _cache_defaults(status: int, fields: list[Field], *, says_caching: bool) -> tuple[Field, ...]:
-    """What an upstream left unsaid about caching; nothing for 304, which would rewrite what is stored already.
+    """`Cache-Control` where the upstream sends none; nothing for 304, which would rewrite what is stored already.
 
     With a validator the browser may keep the answer and ask whether it has changed: that question carries the cookie (R-373).
     """
@@ -347,7 +362,7 @@ def _cache_defaults(status: int, fields: list[Field], *, says_caching: bool) -> 
     if not says_caching:
         has_validator = any(name in _VALIDATORS for name, _ in fields)
         return _PRIVATE_NO_CACHE if has_validator else _PRIVATE_NO_STORE
-    said = [value for name, value in fields if name == b"cache-control"]
-    if said:
-        return () if _SHARED_CACHES_TOLD.search(b",".join(said)) else _PRIVATE
+    directives = [value for name, value in fields if name == b"cache-control"]
+    if directives:
+        return () if _SHARED_CACHES_NAMED.search(b",".join(directives)) else _PRIVATE
     return _PRIVATE if any(name == b"expires" for name, _ in fields) else _PRIVATE_NO_STORE

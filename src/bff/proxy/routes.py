@@ -48,6 +48,7 @@ class Route:
     methods: frozenset[bytes]
     allow: str
     upstream: UpstreamUrl | None
+    authority: bytes  # `Host` of its requests: the upstream's, or the public one with `pass_host`
     max_body: int
     request_rules: RequestRules
     response_rules: ResponseRules
@@ -69,6 +70,9 @@ def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY, public
         methods=frozenset(method.encode("ascii") for method in methods),
         allow=", ".join(methods),
         upstream=config.upstream,
+        authority=public_origin.partition(b"://")[2]
+        if config.pass_host or config.upstream is None
+        else config.upstream.authority,
         max_body=max_body if config.max_body is None else config.max_body,
         request_rules=request_rules(config),
         response_rules=response_rules(config, public_origin=public_origin),

@@ -30,6 +30,7 @@ class Method(StrEnum):
     SEARCH = "SEARCH"
 
 
+MAX_TITLE = 80  # characters
 METHODS = tuple(Method)
 FILE_METHODS = (Method.GET, Method.HEAD)
 _REFUSED_METHODS = {
@@ -40,9 +41,9 @@ _REFUSED_METHODS = {
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _REFUSED_ALGORITHMS = {
     "none": "an unsigned ID token proves nothing",
-    "HS256": "symmetric signatures are refused: whoever can check them can make them",
-    "HS384": "symmetric signatures are refused: whoever can check them can make them",
-    "HS512": "symmetric signatures are refused: whoever can check them can make them",
+    "HS256": "symmetric signatures are refused: every key that checks them can also make them",
+    "HS384": "symmetric signatures are refused: every key that checks them can also make them",
+    "HS512": "symmetric signatures are refused: every key that checks them can also make them",
 }
 
 # Parameters of an authorization request that the gateway sets itself, or that have a key of their own.
@@ -54,6 +55,12 @@ _OUR_PARAMETERS = frozenset(
     }
 )
 
+# Parameters of `/login` itself, which it reads and never passes on.
+_LOGIN_PARAMETERS = frozenset({"provider", "return_to", "step_up", "iss", "target_link_uri"})
+ANY = "any"
+
+_TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MEMBERS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _NAME_OF_OURS = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
@@ -94,6 +101,13 @@ def method(text: str) -> Method:
 def signing_algorithm(text: str) -> str:
     """An asymmetric JWS algorithm."""
     return word(text, known=SIGNING_ALGORITHMS, refused=_REFUSED_ALGORITHMS)
+
+
+def site_title(text: str) -> str:
+    """What people call the app."""
+    if len(text) > MAX_TITLE or not text.isprintable():
+        raise SpellingError(f"must be at most {MAX_TITLE} printable characters on one line")
+    return text
 
 
 def provider_name(text: str) -> str:
@@ -137,6 +151,43 @@ def authorization_parameter(text: str) -> str:
     return text
 
 
+def login_parameter(text: str) -> str:
+    """A parameter of `/login` that may be passed on to the provider: never one of ours."""
+    if text in _LOGIN_PARAMETERS:
+        raise SpellingError("is a parameter that /login reads itself and never passes on")
+    return authorization_parameter(text)
+
+
+def login_value(text: str) -> str:
+    """One value that a parameter of `login_params` may have."""
+    if text == ANY:
+        raise SpellingError(
+            "stands among other values: write `any` alone, without brackets, to let every value through"
+        )
+    return text
+
+
+def end_session_parameter(text: str) -> str:
+    """A parameter of the end-session request; those that the gateway says can be replaced or left out."""
+    if not _PARAMETER_NAME.fullmatch(text):
+        raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
+    return text
+
+
+def tenant_id(text: str) -> str:
+    """The id of a directory at Microsoft, as the claim `tid` has it."""
+    if not _TENANT_ID.fullmatch(text):
+        raise SpellingError("is no tenant id: a GUID in lower case, as in the token's `tid` (a domain name is none)")
+    return text
+
+
+def member_path(text: str) -> str:
+    """Members of a JSON object, the outer one first: `data.user`."""
+    if not _MEMBERS.fullmatch(text):
+        raise SpellingError("is no path of members: names with a dot between them, such as data.user")
+    return text
+
+
 def namespace(text: str) -> str:
     """The beginning of our names in the store."""
     if _NAME_OF_OURS.fullmatch(text) is None:
@@ -146,6 +197,6 @@ def namespace(text: str) -> str:
 
 def cookie_suffix(text: str) -> str:
     """The end of our cookies' names. One with `login` in front would make a session cookie of another gateway's login cookie."""
-    if text == "login" or text.startswith("login-"):
-        raise SpellingError("cannot begin with login: that is how login cookies are called")
+    if text.partition("-")[0] in {"login", "rounds"}:
+        raise SpellingError("cannot begin with login or rounds: that is how other cookies of the gateway are called")
     return namespace(text)

@@ -24,6 +24,7 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
+from bff.tokens.renewing import renewing
 from bff.tokens.sign_in import keep_sign_in
 from support.fake_internet import NONCE, VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
 from support.fake_provider import FakeProvider
@@ -181,7 +182,8 @@ class TokenRoom:
 def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClock) -> Worker:
     """A process that shares the store."""
     tasks = BackgroundTasks()
-    renewal = Renewal(store=store, providers=providers, clock=clock)
+    shared = renewing(store=store, tasks=tasks, clock=clock)
+    renewal = Renewal(renewing=shared, providers=providers)
     return Worker(
         tasks=tasks,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),

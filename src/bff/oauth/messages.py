@@ -22,6 +22,8 @@ class ProviderResponse:
 
     status: int
     content_type: str = ""
+    retry_after: str | None = None
+    date: str | None = None
     body: bytes = field(default=b"", repr=False)
 
 

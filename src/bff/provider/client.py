@@ -5,6 +5,7 @@ secret, sent and parsed. Nothing is retried but with the other client secret (`c
 """
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -15,9 +16,11 @@ from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
+from bff.provider.circuit import Circuit
 from bff.provider.credentials import Credentials
 from bff.provider.documents import Documents
-from bff.provider.http import ProviderHttp, Transport
+from bff.provider.http import RENEWAL_CONNECTIONS, ProviderHttp, Transport
+from bff.provider.places import Places
 from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
@@ -52,8 +55,28 @@ class Provider:
         self._http = ProviderHttp(
             provider=name, timeout_seconds=config.timeout, ca_file=config.ca_file, transport=transport
         )
+        self.circuit = Circuit(clock=clock)
+        self._places = Places(RENEWAL_CONNECTIONS, provider=name)
         self._credentials = Credentials(config.client_secrets, provider=name)
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a request waits for a call."""
+        return self.config.timeout
+
+    @property
+    def call_limit_seconds(self) -> float:
+        """How long a token call may take once it is sent; never less than a request waits for it."""
+        return max(self.config.call_limit, self.config.timeout)
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        """One of the connections for renewals; queues until one is free (`places.py`)."""
+        return self._places.place()
+
+    async def give_up_queueing(self) -> None:
+        """End the queue for connections: what was not sent is not sent any more."""
+        await self._places.close()
 
     async def close(self) -> None:
         """Close every connection to the provider."""
@@ -113,7 +136,7 @@ class Provider:
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("refresh_token", build)
+        return await self._token_call("refresh_token", build, limit_seconds=self.call_limit_seconds)
 
     async def client_credentials(
         self, *, scope: str | None, resource: str | None, audience: str | None
@@ -132,7 +155,7 @@ class Provider:
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("client_credentials", build)
+        return await self._token_call("client_credentials", build, limit_seconds=self.call_limit_seconds)
 
     async def revoke(self, token: str, *, token_type_hint: str) -> None:
         """Revoke a token, where the provider can (RFC 7009 section 2.1).
@@ -195,9 +218,9 @@ class Provider:
         )
         return known, client_auth.Client(provider=self.name, client_id=self.config.client_id, auth_method=method)
 
-    async def _token_call(self, grant_type: str, build: _Build) -> TokenResponse:
+    async def _token_call(self, grant_type: str, build: _Build, *, limit_seconds: float | None = None) -> TokenResponse:
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
-            return await self._call(build, self._parse_tokens)
+            return await self._call(build, self._parse_tokens, limit_seconds=limit_seconds)
 
     def _parse_tokens(self, response: ProviderResponse, sent_at: float) -> TokenResponse:
         return tokens.parse_token_response(
@@ -207,12 +230,18 @@ class Provider:
             default_lifetime_seconds=self.config.default_token_lifetime,
         )
 
-    async def _call(self, build: _Build, parse: Callable[[ProviderResponse, float], T]) -> T:
+    async def _call(
+        self,
+        build: _Build,
+        parse: Callable[[ProviderResponse, float], T],
+        *,
+        limit_seconds: float | None = None,
+    ) -> T:
         """Build with a secret, send, parse; `credentials.py` repeats this with the other secret on `invalid_client`."""
 
         async def attempt(secret: str) -> T:
             sent_at = self._clock()
-            return parse(await self._http.send(build(secret=secret)), sent_at)
+            return parse(await self._http.send(build(secret=secret), limit_seconds=limit_seconds), sent_at)
 
         return await self._credentials.call(attempt)
 

@@ -19,6 +19,9 @@ from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 
 MAX_RESPONSE_BYTES = 1024 * 1024
+MAX_CONNECTIONS = 64
+RENEWAL_CONNECTIONS = 48  # at a time for renewals (`places.py`); the rest is for sign-ins
+LONGEST_CONNECT_SECONDS = 10.0
 
 Transport = httpx2.AsyncBaseTransport  # the seam: tests hand in one that opens no socket
 
@@ -36,14 +39,15 @@ class ProviderHttp:
             verify=_tls_context(ca_file),
             follow_redirects=False,
             trust_env=False,
-            timeout=httpx2.Timeout(timeout_seconds),
-            limits=httpx2.Limits(max_connections=64, max_keepalive_connections=16),
+            # `send` bounds the whole call; a connection that is not made in time has carried nothing
+            timeout=httpx2.Timeout(None, connect=min(timeout_seconds, LONGEST_CONNECT_SECONDS)),
+            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=16),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
             headers={"accept-encoding": "identity"},
         )
 
-    async def send(self, request: ProviderRequest) -> ProviderResponse:
-        """Send one request and read its whole response.
+    async def send(self, request: ProviderRequest, *, limit_seconds: float | None = None) -> ProviderResponse:
+        """Send one request and read its whole response, within `limit_seconds` (the provider's `timeout` if None).
 
         Raises:
             ProviderUnavailable: not a URL that can be called, no connection, TLS refused, too slow, or cut off.
@@ -51,17 +55,24 @@ class ProviderHttp:
         """
         try:
             async with (
-                asyncio.timeout(self._timeout_seconds),
+                asyncio.timeout(limit_seconds or self._timeout_seconds),
                 self._client.stream(
                     request.method, request.url, headers=list(request.headers), content=request.body
                 ) as response,
             ):
                 body = await self._bounded_body(response)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ProviderUnavailable(type(error).__name__, provider=self._provider, reason=_reason(error)) from error
+            raise ProviderUnavailable(
+                type(error).__name__,
+                provider=self._provider,
+                reason=_reason(error),
+                unanswered=not isinstance(error, _NOT_SENT),
+            ) from error
         return ProviderResponse(
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
+            retry_after=response.headers.get("retry-after"),
+            date=response.headers.get("date"),
             body=body,
         )
 
@@ -82,12 +93,21 @@ class ProviderHttp:
         return bytes(body)
 
 
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.InvalidURL,
+    httpx2.UnsupportedProtocol,
+)
+
+
 def _reason(error: Exception) -> str:
     """What failed, in a word for the log."""
+    if isinstance(error, _NOT_SENT):
+        return "not_connected"
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return "timeout"
-    if isinstance(error, httpx2.ConnectError | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
-        return "not_connected"
     return "cut_off"
 
 

@@ -45,6 +45,16 @@ def refresh_lost(*, provider: str, session_key: str) -> None:
     log.error("session.refresh_lost", session=session_key[:8], provider=provider)
 
 
+def write_delayed(*, provider: str, session_key: str) -> None:
+    """A renewed grant could not be stored yet: it serves in this process and is stored as soon as the store takes it."""
+    log.warning("session.write_delayed", session=session_key[:8], provider=provider)
+
+
+def abandoned(*, provider: str, session_key: str, cause: str) -> None:
+    """The process stops while a refresh is under way (`not_answered`) or its result not stored (`not_written`)."""
+    log.error("session.abandoned", session=session_key[:8], provider=provider, cause=cause)
+
+
 def grant_ended(error: ProviderError, *, session_key: str, session_ended: bool) -> None:
     """What a provider granted is over; with the last grant of a session the session ends, which is counted."""
     if session_ended:

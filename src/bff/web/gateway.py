@@ -28,12 +28,13 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
+from bff.tokens.renewing import Renewing, renewing
 from bff.web.cookies import CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
 from bff.web.streams import OpenStreams
 
-STOP_GRACE_SECONDS = 10.0
+WRITE_GRACE_SECONDS = 10.0  # for writing what the last call brought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
+    renewing: Renewing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +121,15 @@ def site_of(config: Config) -> Site:
 
 def build_process(config: Config, *, clock: Callable[[], float] = time.time) -> Process:
     """The parts that live for the process; nothing is opened yet."""
-    store = open_store(config.session)
+    store, tasks = open_store(config.session), BackgroundTasks()
     return Process(
         clock=clock,
         store=store,
         copies=LocalCopies(max_age_seconds=config.session.local_copy),
         streams=OpenStreams(store=store, clock=clock),
-        tasks=BackgroundTasks(),
+        tasks=tasks,
         pools=UpstreamPools(),
+        renewing=renewing(store=store, tasks=tasks, clock=clock),
     )
 
 
@@ -150,7 +153,7 @@ def build_gateway(
         )
         for name, settings in config.providers.items()
     }
-    renewal = Renewal(store=process.store, providers=providers, clock=clock)
+    renewal = Renewal(renewing=process.renewing, providers=providers)
     return Gateway(
         config=config,
         process=process,
@@ -175,7 +178,7 @@ def build_gateway(
 @asynccontextmanager
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
-    await process.store.open(ChangeFanout([process.copies, process.streams]))
+    await process.store.open(ChangeFanout([process.copies, process.streams, process.renewing.waits]))
     looking = asyncio.create_task(process.streams.look())
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
@@ -184,9 +187,19 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
-        await process.tasks.close(grace_seconds=STOP_GRACE_SECONDS)
+        await _finish_renewals(gateway(), process)
         await process.pools.aclose()
         for provider in gateway().providers.values():
             await provider.close()
         await process.store.close()
         telemetry.gateway_stopped()
+
+
+async def _finish_renewals(gateway: Gateway, process: Process) -> None:
+    """Hear out what was sent and write what it brings; give up what only queues (R-344)."""
+    process.tasks.stopping = True
+    for provider in gateway.providers.values():
+        await provider.give_up_queueing()
+    limits = [provider.call_limit_seconds for provider in gateway.providers.values()]
+    await process.tasks.close(grace_seconds=max(limits, default=0.0) + WRITE_GRACE_SECONDS)
+    await process.renewing.holder.close()

@@ -5,6 +5,7 @@ words of this table, with the request id under which the log has the rest (ASVS 
 """
 
 import json
+import math
 import secrets
 from dataclasses import dataclass
 
@@ -101,7 +102,7 @@ def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
         # RFC 9110 section 15.5.22: "The server MUST send an Upgrade header field in a 426 response"; RFC 6455 section 4.4.
         fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
     if row.status == 503:
-        fields.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode("ascii")))
+        fields.append((b"retry-after", str(_retry_after_seconds(error)).encode("ascii")))
     body = json.dumps(content).encode()
     return OwnAnswer(status=row.status, fields=[*fields, (b"content-length", str(len(body)).encode())], body=body)
 
@@ -109,6 +110,13 @@ def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
 def login_url(base_path: str, *, provider: str) -> str:
     """Where a sign-in at `provider` starts; the page adds `return_to`."""
     return f"{base_path}/login?provider={provider}"
+
+
+def _retry_after_seconds(error: Exception) -> int:
+    """When asking again may help: at a provider that said so, then (R-346)."""
+    if isinstance(error, errors.ProviderUnavailable) and error.retry_after_seconds is not None:
+        return max(1, math.ceil(error.retry_after_seconds))
+    return RETRY_AFTER_SECONDS
 
 
 def _row(error: Exception) -> Row:

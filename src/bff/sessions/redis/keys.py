@@ -36,6 +36,11 @@ def lease_name(name: str) -> bytes:
     return LEASE + _hash(name)
 
 
+def mark_field(provider: str) -> str:
+    """The field of a lease with the mark of this provider's refresh token."""
+    return "spent:" + provider
+
+
 def done_name(name: str) -> bytes:
     """The name of the entry that marks something as done."""
     return DONE + _hash(name)

@@ -28,6 +28,11 @@ LIFETIME_SECONDS = 15.0
 UNDO_PAUSE_SECONDS = 0.25
 
 
+def token_hash(refresh_token: str) -> str:
+    """By what a mark names a refresh token: 128 bits of a hash, which opens nothing."""
+    return hashlib.sha256(refresh_token.encode()).hexdigest()[:32]
+
+
 class Holder:
     """The leases and marks of one process."""
 
@@ -56,7 +61,7 @@ class Holder:
             StoreUnavailable: it is unknown whether it was done; it will be undone.
         """
         self._owed.pop((session_key, provider), None)
-        mark = Mark(provider=provider, token_hash=hashlib.sha256(refresh_token.encode()).hexdigest()[:32])
+        mark = Mark(provider=provider, token_hash=token_hash(refresh_token))
         try:
             return await self._store.begin_renewal(
                 session_key,

@@ -114,8 +114,9 @@ def login_url(base_path: str, *, provider: str) -> str:
 
 def _retry_after_seconds(error: Exception) -> int:
     """When asking again may help: at a provider that said so, then (R-346)."""
-    if isinstance(error, errors.ProviderUnavailable) and error.retry_after_seconds is not None:
-        return max(1, math.ceil(error.retry_after_seconds))
+    seconds = getattr(error, "retry_after_seconds", None)
+    if isinstance(seconds, int | float):
+        return max(1, math.ceil(seconds))
     return RETRY_AFTER_SECONDS
 
 

@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow granian recipe browser node demo wheel bench docs pins clean
+.PHONY: install check lint types test slow granian recipe browser node clients demo wheel bench docs pins clean
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -34,6 +34,12 @@ browser:            ## the page in the system's Chromium
 node:               ## the certified npm `oidc-provider`
 	npm install --no-audit --no-fund --silent --prefix tests/node
 	$(PYTHON) -m pytest -m node tests/node
+
+clients:            ## the browser client and its React binding: types and logic; the wheel's copy (needs Node)
+	for client in javascript react; do \
+	  (cd clients/$$client && npm install --no-audit --no-fund --no-package-lock --silent && npm run --silent types && npm test --silent) || exit 1; \
+	done
+	cp clients/javascript/client.js src/bff/web/client.js
 
 demo:
 	$(PYTHON) -m bff demo

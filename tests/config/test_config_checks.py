@@ -458,6 +458,13 @@ def test_ports_that_the_system_chooses(tmp_path: Path) -> None:
     assert loaded(f"listen: 127.0.0.1:0\nmanagement: 127.0.0.1:0\n{TWELVE_LINES}", tmp_path).listen.port == 0
 
 
+@pytest.mark.requirement("R-313")
+@pytest.mark.parametrize("timeout", ["61m", "2h", "0s"])
+def test_a_sign_in_takes_an_hour_at_most(timeout: str) -> None:
+    """`login_timeout` is more than nothing and at most an hour."""
+    assert problem(changed("session:\n", f"session:\n  login_timeout: {timeout}\n")).key == "session.login_timeout"
+
+
 @pytest.mark.parametrize("lines", ["  idle_timeout: 13h\n", "  absolute_timeout: 10m\n", "  idle_timeout: 0s\n"])
 def test_session_timeouts(lines: str) -> None:
     """A session cannot idle for longer than it lasts, nor for no time at all."""

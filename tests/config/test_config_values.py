@@ -23,7 +23,7 @@ PARSERS = [
         paths.parse_prefix,
         paths.base_path,
     ),
-    *(words.boolean, words.method, words.signing_algorithm, words.client_auth, words.provider_name, words.scope),
+    *(words.boolean, words.method, words.signing_algorithm, words.provider_name, words.scope),
     *(words.authorization_parameter, addresses.host_and_port, addresses.trusted_network),
 ]
 URLISH = st.text(st.sampled_from("htps:/@[].*?#%\\ 0aA-_,;+é\x00\n1"), max_size=30)
@@ -282,23 +282,6 @@ def test_refused_algorithms(algorithm: str) -> None:
     """Unsigned and symmetrically signed ID tokens cannot be switched on."""
     found = problem(changed("    client_id", f"    id_token_algorithms: [RS256, {algorithm}]\n    client_id"))
     assert (found.line, found.key) == (8, "providers.corp.id_token_algorithms[1]")
-
-
-@pytest.mark.requirement("R-001")
-def test_public_client() -> None:
-    """`client_auth: none` is refused with the reason: the gateway is a confidential client."""
-    found = problem(changed("    client_id", "    client_auth: none\n    client_id"))
-    assert "confidential client" in found.message
-
-
-@pytest.mark.parametrize(
-    "method", ["client_secret_jwt", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"]
-)
-def test_client_authentication_that_is_not_built(method: str) -> None:
-    """What OAuth knows but we do not is said to be so, rather than unknown."""
-    assert problem(changed("    client_id", f"    client_auth: {method}\n    client_id")).message.startswith(
-        "is not supported yet"
-    )
 
 
 @pytest.mark.parametrize(

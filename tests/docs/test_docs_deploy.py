@@ -12,7 +12,7 @@ from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import Begun, Mark, MarkEnd
 from support.documented import page
-from support.session_samples import ISSUER, NOW, Heard, a_session, a_transaction, with_note
+from support.session_samples import ISSUER, NOW, Heard, a_session, with_note
 from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
 DEPLOY = page("how-to/deploy.md")
@@ -61,8 +61,7 @@ async def _use_everything(url: str) -> None:
     assert await store.find(issuer=ISSUER, subject=subject) == [session.key]
     assert await store.delete(session.key)
     assert await store.delete_all() == 0
-    await store.put_transaction("t", a_transaction(), lifetime_seconds=60, now=NOW)
-    assert await store.take_transaction("t", now=NOW) is not None
+    assert await store.remember_first("t", lifetime_seconds=60, now=NOW)
     assert await store.take_lease("l", "me", lifetime_seconds=60)
     await store.drop_lease("l", "me")
     mark = Mark(provider="corp", token_hash="ab")
@@ -71,4 +70,5 @@ async def _use_everything(url: str) -> None:
     await store.end_renewal("l", "me", provider="corp", mark=MarkEnd.DROP)
     await store.remember("d", lifetime_seconds=60, now=NOW)
     assert await store.remembers("d", now=NOW)
+    assert await store.recall("d", now=NOW) == ""
     await store.close()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, TimeoutConfig
+from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, SessionConfig, TimeoutConfig
 from bff.oauth import jws, retry_after
 from bff.provider import circuit
 from bff.provider.documents import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
@@ -19,7 +19,6 @@ from bff.sessions.model import session_key
 from bff.tokens import backoff, holder
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.backchannel_logout import MAX_BODY_BYTES
-from bff.web.login import TRANSACTION_LIFETIME_SECONDS
 from support.documented import ROOT, page, rows, section
 from support.session_samples import NOW, a_grant
 
@@ -79,7 +78,7 @@ LIMITS = {
         "providers",
         "in trouble: 429, or failures of several sessions",
     ): f"every {circuit.LONGEST_SECONDS:.0f} s at most, never before its `Retry-After` ({retry_after.LONGEST_SECONDS:.0f} s at most)",
-    ("the store", "a login transaction"): f"{TRANSACTION_LIFETIME_SECONDS / 60:.0f} min",
+    ("browsers", "a sign-in"): f"`session.login_timeout` {default(SessionConfig, 'login_timeout') / 60:.0f} min",
     ("the store", "a refresh's lease"): f"{holder.LIFETIME_SECONDS:.0f} s",
     ("memory", "local copies of sessions"): f"{LocalCopies(max_age_seconds=1)._max_entries:,}",
     ("back-channel logout", "a request's content"): f"{MAX_BODY_BYTES // KIB} KiB",

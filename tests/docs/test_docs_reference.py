@@ -11,7 +11,13 @@ from bff.web.endpoints import ENDPOINTS
 from bff.web.problems import LAST_RESORT, TABLE
 from support.documented import DOCS, ROOT, codes, page, rows, section
 
-COMMANDS = {"bff serve": "serve", "bff check": "check", "bff demo": "demo", "bff sessions end": "sessions end"}
+COMMANDS = {
+    "bff serve": "serve",
+    "bff check": "check",
+    "bff demo": "demo",
+    "bff sessions end": "sessions end",
+    "bff secrets new": "secrets new",
+}
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)

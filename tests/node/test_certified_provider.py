@@ -283,7 +283,7 @@ async def test_no_secret_leaves(valkey: ValkeyServer) -> None:
     """After a whole walk at debug level: no token, no secret in what the browser received, in the log, or in Valkey."""
     async with certified_world(valkey, lifetime_seconds=4) as world:
         first = await world.browser.navigate("/bff/login?return_to=/", from_url=world.gateway.url + "/")
-        dumps = [repr(valkey.dump())]  # holds the login transaction
+        dumps = [repr(valkey.dump())]
         await world.provider.sign_in(world.browser, first, user="alice")
         jti = (await world.claims())["jti"]
         async with asyncio.timeout(20):

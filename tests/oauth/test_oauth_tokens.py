@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bff.errors import ProviderError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, SecretUnavailable
 from bff.oauth.authorization import AuthorizationCode
-from bff.oauth.client_auth import AuthMethod, Client
+from bff.oauth.client_auth import Authentication, AuthMethod, Client, ClientSecretBasic, ClientSecretPost
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import (
@@ -33,17 +33,18 @@ BASIC: AuthMethod = "client_secret_basic"
 MINIMAL = {"access_token": "at", "token_type": "Bearer"}
 
 
-def client(method: AuthMethod) -> Client:
-    """Us."""
-    return Client(provider=PROVIDER, client_id="shop", auth_method=method)
+def by(method: str, secret: str) -> Authentication:
+    """What authenticates us."""
+    client = Client(provider=PROVIDER, client_id="shop", issuer="https://p")
+    auth = (ClientSecretPost if method == "client_secret_post" else ClientSecretBasic)(secret=secret)
+    return auth.apply(client, now=NOW)
 
 
 def code_exchange(method: AuthMethod, secret: str) -> ProviderRequest:
     """The request of a sign-in."""
     return build_code_exchange_request(
         metadata=METADATA,
-        client=client(method),
-        secret=secret,
+        by=by(method, secret),
         code=AuthorizationCode(value="the code"),
         redirect_uri="https://app/cb",
         code_verifier="verifier",
@@ -55,8 +56,7 @@ def refresh(method: AuthMethod, secret: str) -> ProviderRequest:
     """The request of a refresh."""
     return build_refresh_request(
         metadata=METADATA,
-        client=client(method),
-        secret=secret,
+        by=by(method, secret),
         refresh_token="rt",
         scope="a b",
         resource="https://orders",
@@ -67,7 +67,7 @@ def refresh(method: AuthMethod, secret: str) -> ProviderRequest:
 def client_credentials(method: AuthMethod, secret: str) -> ProviderRequest:
     """The request for a token of our own."""
     return build_client_credentials_request(
-        metadata=METADATA, client=client(method), secret=secret, scope="a b", resource="https://rates", audience="rates"
+        metadata=METADATA, by=by(method, secret), scope="a b", resource="https://rates", audience="rates"
     )
 
 
@@ -75,8 +75,7 @@ def revocation(method: AuthMethod, secret: str) -> ProviderRequest:
     """The request to revoke a refresh token."""
     return build_revocation_request(
         revocation_endpoint="https://p/token?tenant=1",
-        client=client(method),
-        secret=secret,
+        by=by(method, secret),
         token="rt",
         token_type_hint="refresh_token",
     )
@@ -153,7 +152,7 @@ def test_an_empty_secret_builds_nothing(
 
 def test_what_is_not_asked_for_is_not_sent() -> None:
     """A refresh without scope, resource and audience sends none of them."""
-    request = build_refresh_request(metadata=METADATA, client=client(BASIC), secret="s", refresh_token="rt")
+    request = build_refresh_request(metadata=METADATA, by=by(BASIC, "s"), refresh_token="rt")
     assert parse_qsl(request.body.decode()) == [("grant_type", "refresh_token"), ("refresh_token", "rt")]
 
 

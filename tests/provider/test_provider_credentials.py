@@ -1,20 +1,28 @@
 """Client authentication: one method, and the other client secret on `invalid_client` only."""
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import RSAKey
 from structlog.testing import capture_logs
 
-from bff.errors import ProviderError, ProviderRefused
+from bff import signing_key
+from bff.config.values.secrets import FileSecret, LiteralSecret
+from bff.errors import ProviderError, ProviderRefused, SecretUnavailable
 from bff.provider.client import Provider
 from support.fake_internet import (
     OTHER_SECRET,
     SECRET,
     authorization_code,
 )
-from support.fake_provider import Answer, having, oauth_error, shop, without
-from support.provider_pair import exchange, pair
+from support.fake_provider import Answer, having, oauth_error, same, shop, without
+from support.provider_pair import Pair, exchange, pair
+
+TOKEN = Answer(body=b'{"access_token": "at", "token_type": "Bearer", "expires_in": 60}')
 
 
 @pytest.mark.requirement("R-074")
@@ -117,3 +125,93 @@ async def test_switch_of_the_secret_is_told_without_the_secret() -> None:
             await world.ours.client_credentials(scope=None, resource=None, audience=None)
         assert [entry["event"] for entry in logs] == ["provider.secret_switched"]
         assert "long enough" not in repr(logs)
+
+
+def kid(form: dict[str, str]) -> str:
+    """Which key signed the client assertion of a call."""
+    header = form["client_assertion"].split(".")[0]
+    return str(json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
+
+
+def refuse_once(world: Pair) -> None:
+    """The provider does not know the next call's credential."""
+    world.fake.answer_next("/token", oauth_error("invalid_client", status=401))
+
+
+@pytest.mark.requirement("R-170", "R-090")
+async def test_the_other_key_is_tried_once_with_an_assertion_of_its_own(tmp_path: Path) -> None:
+    """A provider that has only the old key in its cache gets the old one after `invalid_client`, and first from then on."""
+    new, old = signing_key.generate(), signing_key.generate()
+    keys = tuple(LiteralSecret(value=key.private_jwk()) for key in (new, old))
+    async with pair(client_keys=keys, client_auth="private_key_jwt") as world:
+        world.fake.misbehave(answers={"/token": TOKEN})
+        refuse_once(world)
+        with capture_logs() as logs:
+            await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert [entry["event"] for entry in logs] == ["provider.secret_switched"]
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        forms = world.token_calls()
+        assert [kid(form) for form in forms] == [new.kid, old.kid, old.kid]
+        assert len({form["client_assertion"] for form in forms}) == 3
+        assert not [form for form in forms if "client_secret" in form]
+
+
+async def test_key_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
+    """A new key signs the next call; a file that turns to garbage keeps the last good key, and says so once."""
+    file = tmp_path / "key.pem"
+    first, second = signing_key.generate(), signing_key.generate()
+    file.write_text(first.pem())
+    async with pair(client_keys=(FileSecret(path=file),), client_auth="private_key_jwt") as world:
+        world.fake.misbehave(answers={"/token": TOKEN})
+        with capture_logs() as logs:
+            for content in (None, second.pem(), "garbage", None):
+                if content is not None:
+                    replace_file(file, content)
+                await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert [kid(form) for form in world.token_calls()] == [first.kid, *[second.kid] * 3]
+        assert [entry["event"] for entry in logs] == ["provider.credential_unusable"]
+        assert [key["kid"] for key in world.ours.public_keys()] == [second.kid]
+
+
+async def test_assertion_of_a_workload_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
+    """Kubernetes replaces a service account's token before it expires; each call sends what stands there."""
+    file = tmp_path / "token"
+    file.write_text("first.assertion.x\n")
+    async with pair(client_assertion=FileSecret(path=file), client_auth="client_assertion") as world:
+        world.fake.misbehave(answers={"/token": TOKEN})
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        replace_file(file, "second.assertion.x\n")
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        sent = [form["client_assertion"] for form in world.token_calls()]
+        assert sent == ["first.assertion.x", "second.assertion.x"]
+
+
+@pytest.mark.requirement("R-001")
+@pytest.mark.parametrize("method", ["private_key_jwt", "client_assertion"])
+async def test_method_without_its_credential_sends_nothing(method: str) -> None:
+    """What `bff check` refuses is not sent unauthenticated either."""
+    async with pair(client_auth=method) as world:
+        with pytest.raises(SecretUnavailable):
+            await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert world.token_calls() == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "alg"), [(["PS256", "RS256"], "PS256"), (["RS256"], "RS256"), (None, "RS256"), (["ES256"], "RS256")]
+)
+async def test_algorithm_of_an_rsa_key_comes_from_the_metadata(listed: list[str] | None, alg: str) -> None:
+    """The first of PS256 and RS256 that the token endpoint lists, else RS256."""
+    key = LiteralSecret(value=RSAKey.generate_key(2048).as_pem(private=True).decode())
+    async with pair(client_keys=(key,), client_auth="private_key_jwt") as world:
+        edit = having(token_endpoint_auth_signing_alg_values_supported=listed) if listed else same
+        world.fake.misbehave(metadata=edit, answers={"/token": TOKEN})
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        header = world.token_calls()[0]["client_assertion"].split(".")[0]
+        assert json.loads(urlsafe_b64decode(header + "=="))["alg"] == alg
+
+
+def replace_file(file: Path, content: str) -> None:
+    """Put a new file in the place of the old one, as a rotation does."""
+    new = file.with_suffix(".new")
+    new.write_text(content)
+    new.rename(file)

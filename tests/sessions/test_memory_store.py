@@ -4,7 +4,7 @@ import pytest
 
 from bff.sessions.memory import MemoryStore
 from bff.sessions.store import Change
-from support.session_samples import ISSUER, NOW, Heard, a_session, a_transaction
+from support.session_samples import ISSUER, NOW, Heard, a_session
 
 
 @pytest.mark.requirement("R-182", "R-183")
@@ -21,18 +21,11 @@ async def test_an_unused_session_ends_after_the_idle_time() -> None:
     assert await store.delete_all() == 0
 
 
-async def test_a_login_transaction_ends_after_its_lifetime() -> None:
-    """Who comes back too late finds nothing."""
-    store = MemoryStore(idle_timeout_seconds=1800)
-    await store.put_transaction("t", a_transaction(), lifetime_seconds=600, now=NOW)
-    assert await store.take_transaction("t", now=NOW + 600) is None
-
-
 async def test_what_expired_is_not_kept() -> None:
-    """Ten thousand sign-ins that were begun and never finished do not stay in memory."""
+    """Ten thousand marks that have expired do not stay in memory."""
     store = MemoryStore(idle_timeout_seconds=1800)
     for number in range(10_000):
-        await store.put_transaction(str(number), a_transaction(), lifetime_seconds=10, now=NOW + number)
+        await store.remember(str(number), lifetime_seconds=10, now=NOW + number)
     assert store.kept <= 20
 
 

@@ -10,9 +10,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bff.oauth.strict_json import parse_object
+from bff.sessions.logins import BrowserLogins, new_browser
 from bff.sessions.model import Session
-from bff.sessions.records import decode_session, decode_transaction, encode_session, encode_transaction
-from support.session_samples import a_grant, a_session, a_transaction
+from bff.sessions.records import (
+    decode_logins,
+    decode_session,
+    decode_transaction,
+    encode_logins,
+    encode_session,
+    encode_transaction,
+)
+from support.session_samples import NOW, a_grant, a_session, a_transaction
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -37,6 +45,19 @@ def test_a_transaction_survives_the_way_there_and_back() -> None:
     assert decode_transaction(encode_transaction(a_transaction())) == a_transaction()
 
 
+def test_a_login_cookie_survives_the_way_there_and_back() -> None:
+    """Every field of what a login cookie says comes back equal."""
+    logins = BrowserLogins(
+        id=b"i" * 16,
+        made_at=NOW,
+        earlier=(b"e" * 16, b"f" * 16),
+        session_key="0f" * 32,
+        long=(("transact", "/orders?q=1"),),
+    )
+    assert decode_logins(encode_logins(logins)) == logins
+    assert decode_logins(encode_logins(new_browser(now=NOW))) is not None
+
+
 @given(claims=st.dictionaries(st.text(), json_values, max_size=5))
 @example(claims={"claim": 2**64, "another": -(2**70), "deep": [{"name": 10**18}]})
 def test_whatever_claims_a_provider_sends_can_be_kept(claims: dict[str, object]) -> None:
@@ -57,6 +78,7 @@ def test_garbage_is_none(garbage: bytes) -> None:
     for record in (garbage, b"\x01" + garbage):
         assert decode_session(record) is None
         assert decode_transaction(record) is None
+        assert decode_logins(record) is None
 
 
 @pytest.mark.requirement("R-192")

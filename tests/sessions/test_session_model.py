@@ -15,7 +15,6 @@ from bff.sessions.model import (
     new_session_id,
     refresh_instant,
     session_key,
-    transaction_key,
 )
 from support.session_samples import ISSUER, NOW, ORDERS, OTHER_ISSUER, a_grant, a_session
 
@@ -108,15 +107,6 @@ def test_the_key_of_a_session_is_a_hash_of_its_id() -> None:
     keys = {session_key(session_id) for session_id in ids}
     assert len(keys) == 100
     assert all(len(key) == 64 and int(key, 16) >= 0 for key in keys)
-
-
-@given(browser_id=st.text(), state=st.text(), other_browser_id=st.text())
-def test_only_the_browser_that_began_a_login_names_its_transaction(
-    browser_id: str, state: str, other_browser_id: str
-) -> None:
-    """The same state from another browser is another name."""
-    names = {transaction_key(browser_id=b, state=state) for b in (browser_id, other_browser_id)}
-    assert len(names) == len({browser_id, other_browser_id})
 
 
 def test_the_token_of_a_target_is_replaced_and_forgotten() -> None:

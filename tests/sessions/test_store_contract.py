@@ -8,7 +8,7 @@ import pytest
 
 from bff.sessions.model import Session
 from bff.sessions.store import Begun, Change, Mark, MarkEnd, SessionStore, Spent
-from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, a_transaction, with_note
+from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, with_note
 
 NewWorker = Callable[[], SessionStore]
 
@@ -202,28 +202,33 @@ async def test_find_takes_exactly_one_of_subject_and_sid(store: SessionStore, as
 
 @pytest.mark.requirement("R-184")
 async def test_every_session_can_be_ended_at_once(store: SessionStore) -> None:
-    """Ending all says how many there were, and leaves none; login transactions stay."""
+    """Ending all says how many there were, and leaves none; marks stay."""
     sessions = [await kept(store) for _ in range(7)]
-    await store.put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
+    await store.remember("done", lifetime_seconds=600, now=NOW)
     assert await store.delete_all() == 7
     assert [await store.read(session.key, touch=False, now=NOW) for session in sessions] == [None] * 7
     assert await store.delete_all() == 0
-    assert await store.take_transaction("t" * 64, now=NOW) is not None
+    assert await store.remembers("done", now=NOW)
 
 
-async def test_a_login_transaction_reads_back_equal(store: SessionStore) -> None:
-    """What was put is what is taken."""
-    await store.put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
-    assert await store.take_transaction("t" * 64, now=NOW + 1) == a_transaction()
+async def test_the_value_of_a_mark_is_the_latest(workers: NewWorker) -> None:
+    """What one worker writes another one reads; a later value takes the place of an earlier one."""
+    here, there = workers(), workers()
+    assert await there.recall("mark", now=NOW) is None
+    await here.remember("mark", value="first", lifetime_seconds=600, now=NOW)
+    await there.remember("mark", value="second", lifetime_seconds=600, now=NOW)
+    assert await here.recall("mark", now=NOW) == "second"
 
 
 @pytest.mark.requirement("R-059")
-async def test_a_login_transaction_is_taken_once(workers: NewWorker) -> None:
-    """Of twenty callers at once, in two workers, one gets it."""
+async def test_one_caller_is_the_first(workers: NewWorker) -> None:
+    """Of twenty callers at once, in two workers, one makes the mark."""
     stores = [workers(), workers()]
-    await stores[0].put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
-    taken = await asyncio.gather(*(stores[n % 2].take_transaction("t" * 64, now=NOW) for n in range(20)))
-    assert [found for found in taken if found is not None] == [a_transaction()]
+    made = await asyncio.gather(
+        *(stores[n % 2].remember_first("login", lifetime_seconds=600, now=NOW) for n in range(20))
+    )
+    assert sorted(made) == [False] * 19 + [True]
+    assert await stores[1].remembers("login", now=NOW)
 
 
 async def test_a_lease_has_one_holder(workers: NewWorker) -> None:

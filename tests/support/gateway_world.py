@@ -140,7 +140,7 @@ async def gateway_world(
                 name: {
                     "issuer": fake.issuer,
                     "client_id": "shop",
-                    "client_secret": CLIENT_SECRET,
+                    "client_secrets": [CLIENT_SECRET],
                     "scope": "openid profile email offline_access",
                     "authorization_params": {"prompt": "consent"},
                     **({"corp": corp, "partner": partner}[name] or {}),

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from bff.sessions.model import AccessToken, Grant, LoginTransaction, Session, Target, new_session_id, session_key
+from bff.sessions.logins import LoginTransaction
+from bff.sessions.model import AccessToken, Grant, Session, Target, new_session_id, session_key
 from bff.sessions.store import Change
 
 NOW = 1_800_000_000.0
@@ -56,13 +57,11 @@ def a_transaction(*, canary: str = "canary") -> LoginTransaction:
     """A login transaction whose every secret contains `canary`."""
     return LoginTransaction(
         provider="corp",
-        issuer=ISSUER,
-        redirect_uri="https://app.example.com/bff/callback/corp",
+        registration=b"r" * 16,
+        browser=b"b" * 16,
+        seed=canary.encode().ljust(32, b"."),
         return_to=f"/orders/{canary}",
-        nonce=f"nonce-{canary}",
-        code_verifier=f"verifier-{canary}",
-        session_key=None,
-        created_at=NOW,
+        begun_at=NOW,
     )
 
 

@@ -19,14 +19,14 @@ class Authority:
 
     def __init__(self, directory: Path, name: str = "authority") -> None:
         self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {name}")])
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {name}")])
         certificate = (
-            _builder(self._name, self._key.public_key(), issuer=self._name)
+            _builder(self.name, self.key.public_key(), issuer=self.name)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
             .add_extension(_usage(signs_certificates=True), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign(self.key, hashes.SHA256())
         )
         self.file = directory / f"{name}.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -36,11 +36,11 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream")])
         certificate = (
-            _builder(subject, key.public_key(), issuer=self._name, expired=expired)
+            _builder(subject, key.public_key(), issuer=self.name, expired=expired)
             .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .sign(self.key, hashes.SHA256())
         )
         file = self._directory / f"{certificate.serial_number:x}.pem"
         file.write_bytes(
@@ -56,6 +56,22 @@ class Authority:
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
                 context.minimum_version = context.maximum_version = newest_tls
         return context
+
+
+def client_files(directory: Path, *, name: str = "shop", authority: Authority | None = None) -> tuple[Path, Path]:
+    """A client's certificate and key as PEM files, signed by this authority or by itself; what stands there is replaced."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = _builder(subject, key.public_key(), issuer=authority.name if authority else subject)
+    certificate = builder.add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(f"{name}.example.com")]), critical=False
+    ).sign(authority.key if authority else key, hashes.SHA256())
+    files = directory / f"{name}-certificate.pem", directory / f"{name}-key.pem"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return files
 
 
 def _builder(

@@ -92,3 +92,20 @@ def sessions_end(given: Path | None, everybody: bool, provider: str | None, subj
         raise click.UsageError("say either --all or --subject SUB")
     config = config_file.load_or_exit(config_file.find(given))
     sys.exit(asyncio.run(ending.end(config, provider=provider, subject=subject)))
+
+
+@main.group()
+def secrets() -> None:
+    """Make secrets and keys."""
+
+
+@secrets.command("new")
+@click.argument("kind")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; default: standard output.")
+def secrets_new(kind: str, out: Path | None) -> None:
+    """Make one: signing-key (EC P-256, PEM, for `client_keys`)."""
+    from bff.cli import secrets as making
+
+    if kind not in making.KINDS:
+        raise click.UsageError(f"KIND is one of: {', '.join(making.KINDS)}")
+    sys.exit(making.new(kind, out=out))

@@ -5,6 +5,7 @@ from bff.config.problems import Findings
 from bff.config.provider_checks import check_providers
 from bff.config.route_checks import check_routes
 
+_LONGEST_LOGIN_SECONDS = 3600.0
 _LONGEST_TARGET = 65535  # bytes; the HTTP parser counts in 16 bits and answers a longer one with 400
 
 
@@ -37,6 +38,8 @@ def _check_session(config: Config, findings: Findings) -> None:
     at = ("session",)
     if not session.keys and findings.sound((*at, "store"), (*at, "keys")):
         findings.report((*at, "keys"), "is missing: a store that outlives the process needs session keys that do")
+    if session.login_timeout > _LONGEST_LOGIN_SECONDS and findings.sound((*at, "login_timeout")):
+        findings.report((*at, "login_timeout"), "is more than 1h: a sign-in that is left open for longer begins again")
     timeouts_known = findings.sound((*at, "idle_timeout"), (*at, "absolute_timeout"))
     if timeouts_known and session.idle_timeout > session.absolute_timeout:
         findings.report((*at, "idle_timeout"), "is longer than absolute_timeout, which ends the session first")

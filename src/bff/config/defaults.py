@@ -1,6 +1,7 @@
 """Defaults that follow from another key.
 
 provider with token_endpoint    discovery: off
+provider without a secret       client_auth: private_key_jwt, client_assertion or tls_client_auth, by what there is
 route with files                token: none
 route that needs a token        provider: the only one
 session in memory://            one key, made now: its sessions end with the process anyway
@@ -8,7 +9,7 @@ session in memory://            one key, made now: its sessions end with the pro
 
 import secrets
 
-from bff.config.model import Config, ProviderConfig, RouteConfig, SessionConfig, TokenKind
+from bff.config.model import ClientAuth, Config, ProviderConfig, RouteConfig, SessionConfig, TokenKind
 from bff.config.problems import Findings, KeyPath
 from bff.config.values.secrets import LiteralSecret
 
@@ -34,9 +35,21 @@ def _session(session: SessionConfig) -> SessionConfig:
 
 
 def _provider(provider: ProviderConfig) -> ProviderConfig:
-    if provider.token_endpoint is None or "discovery" in provider.model_fields_set:
-        return provider
-    return provider.model_copy(update={"discovery": "off"})
+    update: dict[str, object] = {}
+    if provider.token_endpoint is not None and "discovery" not in provider.model_fields_set:
+        update["discovery"] = "off"
+    if provider.client_auth is None and not provider.client_secrets:
+        update["client_auth"] = _client_auth(provider)
+    return provider.model_copy(update=update) if update else provider
+
+
+def _client_auth(provider: ProviderConfig) -> ClientAuth | None:
+    """The method of the only credential that there is; None: with a secret, the metadata says which (`oauth/client_auth.py`)."""
+    if provider.client_keys:
+        return "private_key_jwt"
+    if provider.client_assertion is not None:
+        return "client_assertion"
+    return None if provider.client_certificate is None else "tls_client_auth"
 
 
 def _serves_files(route: RouteConfig, path: KeyPath, findings: Findings) -> bool:

@@ -58,6 +58,17 @@ Scope = Annotated[str, Spelt(words.scope)]
 CaFile = Annotated[Path, Checked(certificates.authorities)]
 # A dump shows references, never the secrets: pydantic would dump the fields of a dataclass (R-172).
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
+ClientKey = Annotated[Secret, Checked(secrets.client_key), PlainSerializer(repr, return_type=str)]
+ClientAuth = Literal[
+    "client_secret_basic",
+    "client_secret_post",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "client_assertion",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+]
 SessionKey = Annotated[Secret, Checked(secrets.session_key), PlainSerializer(repr, return_type=str)]
 Origin = Annotated[urls.Origin, Parsed(urls.parse_origin)]
 Upstream = Annotated[urls.UpstreamUrl, Parsed(urls.parse_upstream)]
@@ -82,7 +93,15 @@ class SessionConfig(Model):
     ] = ()  # newest first; memory:// may do without: made at start
     idle_timeout: Timeout = 30 * 60.0
     absolute_timeout: Timeout = 12 * 3600.0
+    login_timeout: Timeout = 10 * 60.0  # from /login to the callback
     local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
+
+
+class CertificateConfig(Model):
+    """A certificate with its chain, and its private key (PEM), read again when they change."""
+
+    certificate: Path
+    key: Path
 
 
 class ProviderConfig(Model):
@@ -92,10 +111,12 @@ class ProviderConfig(Model):
     client_id: str
     client_secrets: Annotated[
         tuple[Reference, ...], Singular("client_secret"), Checked(secrets.one_or_two)
-    ]  # newest first
-    client_auth: (  # None: from metadata, else basic
-        Annotated[Literal["client_secret_basic", "client_secret_post"], Spelt(words.client_auth)] | None
-    ) = None
+    ] = ()  # newest first
+    client_keys: Annotated[tuple[ClientKey, ...], Checked(secrets.one_or_two)] = ()  # newest first
+    client_certificate: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None
+    client_assertion: Reference | None = None
+    client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
+    insecure_public_client: bool = False  # `client_auth: none` is meant
     scope: Scope = "openid profile email"
     discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` whenever token_endpoint is given
     authorization_endpoint: Endpoint | None = None

@@ -46,6 +46,10 @@ class Findings:
         """Remember where `path` stands."""
         self._places[path] = place
 
+    def known(self, path: KeyPath) -> bool:
+        """Whether this key stands in the file."""
+        return path in self._places
+
     def line(self, path: KeyPath) -> int:
         """The line of a key, or of the nearest section round a key that is not there."""
         return self._nearest(path).key.line

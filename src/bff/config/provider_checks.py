@@ -1,5 +1,6 @@
 """Checks across the keys of the providers, and of the routes that use them."""
 
+from bff.config.client_auth_checks import check_client_auth, check_public_clients
 from bff.config.model import Config, ProviderConfig, TokenKind
 from bff.config.problems import Findings, KeyPath
 
@@ -9,9 +10,11 @@ _LONGEST_LEEWAY_SECONDS = 300.0
 def check_providers(config: Config, findings: Findings) -> None:
     """Report providers that contradict themselves or each other."""
     _check_issuers(config, findings)
+    check_public_clients(config, findings)
     for name, provider in config.providers.items():
         path: KeyPath = ("providers", name)
         _check_discovery(provider, path, findings)
+        check_client_auth(provider, path, findings)
         if signs_in(name, config, findings):
             _check_sign_in(provider, path, findings)
         if provider.leeway > _LONGEST_LEEWAY_SECONDS:

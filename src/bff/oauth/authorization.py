@@ -1,7 +1,7 @@
 """The authorization request, and the judging of what the browser brings back (RFC 6749 section 4.1, RFC 9207).
 
 A response is an answer to our question only if (in this order)
-    1. its `state` named a transaction of this very browser           web/login.py, with the store
+    1. its `state` named a transaction of this very browser           web/transactions.py
     2. it says that it comes from the provider that we asked (`iss`)  here, before anything else is believed, errors too
     3. it is not an error
     4. it holds a code
@@ -9,7 +9,6 @@ and only then is there an `AuthorizationCode`, which the token request takes. To
 here reads them (RFC 9700 section 2.1.2), nor what an `error_description` says in words of anybody's.
 """
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,16 +28,6 @@ RESERVED_PARAMETERS = frozenset(
 )
 
 _CALLBACK_PARAMETERS = frozenset({"state", "code", "iss", "error"})
-
-
-def new_state() -> str:
-    """256 random bits in 43 characters; one for each authorization request."""
-    return secrets.token_urlsafe(32)
-
-
-def new_nonce() -> str:
-    """256 random bits in 43 characters (providers need to take 64); one for each authorization request."""
-    return secrets.token_urlsafe(32)
 
 
 def build_authorization_request(

@@ -32,6 +32,7 @@ class ProviderMetadata:
     revocation_endpoint: str | None = None
     iss_parameter_supported: bool = False  # `authorization_response_iss_parameter_supported`, RFC 9207 section 3
     token_endpoint_auth_methods: tuple[str, ...] = ()  # empty: not stated
+    token_endpoint_signing_algorithms: tuple[str, ...] = ()  # for client assertions; empty: not stated
 
 
 def metadata_url(issuer: str, *, discovery: Literal["openid", "oauth"]) -> str:
@@ -80,6 +81,9 @@ def parse_metadata_response(response: ProviderResponse, *, provider: str, issuer
         revocation_endpoint=_endpoint(document, "revocation_endpoint", provider=provider),
         iss_parameter_supported=_flag(document, "authorization_response_iss_parameter_supported", provider=provider),
         token_endpoint_auth_methods=_names(document, "token_endpoint_auth_methods_supported", provider=provider),
+        token_endpoint_signing_algorithms=_names(
+            document, "token_endpoint_auth_signing_alg_values_supported", provider=provider
+        ),
     )
 
 

@@ -14,14 +14,12 @@ and what is no number mean that nothing is known.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bff.errors import ProviderMisbehaved
 from bff.oauth.authorization import AuthorizationCode
-from bff.oauth.client_auth import Client, authenticate
+from bff.oauth.client_auth import Authentication, form_request
 from bff.oauth.error_response import has_error_member, raise_error_member, raise_error_response
-from bff.oauth.form import CONTENT_TYPE, encode_body
 from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
 from bff.oauth.metadata import ProviderMetadata
 
@@ -46,18 +44,13 @@ class TokenResponse:
 def build_code_exchange_request(
     *,
     metadata: ProviderMetadata,
-    client: Client,
-    secret: str,
+    by: Authentication,
     code: AuthorizationCode,
     redirect_uri: str,
     code_verifier: str,
     resource: str | None = None,
 ) -> ProviderRequest:
-    """Redeem a code (RFC 6749 section 4.1.3, RFC 7636 section 4.5). Sent once, never repeated.
-
-    Raises:
-        SecretUnavailable: the secret is empty.
-    """
+    """Redeem a code (RFC 6749 section 4.1.3, RFC 7636 section 4.5). Sent once, never repeated."""
     fields = {
         "grant_type": "authorization_code",
         "code": code.value,
@@ -65,24 +58,19 @@ def build_code_exchange_request(
         "code_verifier": code_verifier,
         "resource": resource,
     }
-    return _form_request(metadata.token_endpoint, fields.items(), client=client, secret=secret)
+    return form_request(metadata.token_endpoint, fields.items(), by=by)
 
 
 def build_refresh_request(
     *,
     metadata: ProviderMetadata,
-    client: Client,
-    secret: str,
+    by: Authentication,
     refresh_token: str,
     scope: str | None = None,
     resource: str | None = None,
     audience: str | None = None,
 ) -> ProviderRequest:
-    """Refresh an access token (RFC 6749 section 6); `resource` is RFC 8707's.
-
-    Raises:
-        SecretUnavailable: the secret is empty.
-    """
+    """Refresh an access token (RFC 6749 section 6); `resource` is RFC 8707's."""
     fields = {
         "grant_type": "refresh_token",
         "refresh_token": refresh_token,
@@ -90,50 +78,28 @@ def build_refresh_request(
         "resource": resource,
         "audience": audience,
     }
-    return _form_request(metadata.token_endpoint, fields.items(), client=client, secret=secret)
+    return form_request(metadata.token_endpoint, fields.items(), by=by)
 
 
 def build_client_credentials_request(
     *,
     metadata: ProviderMetadata,
-    client: Client,
-    secret: str,
+    by: Authentication,
     scope: str | None = None,
     resource: str | None = None,
     audience: str | None = None,
 ) -> ProviderRequest:
-    """Ask for an access token of our own (RFC 6749 section 4.4.2).
-
-    Raises:
-        SecretUnavailable: the secret is empty.
-    """
+    """Ask for an access token of our own (RFC 6749 section 4.4.2)."""
     fields = {"grant_type": "client_credentials", "scope": scope, "resource": resource, "audience": audience}
-    return _form_request(metadata.token_endpoint, fields.items(), client=client, secret=secret)
+    return form_request(metadata.token_endpoint, fields.items(), by=by)
 
 
 def build_revocation_request(
-    *, revocation_endpoint: str, client: Client, secret: str, token: str, token_type_hint: str
+    *, revocation_endpoint: str, by: Authentication, token: str, token_type_hint: str
 ) -> ProviderRequest:
-    """Revoke a token (RFC 7009 section 2.1); the hint is `refresh_token` or `access_token`.
-
-    Raises:
-        SecretUnavailable: the secret is empty.
-    """
+    """Revoke a token (RFC 7009 section 2.1); the hint is `refresh_token` or `access_token`."""
     fields = {"token": token, "token_type_hint": token_type_hint}
-    return _form_request(revocation_endpoint, fields.items(), client=client, secret=secret)
-
-
-def _form_request(
-    url: str, fields: Iterable[tuple[str, str | None]], *, client: Client, secret: str
-) -> ProviderRequest:
-    credential_headers, credential_fields = authenticate(client, secret=secret)
-    said = [(name, value) for name, value in fields if value]
-    return ProviderRequest(
-        method="POST",
-        url=url,
-        headers=(("Accept", "application/json"), ("Content-Type", CONTENT_TYPE), *credential_headers),
-        body=encode_body([*said, *credential_fields]),
-    )
+    return form_request(revocation_endpoint, fields.items(), by=by)
 
 
 def parse_token_response(

@@ -1,7 +1,7 @@
 """The calls to a provider. Each pairs two pure functions of `oauth/`: one builds the request, one parses the response.
 
 An authenticated call goes client -> credentials -> http: `_call` is the one place where a request is built with a
-secret, sent and parsed. Nothing is retried but with the other client secret (`credentials.py`).
+credential, sent and parsed. Nothing is retried but with the other credential (`credentials.py`).
 """
 
 from collections.abc import Callable
@@ -9,10 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Protocol, TypeVar
 
+from bff import signing_key
 from bff.config.model import ProviderConfig
-from bff.errors import ProviderMisbehaved
-from bff.oauth import client_auth, jws, tokens, userinfo
+from bff.errors import ProviderMisbehaved, SecretUnavailable
+from bff.oauth import jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
+from bff.oauth.client_auth import Authentication, Client, ClientAuth
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
@@ -31,9 +33,9 @@ class KeyUndecided(jws.UnknownKey):
 
 
 class _Build(Protocol):
-    """A builder of `oauth/tokens.py`, complete but for the secret."""
+    """A builder of `oauth/tokens.py`, complete but for what authenticates the client."""
 
-    def __call__(self, *, secret: str) -> ProviderRequest: ...
+    def __call__(self, *, by: Authentication) -> ProviderRequest: ...
 
 
 class Provider:
@@ -53,11 +55,16 @@ class Provider:
         self.redirect_uri = redirect_uri
         self._clock = clock
         self._http = ProviderHttp(
-            provider=name, timeout_seconds=config.timeout, ca_file=config.ca_file, transport=transport
+            provider=name,
+            timeout_seconds=config.timeout,
+            ca_file=config.ca_file,
+            client_certificate=config.client_certificate,
+            transport=transport,
         )
         self.circuit = Circuit(clock=clock)
         self._places = Places(RENEWAL_CONNECTIONS, provider=name)
-        self._credentials = Credentials(config.client_secrets, provider=name)
+        self._credentials = Credentials(config, provider=name)
+        self._client = Client(provider=name, client_id=config.client_id, issuer=config.issuer)
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
 
     @property
@@ -98,6 +105,21 @@ class Provider:
         """
         return await self._documents.keys()
 
+    def public_keys(self) -> list[dict[str, object]]:
+        """The public halves of our keys as JWKs (RFC 7517), newest first, and of a self-signed certificate (RFC 8705 section 2.2.2).
+
+        Raises:
+            SecretUnavailable: one of them cannot be read.
+        """
+        keys = [key.published() for key in self._credentials.signing_keys()]
+        shown = self.config.client_certificate
+        if shown is None or self.config.client_auth != "self_signed_tls_client_auth":
+            return keys
+        try:
+            return [*keys, signing_key.of_certificate(shown.certificate.read_text(encoding="ascii"))]
+        except (OSError, ValueError) as error:
+            raise SecretUnavailable(f"file {shown.certificate}", reason=type(error).__name__) from None
+
     async def exchange_code(
         self, code: AuthorizationCode, *, code_verifier: str, redirect_uri: str, resource: str | None
     ) -> TokenResponse:
@@ -106,17 +128,16 @@ class Provider:
         Raises:
             ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
         """
-        known, client = await self._as_client()
+        known = await self.metadata()
         build = partial(
             tokens.build_code_exchange_request,
             metadata=known,
-            client=client,
             code=code,
             redirect_uri=redirect_uri,
             code_verifier=code_verifier,
             resource=resource,
         )
-        return await self._token_call("authorization_code", build)
+        return await self._token_call("authorization_code", build, known=known)
 
     async def refresh(
         self, refresh_token: str, *, scope: str | None, resource: str | None, audience: str | None
@@ -126,17 +147,16 @@ class Provider:
         Raises:
             ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
         """
-        known, client = await self._as_client()
+        known = await self.metadata()
         build = partial(
             tokens.build_refresh_request,
             metadata=known,
-            client=client,
             refresh_token=refresh_token,
             scope=scope,
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("refresh_token", build, limit_seconds=self.call_limit_seconds)
+        return await self._token_call("refresh_token", build, known=known, limit_seconds=self.call_limit_seconds)
 
     async def client_credentials(
         self, *, scope: str | None, resource: str | None, audience: str | None
@@ -146,16 +166,15 @@ class Provider:
         Raises:
             ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
         """
-        known, client = await self._as_client()
+        known = await self.metadata()
         build = partial(
             tokens.build_client_credentials_request,
             metadata=known,
-            client=client,
             scope=scope,
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("client_credentials", build, limit_seconds=self.call_limit_seconds)
+        return await self._token_call("client_credentials", build, known=known, limit_seconds=self.call_limit_seconds)
 
     async def revoke(self, token: str, *, token_type_hint: str) -> None:
         """Revoke a token, where the provider can (RFC 7009 section 2.1).
@@ -163,17 +182,18 @@ class Provider:
         Raises:
             ProviderError: it was not revoked, or we cannot know.
         """
-        known, client = await self._as_client()
+        known = await self.metadata()
         if known.revocation_endpoint is None:
             return
         build = partial(
             tokens.build_revocation_request,
             revocation_endpoint=known.revocation_endpoint,
-            client=client,
             token=token,
             token_type_hint=token_type_hint,
         )
-        await self._call(build, lambda response, _: tokens.parse_revocation_response(response, provider=self.name))
+        await self._call(
+            build, lambda response, _: tokens.parse_revocation_response(response, provider=self.name), known=known
+        )
 
     async def verify(self, token: str, *, types: tuple[str, ...]) -> jws.VerifiedJwt:
         """A JWT whose signature holds under this provider's keys; an unknown `kid` has them fetched once more (Core 10.1.1).
@@ -211,16 +231,11 @@ class Provider:
             verified, provider=self.name, issuer=known.issuer, client_id=self.config.client_id, subject=subject
         )
 
-    async def _as_client(self) -> tuple[ProviderMetadata, client_auth.Client]:
-        known = await self.metadata()
-        method = client_auth.choose_auth_method(
-            self.config.client_auth, supported=known.token_endpoint_auth_methods, provider=self.name
-        )
-        return known, client_auth.Client(provider=self.name, client_id=self.config.client_id, auth_method=method)
-
-    async def _token_call(self, grant_type: str, build: _Build, *, limit_seconds: float | None = None) -> TokenResponse:
+    async def _token_call(
+        self, grant_type: str, build: _Build, *, known: ProviderMetadata, limit_seconds: float | None = None
+    ) -> TokenResponse:
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
-            return await self._call(build, self._parse_tokens, limit_seconds=limit_seconds)
+            return await self._call(build, self._parse_tokens, known=known, limit_seconds=limit_seconds)
 
     def _parse_tokens(self, response: ProviderResponse, sent_at: float) -> TokenResponse:
         return tokens.parse_token_response(
@@ -235,15 +250,17 @@ class Provider:
         build: _Build,
         parse: Callable[[ProviderResponse, float], T],
         *,
+        known: ProviderMetadata,
         limit_seconds: float | None = None,
     ) -> T:
-        """Build with a secret, send, parse; `credentials.py` repeats this with the other secret on `invalid_client`."""
+        """Build, send, parse; `credentials.py` repeats all three with the other credential on `invalid_client`."""
 
-        async def attempt(secret: str) -> T:
+        async def attempt(auth: ClientAuth) -> T:
             sent_at = self._clock()
-            return parse(await self._http.send(build(secret=secret), limit_seconds=limit_seconds), sent_at)
+            by = auth.apply(self._client, now=sent_at)
+            return parse(await self._http.send(build(by=by), limit_seconds=limit_seconds), sent_at)
 
-        return await self._credentials.call(attempt)
+        return await self._credentials.call(attempt, known=known)
 
     def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:
         algorithms = self.config.id_token_algorithms

@@ -1,43 +1,125 @@
-"""Which client secret authenticates us now. During a rotation there are two, and the provider knows one of them.
+"""Which credential authenticates us now. During a rotation there are two, and the provider knows one of them.
 
-The secret that worked last is used first. The other one is tried once, and only on `invalid_client`: a provider
+The credential that worked last is used first. The other one is tried once, and only on `invalid_client`: a provider
 authenticates the client before it looks at the grant (RFC 6749 section 5.2), so no authorization code and no refresh
 token is spent by the first try. No other error is retried.
+
+Secrets, keys and assertions are read again when their file changes. A file that holds no usable key any more keeps the last
+good one, as with secrets: a rotation that goes wrong half way must not end any session.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from bff import signing_key
+from bff.config.model import ProviderConfig
 from bff.config.values.secrets import Secret
-from bff.errors import ProviderRefused
+from bff.errors import ProviderRefused, SecretUnavailable
+from bff.oauth import client_auth
+from bff.oauth.client_auth import AuthMethod, ClientAuth
+from bff.oauth.metadata import ProviderMetadata
+from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
 
 
 class Credentials:
-    """The client secrets at one provider: one, or two during a rotation."""
+    """Our credentials at one provider: one of a kind, or two during a rotation."""
 
-    def __init__(self, secrets: Sequence[Secret], *, provider: str) -> None:
-        self._secrets = secrets
+    def __init__(self, config: ProviderConfig, *, provider: str) -> None:
+        self._config = config
         self._provider = provider
-        self._working = 0  # position of the secret that worked last
+        self._keys = tuple(KeyFile(key, provider=provider) for key in config.client_keys)
+        self._working = 0  # position of the credential that worked last
 
-    async def call(self, attempt: Callable[[str], Awaitable[T]]) -> T:
-        """The result of `attempt(secret)`: with the secret that worked last, on `invalid_client` with the other one.
+    async def call(self, attempt: Callable[[ClientAuth], Awaitable[T]], *, known: ProviderMetadata) -> T:
+        """The result of `attempt`: with the credential that worked last, on `invalid_client` with the other one.
 
         Raises:
-            ProviderRefused: the provider refused both secrets, or the request itself.
-            SecretUnavailable: the secret cannot be read.
+            ProviderRefused: the provider refused both credentials, or the request itself.
+            ProviderMisbehaved: `auth_method`: it lists no method that we have a credential for.
+            SecretUnavailable: the credential cannot be read.
         """
-        first = self._working % len(self._secrets)
+        method = client_auth.choose_auth_method(
+            self._config.client_auth, supported=known.token_endpoint_auth_methods, provider=self._provider
+        )
+        count = len(self._positions(method))
+        if not count:  # `config/provider_checks.py` demands one; an unauthenticated request is never sent
+            raise SecretUnavailable(f"provider {self._provider}", reason=f"nothing to authenticate with by {method}")
+        first = self._working % count
         try:
-            return await attempt(self._secrets[first].read())
+            return await attempt(self._auth(method, first, known=known))
         except ProviderRefused as refused:
-            if refused.error != "invalid_client" or len(self._secrets) == 1:
+            if refused.error != "invalid_client" or count == 1:
                 raise
-        other = (first + 1) % len(self._secrets)
-        result = await attempt(self._secrets[other].read())
+        other = (first + 1) % count
+        result = await attempt(self._auth(method, other, known=known))
         self._working = other
         telemetry.secret_switched(provider=self._provider, position=other)
         return result
+
+    def signing_keys(self) -> list[SigningKey]:
+        """Our keys as they are now, newest first.
+
+        Raises:
+            SecretUnavailable: one of them cannot be read.
+        """
+        return [key.read() for key in self._keys]
+
+    def _positions(self, method: AuthMethod) -> Sequence[object]:
+        if method == "private_key_jwt":
+            return self._keys
+        if method == "client_assertion":
+            return self._presented()
+        return self._config.client_secrets if method.startswith("client_secret") else (None,)
+
+    def _presented(self) -> tuple[Secret, ...]:
+        assertion = self._config.client_assertion
+        return () if assertion is None else (assertion,)
+
+    def _auth(self, method: AuthMethod, position: int, *, known: ProviderMetadata) -> ClientAuth:
+        """The method with its credential inside."""
+        if method == "private_key_jwt":
+            key = self._keys[position].read()
+            return client_auth.PrivateKeyJwt(key=key, alg=key.algorithm(known.token_endpoint_signing_algorithms))
+        if method == "client_assertion":
+            return client_auth.PresentedAssertion(assertion=self._presented()[position].read())
+        if method == "client_secret_basic":
+            return client_auth.ClientSecretBasic(secret=self._config.client_secrets[position].read())
+        if method == "client_secret_post":
+            return client_auth.ClientSecretPost(secret=self._config.client_secrets[position].read())
+        if method == "client_secret_jwt":
+            return client_auth.ClientSecretJwt(secret=self._config.client_secrets[position].read())
+        return client_auth.NamedOnly()
+
+
+class KeyFile:
+    """A reference to a private key, parsed once for each text that it holds."""
+
+    def __init__(self, reference: Secret, *, provider: str) -> None:
+        self._reference = reference
+        self._provider = provider
+        self._text = ""
+        self._key: SigningKey | None = None
+
+    def read(self) -> SigningKey:
+        """The key.
+
+        Raises:
+            SecretUnavailable: there is none that can be used, and never was.
+        """
+        text = self._reference.read()
+        if text == self._text and self._key is not None:
+            return self._key
+        try:
+            key = signing_key.load(text)
+        except signing_key.UnusableKey as unusable:
+            if self._key is None:
+                raise SecretUnavailable(f"provider {self._provider}", reason=f"the key {unusable}") from None
+            if text != self._text:
+                telemetry.credential_unusable(provider=self._provider, reason=str(unusable))
+            self._text = text
+            return self._key
+        self._text, self._key = text, key
+        return key

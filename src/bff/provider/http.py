@@ -15,8 +15,10 @@ from pathlib import Path
 
 import httpx2
 
+from bff.config.model import CertificateConfig
 from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
+from bff.provider.client_certificate import ClientCertificate
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
@@ -30,13 +32,23 @@ class ProviderHttp:
     """Sends requests to one provider. `transport` takes the place of the network."""
 
     def __init__(
-        self, *, provider: str, timeout_seconds: float, ca_file: Path | None, transport: Transport | None = None
+        self,
+        *,
+        provider: str,
+        timeout_seconds: float,
+        ca_file: Path | None,
+        client_certificate: CertificateConfig | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._provider = provider
         self._timeout_seconds = timeout_seconds
+        context = _tls_context(ca_file)
+        self._certificate = (
+            ClientCertificate(client_certificate, context, provider=provider) if client_certificate else None
+        )
         self._client = httpx2.AsyncClient(
             transport=transport,
-            verify=_tls_context(ca_file),
+            verify=context,
             follow_redirects=False,
             trust_env=False,
             # `send` bounds the whole call; a connection that is not made in time has carried nothing
@@ -52,7 +64,10 @@ class ProviderHttp:
         Raises:
             ProviderUnavailable: not a URL that can be called, no connection, TLS refused, too slow, or cut off.
             ProviderMisbehaved: the response is larger than `MAX_RESPONSE_BYTES`, or has a content coding.
+            SecretUnavailable: there is no usable client certificate, where one is configured.
         """
+        if self._certificate is not None:
+            self._certificate.refresh()
         try:
             async with (
                 asyncio.timeout(limit_seconds or self._timeout_seconds),

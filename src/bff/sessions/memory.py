@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from bff.sessions.model import LiveSession, LoginTransaction, Session
+from bff.sessions.model import LiveSession, Session
 from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
 
 SWEPT_PER_WRITE = 4
@@ -78,10 +78,9 @@ class MemoryStore:
     def __init__(self, *, idle_timeout_seconds: float) -> None:
         self._idle_timeout_seconds = idle_timeout_seconds
         self._sessions: _Expiring[Session] = _Expiring()
-        self._transactions: _Expiring[LoginTransaction] = _Expiring()
         self._leases: _Expiring[str] = _Expiring()
         self._marks: _Expiring[_Noted] = _Expiring()
-        self._done: _Expiring[None] = _Expiring()
+        self._done: _Expiring[str] = _Expiring()
         self._listener: ChangeListener | None = None
         self._last_now = 0.0
 
@@ -89,7 +88,7 @@ class MemoryStore:
     def kept(self) -> int:
         """How many entries are in memory, expired ones too."""
         fleeting = len(self._leases) + len(self._marks) + len(self._done)
-        return len(self._sessions) + len(self._transactions) + fleeting
+        return len(self._sessions) + fleeting
 
     async def open(self, listener: ChangeListener) -> None:
         """Call `listener` for every change from now on."""
@@ -161,18 +160,6 @@ class MemoryStore:
         keys = [key for key, _ in self._sessions.items(now=self._last_now)]
         return sum([await self.delete(key) for key in keys])
 
-    async def put_transaction(
-        self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
-    ) -> None:
-        """Keep a login transaction for `lifetime_seconds`."""
-        self._set_now(now)
-        self._transactions.put(key, transaction, expires_at=now + lifetime_seconds, now=now)
-
-    async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
-        """Take a login transaction out, once."""
-        self._set_now(now)
-        return self._transactions.pop(key, now=now)
-
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
         now = time.monotonic()
@@ -217,14 +204,26 @@ class MemoryStore:
                 self._marks.put(place, replace(known.value, free_at=now + mark), expires_at=known.expires_at, now=now)
         await self.drop_lease(name, holder)
 
-    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
+    async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
         """Mark something as done."""
         self._set_now(now)
-        self._done.put(name, None, expires_at=now + lifetime_seconds, now=now)
+        self._done.put(name, value, expires_at=now + lifetime_seconds, now=now)
+
+    async def remember_first(self, name: str, *, lifetime_seconds: float, now: float) -> bool:
+        """Mark something as done; False if it was marked already."""
+        if self._done.get(name, now=now) is not None:
+            return False
+        await self.remember(name, lifetime_seconds=lifetime_seconds, now=now)
+        return True
 
     async def remembers(self, name: str, *, now: float) -> bool:
         """Whether the mark is there and has not expired."""
         return self._done.get(name, now=now) is not None
+
+    async def recall(self, name: str, *, now: float) -> str | None:
+        """The value of the mark; None if there is no mark."""
+        entry = self._done.get(name, now=now)
+        return entry.value if entry is not None else None
 
     def _set_now(self, now: float) -> None:
         self._last_now = now  # not the highest: after a clock that ran ahead is corrected, the corrected time counts

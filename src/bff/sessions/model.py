@@ -129,20 +129,6 @@ class LiveSession:
     idle_expires_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginTransaction:
-    """What we remember between an authorization request and its response (RFC 6749 section 4.1, RFC 9700 4.7.1)."""
-
-    provider: str
-    issuer: str
-    redirect_uri: str
-    return_to: str = field(repr=False)
-    nonce: str = field(repr=False)
-    code_verifier: str = field(repr=False)
-    session_key: str | None  # the session that /login was called in: the Strict cookie is absent at the callback
-    created_at: float
-
-
 def new_session_id() -> str:
     """256 random bits, base64url (43 characters)."""
     return secrets.token_urlsafe(32)
@@ -151,11 +137,6 @@ def new_session_id() -> str:
 def session_key(session_id: str) -> str:
     """The name under which the store knows a session: a hash, so that a dump of the store opens no session."""
     return hashlib.sha256(b"bff session\0" + session_id.encode()).hexdigest()
-
-
-def transaction_key(*, browser_id: str, state: str) -> str:
-    """The name of a login transaction: only the browser that began it can name it (RFC 9700 section 4.7.1)."""
-    return hashlib.sha256(b"bff login\0" + browser_id.encode() + b"\0" + state.encode()).hexdigest()
 
 
 def refresh_instant(*, now: float, expires_at: float | None, jitter: float) -> float | None:

@@ -1,20 +1,29 @@
-"""How records are written: one format byte, then MessagePack of the frozen values in `model.py`.
+"""How records are written: one format byte, then MessagePack of the frozen values in `model.py` and `logins.py`.
 
 Decoding is typed and builds nothing but these values: there is no format in which a record could name code to run.
-Garbage, another format, a missing or mistyped field: all are None, never an exception. Who changes `model.py` in a way
+Garbage, another format, a missing or mistyped field: all are None, never an exception. Who changes the values in a way
 that old records do not fit raises FORMAT; sessions in the old one then count as not there, and their users sign in
 again.
 """
 
+from typing import TypeVar
+
 import msgspec
 
-from bff.sessions.model import LoginTransaction, Session
+from bff.sessions.logins import BrowserLogins, LoginTransaction
+from bff.sessions.model import Session
 
 FORMAT = b"\x02"
 
+T = TypeVar("T")
+
 _encoder = msgspec.msgpack.Encoder()
 _session_decoder = msgspec.msgpack.Decoder(Session)
-_transaction_decoder = msgspec.msgpack.Decoder(LoginTransaction)
+# Tuples, for what travels in a URL or a cookie: names of fields would be a third of it.
+_transaction_decoder = msgspec.msgpack.Decoder(tuple[str, bytes, bytes, bytes, str, float, bool])
+_logins_decoder = msgspec.msgpack.Decoder(
+    tuple[bytes, float, tuple[bytes, ...], bytes | None, tuple[tuple[str, str], ...]]
+)
 
 
 def encode_session(session: Session) -> bytes:
@@ -24,24 +33,58 @@ def encode_session(session: Session) -> bytes:
 
 def decode_session(record: bytes) -> Session | None:
     """The session of a record, or None if this is not one that we can read."""
-    if record[:1] != FORMAT:
-        return None
-    try:
-        return _session_decoder.decode(memoryview(record)[1:])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    return _decoded(_session_decoder, record)
 
 
 def encode_transaction(transaction: LoginTransaction) -> bytes:
     """The record of a login transaction."""
-    return FORMAT + _encoder.encode(transaction)
+    t = transaction
+    fields = (t.provider, t.registration, t.browser, t.seed, t.return_to, t.begun_at, t.begun_again)
+    return FORMAT + _encoder.encode(fields)
 
 
 def decode_transaction(record: bytes) -> LoginTransaction | None:
     """The login transaction of a record, or None if this is not one that we can read."""
+    fields = _decoded(_transaction_decoder, record)
+    if fields is None:
+        return None
+    provider, registration, browser, seed, return_to, begun_at, begun_again = fields
+    return LoginTransaction(
+        provider=provider,
+        registration=registration,
+        browser=browser,
+        seed=seed,
+        return_to=return_to,
+        begun_at=begun_at,
+        begun_again=begun_again,
+    )
+
+
+def encode_logins(logins: BrowserLogins) -> bytes:
+    """The record of a login cookie."""
+    session_key = None if logins.session_key is None else bytes.fromhex(logins.session_key)
+    return FORMAT + _encoder.encode((logins.id, logins.made_at, logins.earlier, session_key, logins.long))
+
+
+def decode_logins(record: bytes) -> BrowserLogins | None:
+    """What a login cookie says, or None if this is not one that we can read."""
+    fields = _decoded(_logins_decoder, record)
+    if fields is None:
+        return None
+    browser, made_at, earlier, session_key, long = fields
+    return BrowserLogins(
+        id=browser,
+        made_at=made_at,
+        earlier=earlier,
+        session_key=None if session_key is None else session_key.hex(),
+        long=long,
+    )
+
+
+def _decoded(decoder: "msgspec.msgpack.Decoder[T]", record: bytes) -> T | None:
     if record[:1] != FORMAT:
         return None
     try:
-        return _transaction_decoder.decode(memoryview(record)[1:])
+        return decoder.decode(memoryview(record)[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

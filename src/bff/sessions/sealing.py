@@ -9,7 +9,8 @@ lies.
 - The first key seals, every key opens (a rotation ends no session). A key that left the configuration opens nothing.
 - "Not ours", "wrong key" and "tampered with" are one answer, None: the author of a planted record learns nothing from it.
 - What must be found without being readable gets a keyed name (HMAC-SHA256): no dump of the store confirms a guess.
-- No operator key is used as it is: each purpose has its own, derived with HKDF-SHA256 (RFC 5869).
+- No operator key is used as it is: each purpose has its own, derived with HKDF-SHA256 (RFC 5869). What browsers carry (`purpose`) has
+  keys of its own, so no record passes for it, and a flood of sign-ins uses up no nonces of records.
 
 A nonce is 96 random bits, so one key may seal 2**32 records before a collision has odds of 2**-32 (NIST SP 800-38D
 section 8.3).
@@ -51,12 +52,13 @@ class Sealer:
     Keys are read on each use, so that a rotated file takes effect without a restart; what is derived from them is kept.
     """
 
-    __slots__ = ("_derived", "_keys")
+    __slots__ = ("_derived", "_keys", "_purpose")
 
-    def __init__(self, keys: Sequence[Secret]) -> None:
+    def __init__(self, keys: Sequence[Secret], *, purpose: bytes = b"") -> None:
         if not keys:
             raise ValueError("at least one session key is needed")
         self._keys = tuple(keys)
+        self._purpose = purpose
         self._derived: dict[str, _DerivedKey] = {}
 
     def seal(self, plaintext: bytes, *, bound_to: bytes) -> bytes:
@@ -100,7 +102,9 @@ class Sealer:
             return known
         if len(self._derived) >= REMEMBERED_KEYS:
             self._derived.clear()  # rotated away since
-        header = FORMAT + derive(value, b"sealing key id")[: HEADER_LENGTH - len(FORMAT)]
-        key = _DerivedKey(header=header, cipher=AESGCM(derive(value, b"sealing")), naming=derive(value, b"naming"))
+        key_id, sealing, naming = (
+            derive(value, self._purpose + part) for part in (b"sealing key id", b"sealing", b"naming")
+        )
+        key = _DerivedKey(header=FORMAT + key_id[: HEADER_LENGTH - len(FORMAT)], cipher=AESGCM(sealing), naming=naming)
         self._derived[value] = key
         return key

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from bff.sessions.model import LiveSession, LoginTransaction, Session
+from bff.sessions.model import LiveSession, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class ChangeListener(Protocol):
 
 
 class SessionStore(Protocol):
-    """Sessions, login transactions, leases, and what is done. Every method may raise `StoreUnavailable`."""
+    """Sessions, leases, and what is done. Every method may raise `StoreUnavailable`."""
 
     async def open(self, listener: ChangeListener) -> None:
         """Start the subscription to changes. Call once, on the running loop.
@@ -115,16 +115,6 @@ class SessionStore(Protocol):
         """End every session; returns how many."""
         ...
 
-    async def put_transaction(
-        self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
-    ) -> None:
-        """Keep a login transaction."""
-        ...
-
-    async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
-        """Take a login transaction out: of any number of callers, one gets it."""
-        ...
-
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are; False while another holder has it."""
         ...
@@ -146,10 +136,18 @@ class SessionStore(Protocol):
         """Give the lease back, if it is still ours."""
         ...
 
-    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
-        """Mark something as done, for all workers."""
+    async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
+        """Mark something as done, for all workers; a later `value` takes the place of an earlier one."""
+        ...
+
+    async def remember_first(self, name: str, *, lifetime_seconds: float, now: float) -> bool:
+        """Mark something as done; of any number of callers in all workers, one gets True."""
         ...
 
     async def remembers(self, name: str, *, now: float) -> bool:
         """Whether the mark is there and has not expired."""
+        ...
+
+    async def recall(self, name: str, *, now: float) -> str | None:
+        """The value of the mark; None if there is no mark."""
         ...

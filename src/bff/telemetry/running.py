@@ -7,6 +7,11 @@ from bff.telemetry import metrics
 log = structlog.get_logger()
 
 
+def insecure_switch(*, key: str) -> None:
+    """A switch that weakens security is on; written at every start."""
+    log.warning("config.insecure", key=key)
+
+
 def gateway_started(*, public_url: str) -> None:
     """The application takes requests."""
     log.info("gateway.started", public_url=public_url)

@@ -19,6 +19,11 @@ def login_completed(*, provider: str) -> None:
     log.info("login.completed", provider=provider)
 
 
+def login_repeated(*, provider: str) -> None:
+    """A callback came again, and led to where the first one led."""
+    log.info("login.repeated", provider=provider)
+
+
 def login_declined(error: BffError, *, provider: str) -> None:
     """A callback was refused, or could not be completed."""
     outcome = type(error).__name__

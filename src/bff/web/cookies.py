@@ -1,4 +1,5 @@
-"""Our two cookies (RFC 10017 section 6.1.3.2): opaque random values and their signature, meaningless without the store.
+"""Our two cookies (RFC 10017 section 6.1.3.2). The session cookie: 256 random bits and their signature, meaningless without the store.
+The login cookie: what binds sign-ins under way to this browser, sealed (`transactions.py`).
 
 Both are `Secure; HttpOnly; Path=/` without `Domain`, which the prefix `__Host-Http-` has browsers enforce (a browser that does not
 know it reads plain `__Host-`). The session cookie is Strict; the login cookie is Lax, because the callback arrives from another
@@ -9,7 +10,7 @@ they change: the newest signs, all verify.
 """
 
 import hashlib
-import secrets
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -24,11 +25,14 @@ LOGIN_NAME = LOGIN_COOKIE.encode()
 MAX_VALUE_BYTES = 256
 
 _AFTER_NAME = (b"=", b"")
+# A signature of 256 bits in its one spelling (R-312): base64 decoders pass over foreign characters and the last two bits, so each
+# session would have thousands of cookies, with a local copy under each.
+_SPELLING = re.compile(rb"[^.]+(?:\.[^.]+)*\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _ATTRIBUTES = "Path=/; Secure; HttpOnly"
 
 
 class CookieSigner:
-    """Signs and verifies the values of our cookies; each cookie has a key of its own, so neither passes for the other."""
+    """Signs and verifies the value of the session cookie."""
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         self._keys = keys
@@ -41,7 +45,7 @@ class CookieSigner:
 
     def verify(self, name: bytes, signed: bytes) -> str | None:
         """What the cookie value carries; None for anything that we did not sign for this cookie."""
-        if len(signed) > MAX_VALUE_BYTES:
+        if len(signed) > MAX_VALUE_BYTES or _SPELLING.fullmatch(signed) is None:
             return None
         try:
             return self._signer(name).unsign(signed).decode("ascii")
@@ -73,11 +77,6 @@ def find(cookie_field: bytes | None, name: bytes) -> bytes | None:
     return found[0][1:] if len(found) == 1 else None
 
 
-def new_browser_id() -> str:
-    """256 random bits that bind login transactions to one browser."""
-    return secrets.token_urlsafe(32)
-
-
 def set_session(signed: str) -> str:
     """The `Set-Cookie` value of a new session; it ends with the browser, and on the server before that."""
     return f"{SESSION_COOKIE}={signed}; {_ATTRIBUTES}; SameSite=Strict"
@@ -88,6 +87,11 @@ def clear_session() -> str:
     return f"{SESSION_COOKIE}=; {_ATTRIBUTES}; SameSite=Strict; Max-Age=0"
 
 
-def set_login(signed: str) -> str:
-    """The `Set-Cookie` value that binds login transactions to this browser."""
-    return f"{LOGIN_COOKIE}={signed}; {_ATTRIBUTES}; SameSite=Lax"
+def set_login(sealed: str) -> str:
+    """The `Set-Cookie` value that binds login transactions to this browser; it ends with the browser."""
+    return f"{LOGIN_COOKIE}={sealed}; {_ATTRIBUTES}; SameSite=Lax"
+
+
+def clear_login() -> str:
+    """The `Set-Cookie` value that removes the login cookie (R-311)."""
+    return f"{LOGIN_COOKIE}=; {_ATTRIBUTES}; SameSite=Lax; Max-Age=0"

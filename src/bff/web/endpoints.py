@@ -9,7 +9,9 @@ from bff.request_head import RequestHead
 from bff.web import admission
 from bff.web.answers import OwnAnswer
 from bff.web.backchannel_logout import backchannel_logout
+from bff.web.client_script import serve_client_script
 from bff.web.gateway import Gateway
+from bff.web.jwks import jwks
 from bff.web.login import callback, login
 from bff.web.logout import logout
 from bff.web.user import user
@@ -28,8 +30,10 @@ ENDPOINTS = (
     Endpoint(b"GET", "/login", False, lambda gateway, head, _, __: login(gateway, head)),
     Endpoint(b"GET", "/callback", True, lambda gateway, head, provider, _: callback(gateway, head, provider)),
     Endpoint(b"GET", "/user", False, lambda gateway, head, _, __: user(gateway, head)),
+    Endpoint(b"GET", "/client.js", False, lambda gateway, head, _, __: serve_client_script(gateway, head)),
     Endpoint(b"POST", "/logout", False, lambda gateway, head, _, __: logout(gateway, head)),
     Endpoint(b"POST", "/backchannel-logout", True, backchannel_logout),
+    Endpoint(b"GET", "/jwks", True, lambda gateway, _, provider, __: jwks(gateway, provider)),
 )
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import httpx2
 
+from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
 from bff.provider.client import Provider
@@ -22,6 +23,7 @@ from bff.proxy.routes import RouteTable
 from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
+from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
@@ -57,7 +59,8 @@ class Gateway:
     config: Config
     process: Process
     site: "Site"
-    signer: CookieSigner
+    signer: CookieSigner  # of the session cookie
+    login_sealer: Sealer  # of sign-ins under way
     providers: Mapping[str, Provider]
     refresher: Refresher
     client_credentials: ClientCredentials
@@ -159,6 +162,7 @@ def build_gateway(
         process=process,
         site=site,
         signer=CookieSigner(config.session.keys),
+        login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
@@ -180,6 +184,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams, process.renewing.waits]))
     looking = asyncio.create_task(process.streams.look())
+    for key in insecure_keys(gateway().config):
+        telemetry.insecure_switch(key=key)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield

@@ -6,6 +6,7 @@ What they judge is the request's head and, for the session, the store.
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from urllib.parse import quote
 
 from bff.errors import CsrfRefused, MalformedRequest, MisdirectedRequest, PlainHttp
 from bff.request_head import Field, RequestHead
@@ -17,8 +18,9 @@ _SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PROTO = re.compile(rb'(?:^|;)[ \t]*proto[ \t]*=[ \t]*"?([A-Za-z]+)"?', re.IGNORECASE)
 _UNCLEAN_LOCAL_PATH = re.compile(r"[\x00-\x20\x7f-\x9f\\]|%(?:0[0-9a-f]|1[0-9a-f]|5c|7f)", re.IGNORECASE)
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("\\", "")  # what is encoded already stays so
 _DEFAULT_PORTS = (b":443", b":80")
-MAX_LOCAL_PATH = 2048
+MAX_LOCAL_PATH = 2000
 MAX_SHOWN_HOST = 255  # bytes: a name has no more (RFC 1035 section 2.3.4)
 
 
@@ -121,19 +123,22 @@ def top_level(head: RequestHead) -> None:
 def local_path(value: str) -> str:
     """A path of ours to come back to after sign-in; never another origin (RFC 9700 section 4.11.1).
 
-    Judged by what browsers make of it: they drop tabs and line ends, read `\\` as `/`, and take `//host` for a host.
+    The path is judged by what browsers make of it: they drop tabs and line ends, read `\\` as `/`, and take `//host` for a host. What
+    follows its `?` or `#` leads nowhere else, so it is kept, with what is not visible ASCII percent-encoded (R-309).
 
     Raises:
-        MalformedRequest: anything but `/...`.
+        MalformedRequest: anything but `/...`, or too long.
     """
-    clean = value.isascii() and not _UNCLEAN_LOCAL_PATH.search(value)  # urlsplit would raise on `//[` and adds nothing
-    if not clean or not value.startswith("/") or value.startswith("//") or len(value) > MAX_LOCAL_PATH:
+    size = next((at for at, character in enumerate(value) if character in "?#"), len(value))
+    path, rest = value[:size], quote(value[size:], safe=_VISIBLE)
+    clean = path.isascii() and not _UNCLEAN_LOCAL_PATH.search(path)  # urlsplit would raise on `//[` and adds nothing
+    if not clean or not path.startswith("/") or path.startswith("//"):
         raise MalformedRequest("return_to must be a path of this site that begins with a single slash.")
-    if any(
-        segment in {".", ".."} for segment in value.partition("?")[0].replace("%2e", ".").replace("%2E", ".").split("/")
-    ):
+    if any(segment in {".", ".."} for segment in path.replace("%2e", ".").replace("%2E", ".").split("/")):
         raise MalformedRequest("return_to must not hold dot segments.")
-    return value
+    if len(path) + len(rest) > MAX_LOCAL_PATH:
+        raise MalformedRequest(f"return_to must not be longer than {MAX_LOCAL_PATH} bytes.")
+    return path + rest
 
 
 def copied_session(gateway: Gateway, cookie: bytes, *, now: float) -> LiveSession | None:

@@ -1,10 +1,12 @@
 """Sign-in: `GET /login` sends the browser to the provider, `GET /callback/{provider}` takes it back (RFC 6749 section 4.1).
 
-What protects it, in the order of the recipes: only a navigation of the whole window may start it; a transaction is named by state
-and browser together, so another browser cannot even find it, and is taken out once; the response's `iss` is judged before anything
-else in it; the code is redeemed once; no token is used before signature, issuer, audience, nonce and time of the ID token were
-checked; the session gets a new id.
+What protects it, in the order of the recipes: only a navigation of the whole window may start it; the transaction travels sealed,
+is bound to browser and provider, and is used once (`transactions.py`); the response's `iss` is judged before anything else in it; the
+code is redeemed once; no token is used before signature, issuer, audience, nonce and time of the ID token were checked; the session
+gets a new id.
 """
+
+from dataclasses import replace
 
 from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
@@ -13,16 +15,16 @@ from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
-from bff.sessions.model import Grant, LoginTransaction, transaction_key
+from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser
+from bff.sessions.model import Grant, LiveSession, session_key
 from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
+from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import cookies, guards, navigation, query
+from bff.web import cookies, guards, navigation, query, transactions
 from bff.web.answers import OwnAnswer, redirect, set_cookie
 from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
-
-TRANSACTION_LIFETIME_SECONDS = 600.0
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
@@ -41,40 +43,34 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         return navigation.bounce_page(head, https=gateway.site.https)
     known = await provider.metadata()
     live = await guards.session(gateway, head, touch=False)
-    browser_id = _browser_id(gateway, head) or cookies.new_browser_id()
-    state = authorization.new_state()
-    transaction = LoginTransaction(
-        provider=provider.name,
-        issuer=known.issuer,
-        redirect_uri=provider.redirect_uri,
-        return_to=return_to,
-        nonce=authorization.new_nonce(),
-        code_verifier=pkce.new_code_verifier(),
-        session_key=live.session.key if live else None,
-        created_at=gateway.process.clock(),
-    )
-    url = _authorization_request(gateway, provider, known, transaction, state=state)
-    await gateway.process.store.put_transaction(
-        transaction_key(browser_id=browser_id, state=state),
-        transaction,
-        lifetime_seconds=TRANSACTION_LIFETIME_SECONDS,
-        now=gateway.process.clock(),
-    )
+    browser = await _beginning_browser(gateway, head, live)
+    transaction = transactions.begin(gateway, provider, browser, return_to=return_to)
+    if transaction.return_to != return_to:
+        browser = browser.with_way_back(transaction, return_to)
+    url = _authorization_request(gateway, provider, known, transaction)
     telemetry.login_started(provider=provider.name)
-    cookie = cookies.set_login(gateway.signer.sign(cookies.LOGIN_NAME, browser_id))
-    return redirect(url, https=gateway.site.https, more=(set_cookie(cookie),))
+    return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
+
+
+async def _beginning_browser(gateway: Gateway, head: RequestHead, live: LiveSession | None) -> BrowserLogins:
+    """This browser's part of a sign-in that begins: under an id that no sign-in has renewed elsewhere (R-311)."""
+    now = gateway.process.clock()
+    browser = transactions.of_browser(gateway, head) or new_browser(now=now)
+    if browser.is_old(now=now) or await transactions.session_after(gateway, browser.id) is not None:
+        browser = browser.renewed(used=browser.id, now=now)
+    return replace(browser, session_key=live.session.key if live else None)
 
 
 def _authorization_request(
-    gateway: Gateway, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction, *, state: str
+    gateway: Gateway, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction
 ) -> str:
     return authorization.build_authorization_request(
         metadata=known,
         provider=provider.name,
         client_id=provider.config.client_id,
-        redirect_uri=transaction.redirect_uri,
+        redirect_uri=provider.redirect_uri,
         scope=provider.config.scope,
-        state=state,
+        state=transactions.state_of(gateway, transaction),
         nonce=transaction.nonce,
         code_challenge=pkce.code_challenge(transaction.code_verifier),
         resources=_resources(gateway, provider),
@@ -93,64 +89,66 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     """
     provider = gateway.provider(name)
     try:
-        answer = await _complete(gateway, provider, head)
+        return await _complete(gateway, provider, head)
     except BffError as error:
         telemetry.login_declined(error, provider=provider.name)
         raise
-    telemetry.login_completed(provider=provider.name)
-    return answer
 
 
 async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
     parameters = authorization.parse_callback_query(head.query)
+    browser = transactions.known_browser(gateway, head)
+    transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
     known = await provider.metadata()
-    transaction = await _take_transaction(gateway, provider, head, state=parameters.state)
-    code = _judge_response(parameters, provider, transaction, iss_supported=known.iss_parameter_supported)
+    if not await transactions.use(gateway, transaction):  # a second click: nothing is redeemed (R-303)
+        telemetry.login_repeated(provider=provider.name)
+        return redirect(browser.way_back(transaction), https=gateway.site.https)
+    code = _judge_response(parameters, provider, iss_supported=known.iss_parameter_supported)
     tokens = await _redeem(gateway, provider, transaction, code)
     id_token = await _checked_id_token(gateway, provider, transaction, tokens)
-    grant = await _grant(gateway, provider, transaction, tokens, id_token)
-    session_id = await keep_sign_in(
-        gateway.process.store,
-        grant=grant,
-        previous_key=transaction.session_key,
-        absolute_timeout_seconds=gateway.config.session.absolute_timeout,
-        now=gateway.process.clock(),
-    )
-    cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
-    return redirect(transaction.return_to, https=gateway.site.https, more=(set_cookie(cookie),))
+    grant = await _grant(gateway, provider, tokens, id_token)
+    return await _signed_in(gateway, transaction, browser, grant)
 
 
-async def _take_transaction(
-    gateway: Gateway, provider: Provider, head: RequestHead, *, state: str | None
-) -> LoginTransaction:
-    """The transaction that this browser began with this state at this provider; it can be taken once."""
-    browser_id = _browser_id(gateway, head)
-    if browser_id is None or state is None:
-        reason = "state_missing" if state is None else "browser_unknown"
-        raise CallbackRefused(
-            "This sign-in did not begin in this browser, or not recently. Sign in again.", reason=reason
+async def _signed_in(
+    gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins, grant: Grant
+) -> OwnAnswer:
+    """Keep the sign-in in the browser's session, and renew the login cookie. One at a time for each browser, so that sign-ins
+    that end side by side keep each other's grants (R-305)."""
+    store, now = gateway.process.store, gateway.process.clock()
+    async with lease(store, f"sign-in {transaction.browser.hex()}"):
+        session_id = await keep_sign_in(
+            store,
+            grant=grant,
+            previous_key=await _current_session(gateway, transaction, browser),
+            absolute_timeout_seconds=gateway.config.session.absolute_timeout,
+            now=now,
         )
-    key = transaction_key(browser_id=browser_id, state=state)
-    transaction = await gateway.process.store.take_transaction(key, now=gateway.process.clock())
-    if transaction is None:
-        raise CallbackRefused("This sign-in is unknown, over or already used. Sign in again.", reason="state_unknown")
-    if (transaction.provider, transaction.issuer) != (provider.name, provider.config.issuer):  # RFC 9700 section 4.4.2
-        raise CallbackRefused("This sign-in began at another provider. Sign in again.", reason="provider_mismatch")
-    return transaction
+        renewed = await transactions.renew(
+            gateway, browser, used=transaction.browser, session_key=session_key(session_id)
+        )
+    telemetry.login_completed(provider=grant.provider)
+    cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
+    more = (set_cookie(cookie), transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
+    return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)
+
+
+async def _current_session(gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins) -> str | None:
+    """The session that this browser has now: by its login cookie, or by a sign-in that has just ended in another tab."""
+    for key in (browser.session_key, await transactions.session_after(gateway, transaction.browser)):
+        if key is not None and await gateway.process.store.read(key, touch=False, now=gateway.process.clock()):
+            return key
+    return None
 
 
 def _judge_response(
-    parameters: authorization.CallbackParameters,
-    provider: Provider,
-    transaction: LoginTransaction,
-    *,
-    iss_supported: bool,
+    parameters: authorization.CallbackParameters, provider: Provider, *, iss_supported: bool
 ) -> authorization.AuthorizationCode:
     try:
         return authorization.parse_authorization_response(
             parameters,
             provider=provider.name,
-            issuer=transaction.issuer,
+            issuer=provider.config.issuer,
             iss_supported=iss_supported,
             unadvertised_iss=provider.config.unadvertised_iss,
         )
@@ -165,7 +163,7 @@ async def _redeem(
         return await provider.exchange_code(
             code,
             code_verifier=transaction.code_verifier,
-            redirect_uri=transaction.redirect_uri,
+            redirect_uri=provider.redirect_uri,
             resource=sign_in_target(gateway.config, provider.name).resource,
         )
     except ProviderRefused as refused:
@@ -185,7 +183,7 @@ async def _checked_id_token(
     return check_id_token(
         await provider.verify(tokens.id_token, types=("JWT",)),
         provider=provider.name,
-        issuer=transaction.issuer,
+        issuer=provider.config.issuer,
         client_id=provider.config.client_id,
         nonce=transaction.nonce,
         access_token=tokens.access_token,
@@ -196,26 +194,19 @@ async def _checked_id_token(
     )
 
 
-async def _grant(
-    gateway: Gateway, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse, id_token: IdToken | None
-) -> Grant:
+async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
     userinfo: dict[str, object] = {}
     if provider.config.userinfo and id_token is not None:
         userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject)
     return grants.granted(
         tokens,
         provider=provider.name,
-        issuer=transaction.issuer,
+        issuer=provider.config.issuer,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
         userinfo=userinfo,
         now=gateway.process.clock(),
     )
-
-
-def _browser_id(gateway: Gateway, head: RequestHead) -> str | None:
-    cookie = cookies.find(head.named.get(b"cookie"), cookies.LOGIN_NAME)
-    return gateway.signer.verify(cookies.LOGIN_NAME, cookie) if cookie else None
 
 
 def _resources(gateway: Gateway, provider: Provider) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         signed_out(session_key=live.session.key)
         gateway.process.tasks.start(revoke(gateway, live.session.grants))
     url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
-    more = (set_cookie(cookies.clear_session()), CLEAR_SITE_DATA)
+    more = (set_cookie(cookies.clear_session()), set_cookie(cookies.clear_login()), CLEAR_SITE_DATA)
     if by_form:
         return redirect(url, https=gateway.site.https, more=more)
     return json_answer({"logout_url": url}, https=gateway.site.https, more=more)

@@ -10,6 +10,7 @@ provider, where the cookie depends on who began the redirects, and `Sec-Fetch-Si
 """
 
 import html
+from contextlib import suppress
 
 from bff.errors import MalformedRequest
 from bff.request_head import RequestHead
@@ -42,8 +43,8 @@ def bounce_page(head: RequestHead, *, https: bool) -> OwnAnswer:
 
 
 def requested_path(head: RequestHead) -> str:
-    """Path and query as they were asked for; the root if they are no path to come back to."""
-    try:
-        return local_path(head.target.decode("ascii"))
-    except (UnicodeDecodeError, MalformedRequest):
-        return "/"
+    """Path and query as they were asked for; without the query if they are too long to come back to; the root if they are no path."""
+    for asked in (head.target, head.path):
+        with suppress(UnicodeDecodeError, MalformedRequest):
+            return local_path(asked.decode("ascii"))
+    return "/"

@@ -18,7 +18,6 @@ from support.session_samples import (
     OTHER_ISSUER,
     a_grant,
     a_session,
-    a_transaction,
     with_note,
 )
 from support.valkey_server import ValkeyServer
@@ -54,11 +53,11 @@ async def test_a_dump_of_the_server_tells_nothing(valkey: ValkeyServer, store: R
     session_id = new_session_id()
     session = a_session(a_grant(canary="CANARY", subject="SUBJECT", sid="SID"), key=session_key(session_id))
     await store.create(session, now=NOW)
-    await store.put_transaction("t" * 64, a_transaction(canary="CANARY"), lifetime_seconds=600, now=NOW)
     await store.take_lease(f"{session_id} SUBJECT", "a worker", lifetime_seconds=60)
-    await store.remember(f"{session_id} SUBJECT", lifetime_seconds=60, now=NOW)
+    await store.remember(f"{session_id} SUBJECT", value="CANARY", lifetime_seconds=60, now=NOW)
+    await store.remember_first(f"{session_id} SUBJECT first", lifetime_seconds=60, now=NOW)
     everything = repr(valkey.dump())
-    assert len(valkey.dump()) == 6  # session, two index entries, transaction, lease, what is done
+    assert len(valkey.dump()) == 6  # session, two index entries, lease, two marks
     for secret in ("CANARY", session_id, "SUBJECT", "SID", ISSUER, "example.com", "corp", "verifier", "refresh"):
         assert secret not in everything
 
@@ -87,11 +86,25 @@ async def test_an_older_record_cannot_be_put_back(valkey: ValkeyServer, store: R
 
 
 @pytest.mark.requirement("R-174")
-async def test_a_session_does_not_pass_for_a_transaction(valkey: ValkeyServer, store: RedisStore) -> None:
+async def test_a_session_does_not_pass_for_a_mark(valkey: ValkeyServer, store: RedisStore) -> None:
     """A record is bound to its kind too."""
     session = await store.create(a_session(), now=NOW)
-    valkey.ask("SET", f"bff:t:{session.key}", valkey.ask("HGET", key_of(session.key), "record"))
-    assert await store.take_transaction(session.key, now=NOW) is None
+    await store.remember("done", lifetime_seconds=60, now=NOW)
+    (name,) = (name for name in valkey.dump() if name.startswith(b"bff:d:"))
+    valkey.ask("SET", name, valkey.ask("HGET", key_of(session.key), "record"))
+    assert await store.recall("done", now=NOW) is None
+
+
+@pytest.mark.requirement("R-174")
+async def test_a_mark_under_another_name_says_nothing(valkey: ValkeyServer, store: RedisStore) -> None:
+    """The value of a mark is bound to its name."""
+    await store.remember("one", value="a session", lifetime_seconds=60, now=NOW)
+    (one,) = (name for name in valkey.dump() if name.startswith(b"bff:d:"))
+    await store.remember("other", value="", lifetime_seconds=60, now=NOW)
+    (other,) = (name for name in valkey.dump() if name.startswith(b"bff:d:") and name != one)
+    valkey.ask("SET", other, valkey.ask("GET", one))
+    assert await store.recall("one", now=NOW) == "a session"
+    assert await store.recall("other", now=NOW) is None
 
 
 @pytest.mark.requirement("R-192")
@@ -120,10 +133,12 @@ async def test_planted_values_are_no_sessions(valkey: ValkeyServer, store: Redis
 
 
 @pytest.mark.requirement("R-192")
-async def test_a_planted_transaction_is_none(valkey: ValkeyServer, store: RedisStore) -> None:
-    """Garbage under a transaction's name is no transaction."""
-    valkey.ask("SET", "bff:t:planted", "garbage")
-    assert await store.take_transaction("planted", now=NOW) is None
+async def test_a_planted_mark_has_no_value(valkey: ValkeyServer, store: RedisStore) -> None:
+    """Garbage under a mark's name has no value."""
+    await store.remember("planted", value="ours", lifetime_seconds=60, now=NOW)
+    (name,) = valkey.dump()
+    valkey.ask("SET", name, "garbage")
+    assert await store.recall("planted", now=NOW) is None
 
 
 def indexes(server: ValkeyServer) -> set[bytes]:
@@ -239,12 +254,10 @@ async def test_who_writes_to_the_server_cannot_put_off_the_absolute_end(
     assert await store.read(session.key, touch=False, now=NOW + 1000) is None
 
 
-async def test_transactions_leases_and_what_is_done_end_by_themselves(valkey: ValkeyServer, store: RedisStore) -> None:
+async def test_leases_and_what_is_done_end_by_themselves(valkey: ValkeyServer, store: RedisStore) -> None:
     """What is never taken or given back is kept for its lifetime, however short; an extended lease begins again."""
-    await store.put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
     await store.take_lease("refresh", "here", lifetime_seconds=5)
-    (transaction,), (lease,) = lifetimes(valkey, b"bff:t:"), lifetimes(valkey, b"bff:l:")
-    assert 590_000 < transaction <= 600_000
+    (lease,) = lifetimes(valkey, b"bff:l:")
     assert 0 < lease <= 5_000
     await store.remember("done", lifetime_seconds=60, now=NOW)
     (done,) = lifetimes(valkey, b"bff:d:")
@@ -253,6 +266,7 @@ async def test_transactions_leases_and_what_is_done_end_by_themselves(valkey: Va
     (lease,) = lifetimes(valkey, b"bff:l:")
     assert lease > 50_000
     await store.remember("over at once", lifetime_seconds=0.0001, now=NOW)
+    await store.remember_first("over at once as well", lifetime_seconds=0.0001, now=NOW)
 
 
 @pytest.mark.requirement("R-193")
@@ -294,7 +308,7 @@ async def test_every_key_ends(valkey: ValkeyServer, store: RedisStore) -> None:
     sessions = [await store.create(a_session(), now=NOW) for _ in range(5)]
     partner = a_grant(provider="partner", issuer=OTHER_ISSUER)
     assert await store.replace(sessions[0].with_grant(partner), now=NOW) is not None
-    await store.put_transaction("t" * 64, a_transaction(), lifetime_seconds=600, now=NOW)
+    await store.remember_first("login", lifetime_seconds=600, now=NOW)
     await store.delete(sessions[1].key)
     left = lifetimes(valkey, b"")
     assert len(left) == 9

@@ -10,7 +10,7 @@ from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
 from support.cutting_relay import CuttingRelay
-from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, a_transaction, with_note
+from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, with_note
 from support.valkey_server import ValkeyServer, free_port
 
 MakeStore = Callable[..., RedisStore]
@@ -23,14 +23,14 @@ EVERY_CALL: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
     "delete": lambda store: store.delete("0" * 64),
     "find": lambda store: store.find(issuer=ISSUER, sid="sid"),
     "delete_all": lambda store: store.delete_all(),
-    "put_transaction": lambda store: store.put_transaction("t", a_transaction(), lifetime_seconds=600, now=NOW),
-    "take_transaction": lambda store: store.take_transaction("t", now=NOW),
     "take_lease": lambda store: store.take_lease("refresh", "here", lifetime_seconds=60),
     "drop_lease": lambda store: store.drop_lease("refresh", "here"),
     "remember": lambda store: store.remember("done", lifetime_seconds=60, now=NOW),
+    "remember_first": lambda store: store.remember_first("done", lifetime_seconds=60, now=NOW),
+    "recall": lambda store: store.recall("done", now=NOW),
     "remembers": lambda store: store.remembers("done", now=NOW),
 }
-WRITES = [name for name in EVERY_CALL if name in {"create", "put_transaction", "take_lease"}]
+WRITES = [name for name in EVERY_CALL if name in {"create", "remember_first", "take_lease"}]
 
 
 @pytest.mark.requirement("R-190")
@@ -196,15 +196,15 @@ async def test_a_session_whose_creation_lost_its_answer_is_created(relay: Cuttin
 
 
 @pytest.mark.requirement("R-059")
-async def test_a_transaction_is_never_asked_for_twice(relay: CuttingRelay, redis_store: MakeStore) -> None:
-    """If the answer to "take it out" is lost, nobody gets the transaction and the caller learns that we cannot tell."""
+async def test_a_first_mark_whose_answer_was_lost_is_still_the_first(
+    relay: CuttingRelay, redis_store: MakeStore
+) -> None:
+    """If the answer is lost the mark is made once, and its maker learns that it was the first; nobody after it is."""
     store = redis_store(relay.url)
-    await store.put_transaction("t", a_transaction(), lifetime_seconds=600, now=NOW)
+    await store.ping()
     relay.cut_answers = 1
-    with pytest.raises(StoreUnavailable):
-        await store.take_transaction("t", now=NOW)
-    assert sum(request.count(b"GETDEL") for request in relay.requests) == 1
-    assert await store.take_transaction("t", now=NOW) is None
+    assert await store.remember_first("login", lifetime_seconds=600, now=NOW)
+    assert not await store.remember_first("login", lifetime_seconds=600, now=NOW)
 
 
 async def test_two_lost_answers_are_an_outage(relay: CuttingRelay, redis_store: MakeStore) -> None:

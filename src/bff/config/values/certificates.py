@@ -7,6 +7,7 @@ import os.path
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from bff.config.spelling import SpellingError
 from bff.config.values.stores import FILE_OPTIONS, StoreLocation
@@ -22,6 +23,46 @@ def authorities(path: Path) -> None:
         raise SpellingError("the file holds no certificates that can be read (PEM)") from None
 
 
+class KeyPair(Protocol):
+    """A certificate and its private key."""
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate, followed by its chain (PEM)."""
+        ...
+
+    @property
+    def key(self) -> Path:
+        """The private key of the certificate (PEM)."""
+        ...
+
+
+def key_pair(pair: KeyPair) -> None:
+    """Refuse a certificate and key that are not there, cannot be read, or do not belong together."""
+    for file in (pair.certificate, pair.key):
+        if not os.path.isfile(file):
+            raise SpellingError("names a file that is not there (a relative path starts at this file's folder)")
+    try:
+        load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pair)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SpellingError(f"cannot be used: {_openssl(error)}") from None
+
+
+def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
+    """Make a TLS context show this certificate.
+
+    Raises:
+        OSError: it cannot be used (ssl.SSLError is one).
+    """
+    context.load_cert_chain(
+        pair.certificate, pair.key, password=""
+    )  # without a password OpenSSL would ask at the terminal
+
+
+def _openssl(error: Exception) -> str:
+    return str(error).partition(" (_ssl.c")[0]  # OpenSSL's message; it has no file name and no password
+
+
 def store_files(location: StoreLocation) -> None:
     """Refuse a store whose files for TLS are not there, or cannot be loaded."""
     options = location.options
@@ -33,8 +74,7 @@ def store_files(location: StoreLocation) -> None:
     try:
         _load(options)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a password of more than 1024 bytes
-        reason = str(error).partition(" (_ssl.c")[0]  # OpenSSL's message; it has no file name and no password
-        raise SpellingError(f"has options for TLS that cannot be used: {reason}") from None
+        raise SpellingError(f"has options for TLS that cannot be used: {_openssl(error)}") from None
 
 
 def _load(options: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from bff import signing_key
 from bff.config.spelling import SpellingError
 from bff.errors import SecretUnavailable
 
@@ -122,7 +123,16 @@ def session_key(secret: Secret) -> None:
         raise SpellingError("a session key needs random characters; this repeats itself (try: openssl rand -base64 32)")
 
 
+def client_key(secret: Secret) -> None:
+    """Refuse what is no private key that we may sign with."""
+    available(secret)
+    try:
+        signing_key.load(secret.read())
+    except signing_key.UnusableKey as unusable:
+        raise SpellingError(f"the key {unusable}") from None
+
+
 def one_or_two(secrets: tuple[Secret, ...]) -> None:
-    """Refuse no credential (RFC 10017 section 6.1.3.1: a confidential client), and more than a rotation needs."""
+    """Refuse an empty list, and more than a rotation needs."""
     if not 1 <= len(secrets) <= 2:
-        raise SpellingError("takes one or two secrets: the newest first, and the old one during a rotation")
+        raise SpellingError("takes one or two of them: the newest first, and the old one during a rotation")

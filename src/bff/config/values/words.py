@@ -45,16 +45,6 @@ _REFUSED_ALGORITHMS = {
     "HS512": "symmetric signatures are refused: whoever can check them can make them",
 }
 
-_CLIENT_AUTH = ("client_secret_basic", "client_secret_post")
-_UNBUILT = "is not supported yet: write client_secret_basic or client_secret_post, or leave it out"
-_REFUSED_CLIENT_AUTH = {
-    "client_secret_jwt": _UNBUILT,
-    "private_key_jwt": _UNBUILT,
-    "tls_client_auth": _UNBUILT,
-    "self_signed_tls_client_auth": _UNBUILT,
-    "none": "is refused: the gateway is a confidential client and proves who it is (RFC 10017 section 6.1.3.1)",
-}
-
 # Parameters of an authorization request that the gateway sets itself, or that have a key of their own.
 _OUR_PARAMETERS = frozenset(
     {
@@ -99,11 +89,6 @@ def method(text: str) -> Method:
 def signing_algorithm(text: str) -> str:
     """An asymmetric JWS algorithm."""
     return word(text, known=SIGNING_ALGORITHMS, refused=_REFUSED_ALGORITHMS)
-
-
-def client_auth(text: str) -> str:
-    """How the client authenticates at the token endpoint (OpenID Connect Core section 9)."""
-    return word(text, known=_CLIENT_AUTH, refused=_REFUSED_CLIENT_AUTH)
 
 
 def provider_name(text: str) -> str:

@@ -1,6 +1,6 @@
 """The names of entries in Redis. A dump of the server reveals nothing by them.
 
-The keys of sessions and transactions are hashes of random secrets, which cannot be guessed. The subject of a session
+The keys of sessions are hashes of random secrets, which cannot be guessed. The subject of a session
 can be guessed: so the names of indexes are keyed hashes (`Sealer.names`), and a dump cannot confirm a guess. An index
 is written under the first sealing key only, like a record, and looked up under every sealing key.
 """
@@ -10,7 +10,6 @@ import hashlib
 from bff.sessions.model import Session
 
 SESSION = b"bff:s:"
-TRANSACTION = b"bff:t:"
 INDEX = b"bff:i:"
 LEASE = b"bff:l:"
 DONE = b"bff:d:"
@@ -24,11 +23,6 @@ def session_name(key: str) -> bytes:
 def binding(key: str, version: int | str) -> bytes:
     """The text that a session's record is bound to (invariant 9)."""
     return session_name(key) + f":{version}".encode()
-
-
-def transaction_name(key: str) -> bytes:
-    """The name of the login transaction with this key."""
-    return TRANSACTION + key.encode()
 
 
 def lease_name(name: str) -> bytes:

@@ -1,10 +1,9 @@
 """Sessions in Redis or Valkey, shared by every worker and kept over restarts.
 
     bff:s:<session key>        hash {version, record, absolute}      ends when idle, never after the absolute end
-    bff:t:<transaction key>    sealed login transaction              ends after its lifetime, taken out once
     bff:i:<keyed hash>         the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
     bff:l:<hash>               lease of a session, and marks of refresh tokens that may be spent
-    bff:d:<hash>               mark that something is done           ends when it can no longer be asked for
+    bff:d:<hash>               mark that something is done, sealed   ends when it can no longer be asked for
     bff:changed                channel of changes
 
 - Records are sealed and bound to kind, name and version (invariant 9): a swapped, planted or misdelivered record does
@@ -12,8 +11,7 @@
 - "Not found" and "cannot ask" differ (invariant 7): everything that redis-py or the network raises becomes
   `StoreUnavailable`, in this file only.
 - `replace` and every other change is one script with its conditions (invariant 6), and may be sent twice
-  (`scripts.py`). `take_transaction` may not: if its answer is lost the transaction may be gone, and the user has to
-  sign in again.
+  (`scripts.py`).
 - Index entries are written before the record, so no session is missing from `find`. Stale entries are harmless,
   because `find` opens each record and compares its grants.
 """
@@ -28,8 +26,8 @@ from redis.exceptions import NoScriptError
 
 from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
-from bff.sessions.model import LiveSession, LoginTransaction, Session
-from bff.sessions.records import decode_session, decode_transaction, encode_session, encode_transaction
+from bff.sessions.model import LiveSession, Session
+from bff.sessions.records import decode_session, encode_session
 from bff.sessions.redis import keys, scripts
 from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.pipeline import Word
@@ -154,23 +152,6 @@ class RedisStore:
             count += sum(await asyncio.gather(*(self.delete(key) for key in session_keys)))
         return count
 
-    async def put_transaction(
-        self, key: str, transaction: LoginTransaction, *, lifetime_seconds: float, now: float
-    ) -> None:
-        """Keep a login transaction for `lifetime_seconds`; the server counts them, so `now` is not needed."""
-        name = keys.transaction_name(key)
-        record = self._sealer.seal(encode_transaction(transaction), bound_to=name)
-        await self._execute("SET", name, record, "PX", _ms(lifetime_seconds), again=True)
-
-    async def take_transaction(self, key: str, *, now: float) -> LoginTransaction | None:
-        """Take a login transaction out, once; the command is never sent twice."""
-        name = keys.transaction_name(key)
-        record = await self._execute("GETDEL", name, again=False)
-        if not isinstance(record, bytes):
-            return None
-        opened = self._sealer.open(record, bound_to=name)
-        return None if opened is None else decode_transaction(opened)
-
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
         return await self._run(scripts.TAKE_LEASE, keys.lease_name(name), holder, _ms(lifetime_seconds)) == 1
@@ -200,13 +181,28 @@ class RedisStore:
         """Give the lease back, if it is still ours."""
         await self._run(scripts.DROP_LEASE, keys.lease_name(name), holder)
 
-    async def remember(self, name: str, *, lifetime_seconds: float, now: float) -> None:
+    async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
         """Mark something as done; the server counts the time, so `now` is not needed."""
-        await self._execute("SET", keys.done_name(name), "1", "PX", max(_ms(lifetime_seconds), 1), again=True)
+        done = keys.done_name(name)
+        sealed = self._sealer.seal(value.encode(), bound_to=done)
+        await self._execute("SET", done, sealed, "PX", max(_ms(lifetime_seconds), 1), again=True)
+
+    async def remember_first(self, name: str, *, lifetime_seconds: float, now: float) -> bool:
+        """Mark something as done; False if it was marked already. A mark of ours from a first try counts as ours."""
+        done = keys.done_name(name)
+        sealed = self._sealer.seal(b"", bound_to=done)
+        return await self._run(scripts.TAKE_LEASE, done, sealed, max(_ms(lifetime_seconds), 1)) == 1
 
     async def remembers(self, name: str, *, now: float) -> bool:
         """Whether the mark is there and has not expired."""
         return await self._execute("EXISTS", keys.done_name(name), again=True) == 1
+
+    async def recall(self, name: str, *, now: float) -> str | None:
+        """The value of the mark; None if there is none, or not one that we wrote."""
+        done = keys.done_name(name)
+        found = await self._execute("GET", done, again=True)
+        opened = self._sealer.open(found, bound_to=done) if isinstance(found, bytes) else None
+        return None if opened is None else opened.decode(errors="replace")
 
     # --- records ---
 

@@ -1,0 +1,124 @@
+"""A sign-in under way, as values: what is known between an authorization request and its response, and what binds it to a browser.
+
+Both travel with the browser, sealed (`web/transactions.py`); the store keeps neither (R-313).
+
+    LoginTransaction   in `state`: what was asked, of which provider, when, by which browser
+    BrowserLogins      in the login cookie: the browser's id, earlier ids, its session, and what is too long for `state`
+
+Rules of the browser's id:
+
+- A new transaction is bound to the current id only. A callback takes transactions of the current id and of earlier ones.
+- A sign-in renews the id, and the store marks the old one as renewed. `/login` does not use a renewed id, so a copy of the cookie that
+  was made before begins no sign-in that this browser would complete (R-311). Sign-ins that had begun before still end well (R-305).
+- `/login` also renews an id that is older than `ID_LIFETIME_SECONDS`, so a mark need not live longer.
+"""
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field, replace
+
+ID_LIFETIME_SECONDS = 3600.0
+MAX_EARLIER = 6  # ids: a sign-in puts the id that it used in front, so tabs that began together never lose theirs
+MAX_LONG_BYTES = 2300  # of ways back in the login cookie, which stays below 3.5 KB with them
+MAX_IN_STATE = (
+    192  # bytes of a way back in `state`, which stays below 500 characters with it: some providers take no more
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginTransaction:
+    """What is known between an authorization request and its response (RFC 6749 section 4.1, RFC 9700 section 4.7.1).
+
+    `nonce` and `code_verifier` are derived from `seed`, which only the gateway can read.
+    """
+
+    provider: str
+    registration: bytes  # of which issuer, client and redirect URI the request spoke
+    browser: bytes = field(repr=False)  # the id of the browser that began it
+    seed: bytes = field(repr=False)  # 256 random bits
+    return_to: str = field(repr=False)
+    begun_at: float
+    begun_again: bool = False  # it takes the place of one that the provider asked to begin again
+
+    @property
+    def name(self) -> str:
+        """What it is called where its use is remembered."""
+        return self._derived("name")
+
+    @property
+    def nonce(self) -> str:
+        """43 characters (providers need to take 64)."""
+        return self._derived("nonce")
+
+    @property
+    def code_verifier(self) -> str:
+        """43 unreserved characters (RFC 7636 section 4.1 asks for 43 to 128)."""
+        return self._derived("code_verifier")
+
+    def _derived(self, purpose: str) -> str:
+        digest = hmac.digest(self.seed, b"bff login " + purpose.encode(), "sha256")
+        return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserLogins:
+    """What the login cookie says."""
+
+    id: bytes = field(repr=False)
+    made_at: float
+    earlier: tuple[bytes, ...] = field(default=(), repr=False)  # the latest first
+    session_key: str | None = None  # the browser's session: the Strict cookie is absent at the callback
+    long: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # transaction -> way back, the latest first
+
+    def began(self, transaction: LoginTransaction) -> bool:
+        """Whether this browser began it (RFC 9700 section 4.7.1)."""
+        return any(hmac.compare_digest(own, transaction.browser) for own in (self.id, *self.earlier))
+
+    def is_old(self, *, now: float) -> bool:
+        """Whether no more sign-ins may begin under this id."""
+        return now - self.made_at >= ID_LIFETIME_SECONDS
+
+    def renewed(self, *, used: bytes, now: float) -> "BrowserLogins":
+        """Under a new id; `used` is the id that is most likely to be used again."""
+        known = dict.fromkeys((used, self.id, *self.earlier))
+        return replace(self, id=new_browser_id(), made_at=now, earlier=tuple(known)[:MAX_EARLIER])
+
+    def way_back(self, transaction: LoginTransaction) -> str:
+        """Where its sign-in leads."""
+        return dict(self.long).get(transaction.name[:8], transaction.return_to)
+
+    def with_way_back(self, transaction: LoginTransaction, return_to: str) -> "BrowserLogins":
+        """With a way back that is too long for `state`; the oldest make room for it."""
+        kept, size = [], 0
+        for name, path in ((transaction.name[:8], return_to), *self.long):
+            size += len(path) + 12
+            if size <= MAX_LONG_BYTES:
+                kept.append((name, path))
+        return replace(self, long=tuple(kept))
+
+    def without_way_back(self, transaction: LoginTransaction) -> "BrowserLogins":
+        """Without the way back of a transaction that is over."""
+        return replace(self, long=tuple(pair for pair in self.long if pair[0] != transaction.name[:8]))
+
+
+def new_browser_id() -> bytes:
+    """128 random bits."""
+    return secrets.token_bytes(16)
+
+
+def new_browser(*, now: float) -> BrowserLogins:
+    """A browser that has begun no sign-in yet."""
+    return BrowserLogins(id=new_browser_id(), made_at=now)
+
+
+def registration(*, issuer: str, client_id: str, redirect_uri: str) -> bytes:
+    """16 bytes that stand for us at one provider: what was begun with another configuration is not completed."""
+    return hashlib.sha256("\0".join((issuer, client_id, redirect_uri)).encode()).digest()[:16]
+
+
+def short_way_back(return_to: str) -> str:
+    """What `state` can hold of a way back: all of it, else its path, else the root."""
+    path = return_to.partition("?")[0].partition("#")[0]
+    return next((part for part in (return_to, path) if len(part) <= MAX_IN_STATE), "/")

@@ -1,0 +1,154 @@
+"""How a sign-in under way travels: the transaction sealed in `state`, the browser's part sealed in the login cookie.
+
+Why so, and why that is safe:
+
+- **The store keeps nothing of a sign-in that only began** (R-313): an anonymous flood of `/login` costs it nothing. Callbacks alone
+  write, small marks: that this `state` was used, and that the browser's id was renewed.
+- **Sealed** (AES-256-GCM) means that browser and provider can neither read nor change it. What is not exactly as we wrote it, in
+  its one spelling, opens nothing; nor does one thing in the place of the other, or at a gateway with other keys.
+- **Bound to the browser** (RFC 9700 section 4.7.1, login CSRF): the transaction names the id of the browser that began it, and the
+  login cookie holds that id. A callback in another browser is refused before anything else is done with it.
+- **Bound to the provider** (RFC 9700 section 4.4.2, mix-up): the transaction names the provider, and the issuer, client and redirect
+  URI that the request spoke of; they are compared with those of the callback's path.
+- **Used once** (R-051): the mark is made before the code goes to the provider, and outlives the transaction.
+- **Expires**: `session.login_timeout` after it began, by the instant in the sealed text.
+- **Why not all in `state`**: some providers cut it at 500 or 2,000 characters, so it holds what fits in 500; a long `return_to` lies
+  in the cookie. **Why not all in the cookie**: two tabs that begin at the same time overwrite each other's cookie, so it holds what
+  they have in common, and long ways back; a tab that lost its own comes back to its path.
+- Session keys rotate in between: the newest seals, all open.
+"""
+
+import binascii
+import re
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
+
+from bff.errors import CallbackRefused
+from bff.provider.client import Provider
+from bff.request_head import Field, RequestHead
+from bff.sessions import logins as values
+from bff.sessions.logins import BrowserLogins, LoginTransaction
+from bff.sessions.records import decode_logins, decode_transaction, encode_logins, encode_transaction
+from bff.web import cookies
+from bff.web.answers import set_cookie
+from bff.web.gateway import Gateway
+
+CLOCKS_DIFFER_SECONDS = (
+    300.0  # by which the clocks of two processes may differ: marks outlive what they mark by so much
+)
+
+_STATE = b"state"
+_COOKIE = b"login cookie"
+_BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
+
+
+def begin(gateway: Gateway, provider: Provider, logins: BrowserLogins, *, return_to: str) -> LoginTransaction:
+    """A new transaction of this browser at this provider; `return_to` as much as `state` can hold of it."""
+    return LoginTransaction(
+        provider=provider.name,
+        registration=_registration(provider),
+        browser=logins.id,
+        seed=secrets.token_bytes(32),
+        return_to=values.short_way_back(return_to),
+        begun_at=gateway.process.clock(),
+    )
+
+
+def state_of(gateway: Gateway, transaction: LoginTransaction) -> str:
+    """The `state` that carries the transaction to the provider and back."""
+    return _spelt(gateway.login_sealer.seal(encode_transaction(transaction), bound_to=_STATE)).decode("ascii")
+
+
+def known_browser(gateway: Gateway, head: RequestHead) -> BrowserLogins:
+    """What the login cookie of a callback says.
+
+    Raises:
+        CallbackRefused: `browser_unknown`.
+    """
+    browser = of_browser(gateway, head)
+    if browser is None:
+        raise CallbackRefused(
+            "This sign-in did not begin in this browser, or not recently. Sign in again.", reason="browser_unknown"
+        )
+    return browser
+
+
+def opened(gateway: Gateway, provider: Provider, browser: BrowserLogins, *, state: str | None) -> LoginTransaction:
+    """The transaction of a callback's `state`, if this browser began it, at this provider, and not too long ago.
+
+    Raises:
+        CallbackRefused: `state_missing`, `state_unknown`, `provider_mismatch` or `state_expired`.
+    """
+    if state is None:
+        raise CallbackRefused("The answer belongs to no sign-in of ours. Sign in again.", reason="state_missing")
+    envelope = _read(state.encode())
+    record = None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_STATE)
+    transaction = None if record is None else decode_transaction(record)
+    if transaction is None or not browser.began(transaction):
+        raise CallbackRefused("This sign-in did not begin in this browser. Sign in again.", reason="state_unknown")
+    if (transaction.provider, transaction.registration) != (provider.name, _registration(provider)):
+        raise CallbackRefused("This sign-in began at another provider. Sign in again.", reason="provider_mismatch")
+    if gateway.process.clock() - transaction.begun_at >= gateway.config.session.login_timeout:
+        raise CallbackRefused("The sign-in took too long. Sign in again.", reason="state_expired")
+    return transaction
+
+
+async def use(gateway: Gateway, transaction: LoginTransaction) -> bool:
+    """Mark the transaction as used, for all workers; False if it was used before (R-051)."""
+    lifetime = gateway.config.session.login_timeout + CLOCKS_DIFFER_SECONDS
+    name = f"login {transaction.name}"
+    return await gateway.process.store.remember_first(name, lifetime_seconds=lifetime, now=gateway.process.clock())
+
+
+async def session_after(gateway: Gateway, browser: bytes) -> str | None:
+    """The session that a sign-in under this id of a browser has led to; None while there was none, and the id may be used."""
+    return await gateway.process.store.recall(_renewal(browser), now=gateway.process.clock())
+
+
+async def renew(gateway: Gateway, logins: BrowserLogins, *, used: bytes, session_key: str) -> BrowserLogins:
+    """The browser's part after a sign-in under the id `used`, which led to this session."""
+    now = gateway.process.clock()
+    lifetime = values.ID_LIFETIME_SECONDS + CLOCKS_DIFFER_SECONDS
+    for old in {used, logins.id}:
+        await gateway.process.store.remember(_renewal(old), value=session_key, lifetime_seconds=lifetime, now=now)
+    return replace(logins.renewed(used=used, now=now), session_key=session_key)
+
+
+def of_browser(gateway: Gateway, head: RequestHead) -> BrowserLogins | None:
+    """What this browser's login cookie says; None if it has none that we sealed."""
+    cookie = cookies.find(head.named.get(b"cookie"), cookies.LOGIN_NAME)
+    envelope = _read(cookie) if cookie else None
+    record = None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_COOKIE)
+    return None if record is None else decode_logins(record)
+
+
+def kept_by_browser(gateway: Gateway, logins: BrowserLogins) -> Field:
+    """The field that sets the login cookie."""
+    sealed = gateway.login_sealer.seal(encode_logins(logins), bound_to=_COOKIE)
+    return set_cookie(cookies.set_login(_spelt(sealed).decode("ascii")))
+
+
+def _registration(provider: Provider) -> bytes:
+    return values.registration(
+        issuer=provider.config.issuer, client_id=provider.config.client_id, redirect_uri=provider.redirect_uri
+    )
+
+
+def _renewal(browser: bytes) -> str:
+    return f"renewed login id {browser.hex()}"
+
+
+def _spelt(envelope: bytes) -> bytes:
+    return urlsafe_b64encode(envelope).rstrip(b"=")
+
+
+def _read(text: bytes) -> bytes | None:
+    """The bytes of a text in base64url, in its one spelling (R-312): decoders pass over foreign characters and unused bits."""
+    if _BASE64URL.fullmatch(text) is None:
+        return None
+    try:
+        envelope = urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+    except binascii.Error:
+        return None
+    return envelope if _spelt(envelope) == text else None

@@ -1,0 +1,105 @@
+"""A sign-in under way as values: what is derived from its seed, and which transactions a browser takes."""
+
+import math
+import re
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.sessions import logins
+from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser, registration, short_way_back
+from support.session_samples import NOW, a_transaction
+
+
+def begun_by(browser: BrowserLogins, *, seed: bytes = b"s" * 32) -> LoginTransaction:
+    """A transaction that this browser began."""
+    return replace(a_transaction(), browser=browser.id, seed=seed)
+
+
+@pytest.mark.requirement("R-032", "R-035", "R-047")
+def test_nonce_and_verifier_are_unguessable_and_of_the_right_shape() -> None:
+    """Of a thousand seeds come values that all differ, of 43 unreserved characters that occur about equally often."""
+    made = [replace(a_transaction(), seed=number.to_bytes(32)) for number in range(1000)]
+    values = [value for t in made for value in (t.nonce, t.code_verifier, t.name)]
+    assert len(set(values)) == 3000
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", value) for value in values)
+    counts = Counter("".join(value[:42] for value in values))  # the 43rd holds 4 bits only
+    total = sum(counts.values())
+    assert -sum(count / total * math.log2(count / total) for count in counts.values()) > 5.99
+
+
+@pytest.mark.requirement("R-033")
+def test_a_browser_takes_what_it_began() -> None:
+    """A transaction belongs to the browser whose id it names, and to no other."""
+    one, other = new_browser(now=NOW), new_browser(now=NOW)
+    assert one.began(begun_by(one))
+    assert not other.began(begun_by(one))
+
+
+@pytest.mark.requirement("R-305", "R-311")
+def test_a_renewed_browser_takes_what_it_began_before() -> None:
+    """After a renewal transactions of the earlier id still end well; the id that was used last is kept the longest."""
+    browser = first = new_browser(now=NOW)
+    for _ in range(50):
+        browser = browser.renewed(used=first.id, now=NOW)
+        assert browser.began(begun_by(first))
+        assert len(browser.earlier) <= logins.MAX_EARLIER
+    forgotten = browser
+    for _ in range(logins.MAX_EARLIER + 1):
+        browser = browser.renewed(used=browser.id, now=NOW)
+    assert not browser.began(begun_by(forgotten))
+
+
+def test_an_id_gets_old() -> None:
+    """An id begins sign-ins for an hour."""
+    browser = new_browser(now=NOW)
+    assert not browser.is_old(now=NOW + 3599)
+    assert browser.is_old(now=NOW + 3600)
+
+
+@pytest.mark.requirement("R-309")
+def test_a_long_way_back_is_found_by_its_transaction_only() -> None:
+    """Each transaction has its own way back; one that is over takes it along."""
+    browser = new_browser(now=NOW)
+    one, other = (begun_by(browser, seed=seed * 32) for seed in (b"1", b"2"))
+    browser = browser.with_way_back(one, "/one?long")
+    assert browser.way_back(one) == "/one?long"
+    assert browser.way_back(other) == other.return_to
+    assert browser.without_way_back(one).way_back(one) == one.return_to
+
+
+@given(ways=st.lists(st.text(alphabet="abc", max_size=2000), max_size=20))
+def test_long_ways_back_are_bounded(ways: list[str]) -> None:
+    """However many there are, the latest is kept and their sum is bounded."""
+    browser = new_browser(now=NOW)
+    for number, way in enumerate(ways):
+        transaction = begun_by(browser, seed=number.to_bytes(32))
+        browser = browser.with_way_back(transaction, way)
+        assert browser.way_back(transaction) == way
+        assert sum(len(path) + 12 for _, path in browser.long) <= logins.MAX_LONG_BYTES
+
+
+@pytest.mark.parametrize(
+    ("return_to", "kept"),
+    [
+        ("/a?b#c", "/a?b#c"),
+        ("/a?" + "b" * 189, "/a?" + "b" * 189),
+        ("/a?" + "b" * 190, "/a"),
+        ("/a#" + "b" * 190, "/a"),
+        ("/" + "a" * 192, "/"),
+    ],
+)
+def test_state_holds_what_fits_of_a_way_back(return_to: str, kept: str) -> None:
+    """All of it, else its path, else the root."""
+    assert short_way_back(return_to) == kept
+
+
+def test_every_part_of_a_registration_counts() -> None:
+    """Another issuer, client or redirect URI is another registration, also where their texts joined are the same."""
+    parts = {"issuer": "https://a", "client_id": "b", "redirect_uri": "https://c"}
+    found = {registration(**parts), registration(issuer="https://ab", client_id="", redirect_uri="https://c")}
+    found |= {registration(**{**parts, name: "https://x"}) for name in parts}
+    assert len(found) == 5

@@ -18,6 +18,8 @@ REPOSITORY = Path(__file__).parent.parent
 TESTS = Path(__file__).parent
 
 FLOORS = {
+    "backoff": 0,
+    "clock": 0,
     "errors": 0,
     "loopback": 0,
     "request_head": 0,
@@ -162,6 +164,30 @@ def imported_names(file: Path) -> Iterator[str]:
     for node in ast.walk(parsed(file)):
         if isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+LOOP_CLOCK = ("clock.py", "server/output.py", "server/connection.py", "sessions/redis/pipeline.py", "demo/")
+
+
+@pytest.mark.parametrize("file", sources(), ids=name_of)
+def test_one_file_names_the_clocks(file: Path) -> None:
+    """`time` is imported in `clock.py` only; a loop's time is read in the files that set timers of the loop by it."""
+    if name_of(file) not in {
+        "clock.py",
+        "demo/api.py",
+    }:  # the demo's API is given away as one file that imports nothing of ours
+        assert "time" not in set(imported(file))
+    if not name_of(file).startswith(LOOP_CLOCK):
+        for node in ast.walk(parsed(file)):
+            is_time = isinstance(node, ast.Attribute) and node.attr == "time"
+            assert not is_time, f"{name_of(file)}:{getattr(node, 'lineno', 0)}"
+
+
+@pytest.mark.parametrize("file", sources(), ids=name_of)
+def test_one_file_leaves_pauses_to_chance(file: Path) -> None:
+    """`random` is imported by the back-off, by the jitter of refreshes, and where a node of a Cluster is chosen."""
+    if name_of(file) not in {"backoff.py", "tokens/grants.py", "sessions/redis/server.py"}:
+        assert "random" not in set(imported(file))
 
 
 def test_rooms_are_all_on_a_floor() -> None:

@@ -2,7 +2,8 @@
 
 Layers, from the ground up; imports go down only (`tests/test_architecture.py` holds us to it):
 
-    errors, loopback       what can go wrong, and whose fault it is; which hosts are this machine
+    errors, clock, backoff,
+    loopback               what can go wrong, and who is to blame; time; pauses between tries; which hosts are this machine
     config, oauth,
     telemetry              the configuration; the protocol as pure functions; log events and metrics, one function for each outcome
     sessions, provider,

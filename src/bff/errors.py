@@ -8,6 +8,8 @@
     │   ├── CallbackRefused            an authorization response that is not the answer to our question
     │   ├── CsrfRefused                the call does not prove that it comes from our own pages
     │   ├── LoginRequired              no session, or none at the route's provider
+    │   │   └── StepUpRequired             the user has to authenticate in another way, or again
+    │   ├── NotPermitted               the user's claims are not those that the route requires
     │   ├── NoRoute                    nothing is configured for this path
     │   ├── MethodNotAllowed           the route does not take this method
     │   ├── MisdirectedRequest         names a host that is not ours
@@ -113,6 +115,30 @@ class LoginRequired(BrowserError):
         super().__init__(detail)
         self.provider = provider
         self.reason = reason  # a short stable word for logs, where it is known, e.g. `invalid_grant`
+
+
+class StepUpRequired(LoginRequired):
+    """The sign-in is too weak or too old for this call (RFC 9470).
+
+    `ticket` says what a new sign-in has to ask for, signed by this gateway: a parameter of the login URL. `reason` is `acr`,
+    `auth_time`, or `upstream`, which asked for it in `challenges` (its values of `WWW-Authenticate`).
+    """
+
+    def __init__(
+        self, detail: str, *, provider: str, reason: str, ticket: str, challenges: tuple[bytes, ...] = ()
+    ) -> None:
+        super().__init__(detail, provider=provider)
+        self.reason = reason
+        self.ticket = ticket
+        self.challenges = challenges
+
+
+class NotPermitted(BrowserError):
+    """The user's claims are not those that the route requires; `reason` names the claim, for the log."""
+
+    def __init__(self, detail: str, *, reason: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class NoRoute(BrowserError):

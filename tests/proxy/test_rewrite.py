@@ -7,7 +7,7 @@ from bff.errors import HeadTooLarge, LoopDetected, MalformedRequest, MaxForwards
 from bff.proxy.fields import HOP_BY_HOP, OURS_BY_PREFIX, OURS_TO_SAY
 from bff.proxy.rewrite import MAX_FIELDS, UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
-from bff.request_head import Field, Peer, request_head
+from bff.request_head import NO_FIELDS, Field, Peer, field_block, request_head
 from support.rewriting import BROWSER, OURS, VIA, rewrite, values
 
 # --- the whole ----------------------------------------------------------------------------------------------------------
@@ -21,21 +21,26 @@ def test_a_browsers_request_becomes_an_upstreams() -> None:
         b"GET",
         b"/v2/7?a=1&b=%20",
         b"orders:8000",
-        [
-            (b"user-agent", b"Mozilla/5.0"),
-            (b"accept", b"application/json"),
-            (b"x-csrf", b"1"),
-            (b"cookie", b"theme=dark"),
-        ],
-        b"user-agent: Mozilla/5.0\r\naccept: application/json\r\nx-csrf: 1\r\ncookie: theme=dark\r\n",
-        [
-            (b"authorization", b"Bearer tok-1"),
-            (b"via", VIA),
-            (b"forwarded", b'for=192.0.2.1;host="app.example.com";proto=https'),
-            (b"x-forwarded-for", b"192.0.2.1"),
-            (b"x-forwarded-proto", b"https"),
-            (b"x-forwarded-host", b"app.example.com"),
-        ],
+        field_block(
+            [
+                (b"user-agent", b"Mozilla/5.0"),
+                (b"accept", b"application/json"),
+                (b"x-csrf", b"1"),
+                (b"cookie", b"theme=dark"),
+            ]
+        ),
+        (
+            field_block([(b"authorization", b"Bearer tok-1")]),
+            field_block(
+                [
+                    (b"via", VIA),
+                    (b"forwarded", b'for=192.0.2.1;host="app.example.com";proto=https'),
+                    (b"x-forwarded-for", b"192.0.2.1"),
+                    (b"x-forwarded-proto", b"https"),
+                    (b"x-forwarded-host", b"app.example.com"),
+                ]
+            ),
+        ),
         None,
         False,
     )
@@ -323,7 +328,7 @@ def test_an_untrusted_peer_says_nothing_about_itself() -> None:
         (b"forwarded", b"for=6.6.6.6;proto=http"),
     ]
     spoofed += [(b"x-forwarded-proto", b"http"), (b"x-forwarded-host", b"evil.example"), (b"x-real-ip", b"6.6.6.6")]
-    assert rewrite(*spoofed) == rewrite()
+    assert rewrite(*spoofed).fields == rewrite().fields
 
 
 @pytest.mark.requirement("R-257", "R-024")
@@ -381,7 +386,7 @@ def test_a_route_without_upstream_is_not_forwarded(tmp_path) -> None:
         upstream_request(
             match=match,
             head=request_head(b"GET", b"/", b"", [], Peer(None, False)),
-            credentials=(),
+            credentials=NO_FIELDS,
             public_scheme=b"https",
             public_host=b"a",
         )

@@ -18,7 +18,7 @@ from bff.proxy.websocket_handshake import (
     refused_fields,
     with_offer,
 )
-from bff.request_head import Field, Peer, RequestHead, request_head
+from bff.request_head import NO_FIELDS, Field, Peer, RequestHead, field_block, request_head
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3
@@ -51,7 +51,10 @@ def test_an_offer_goes_on_as_it_came() -> None:
     """Key, subprotocols and extensions, each field of its own, and the upgrade's own fields in front."""
     assert OFFER.subprotocols == {b"a", b"b", b"c"}
     assert OFFER.extensions == {b"permessage-deflate", b"x-y"}
-    request = with_offer(UpstreamRequest(b"GET", b"/", b"up", [], b"", [(b"connection", b"close")], None, False), OFFER)
+    rewritten = UpstreamRequest(
+        b"GET", b"/", b"up", NO_FIELDS, (field_block([(b"connection", b"close")]),), None, False
+    )
+    request = with_offer(rewritten, OFFER)
     assert request.fields == [
         (b"host", b"up"),
         (b"connection", b"Upgrade"),

@@ -10,7 +10,7 @@ from bff.proxy.forward import Forwarder, is_trusted, owner_of
 from bff.proxy.pool import UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.routes import RouteTable
-from bff.request_head import RequestHead, head_of_scope
+from bff.request_head import RequestHead, field_block, head_of_scope
 from support.asgi_browser import AsgiBrowser
 
 Field = tuple[bytes, bytes]
@@ -63,7 +63,7 @@ class Forwarding:
         match = self.table.match(path.encode(), method.encode())
         head = self.head(scope)
         owner = owner_of(head, session_key=None)
-        credentials = () if bearer is None else ((b"authorization", b"Bearer " + bearer.encode()),)
+        credentials = field_block([] if bearer is None else [(b"authorization", b"Bearer " + bearer.encode())])
         return await self.forwarder.send(match, head, browser.receive, credentials=credentials, owner=owner)
 
     def head(self, scope: dict[str, Any]) -> RequestHead:

@@ -18,6 +18,7 @@ from typing import Any
 
 from bff.config.model import RouteConfig
 from bff.errors import BffError, BrowserGone, ContentTooLarge, RequestTimeout, UpstreamTimeout
+from bff.request_head import field_block
 from support.forwarding import Forwarding, a_config
 from support.upstream_rooms import a_new_owner
 
@@ -47,7 +48,7 @@ class Application:
                 match,
                 self._room.head(scope),
                 receive,
-                credentials=((b"authorization", b"Bearer user-token"),),
+                credentials=field_block([(b"authorization", b"Bearer user-token")]),
                 owner=a_new_owner(),
             )
         except BrowserGone:

@@ -3,7 +3,7 @@
 from bff.config.model import RouteConfig
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
-from bff.request_head import Field, Peer, request_head
+from bff.request_head import Field, Peer, field_block, request_head
 
 ROUTES = RouteTable(
     [RouteConfig(path="/api", upstream="http://orders:8000/v2"), RouteConfig(path="/bare", upstream="http://b")]
@@ -34,7 +34,7 @@ def rewrite(
     return upstream_request(
         match=ROUTES.match(path, method),
         head=request_head(method, path, query, list(fields), Peer(peer, trusted)),
-        credentials=() if bearer is None else ((b"authorization", b"Bearer " + bearer.encode("ascii")),),
+        credentials=field_block([] if bearer is None else [(b"authorization", b"Bearer " + bearer.encode("ascii"))]),
         public_scheme=b"https",
         public_host=host,
     )

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bff.backoff import Backoff
 from bff.errors import StoreUnavailable
 from bff.oauth.id_token import check_id_token
 from bff.provider.client import Provider
@@ -182,7 +183,8 @@ class TokenRoom:
 def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClock) -> Worker:
     """A process that shares the store."""
     tasks = BackgroundTasks()
-    shared = renewing(store=store, tasks=tasks, clock=clock)
+    at_once = Backoff(first_seconds=0, longest_seconds=0)
+    shared = renewing(store=store, tasks=tasks, clock=clock, write_backoff=at_once)
     renewal = Renewal(renewing=shared, providers=providers)
     return Worker(
         tasks=tasks,

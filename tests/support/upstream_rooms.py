@@ -13,6 +13,7 @@ from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
+from bff.request_head import NO_FIELDS, field_block
 from support.asgi_browser import AsgiBrowser
 from support.scripted_upstream import ScriptedUpstream
 
@@ -63,7 +64,7 @@ def a_request(
         fields.append((b"content-length", b"%d" % length))
     if chunked:
         fields.append((b"transfer-encoding", b"chunked"))
-    return UpstreamRequest(method, target, b"upstream", [], b"", fields, length, chunked)
+    return UpstreamRequest(method, target, b"upstream", NO_FIELDS, (field_block(fields),), length, chunked)
 
 
 @asynccontextmanager

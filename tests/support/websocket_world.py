@@ -16,7 +16,7 @@ from bff.errors import BffError
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import Match, RouteTable
 from bff.proxy.websocket import forward_websocket
-from bff.request_head import Field, head_of_scope
+from bff.request_head import NO_FIELDS, FieldBlock, field_block, head_of_scope
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 Answer = Callable[[ServerConnection, Request], Response | None]
@@ -60,7 +60,7 @@ async def no_task_left_behind() -> AsyncIterator[None]:
         assert not pending
 
 
-def upstream_handshake(match: Match, scope: Any, *, credentials: tuple[Field, ...] = ()) -> UpstreamRequest:
+def upstream_handshake(match: Match, scope: Any, *, credentials: FieldBlock = NO_FIELDS) -> UpstreamRequest:
     """The rewritten request, as the gateway makes it."""
     return upstream_request(
         match=match,
@@ -91,7 +91,9 @@ async def gateway(
             match = table.match(scope["raw_path"], b"GET")
             await forward_websocket(
                 route=match.route,
-                request=upstream_handshake(match, scope, credentials=((b"authorization", b"Bearer tok-1"),)),
+                request=upstream_handshake(
+                    match, scope, credentials=field_block([(b"authorization", b"Bearer tok-1")])
+                ),
                 scope=scope,
                 receive=receive,
                 send=send,

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from bff.errors import LoginRequired, ProviderError, ProviderUnavailable
 from bff.sessions.model import AccessToken
 from bff.sessions.store import Begun, Mark, MarkEnd
-from bff.tokens import kept_grants, renewal
+from bff.tokens import renewal
 from bff.tokens.holder import token_hash
 from support.fake_provider import Answer, having, oauth_error, redirect, without
 from support.token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, token_room
@@ -184,15 +184,7 @@ def _renewed(session: object, token: AccessToken) -> object:
     return session.with_grant(grant)
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes are tried again without a pause."""
-    monkeypatch.setattr(kept_grants, "FIRST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(kept_grants, "LONGEST_PAUSE_SECONDS", 0.0)
-
-
 @pytest.mark.requirement("R-139", "R-190", "R-340")
-@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("written_all_the_same", [False, True], ids=["not written", "written, answer lost"])
 async def test_store_in_trouble_loses_no_rotated_token(written_all_the_same: bool) -> None:
     """A rotated refresh token that cannot be stored serves in this process, and is stored when the store answers."""
@@ -211,7 +203,6 @@ async def test_store_in_trouble_loses_no_rotated_token(written_all_the_same: boo
 
 
 @pytest.mark.requirement("R-340", "R-341")
-@pytest.mark.usefixtures("at_once")
 async def test_another_process_waits_for_what_is_not_yet_written() -> None:
     """While the new token lies in one process, another does not use the spent one; it has the new one once it is written."""
     async with token_room(workers=2) as room:
@@ -229,7 +220,6 @@ async def test_another_process_waits_for_what_is_not_yet_written() -> None:
 
 
 @pytest.mark.requirement("R-340")
-@pytest.mark.usefixtures("at_once")
 async def test_what_is_not_yet_written_dies_with_its_session() -> None:
     """A sign-out while a rotated token waits to be written is final: the session stays away, and the token is revoked."""
     async with token_room() as room:
@@ -245,7 +235,6 @@ async def test_what_is_not_yet_written_dies_with_its_session() -> None:
 
 
 @pytest.mark.requirement("R-340", "R-275")
-@pytest.mark.usefixtures("at_once")
 async def test_a_session_that_ends_before_the_store_answers_is_told() -> None:
     """At the session's end the rotated token is given up, and the log says so, without any token in it."""
     async with token_room() as room:

@@ -1,14 +1,13 @@
 """The lease: one holder among all workers, for as long as it takes (oauth2-proxy #1992)."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
+from bff.backoff import Backoff
+from bff.clock import Clock, steady
 from bff.errors import StoreUnavailable
-from bff.sessions import memory
 from bff.sessions.memory import MemoryStore
-from bff.tokens import lease as lease_module
 from bff.tokens.lease import LIFETIME_SECONDS, lease
 from support.fake_internet import FakeClock
 
@@ -16,8 +15,8 @@ from support.fake_internet import FakeClock
 class LeaseStore(MemoryStore):
     """A memory store that tells of every extension, and fails on request."""
 
-    def __init__(self) -> None:
-        super().__init__(idle_timeout_seconds=1800)
+    def __init__(self, *, clock: Clock = steady) -> None:
+        super().__init__(idle_timeout_seconds=1800, clock=clock)
         self.holders: list[str] = []
         self.asked = asyncio.Condition()
         self.away = False
@@ -34,19 +33,13 @@ class LeaseStore(MemoryStore):
         return taken
 
     async def extended(self, count: int) -> None:
-        """Wait until somebody got or extended it so often."""
+        """Wait until it was taken or extended so often."""
         async with asyncio.timeout(10), self.asked:
             await self.asked.wait_for(lambda: len(self.holders) >= count)
 
 
-@pytest.fixture
-def store_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The time by which the store judges leases; our own pauses are as short as can be."""
-    clock = FakeClock()
-    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=clock))
-    monkeypatch.setattr(lease_module, "FIRST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(lease_module, "LONGEST_PAUSE_SECONDS", 0.0)
-    return clock
+AT_ONCE = Backoff(first_seconds=0, longest_seconds=0)
+BRIEF_SECONDS = 0.003  # how often a lease is extended; its store's time is the test's
 
 
 @pytest.mark.requirement("R-133")
@@ -75,22 +68,20 @@ async def test_sessions_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.requirement("R-133")
-async def test_long_holder_keeps_it(store_clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block that runs many lifetimes long keeps the lease: nobody else gets in before it ends."""
-    monkeypatch.setattr(
-        lease_module, "LIFETIME_SECONDS", 0.003
-    )  # how often it is extended; the store's time is the test's
-    store, rival_is_in = LeaseStore(), asyncio.Event()
+async def test_long_holder_keeps_it() -> None:
+    """A block that runs many lifetimes long keeps the lease: no other task gets in before it ends."""
+    clock = FakeClock()
+    store, rival_is_in = LeaseStore(clock=clock), asyncio.Event()
 
     async def rival() -> None:
-        async with lease(store, "session"):
+        async with lease(store, "session", backoff=AT_ONCE):
             rival_is_in.set()
 
-    async with lease(store, "session"):
+    async with lease(store, "session", lifetime_seconds=BRIEF_SECONDS):
         waiting = asyncio.create_task(rival())
         for extension in range(2, 40):
             await store.extended(extension)
-            store_clock.advance(0.0015)
+            clock.advance(BRIEF_SECONDS / 2)
             assert not rival_is_in.is_set()
         assert len(set(store.holders)) == 1
     await waiting
@@ -98,21 +89,22 @@ async def test_long_holder_keeps_it(store_clock: FakeClock, monkeypatch: pytest.
 
 
 @pytest.mark.requirement("R-133")
-async def test_lease_of_a_dead_holder_expires(store_clock: FakeClock) -> None:
+async def test_lease_of_a_dead_holder_expires() -> None:
     """A worker that died holds the lease for its lifetime and no longer."""
-    store, got_in = LeaseStore(), asyncio.Event()
+    clock = FakeClock()
+    store, got_in = LeaseStore(clock=clock), asyncio.Event()
     assert await store.take_lease("session", "dead worker", lifetime_seconds=LIFETIME_SECONDS)
 
     async def successor() -> None:
-        async with lease(store, "session"):
+        async with lease(store, "session", backoff=AT_ONCE):
             got_in.set()
 
     waiting = asyncio.create_task(successor())
-    store_clock.advance(LIFETIME_SECONDS - 0.1)
+    clock.advance(LIFETIME_SECONDS - 0.1)
     for _ in range(50):
         await asyncio.sleep(0)
     assert not got_in.is_set()
-    store_clock.advance(0.2)
+    clock.advance(0.2)
     async with asyncio.timeout(10):
         await waiting
 
@@ -128,12 +120,11 @@ async def test_lease_is_given_back_however_the_block_ends(leaves_by: type[BaseEx
 
 
 @pytest.mark.requirement("R-133")
-async def test_nobody_extends_it_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_not_extended_after_the_end() -> None:
     """Once the block has ended its lease is extended no more."""
-    monkeypatch.setattr(lease_module, "LIFETIME_SECONDS", 0.003)
     store = LeaseStore()
     before = asyncio.all_tasks()
-    async with lease(store, "session"):
+    async with lease(store, "session", lifetime_seconds=BRIEF_SECONDS):
         await store.extended(3)
     assert asyncio.all_tasks() == before
 
@@ -152,22 +143,19 @@ async def test_cancelled_while_waiting_leaves_nothing_behind() -> None:
 
 @pytest.mark.requirement("R-190")
 async def test_store_that_is_away_is_said_so() -> None:
-    """Without the store nobody can tell who holds the lease: that is an outage, and the block is not entered."""
+    """Without the store the holder of the lease is not known: that is an outage, and the block is not entered."""
     store = LeaseStore()
     store.away = True
     with pytest.raises(StoreUnavailable):
         async with lease(store, "session"):
-            pytest.fail("nobody gave us the lease")
+            pytest.fail("the lease was not given")
 
 
 @pytest.mark.requirement("R-190")
-async def test_short_outage_of_the_store_does_not_disturb_the_holder(
-    store_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_short_outage_of_the_store_does_not_disturb_the_holder() -> None:
     """An extension that fails is tried again, and the block runs on."""
-    monkeypatch.setattr(lease_module, "LIFETIME_SECONDS", 0.003)
-    store = LeaseStore()
-    async with lease(store, "session"):
+    store = LeaseStore(clock=FakeClock())
+    async with lease(store, "session", lifetime_seconds=BRIEF_SECONDS):
         await store.extended(2)
         store.away = True
         await asyncio.sleep(0)

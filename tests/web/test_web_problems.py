@@ -37,7 +37,13 @@ def an_error(kind: type[errors.BffError]) -> errors.BffError:
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
-        facts[name] = {"provider": "corp", "allow": "GET, HEAD", "problems": ()}.get(name, "canary-host.internal")
+        facts[name] = {
+            "provider": "corp",
+            "ticket": "dGlja2V0.c2ln",
+            "allow": "GET, HEAD",
+            "problems": (),
+            "challenges": (),
+        }.get(name, "canary-host.internal")
     shown = text if not issubclass(kind, errors.BrowserError) else "What to do."
     return kind(shown, **facts) if kind is not errors.ConfigError else kind(file="f", problems=())
 

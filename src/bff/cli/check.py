@@ -1,7 +1,6 @@
 """`bff check`: what `bff serve` would refuse, without starting; with `--online` also what the others say."""
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import click
 
 from bff.cli import logs
 from bff.cli.config_file import load_or_exit
+from bff.clock import wall
 from bff.config.model import Config, TokenKind
 from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.oauth.authorization import AuthorizationCode
@@ -27,7 +27,7 @@ def check(file: Path, *, online: bool) -> int:
 async def _check_online(config: Config) -> int:
     failures = await _failed("store", _ask_store(config))
     for name, settings in config.providers.items():
-        provider = Provider(name=name, config=settings, redirect_uri=f"{config.public_url}/", clock=time.time)
+        provider = Provider(name=name, config=settings, redirect_uri=f"{config.public_url}/", clock=wall)
         try:
             failures += await _ask_provider(config, provider)
         finally:

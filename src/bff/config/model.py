@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from bff.config.spelling import Checked, MayBeEmpty, OrOff, Parsed, Singular, Spelt, not_empty, positive
+from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrOff, Parsed, Singular, Spelt, not_empty, positive
 from bff.config.values import addresses, certificates, header_changes, paths, secrets, stores, units, urls, words
 from bff.config.values.addresses import Network
 from bff.config.values.header_changes import HeaderChanges
@@ -152,6 +152,26 @@ class TimeoutConfig(Model):
     total: Timeout | None = None
 
 
+ClaimValues = Annotated[tuple[str, ...], OneOrMore(), Checked(not_empty)]
+
+
+class RequireConfig(Model):
+    """What the sign-in of a user must show before a route forwards for them."""
+
+    claims: dict[str, ClaimValues] = {}  # each claim must hold one of its values
+    acr_values: tuple[Annotated[str, Spelt(words.acr)], ...] = ()  # the sign-in's `acr` must be one of them
+    max_age: Timeout | None = None  # seconds since the user authenticated at the provider
+
+
+class ExchangeConfig(Model):
+    """The token that a route's upstream gets in exchange for the user's (RFC 8693 section 2.1)."""
+
+    audience: str | None = None
+    resource: Annotated[str, Spelt(urls.resource)] | None = None
+    scope: Scope | None = None
+    requested_token_type: Annotated[str, Spelt(words.token_type)] | None = None  # None: the provider's choice
+
+
 class ResponseHeadersConfig(Model):
     """Fields that the operator adds to a route's answers, or takes out of them."""
 
@@ -182,6 +202,9 @@ class RouteConfig(Model):
     resource: Annotated[str, Spelt(urls.resource)] | None = None
     audience: str | None = None
     scope: Scope | None = None
+    exchange: ExchangeConfig | None = None
+    require: RequireConfig | None = None
+    bearer: Literal["drop", "pass"] = "drop"  # a request's own bearer token, where no session cookie is with it
     session: Literal["required", "none"] = "required"  # for `token: client`
     csrf: Literal["header", "origin"] = "header"
     websocket: bool = False

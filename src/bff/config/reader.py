@@ -16,7 +16,7 @@ from unicodedata import category
 from pydantic import BaseModel, ValidationError
 
 from bff.config.problems import Findings, KeyPath, closest, suggestion
-from bff.config.spelling import Checked, MayBeEmpty, OrOff, Singular, SpellingError, Spelt
+from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrOff, Singular, SpellingError, Spelt
 from bff.config.values.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
 from bff.config.values.units import parse_count
 from bff.config.values.words import boolean, word
@@ -119,7 +119,10 @@ class Reader:
     def _unjudged(self, shape: _Shape, node: Node, path: KeyPath) -> object:
         kind = get_origin(shape.kind) or shape.kind
         if kind is tuple:
-            return self._list(_shape(get_args(shape.kind)[0]), node, path)
+            item = _shape(get_args(shape.kind)[0])
+            if OneOrMore() in shape.marks and isinstance(node, ScalarNode):
+                return (self._value(item, node, path),)
+            return self._list(item, node, path)
         if kind is dict:
             names, item = (_shape(argument) for argument in get_args(shape.kind))
             return self._table(names, item, node, path)

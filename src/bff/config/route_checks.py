@@ -1,6 +1,6 @@
 """Checks across the keys of one route, of all routes, and of the providers that they name."""
 
-from bff.config.model import Config, RouteConfig, TokenKind
+from bff.config.model import Config, ExchangeConfig, RequireConfig, RouteConfig, TokenKind
 from bff.config.problems import Findings, KeyPath, suggestion
 from bff.config.values.paths import PathPrefix
 from bff.config.values.words import FILE_METHODS
@@ -16,6 +16,8 @@ def check_routes(config: Config, findings: Findings) -> None:
         _check_own_endpoints(route, config.base_path, path, findings)
         _check_token(route, path, findings)
         _check_provider(route, config, path, findings)
+        _check_require(route, path, findings)
+        _check_exchange(route, path, findings)
         _check_response_headers(route, path, findings)
         if route.files is not None:
             _check_files(route, path, findings)
@@ -61,6 +63,28 @@ def _check_provider(route: RouteConfig, config: Config, path: KeyPath, findings:
         findings.report(at, f"is no provider of this file{suggestion(route.provider, config.providers)}")
 
 
+def _check_require(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    """A requirement is of a user: a route that also forwards without one would let everyone else through."""
+    at = (*path, "require")
+    if route.require is None or route.files is not None or not findings.sound((*path, "token"), at):
+        return
+    has_user = route.token is TokenKind.USER or (route.token is TokenKind.CLIENT and route.session == "required")
+    if not has_user:
+        findings.report_key(at, "needs a signed-in user: `token: user`, or `token: client` with a session")
+    elif route.require == RequireConfig():
+        findings.report(at, "requires nothing: it needs `claims`, `acr_values` or `max_age`")
+
+
+def _check_exchange(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    at = (*path, "exchange")
+    if route.exchange is None or route.files is not None or not findings.sound((*path, "token"), at):
+        return
+    if route.token in {TokenKind.NONE, TokenKind.CLIENT}:
+        findings.report_key(at, f"exchanges the user's token, which `token: {route.token}` does not attach")
+    elif route.exchange == ExchangeConfig():
+        findings.report(at, "asks for nothing: it needs `audience`, `resource`, `scope` or `requested_token_type`")
+
+
 def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
     if route.token is not TokenKind.NONE and findings.sound((*path, "token")):
         findings.report((*path, "token"), "files receive no token: leave it out")
@@ -68,7 +92,9 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
         findings.report((*path, "websocket"), "files speak no WebSocket: this needs `upstream`")
     if not set(route.methods or ()) <= set(FILE_METHODS):
         findings.report_key((*path, "methods"), "files are read with GET and HEAD only: leave it out")
-    for key in (*_NEEDS_TOKEN, "ca_file"):
+    if route.bearer == "pass":
+        findings.report((*path, "bearer"), "is of no use with `files`: no token is passed to them")
+    for key in (*_NEEDS_TOKEN, "ca_file", "require", "exchange"):
         if getattr(route, key) is not None:
             findings.report_key((*path, key), "is of no use with `files`")
 

@@ -56,6 +56,11 @@ class MayBeEmpty:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """A list of one may be written as its value."""
+
+
+@dataclass(frozen=True, slots=True)
 class Singular:
     """A list of one may be written as one value under `key`."""
 

@@ -5,12 +5,13 @@ that it is shown here (RFC 6749 section 4.1.2.1).
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from starlette.responses import RedirectResponse, Response
 
+from bff.clock import Clock
 from bff.demo.authorization_requests import (
     Addressee,
     AuthorizationRequest,
@@ -45,7 +46,7 @@ class BrowserEndpoints(TokenIssuer):
         issuer: str,
         clients: Sequence[Client],
         access_token_lifetime_seconds: int,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         super().__init__(
             issuer=issuer,

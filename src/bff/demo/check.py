@@ -91,7 +91,10 @@ def _claims(body: dict[str, object]) -> dict[str, object]:
 async def _page(walk: Walk) -> str:
     answer = await walk.browser.navigate(walk.url("/"))
     _expect(answer.status == 200 and "<html" in answer.body, f"status {answer.status}, or no page")
-    return "the page loads, before anybody signs in"
+    client = await walk.browser.fetch(walk.url("/bff/client.js"))
+    _expect(client.status == 200 and "export const bff" in client.body, f"status {client.status}, or no browser client")
+    _expect("javascript" in client.field_values("content-type")[0], "the browser client is no script")
+    return "the page and the browser client load, before anybody signs in"
 
 
 async def _nobody(walk: Walk) -> str:

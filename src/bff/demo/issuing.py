@@ -8,9 +8,10 @@ it.
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from bff.clock import Clock
 from bff.demo.grants import Client, Grant, GrantBook, OAuthError
 from bff.demo.signing import SigningKeys, TokenError, sign
 from bff.loopback import is_loopback
@@ -54,7 +55,7 @@ class TokenIssuer:
         issuer: str,
         clients: Sequence[Client],
         access_token_lifetime_seconds: int,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         parts = urlsplit(issuer)
         if parts.scheme not in {"http", "https"} or not is_loopback(parts.hostname or ""):

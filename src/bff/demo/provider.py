@@ -11,7 +11,6 @@ not loopback gets 403, and an issuer that is not loopback cannot be constructed.
 Every request is kept in `calls`, so that a test can count what a client really sent.
 """
 
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from bff.clock import Clock, wall
 from bff.demo.browser_endpoints import BrowserEndpoints
 from bff.demo.client_endpoints import ClientEndpoints, json_error
 from bff.demo.grants import Client, OAuthError
@@ -57,7 +57,7 @@ class DemoProvider(BrowserEndpoints, ClientEndpoints):
         issuer: str,
         clients: Sequence[Client],
         access_token_lifetime_seconds: int = 60,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = wall,
     ) -> None:
         super().__init__(
             issuer=issuer,

@@ -14,6 +14,7 @@ and what is no number mean that nothing is known.
 """
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from bff.errors import ProviderMisbehaved
@@ -94,6 +95,32 @@ def build_client_credentials_request(
     return form_request(metadata.token_endpoint, fields.items(), by=by)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What is asked for in exchange for a token (RFC 8693 section 2.1). None: the provider's choice."""
+
+    audience: str | None = None
+    resource: str | None = None
+    scope: str | None = None
+    requested_token_type: str | None = None
+
+
+def build_token_exchange_request(
+    *, metadata: ProviderMetadata, by: Authentication, subject_token: str, asked: Exchange
+) -> ProviderRequest:
+    """Exchange an access token of the user's for another (RFC 8693 section 2.1)."""
+    fields = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": subject_token,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "requested_token_type": asked.requested_token_type,
+        "audience": asked.audience,
+        "resource": asked.resource,
+        "scope": asked.scope,
+    }
+    return form_request(metadata.token_endpoint, fields.items(), by=by)
+
+
 def build_revocation_request(
     *, revocation_endpoint: str, by: Authentication, token: str, token_type_hint: str
 ) -> ProviderRequest:
@@ -103,12 +130,19 @@ def build_revocation_request(
 
 
 def parse_token_response(
-    response: ProviderResponse, *, provider: str, now: float, default_lifetime_seconds: float | None = None
+    response: ProviderResponse,
+    *,
+    provider: str,
+    now: float,
+    default_lifetime_seconds: float | None = None,
+    exchanged: bool = False,
 ) -> TokenResponse:
     """The tokens that the provider issued (RFC 6749 section 5.1). Unknown members are ignored.
 
     `now` is the instant before the request was sent: a token's life begins when the provider makes it, so an answer that comes
     late must not make it look younger (R-347).
+    `exchanged`: the answer is of a token exchange, whose `token_type` is `N_A` for a token that is no access token by name, such as
+    a JWT (RFC 8693 section 2.2.1).
 
     Raises:
         ProviderUnavailable: 408, 429, 5xx, or an error code that says "later".
@@ -120,7 +154,8 @@ def parse_token_response(
     members = parse_json_object(response, provider=provider)
     if "access_token" not in members and has_error_member(members):
         raise_error_member(members, provider=provider, status=response.status)
-    _check_token_type(members.get("token_type"), provider=provider)
+    known = {"bearer", "n_a"} if exchanged else {"bearer"}
+    _check_token_type(members.get("token_type"), known=known, provider=provider)
     return TokenResponse(
         access_token=_access_token(members.get("access_token"), provider=provider),
         expires_at=_expires_at(members, now=now, default_lifetime_seconds=default_lifetime_seconds),
@@ -143,10 +178,10 @@ def parse_revocation_response(response: ProviderResponse, *, provider: str) -> N
     raise_error_response(response, provider=provider)
 
 
-def _check_token_type(token_type: object, *, provider: str) -> None:
+def _check_token_type(token_type: object, *, known: Set[str], provider: str) -> None:
     # RFC 6749 section 5.1: "Value is case insensitive"; section 7.1: "MUST NOT use an access token if it does not
     # understand the token type"
-    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+    if not isinstance(token_type, str) or token_type.lower() not in known:
         raise ProviderMisbehaved("issued a token that is not a bearer token", provider=provider, reason="token_type")
 
 

@@ -10,8 +10,9 @@ the end of an outage is seen soon. The one call's answer closes the circuit for 
 """
 
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
+from bff.clock import Clock
 from bff.errors import ProviderUnavailable
 
 SEVERAL = 2
@@ -25,7 +26,7 @@ _TROUBLE = frozenset({"not_connected", "timeout", "cut_off", "server_error", "te
 class Circuit:
     """Decides whether a provider may be asked now. Not a lock: what was asked before is not interrupted."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._failed: set[Hashable] = (
             set()

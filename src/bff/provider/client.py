@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from bff import signing_key
+from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth import jws, tokens, userinfo
@@ -17,7 +18,7 @@ from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.client_auth import Authentication, Client, ClientAuth
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
-from bff.oauth.tokens import TokenResponse
+from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider.circuit import Circuit
 from bff.provider.credentials import Credentials
 from bff.provider.documents import Documents
@@ -47,7 +48,7 @@ class Provider:
         name: str,
         config: ProviderConfig,
         redirect_uri: str,
-        clock: Callable[[], float],
+        clock: Clock,
         transport: Transport | None = None,
     ) -> None:
         self.name = name
@@ -176,6 +177,16 @@ class Provider:
         )
         return await self._token_call("client_credentials", build, known=known, limit_seconds=self.call_limit_seconds)
 
+    async def exchange_token(self, subject_token: str, *, asked: Exchange) -> TokenResponse:
+        """Exchange a user's access token for another (RFC 8693 section 2.1).
+
+        Raises:
+            ProviderRefused, ProviderMisbehaved, ProviderUnavailable: see `oauth/tokens.py`.
+        """
+        known = await self.metadata()
+        build = partial(tokens.build_token_exchange_request, metadata=known, subject_token=subject_token, asked=asked)
+        return await self._token_call("token_exchange", build, known=known, exchanged=True)
+
     async def revoke(self, token: str, *, token_type_hint: str) -> None:
         """Revoke a token, where the provider can (RFC 7009 section 2.1).
 
@@ -232,17 +243,25 @@ class Provider:
         )
 
     async def _token_call(
-        self, grant_type: str, build: _Build, *, known: ProviderMetadata, limit_seconds: float | None = None
+        self,
+        grant_type: str,
+        build: _Build,
+        *,
+        known: ProviderMetadata,
+        exchanged: bool = False,
+        limit_seconds: float | None = None,
     ) -> TokenResponse:
+        parse = partial(self._parse_tokens, exchanged=exchanged)
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
-            return await self._call(build, self._parse_tokens, known=known, limit_seconds=limit_seconds)
+            return await self._call(build, parse, known=known, limit_seconds=limit_seconds)
 
-    def _parse_tokens(self, response: ProviderResponse, sent_at: float) -> TokenResponse:
+    def _parse_tokens(self, response: ProviderResponse, sent_at: float, *, exchanged: bool) -> TokenResponse:
         return tokens.parse_token_response(
             response,
             provider=self.name,
             now=sent_at,
             default_lifetime_seconds=self.config.default_token_lifetime,
+            exchanged=exchanged,
         )
 
     async def _call(

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from bff.backoff import Backoff
+from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderError, ProviderMisbehaved
 from bff.oauth import jws, metadata
@@ -21,8 +23,7 @@ from bff.telemetry import tokens as telemetry
 
 DOCUMENT_LIFETIME_SECONDS = 3600.0
 REFETCH_INTERVAL_SECONDS = 10.0
-FIRST_BACKOFF_SECONDS = 1.0
-LONGEST_BACKOFF_SECONDS = 30.0
+BACKOFF = Backoff(first_seconds=1.0, longest_seconds=30.0)
 
 T = TypeVar("T")
 
@@ -30,9 +31,7 @@ T = TypeVar("T")
 class Documents:
     """The metadata and the keys of one provider."""
 
-    def __init__(
-        self, *, provider: str, config: ProviderConfig, http: ProviderHttp, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, *, provider: str, config: ProviderConfig, http: ProviderHttp, clock: Clock) -> None:
         self._provider = provider
         self._config = config
         self._http = http
@@ -97,14 +96,14 @@ def _with_configured_endpoints(published: ProviderMetadata, config: ProviderConf
 class _CachedDocument(Generic[T]):
     """One document: one fetch at a time, used for its lifetime, and used on while the provider is unavailable."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[T]], *, clock: Callable[[], float]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[T]], *, clock: Clock) -> None:
         self._fetch = fetch
         self._clock = clock
         self._lock = asyncio.Lock()
         self._value: T | None = None
         self._fetched_at = 0.0
         self._failure: ProviderError | None = None
-        self._backoff_seconds = 0.0
+        self._failures = 0  # in a row
         self._retry_at = 0.0
 
     async def get(self) -> T:
@@ -144,13 +143,13 @@ class _CachedDocument(Generic[T]):
         try:
             value = await self._fetch()
         except ProviderError as failure:
-            self._backoff_seconds = min(max(self._backoff_seconds * 2, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
-            self._retry_at = self._clock() + self._backoff_seconds
+            self._failures += 1
+            self._retry_at = self._clock() + BACKOFF.pause_seconds(self._failures)
             self._failure = failure
             telemetry.document_unavailable(failure, kept=self._value is not None)
             return self._last_known(failure)
         self._value, self._fetched_at = value, self._clock()
-        self._failure, self._backoff_seconds = None, 0.0
+        self._failure, self._failures = None, 0
         return value
 
     def _last_known(self, failure: ProviderError) -> T:

@@ -21,7 +21,7 @@ from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
 from bff.proxy.routes import Match, Route
 from bff.proxy.websocket import forward_websocket
-from bff.request_head import Field, RequestHead
+from bff.request_head import FieldBlock, RequestHead
 
 
 class Forwarder:
@@ -42,7 +42,7 @@ class Forwarder:
             route.prefix: self._pool(pools, route, route.upstream) for route in routes if route.upstream is not None
         }
 
-    def request(self, match: Match, head: RequestHead, *, credentials: tuple[Field, ...]) -> UpstreamRequest:
+    def request(self, match: Match, head: RequestHead, *, credentials: FieldBlock) -> UpstreamRequest:
         """The request for the match's upstream (`rewrite.upstream_request`)."""
         return upstream_request(
             match=match,
@@ -57,7 +57,7 @@ class Forwarder:
         return self._pools[route.prefix]
 
     async def send(
-        self, match: Match, head: RequestHead, receive: Receive, *, credentials: tuple[Field, ...], owner: Owner
+        self, match: Match, head: RequestHead, receive: Receive, *, credentials: FieldBlock, owner: Owner
     ) -> UpstreamResponse:
         """The response to a request, its fields rewritten for the browser. Call its `relay` or `discard`.
 
@@ -70,7 +70,7 @@ class Forwarder:
         request = self.request(match, head, credentials=credentials)
         route = match.route
         response = await self.pool(route).send(request, receive, max_body=route.max_body, owner=owner)
-        response.fields = response_fields(response.status, response.fields, private_default=bool(credentials))
+        response.fields = response_fields(response.status, response.fields, private_default=bool(credentials.fields))
         return response
 
     async def hear_out(self, route: Route, response: UpstreamResponse, receive: Receive, *, private: bool) -> None:
@@ -90,7 +90,7 @@ class Forwarder:
         receive: Receive,
         send: Send,
         *,
-        credentials: tuple[Field, ...],
+        credentials: FieldBlock,
         owner: Owner,
         ended: asyncio.Event,
     ) -> None:

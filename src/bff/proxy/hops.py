@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from bff.errors import LoopDetected
-from bff.request_head import Field, RequestHead
+from bff.request_head import Field, FieldBlock, RequestHead, field_block
 
 _NODE = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,64}")
 _FOR = re.compile(rb'(?:^|[;,])[ \t]*for[ \t]*=[ \t]*"?([^";, \t]*)"?', re.IGNORECASE)
@@ -32,9 +32,9 @@ def trace(
 
 
 @lru_cache(maxsize=4096)
-def fresh_trace(peer_host: str | None, scheme: bytes, host: bytes) -> tuple[Field, ...]:
+def fresh_trace(peer_host: str | None, scheme: bytes, host: bytes) -> FieldBlock:
     """The trace of a request that came without one, as nearly all do."""
-    return _build_trace((_node(peer_host),), via=b"", scheme=scheme, host=host)
+    return field_block(_build_trace((_node(peer_host),), via=b"", scheme=scheme, host=host))
 
 
 def _build_trace(hops: tuple[bytes, ...], *, via: bytes, scheme: bytes, host: bytes) -> tuple[Field, ...]:

@@ -12,12 +12,12 @@ connection, if not a byte came back and the request is idempotent and has no con
 import asyncio
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from bff.clock import Clock, steady
 from bff.config.model import TimeoutConfig
 from bff.config.values.urls import UpstreamUrl
 from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
@@ -55,7 +55,7 @@ class UpstreamPool:
         max_connections: int,
         max_waiting: int,
         ssl_context: ssl.SSLContext | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = steady,
     ) -> None:
         self._upstream = upstream
         self._origin = self.origin = upstream.origin

@@ -14,9 +14,7 @@ Of what a trusted peer says, only the chain of addresses is believed; scheme and
 """
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
-from operator import itemgetter
 
 from msgspec import Struct
 
@@ -33,8 +31,9 @@ from bff.proxy.fields import (
     strip_cookies,
 )
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
+from bff.proxy.response_head import ResponseHead
 from bff.proxy.routes import Match
-from bff.request_head import Field, FieldSection, Peer, RequestHead
+from bff.request_head import Field, FieldBlock, FieldSection, Peer, RequestHead, field_block, splits_lines
 
 MAX_FIELDS = 100
 
@@ -51,9 +50,7 @@ _QUERY = bytes(c for c in range(0x21, 0x7F) if c != 0x23)  # visible ASCII, as b
 # RFC 9110 section 9.3.1: "content received in a GET request has no generally defined semantics".
 _CONTENT_IS_IGNORED = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-_CR, _LF, _NUL = b"\r\n\0"  # numbers: `in` finds one seven times faster than a byte string (measured: 0.06 us, 0.43)
 
-_VALUE = itemgetter(1)
 _LINES_TO_SPACES = bytes.maketrans(b"\r\n\0", b"   ")
 
 _SHARED_CACHES_TOLD = re.compile(
@@ -66,23 +63,22 @@ _PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
 class UpstreamRequest(Struct, frozen=True):
     """What is written to an upstream: its Host, the browser's fields that pass, then ours.
 
-    `passed_lines` are the fields of `passed` as they are written. Content follows if `chunked`, or if `content_length` (bytes) is
-    above zero.
+    Content follows if `chunked`, or if `content_length` (bytes) is above zero.
     """
 
     method: bytes
     target: bytes
     authority: bytes
-    passed: list[Field]
-    passed_lines: bytes
-    ours: list[Field]
+    passed: FieldBlock
+    ours: tuple[FieldBlock, ...]
     content_length: int | None
     chunked: bool
 
     @property
     def fields(self) -> list[Field]:
         """Everything, framing included; names are lower case."""
-        return [(b"host", self.authority), *self.passed, *self.ours]
+        ours = (field for block in self.ours for field in block.fields)
+        return [(b"host", self.authority), *self.passed.fields, *ours]
 
     @property
     def has_content(self) -> bool:
@@ -102,7 +98,7 @@ def upstream_request(
     *,
     match: Match,
     head: RequestHead,
-    credentials: tuple[Field, ...],
+    credentials: FieldBlock,
     public_scheme: bytes,
     public_host: bytes,
 ) -> UpstreamRequest:
@@ -125,41 +121,33 @@ def upstream_request(
     if head.query:
         target = _with_query(target, head.query)
     kept = _sorted(head.section)
-    ours: list[Field] = []
+    ours: tuple[FieldBlock, ...]
     content_length: int | None = None
     chunked = False
     if kept.special:
         content_length, chunked = _framing(kept.special)
-        ours += _max_forwards(kept.special, method=head.method, allow=match.route.allow)
-        if content_length is not None:
-            ours.append((b"content-length", b"%d" % content_length))
-        elif chunked:
-            ours.append((b"transfer-encoding", b"chunked"))
-        if (chunked or content_length) and head.method in _CONTENT_IS_IGNORED:
-            ours.append((b"connection", b"close"))
-        trace_fields = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host)
+        said = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
+        said += _framing_fields(head.method, content_length=content_length, chunked=chunked)
+        traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host)
+        ours = (field_block(said), credentials, field_block(traced))
     else:
-        trace_fields = fresh_trace(head.peer.host, public_scheme, public_host)
-    ours += credentials
-    ours += trace_fields
-    if _splits_lines(ours):
-        raise MalformedRequest("a header field holds a control character")
-    return UpstreamRequest(
-        head.method, target, upstream.authority, kept.passed, kept.lines, ours, content_length, chunked
-    )
+        ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host))
+    for block in ours:
+        if block.splits_lines:
+            raise _control_character()
+    return UpstreamRequest(head.method, target, upstream.authority, kept.passed, ours, content_length, chunked)
 
 
 class _Kept(Struct, frozen=True):
-    """What of a browser's fields goes on: `passed` in their order, `lines` the same as they are written; `special` is judged."""
+    """What of a browser's fields goes on: `passed` in their order; `special` is judged for each request."""
 
-    passed: list[Field]
-    lines: bytes
+    passed: FieldBlock
     special: list[Special]
 
 
 @lru_cache(maxsize=1024)  # pages repeat their fields from call to call, and then the same section is here again
 def _sorted(section: FieldSection) -> _Kept:
-    """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Change neither list.
+    """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Do not change that list.
 
     Raises:
         MalformedRequest: a name is no token, or a value holds a control character.
@@ -185,14 +173,14 @@ def _sorted(section: FieldSection) -> _Kept:
             special.append((verdict, value))
     if listed not in _PLAIN_CONNECTIONS:
         passed = _without(passed, listed)
-    if _splits_lines(passed):
-        raise MalformedRequest("a header field holds a control character")
-    return _Kept(passed, field_lines(passed), special)
+    block = field_block(passed)
+    if block.splits_lines:
+        raise _control_character()
+    return _Kept(block, special)
 
 
-def field_lines(fields: Iterable[Field]) -> bytes:
-    """Field lines as they are written, each with its end (RFC 9112 section 5)."""
-    return b"".join([b"%b: %b\r\n" % field for field in fields])
+def _control_character() -> MalformedRequest:
+    return MalformedRequest("a header field holds a control character")
 
 
 def _without(fields: list[Field], listed: list[bytes]) -> list[Field]:
@@ -222,6 +210,18 @@ def _framing(special: list[Special]) -> tuple[int | None, bool]:
     return int(lengths[0]), False
 
 
+def _framing_fields(method: bytes, *, content_length: int | None, chunked: bool) -> list[Field]:
+    """Framing as we say it; the connection ends where an upstream may ignore content (`UpstreamRequest.ends_connection`)."""
+    fields: list[Field] = []
+    if content_length is not None:
+        fields.append((b"content-length", b"%d" % content_length))
+    elif chunked:
+        fields.append((b"transfer-encoding", b"chunked"))
+    if (chunked or content_length) and method in _CONTENT_IS_IGNORED:
+        fields.append((b"connection", b"close"))
+    return fields
+
+
 def _with_query(path: bytes, query: bytes) -> bytes:
     if query.translate(None, _QUERY):
         raise MalformedRequest("the query holds a character that queries do not have")
@@ -236,11 +236,6 @@ def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[
     if int(values[0]) == 0:
         raise MaxForwardsReached("this is as far as the request was to go", allow=allow)
     return [(b"max-forwards", b"%d" % (int(values[0]) - 1))]
-
-
-def _splits_lines(fields: list[Field]) -> bool:
-    everything = b"".join(map(_VALUE, fields))
-    return _CR in everything or _LF in everything or _NUL in everything
 
 
 def _trace(special: list[Special], *, peer: Peer, scheme: bytes, host: bytes) -> tuple[Field, ...]:
@@ -283,9 +278,18 @@ def response_fields(status: int, fields: list[Field], *, private_default: bool) 
         out = _without(out, listed)
     if private_default:
         out += _cache_defaults(status, out) if says_caching or status == 304 else _PRIVATE_NO_STORE
-    if _splits_lines(out):
+    if splits_lines(out):
         return [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
     return out
+
+
+def response_lines(head: ResponseHead, *, private_default: bool) -> bytes:
+    """The same as they are written, for a head that was read whole: worked out once for all responses that begin with it."""
+    lines = head.shown.get(private_default)
+    if lines is None:
+        shown = response_fields(head.status, head.fields, private_default=private_default)
+        lines = head.shown[private_default] = field_block(shown).lines
+    return lines
 
 
 def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from bff.errors import MalformedRequest, UpstreamBroke, WebSocketVersion
 from bff.proxy.fields import is_token
 from bff.proxy.rewrite import UpstreamRequest, response_fields
-from bff.request_head import Field, RequestHead
+from bff.request_head import Field, RequestHead, field_block
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes: the last four bits of the 22nd character are zero
@@ -76,8 +76,8 @@ def parse_offer(head: RequestHead) -> Offer:
 
 def with_offer(request: UpstreamRequest, offer: Offer) -> UpstreamRequest:
     """The rewritten request, as a handshake: the rewrite has dropped every field of an upgrade."""
-    ours = [field for field in request.ours if field[0] != b"connection"]
-    return replace(request, ours=[*ours, *offer.fields])
+    ours = [field for block in request.ours for field in block.fields if field[0] != b"connection"]
+    return replace(request, ours=(field_block(ours), field_block(offer.fields)))
 
 
 def accepted_fields(offer: Offer, fields: list[Field], *, origin: str) -> list[Field]:

@@ -5,14 +5,14 @@ from bff.proxy.rewrite import UpstreamRequest
 
 
 def request_head(request: UpstreamRequest) -> bytes:
-    """Request line and fields (RFC 9112 sections 3 and 5). The rewrite has seen to it that no value ends a line."""
-    lines = b"\r\n".join([*map(b": ".join, request.ours), b""])
+    """Request line and fields (RFC 9112 sections 3 and 5). The rewrite has refused blocks that split lines."""
+    ours = b"".join([block.lines for block in request.ours])
     return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (
         request.method,
         request.target,
         request.authority,
-        request.passed_lines,
-        lines,
+        request.passed.lines,
+        ours,
     )
 
 

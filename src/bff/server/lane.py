@@ -10,22 +10,23 @@ logs and retries stay in one place. What was sent by then is not sent again; the
 
 import os
 from contextlib import AbstractContextManager
-from time import perf_counter
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.proxy.rewrite import UpstreamRequest, response_fields, response_lines
+from bff.request_head import NO_FIELDS, FieldBlock
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
-from bff.tokens.sources import Credentials, TokenSource, bearer
+from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, cookies, guards
 from bff.web.api import Call
 from bff.web.app import App
@@ -69,7 +70,7 @@ class Lane:
             return None  # the recipe judges the same and says it
         lane_call = LaneCall(self._app, browser, message, call, request, keep_alive=keep_alive)
         if self._logs_access:
-            lane_call.began = perf_counter()
+            lane_call.began = steady()
         if message.has_content:
             return lane_call
         return lane_call if lane_call.begin() else None
@@ -80,11 +81,11 @@ class _Ready(Struct, frozen=True):
 
     source: TokenSource
     token: AccessToken
-    credentials: Credentials
+    credentials: FieldBlock
     until: float
 
 
-def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | None:
+def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None:
     """The first four lines of the recipe, and the fields that carry the token; None: something has to be waited for.
 
     Raises:
@@ -95,7 +96,13 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
         return None
     admitted = admission.route(gateway, head)
     policy = admitted.policy
-    if policy.serves_files or head.is_navigation:
+    if policy.serves_files:
+        return None
+    own = admission.brought(head, policy) if policy.passes_bearer else None
+    if own is not None:
+        token = own.at_once()
+        return Call(head, admitted, None, own, token), bearer(token)
+    if head.is_navigation:
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
@@ -105,6 +112,8 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     live = guards.copied_session(gateway, cookie, now=now)
     if live is None:
         return None  # the store has to be asked
+    if policy.requirement is not None:
+        admission.access(gateway, policy, live, now=now)
     remarks = gateway.process.copies.remarks(cookie)
     ready = remarks.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:
@@ -117,11 +126,11 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, Credentials] | Non
     return found
 
 
-def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, Credentials] | None:
+def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBlock] | None:
     """The recipe's fourth line, if nothing has to be waited for."""
     source = admission.source(gateway, call.policy, call.live, now=now)
     if source is None:
-        return call, ()
+        return call, NO_FIELDS
     token = source.at_once()
     return None if token is None else (replace(call, source=source, token=token), bearer(token))
 
@@ -255,20 +264,18 @@ class LaneCall:
         response.head_is_in()
         if response.is_event_stream and not self._enter_stream(response):
             return
+        self.started = True
         self._status = status
         private = self._call.token is not None
-        fields = response_fields(status, response.fields, private_default=private)
         telemetry.api_answered(route=self._call.policy.label, status=status)
-        reader = response.reader
-        if reader.complete and reader.announced and self.keep_alive and self._message.version == b"1.1":
-            self.started = True
-            self._browser.output.write_at_once(whole_answer(status, fields, reader.take()))
+        reader, message = response.reader, self._message
+        if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
+            lines = response_lines(reader.head, private_default=private)
+            self._browser.output.write_at_once(whole_answer(status, lines, reader.take()))
             self._finish()
             return
-        answer = self._answer = Answer(
-            version=self._message.version, method=self._message.head.method, keep_alive=self.keep_alive
-        )
-        self.started = True
+        fields = response_fields(status, response.fields, private_default=private)
+        answer = self._answer = Answer(version=message.version, method=message.head.method, keep_alive=self.keep_alive)
         pieces = [answer.start(status, fields), *answer.content(response.take_content())]
         if reader.complete:
             pieces += answer.end()
@@ -326,4 +333,4 @@ class LaneCall:
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         if self.began:
-            telemetry.request_served(self._message.head, status=self._status, seconds=perf_counter() - self.began)
+            telemetry.request_served(self._message.head, status=self._status, seconds=steady() - self.began)

@@ -39,7 +39,7 @@ from bff.errors import (
     VersionNotSupported,
 )
 from bff.proxy.fields import connection_options
-from bff.proxy.reader import JUDGE
+from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import FieldSection, Peer, RequestHead, field_section, section_of_lines
 from bff.server.chunked import ChunkedError, ChunkedReader

@@ -19,7 +19,7 @@ from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
 from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
-from bff.request_head import Field
+from bff.request_head import NO_FIELDS, Field
 from bff.server.answer import STATUS_LINE, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
@@ -214,7 +214,7 @@ class Handshake:
 
 async def _ask(gateway: Gateway, call: Call, offer: Offer, *, token: AccessToken | None) -> UpstreamHandshake:
     route = call.admitted.match.route
-    credentials = () if token is None else bearer(token)
+    credentials = NO_FIELDS if token is None else bearer(token)
     request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
     pool = gateway.forwarder.pool(route)
     return await shake_hands(pool, with_offer(request, offer), seconds=route.config.timeouts.first_byte)

@@ -5,11 +5,11 @@ Used on the event loop only, so every method is one step. Instants are arguments
 is bounded by the live entries plus a fraction.
 """
 
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from bff.clock import Clock, steady
 from bff.sessions.model import LiveSession, Session
 from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
 
@@ -73,10 +73,11 @@ class _Expiring(Generic[T]):
 
 
 class MemoryStore:
-    """A `SessionStore` for one process. `idle_timeout_seconds` is how long a session lives unused."""
+    """A `SessionStore` for one process. `idle_timeout_seconds` is how long a session lives unused; leases run by `clock`."""
 
-    def __init__(self, *, idle_timeout_seconds: float) -> None:
+    def __init__(self, *, idle_timeout_seconds: float, clock: Clock = steady) -> None:
         self._idle_timeout_seconds = idle_timeout_seconds
+        self._clock = clock
         self._sessions: _Expiring[Session] = _Expiring()
         self._leases: _Expiring[str] = _Expiring()
         self._marks: _Expiring[_Noted] = _Expiring()
@@ -162,7 +163,7 @@ class MemoryStore:
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
-        now = time.monotonic()
+        now = self._clock()
         entry = self._leases.get(name, now=now)
         if entry is not None and entry.value != holder:
             return False
@@ -171,7 +172,7 @@ class MemoryStore:
 
     async def drop_lease(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still ours."""
-        now = time.monotonic()
+        now = self._clock()
         entry = self._leases.get(name, now=now)
         if entry is not None and entry.value == holder:
             self._leases.pop(name, now=now)
@@ -180,7 +181,7 @@ class MemoryStore:
         self, name: str, holder: str, *, lifetime_seconds: float, mark: Mark, mark_lifetime_seconds: float
     ) -> Begun | Spent:
         """Take the lease and mark the refresh token as being used, in one step."""
-        now = time.monotonic()
+        now = self._clock()
         lease = self._leases.get(name, now=now)
         if lease is not None and lease.value != holder:
             return Begun.BUSY
@@ -195,7 +196,7 @@ class MemoryStore:
 
     async def end_renewal(self, name: str, holder: str, *, provider: str, mark: MarkEnd | float) -> None:
         """Give the lease back, and say what becomes of our mark."""
-        now = time.monotonic()
+        now = self._clock()
         place = f"{name}\0{provider}"
         known = self._marks.get(place, now=now)
         if known is not None and known.value.by == holder and mark is not MarkEnd.KEEP:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
 
 import structlog
 
+from bff.clock import steady
 from bff.errors import BffError, ProviderError
 from bff.telemetry import metrics
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 @contextmanager
 def token_call(*, provider: str, grant_type: str) -> Iterator[None]:
     """Time one call to a token endpoint and note how it ended."""
-    began = perf_counter()
+    began = steady()
     outcome = "ok"
     try:
         yield
@@ -23,7 +23,7 @@ def token_call(*, provider: str, grant_type: str) -> Iterator[None]:
         outcome = type(error).__name__
         raise
     finally:
-        metrics.TOKEN_CALLS.labels(provider, grant_type, outcome).observe(perf_counter() - began)
+        metrics.TOKEN_CALLS.labels(provider, grant_type, outcome).observe(steady() - began)
 
 
 def refreshed(*, provider: str, session_key: str) -> None:
@@ -85,6 +85,23 @@ def client_token_fetched(*, provider: str) -> None:
 def client_token_failed(error: ProviderError, *, provider: str) -> None:
     """The gateway's own access token was not fetched; the call is counted by `token_call`."""
     log.warning("client_token.failed", provider=provider, error=type(error).__name__)
+
+
+def token_exchanged(*, provider: str, session_key: str) -> None:
+    """A user's access token was exchanged for another."""
+    log.info("token.exchanged", session=session_key[:8], provider=provider)
+
+
+def token_exchange_failed(error: ProviderError, *, session_key: str) -> None:
+    """A user's access token was not exchanged; the call is counted by `token_call`."""
+    reason = getattr(error, "error", None) or getattr(error, "reason", None)
+    log.warning(
+        "token.exchange_failed",
+        session=session_key[:8],
+        provider=error.provider,
+        error=type(error).__name__,
+        reason=reason,
+    )
 
 
 def document_unavailable(error: ProviderError, *, kept: bool) -> None:

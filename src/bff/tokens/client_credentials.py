@@ -4,8 +4,9 @@ Never mixed with users' tokens: they are kept here, in memory, and nowhere else.
 the place of the refresh.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from bff.clock import Clock
 from bff.errors import ProviderError
 from bff.provider.client import Provider
 from bff.sessions.model import AccessToken, Freshness, Target, freshness
@@ -21,9 +22,7 @@ Wanted = tuple[str, Target]
 class ClientCredentials:
     """Hands out the gateway's own access tokens."""
 
-    def __init__(
-        self, *, providers: Mapping[str, Provider], tasks: BackgroundTasks, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, *, providers: Mapping[str, Provider], tasks: BackgroundTasks, clock: Clock) -> None:
         self._providers = providers
         self._clock = clock
         self._tokens: dict[Wanted, AccessToken] = {}

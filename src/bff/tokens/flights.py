@@ -13,14 +13,16 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
+from bff.backoff import Backoff
+from bff.clock import Clock
 from bff.errors import BffError, ProviderError, ProviderUnavailable, StoreUnavailable
 from bff.provider.circuit import Circuit
 from bff.sessions.model import AccessToken
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.backoff import Backoff
+from bff.tokens.failures import Failures
 
 LONGEST_QUEUE_SECONDS = 180.0  # how long a request queues for a connection at most
-LONGEST_OUTAGE_PAUSE_SECONDS = 2.0  # so that the end of an outage is seen soon
+OUTAGE_BACKOFF = Backoff(first_seconds=1.0, longest_seconds=2.0)  # short, so that the end of an outage is seen soon
 
 K = TypeVar("K", bound=Hashable)
 
@@ -69,15 +71,15 @@ class Flights(Generic[K]):
         *,
         asked: Callable[[K], Asked],
         tasks: BackgroundTasks,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._fetch = fetch
         self._asked = asked
         self._tasks = tasks
         self._under_way: dict[K, tuple[asyncio.Task[AccessToken], Sending]] = {}
-        self._failures: Backoff[K] = Backoff(clock=clock)
-        self._outages: Backoff[K] = Backoff(clock=clock, longest_seconds=LONGEST_OUTAGE_PAUSE_SECONDS)
-        self._rejections: Backoff[K] = Backoff(clock=clock)
+        self._failures: Failures[K] = Failures(clock=clock)
+        self._outages: Failures[K] = Failures(clock=clock, backoff=OUTAGE_BACKOFF)
+        self._rejections: Failures[K] = Failures(clock=clock)
 
     def begin(self, key: K) -> None:
         """Have it fetched in the background, unless it failed a moment ago or the process stops."""

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bff.backoff import Backoff
+from bff.clock import Clock
 from bff.errors import StoreUnavailable
 from bff.sessions.model import Grant, Session
 from bff.sessions.store import MarkEnd, SessionStore
@@ -17,8 +19,7 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.holder import Holder
 from bff.tokens.writing import written
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 1.0
+WRITE_BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +35,15 @@ class KeptGrants:
     """The renewed grants that are to be written, by session and provider."""
 
     def __init__(
-        self, *, store: SessionStore, holder: Holder, tasks: BackgroundTasks, clock: Callable[[], float]
+        self,
+        *,
+        store: SessionStore,
+        holder: Holder,
+        tasks: BackgroundTasks,
+        clock: Clock,
+        backoff: Backoff = WRITE_BACKOFF,
     ) -> None:
+        self._backoff = backoff
         self._store = store
         self._holder = holder
         self._tasks = tasks
@@ -70,11 +78,11 @@ class KeptGrants:
             await self._write(place)
 
     async def _write_in_time(self, place: tuple[str, str]) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        tries = 0
         try:
             while place in self._kept:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                tries += 1
+                await asyncio.sleep(self._backoff.pause_seconds(tries))
                 await self._try(place)
         except asyncio.CancelledError:  # the process stops, and the store has not answered in time
             if place in self._kept:

@@ -10,24 +10,29 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bff.backoff import Backoff
 from bff.errors import StoreUnavailable
 from bff.sessions.store import SessionStore
 
 LIFETIME_SECONDS = 15.0
-FIRST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 0.25
+BACKOFF = Backoff(first_seconds=0.02, longest_seconds=0.25)
 
 
 @asynccontextmanager
-async def lease(store: SessionStore, session_key: str) -> AsyncIterator[None]:
+async def lease(
+    store: SessionStore, session_key: str, *, lifetime_seconds: float = LIFETIME_SECONDS, backoff: Backoff = BACKOFF
+) -> AsyncIterator[None]:
     """Hold the lease of a session for the length of the block; waits for as long as another holds it.
 
     Raises:
         StoreUnavailable: the holder is not known.
     """
     holder = secrets.token_hex(16)
-    await _take(store, session_key, holder)
-    keeper = asyncio.create_task(_keep(store, session_key, holder))
+    waits = 0
+    while not await store.take_lease(session_key, holder, lifetime_seconds=lifetime_seconds):
+        waits += 1
+        await asyncio.sleep(backoff.pause_seconds(waits))
+    keeper = asyncio.create_task(_keep(store, session_key, holder, lifetime_seconds=lifetime_seconds))
     try:
         yield
     finally:
@@ -37,15 +42,8 @@ async def lease(store: SessionStore, session_key: str) -> AsyncIterator[None]:
             await store.drop_lease(session_key, holder)
 
 
-async def _take(store: SessionStore, session_key: str, holder: str) -> None:
-    pause = FIRST_PAUSE_SECONDS
-    while not await store.take_lease(session_key, holder, lifetime_seconds=LIFETIME_SECONDS):
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-
-
-async def _keep(store: SessionStore, session_key: str, holder: str) -> None:
+async def _keep(store: SessionStore, session_key: str, holder: str, *, lifetime_seconds: float) -> None:
     while True:
-        await asyncio.sleep(LIFETIME_SECONDS / 3)
+        await asyncio.sleep(lifetime_seconds / 3)
         with suppress(StoreUnavailable):  # the next round may succeed before the lease is over
-            await store.take_lease(session_key, holder, lifetime_seconds=LIFETIME_SECONDS)
+            await store.take_lease(session_key, holder, lifetime_seconds=lifetime_seconds)

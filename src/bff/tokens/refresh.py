@@ -4,8 +4,7 @@ Outages, 5xx, 429 and `invalid_client` end nothing: the token serves until its r
 The refresh itself is `renewal.py`; that there is only one of it at a time is `flights.py` here and `lease.py` among workers.
 """
 
-from collections.abc import Callable
-
+from bff.clock import Clock
 from bff.errors import BffError, LoginRequired
 from bff.sessions.model import AccessToken, Freshness, Session, Target, freshness
 from bff.telemetry import tokens as telemetry
@@ -18,7 +17,7 @@ from bff.tokens.renewal import Need, Renewal
 class Refresher:
     """Hands out usable access tokens of users and has them renewed in time."""
 
-    def __init__(self, *, renewal: Renewal, tasks: BackgroundTasks, clock: Callable[[], float]) -> None:
+    def __init__(self, *, renewal: Renewal, tasks: BackgroundTasks, clock: Clock) -> None:
         self._renewal = renewal
         self._clock = clock
         self._flights: Flights[Need] = Flights(self._renew, asked=renewal.provider, tasks=tasks, clock=clock)

@@ -1,12 +1,13 @@
 """What the renewals of one process share, whatever the configuration: its leases, what is not yet written, and who waits."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from bff.backoff import Backoff
+from bff.clock import Clock
 from bff.sessions.store import SessionStore
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.holder import Holder
-from bff.tokens.kept_grants import KeptGrants
+from bff.tokens.kept_grants import WRITE_BACKOFF, KeptGrants
 from bff.tokens.waits import ChangeWaits
 
 
@@ -15,14 +16,16 @@ class Renewing:
     """Lives as long as the process."""
 
     store: SessionStore
-    clock: Callable[[], float]
+    clock: Clock
     holder: Holder
     kept: KeptGrants
     waits: ChangeWaits
 
 
-def renewing(*, store: SessionStore, tasks: BackgroundTasks, clock: Callable[[], float]) -> Renewing:
+def renewing(
+    *, store: SessionStore, tasks: BackgroundTasks, clock: Clock, write_backoff: Backoff = WRITE_BACKOFF
+) -> Renewing:
     """What this process needs to renew tokens in this store."""
     holder = Holder(store=store)
-    kept = KeptGrants(store=store, holder=holder, tasks=tasks, clock=clock)
+    kept = KeptGrants(store=store, holder=holder, tasks=tasks, clock=clock, backoff=write_backoff)
     return Renewing(store=store, clock=clock, holder=holder, kept=kept, waits=ChangeWaits())

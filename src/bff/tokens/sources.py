@@ -7,16 +7,16 @@ upstream has rejected one. `credentials` are the fields that carry a token upstr
 import math
 from typing import NamedTuple, Protocol
 
-from bff.request_head import Field
+from bff.oauth.tokens import Exchange
+from bff.request_head import FieldBlock, field_block
 from bff.sessions.model import AccessToken, Session, Target
 from bff.tokens.client_credentials import ClientCredentials
+from bff.tokens.exchanged import ExchangedTokens, Wanted
 from bff.tokens.refresh import Refresher
-
-Credentials = tuple[Field, ...]
 
 
 class TokenSource(Protocol):
-    """One of the two below."""
+    """One of those below."""
 
     def fresh_until(self, token: AccessToken) -> float:
         """Until when `at_once` gives this token and does nothing else, as long as the session does not change."""
@@ -95,6 +95,69 @@ class ClientToken(NamedTuple):
         return await self.client_credentials.instead_of(rejected, provider=self.provider, target=self.target)
 
 
-def bearer(token: AccessToken) -> Credentials:
+class ExchangedToken(NamedTuple):
+    """A token for one upstream, that the provider gave in exchange for the user's (RFC 8693)."""
+
+    exchanged: ExchangedTokens
+    users: UserToken
+    exchange: Exchange
+
+    def fresh_until(self, token: AccessToken) -> float:
+        """See TokenSource. It may be exchanged anew at any time."""
+        return 0.0
+
+    def at_once(self) -> AccessToken | None:
+        """See TokenSource."""
+        self.users.at_once()  # raises if the user's grant has ended, and has its token renewed in time
+        return self.exchanged.at_once(self._wanted)
+
+    async def usable(self) -> AccessToken:
+        """See TokenSource."""
+        self.users.at_once()
+        return await self.exchanged.usable(self._wanted)
+
+    async def instead_of(self, rejected: AccessToken) -> AccessToken | None:
+        """See TokenSource."""
+        return await self.exchanged.instead_of(rejected, self._wanted)
+
+    @property
+    def _wanted(self) -> Wanted:
+        users = self.users
+        grant = users.session.grant(users.provider)
+        return Wanted(
+            session_key=users.session.key,
+            provider=users.provider,
+            issuer="" if grant is None else grant.issuer,
+            subject=None if grant is None else grant.subject,
+            granted_at=0.0 if grant is None else grant.granted_at,
+            target=users.target,
+            exchange=self.exchange,
+            users=users,
+        )
+
+
+class BroughtToken(NamedTuple):
+    """The bearer token that a request brings itself (`bearer: pass`): opaque, forwarded as it is, never renewed."""
+
+    value: str
+
+    def fresh_until(self, token: AccessToken) -> float:
+        """See TokenSource. It belongs to one request."""
+        return 0.0
+
+    def at_once(self) -> AccessToken:
+        """See TokenSource."""
+        return AccessToken(value=self.value, expires_at=None, refresh_at=None)
+
+    async def usable(self) -> AccessToken:
+        """See TokenSource."""
+        return self.at_once()
+
+    async def instead_of(self, rejected: AccessToken) -> AccessToken | None:
+        """See TokenSource: the caller has to bring another."""
+        return None
+
+
+def bearer(token: AccessToken) -> FieldBlock:
     """The field that carries the token; its characters were judged when it was received (RFC 6749 section 5.1)."""
-    return ((b"authorization", b"Bearer " + token.value.encode("ascii")),)
+    return field_block([(b"authorization", b"Bearer " + token.value.encode("ascii"))])

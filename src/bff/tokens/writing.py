@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from bff.clock import Clock
 from bff.sessions.model import Session
 from bff.sessions.store import SessionStore
 
 
 async def written(
-    store: SessionStore, session: Session, change: Callable[[Session], Session | None], *, clock: Callable[[], float]
+    store: SessionStore, session: Session, change: Callable[[Session], Session | None], *, clock: Clock
 ) -> bool:
     """Apply `change` to the newest version of the session; False if the session is gone, or what was to be changed in it.
 

@@ -1,8 +1,8 @@
 """One event for each request, where the operator asked for it (`log.access`); otherwise nothing of this is on the data path."""
 
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 
+from bff.clock import steady
 from bff.proxy.browser import Message, Receive, Scope, Send
 from bff.request_head import RequestHead
 from bff.telemetry import requests as telemetry
@@ -11,10 +11,10 @@ Serving = Callable[[RequestHead, Scope, Receive, Send], Awaitable[None]]
 
 
 def with_access_log(serve: Serving, *, began: float | None = None) -> Serving:
-    """`serve`, and an event after each request; its time counts from `began` (of `perf_counter`), if something was done before."""
+    """`serve`, and an event after each request; its time counts from `began` (on the steady clock), if something was done before."""
 
     async def logged(head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
-        started = perf_counter() if began is None else began
+        started = steady() if began is None else began
         status = 0
 
         async def noting(message: Message) -> None:
@@ -26,6 +26,6 @@ def with_access_log(serve: Serving, *, began: float | None = None) -> Serving:
         try:
             await serve(head, scope, receive, noting)
         finally:
-            telemetry.request_served(head, status=status, seconds=perf_counter() - started)
+            telemetry.request_served(head, status=status, seconds=steady() - started)
 
     return logged

@@ -1,12 +1,16 @@
 """May this request pass, and with whose token? The judgements that need no waiting, each named and each callable alone.
 
     route      which route it is for                                        400 404 405 421, plain http
+    brought    the request brings a bearer token of its own: then none of the other three is asked
     same_site  the call comes from our own pages                            403
+    access     the user's sign-in is what the route requires                403 401
     source     whose token is attached: the user's, our own, none           401
 
-The recipe (`api.py`), WebSocket handshakes and the server's fast lane call the same three, in this order, with the session looked up
-between the last two. A judgement refuses by raising; what it returns is the proof that it was made.
+The recipe (`api.py`), WebSocket handshakes and the server's fast lane call the same ones, in this order, with the session looked up
+before the last two. A judgement refuses by raising; what it returns is the proof that it was made.
 """
+
+import re
 
 from msgspec import Struct
 
@@ -15,10 +19,13 @@ from bff.proxy.routes import Match
 from bff.request_head import RequestHead
 from bff.sessions.model import LiveSession
 from bff.tokens import grants
-from bff.tokens.sources import ClientToken, TokenSource, UserToken
-from bff.web import guards, navigation
+from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken
+from bff.web import access_rules, cookies, guards, navigation, step_up
 from bff.web.gateway import Gateway
 from bff.web.route_policy import RoutePolicy
+
+# RFC 6750 section 2.1; the case of a scheme's name does not count (RFC 9110 section 11.1).
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 
 
 class Admitted(Struct, frozen=True):
@@ -63,6 +70,44 @@ def same_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> None:
         guards.csrf(head, by=policy.csrf, public_origin=gateway.site.origin_bytes)
 
 
+def brought(head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
+    """The bearer token that the request itself brings, on a route with `bearer: pass`; None: none, or a session cookie is there.
+
+    No CSRF defence is asked for with it: no page of another site can make a browser attach it (RFC 6750 section 5.3).
+
+    Raises:
+        MalformedRequest: several, or one that is none (RFC 6750 section 2.1).
+    """
+    if not policy.passes_bearer or cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) is not None:
+        return None
+    values = [value for name, value in head.fields if name == b"authorization"]
+    if not any(value[:7].lower() == b"bearer " for value in values):
+        return None
+    token = _BEARER.fullmatch(values[0]) if len(values) == 1 else None
+    if token is None:
+        raise MalformedRequest("The Authorization field is not one bearer token.")
+    return BroughtToken(token[1].decode("ascii"))
+
+
+def access(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, now: float) -> None:
+    """The user's sign-in at the route's provider holds what the route requires.
+
+    Raises:
+        LoginRequired: there is no sign-in at that provider.
+        StepUpRequired: the user has to authenticate in another way, or again.
+        NotPermitted: a claim has none of the values that are required.
+    """
+    if policy.requirement is None or policy.provider is None:
+        return
+    provider = gateway.provider(policy.provider)
+    grant = None if live is None else live.session.grant(provider.name)
+    if grant is None:
+        raise LoginRequired("A sign-in is needed.", provider=provider.name)
+    lacking = access_rules.judge(policy.requirement, grant, now=now, leeway=provider.config.leeway)
+    if lacking is not None:
+        raise step_up.required(gateway.signer, policy.requirement.step_up, provider=provider.name, reason=lacking)
+
+
 def must_come_from_our_site(head: RequestHead, policy: RoutePolicy) -> bool:
     """Whether this page load is first repeated from our own site (`navigation.bounce_page`)."""
     return policy.asks_csrf and policy.csrf == "origin" and navigation.comes_from_elsewhere(head)
@@ -79,7 +124,8 @@ def source(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, n
     if policy.provider is None:
         return None
     if live is not None and _takes_users_token(policy, live, provider=policy.provider, now=now):
-        return UserToken(gateway.refresher, live.session, policy.provider, policy.target)
+        users = UserToken(gateway.refresher, live.session, policy.provider, policy.target)
+        return users if policy.exchange is None else ExchangedToken(gateway.exchanged, users, policy.exchange)
     if not policy.takes_client:
         return None
     if policy.needs_session and not _is_signed_in(live, now=now):

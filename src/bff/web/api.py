@@ -1,11 +1,13 @@
 """Everything that is not below `base_path`: the recipe of a forwarded request, every security check a visible line.
 
     1 admission.route      pure, on the raw path; Host                        404, 405, 400, 421
-    2 admission.same_site  header, Sec-Fetch-Site, Origin                     403
-    3 guards.session       cookie -> local copy, else signature -> store      401, 503
-    4 admission.source     whose token; fresh or stale: at once               503, 401
-    5 forwarder            rewritten and sent                                 502, 504
-    6 relay                status, fields, content with back-pressure
+    2 admission.brought    a bearer token of the request's own: then 3 to 6 are not asked  400
+    3 admission.same_site  header, Sec-Fetch-Site, Origin                     403
+    4 guards.session       cookie -> local copy, else signature -> store      401, 503
+    5 admission.access     what the route requires of the sign-in             403, 401
+    6 admission.source     whose token; fresh or stale: at once               503, 401
+    7 forwarder            rewritten and sent                                 502, 504
+    8 relay                status, fields, content with back-pressure
 
 The server's fast lane runs the same lines without waiting; what it has begun and cannot finish at once goes on in `go_on`.
 """
@@ -16,16 +18,17 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from bff.errors import BffError, BrowserGone, LoginRequired, UpstreamBusy
+from bff.errors import BffError, BrowserGone, LoginRequired, StepUpRequired, UpstreamBusy
+from bff.oauth.step_up import step_up_of_challenge
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import RequestHead
+from bff.request_head import NO_FIELDS, RequestHead
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
 from bff.tokens.sources import TokenSource, bearer
-from bff.web import admission, guards, navigation
+from bff.web import admission, guards, navigation, step_up
 from bff.web.admission import Admitted
 from bff.web.answers import redirect, send_answer
 from bff.web.gateway import Gateway
@@ -71,6 +74,10 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     if policy.serves_files:
         await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
+    own = admission.brought(head, policy)
+    if own is not None:
+        await _forward(gateway, Call(head, admitted, None, own, own.at_once()), receive, send)
+        return
     opening = head.is_navigation
     if opening and admission.must_come_from_our_site(head, policy):
         await send_answer(navigation.bounce_page(head, https=gateway.site.https), send)
@@ -80,7 +87,9 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
         if not opening:
             admission.same_site(gateway, head, policy)
         live = await guards.session(gateway, head, touch=True) if policy.reads_session else None
-        source = admission.source(gateway, policy, live, now=gateway.process.clock())
+        now = gateway.process.clock()
+        admission.access(gateway, policy, live, now=now)
+        source = admission.source(gateway, policy, live, now=now)
         if opening:  # judged late: a browser without a session goes to sign in, also if this would refuse it
             admission.same_site(gateway, head, policy)
         token = None if source is None else await source.usable()
@@ -89,8 +98,11 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
             raise
         await _to_sign_in(gateway, needed, head, send)
         return
-    call = Call(head=head, admitted=admitted, live=live, source=source, token=token)
-    response = await _send(gateway, call, receive, token=token)
+    await _forward(gateway, Call(head, admitted, live, source, token), receive, send)
+
+
+async def _forward(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
+    response = await _send(gateway, call, receive, token=call.token)
     await _finish(gateway, call, response, receive, send)
 
 
@@ -106,7 +118,7 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    credentials = () if token is None else bearer(token)
+    credentials = NO_FIELDS if token is None else bearer(token)
     return await gateway.forwarder.send(
         call.admitted.match, call.head, receive, credentials=credentials, owner=call.owner
     )
@@ -114,6 +126,11 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
 
 async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:
     if response.status == 401 and call.source is not None and call.token is not None:
+        stronger = _stronger_sign_in(gateway, call, response)
+        if stronger is not None:
+            response.discard()
+            await _answer_needed(gateway, stronger, call, send)
+            return
         response = await _once_more(gateway, call, response, receive)
     try:
         signed_in = _while_signed_in(gateway, call, response)
@@ -128,6 +145,31 @@ async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, rece
         return  # the rest is for no browser
     except BffError as error:
         raise BrokenTransfer from error
+
+
+def _stronger_sign_in(gateway: Gateway, call: Call, response: UpstreamResponse) -> StepUpRequired | None:
+    """What the upstream asks of the user's sign-in (RFC 9470 section 3): no other token would do (R-155)."""
+    if call.live is None or call.policy.provider is None:
+        return None
+    challenges = tuple(value for name, value in response.fields if name == b"www-authenticate")
+    asked = next(filter(None, map(step_up_of_challenge, challenges)), None)
+    if asked is None:
+        return None
+    return step_up.required(
+        gateway.signer, asked, provider=call.policy.provider, reason="upstream", challenges=challenges
+    )
+
+
+async def _answer_needed(gateway: Gateway, needed: LoginRequired, call: Call, send: Send) -> None:
+    """A page load goes to sign in; a call gets the problem.
+
+    Raises:
+        LoginRequired: `needed`.
+    """
+    now = gateway.process.clock()
+    if not call.head.is_navigation or _signed_in_just_now(call.live, provider=needed.provider, now=now):
+        raise needed
+    await _to_sign_in(gateway, needed, call.head, send)
 
 
 async def _once_more(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive) -> UpstreamResponse:
@@ -172,6 +214,6 @@ async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead
     if navigation.must_bounce(head):
         await send_answer(navigation.bounce_page(head, https=https), send)
         return
-    url = login_url(gateway.site.base_path, provider=needed.provider)
+    url = login_url(gateway.site.base_path, needed)
     back = quote(navigation.requested_path(head), safe="/")
     await send_answer(redirect(f"{url}&return_to={back}", https=https), send)

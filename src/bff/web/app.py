@@ -9,17 +9,17 @@ What the recipes raise on purpose becomes an answer by the table in `problems.py
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 
 import httpx2
 
+from bff.clock import Clock, wall
 from bff.config.model import Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import RequestHead, head_of_scope
+from bff.request_head import NO_FIELDS, RequestHead, head_of_scope
 from bff.telemetry import requests as telemetry
 from bff.tokens.sources import bearer
 from bff.web import api
@@ -37,7 +37,7 @@ Answering = Callable[[Gateway], Awaitable[None]]
 def create_app(
     config: Config,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Clock = wall,
     provider_transport: httpx2.AsyncBaseTransport | None = None,
 ) -> "App":
     """The gateway as one ASGI application. `provider_transport` takes the place of the network towards providers, in tests."""
@@ -69,7 +69,7 @@ class App:
     async def go_on(
         self, call: api.Call, response: UpstreamResponse, receive: Receive, send: Send, *, began: float
     ) -> None:
-        """Answer what the lane has begun; `began`: when (of `perf_counter`), or 0.0 without an access log."""
+        """Answer what the lane has begun; `began`: when (on the steady clock), or 0.0 without an access log."""
 
         async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
             await self._answer(lambda gateway: api.go_on(gateway, call, response, receive, send), send)
@@ -135,7 +135,7 @@ class App:
                     scope,
                     receive,
                     send,
-                    credentials=() if call.token is None else bearer(call.token),
+                    credentials=NO_FIELDS if call.token is None else bearer(call.token),
                     owner=call.owner,
                     ended=ended,
                 )

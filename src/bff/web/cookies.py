@@ -22,6 +22,7 @@ from bff.sessions.sealing import derive
 
 SESSION_NAME = SESSION_COOKIE.encode()
 LOGIN_NAME = LOGIN_COOKIE.encode()
+STEP_UP_NAME = b"step-up"  # no cookie: the ticket of a login URL (`step_up.py`), signed with a key of its own
 MAX_VALUE_BYTES = 256
 
 _AFTER_NAME = (b"=", b"")
@@ -43,9 +44,9 @@ class CookieSigner:
         """The cookie value that carries `value`."""
         return self._signer(name).sign(value).decode("ascii")
 
-    def verify(self, name: bytes, signed: bytes) -> str | None:
+    def verify(self, name: bytes, signed: bytes, *, max_bytes: int = MAX_VALUE_BYTES) -> str | None:
         """What the cookie value carries; None for anything that we did not sign for this cookie."""
-        if len(signed) > MAX_VALUE_BYTES or _SPELLING.fullmatch(signed) is None:
+        if len(signed) > max_bytes or _SPELLING.fullmatch(signed) is None:
             return None
         try:
             return self._signer(name).unsign(signed).decode("ascii")
@@ -55,7 +56,7 @@ class CookieSigner:
     def _signer(self, name: bytes) -> Signer:
         values = tuple(key.read() for key in self._keys)
         if values != self._built_from:
-            self._signers = {cookie: _signer(values, cookie) for cookie in (SESSION_NAME, LOGIN_NAME)}
+            self._signers = {cookie: _signer(values, cookie) for cookie in (SESSION_NAME, LOGIN_NAME, STEP_UP_NAME)}
             self._built_from = values
         return self._signers[name]
 

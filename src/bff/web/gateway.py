@@ -5,7 +5,6 @@ copies, open streams, connections and refreshes of the `Process` go on.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import lru_cache
 
 import httpx2
 
+from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
@@ -28,6 +28,7 @@ from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
+from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
 from bff.tokens.renewing import Renewing, renewing
@@ -43,7 +44,7 @@ WRITE_GRACE_SECONDS = 10.0  # for writing what the last call brought
 class Process:
     """What lives as long as the process; nothing in it belongs to one request or to one configuration."""
 
-    clock: Callable[[], float]
+    clock: Clock
     store: SessionStore
     copies: LocalCopies
     streams: OpenStreams
@@ -64,6 +65,7 @@ class Gateway:
     providers: Mapping[str, Provider]
     refresher: Refresher
     client_credentials: ClientCredentials
+    exchanged: ExchangedTokens
     routes: RouteTable
     policies: Mapping[bytes, RoutePolicy]  # by the route's prefix
     forwarder: Forwarder
@@ -122,7 +124,7 @@ def site_of(config: Config) -> Site:
     )
 
 
-def build_process(config: Config, *, clock: Callable[[], float] = time.time) -> Process:
+def build_process(config: Config, *, clock: Clock = wall) -> Process:
     """The parts that live for the process; nothing is opened yet."""
     store, tasks = open_store(config.session), BackgroundTasks()
     return Process(
@@ -166,6 +168,7 @@ def build_gateway(
         providers=providers,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
+        exchanged=ExchangedTokens(providers=providers, tasks=tasks, clock=clock),
         routes=routes,
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),

@@ -37,6 +37,8 @@ TABLE: dict[type[Exception], Row] = {
         "The provider's answer failed a security check. Sign in again.",
     ),
     errors.LoginRequired: Row(401, "login-required", "Sign-in required"),
+    errors.StepUpRequired: Row(401, "step-up-required", "A stronger or more recent sign-in is required"),
+    errors.NotPermitted: Row(403, "not-permitted", "Not permitted"),
     errors.CsrfRefused: Row(403, "csrf-refused", "Refused by the CSRF defence"),
     errors.PlainHttp: Row(403, "plain-http", "HTTPS required"),
     errors.NoRoute: Row(404, "no-route", "Not found"),
@@ -94,8 +96,10 @@ def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
     }
     fields = own_fields("application/problem+json", https=https)
     if isinstance(error, errors.LoginRequired):
-        content["login_url"] = login_url(base_path, provider=error.provider)
+        content["login_url"] = login_url(base_path, error)
         fields.append((b"www-authenticate", f'BFF login_url="{content["login_url"]}"'.encode("ascii")))
+    if isinstance(error, errors.StepUpRequired):  # RFC 9110 section 11.6.1: a 401 may carry several challenges
+        fields += [(b"www-authenticate", challenge) for challenge in error.challenges]
     if isinstance(error, errors.MethodNotAllowed):
         fields.append((b"allow", error.allow.encode("ascii")))
     if isinstance(error, errors.WebSocketVersion):
@@ -107,7 +111,13 @@ def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
     return OwnAnswer(status=row.status, fields=[*fields, (b"content-length", str(len(body)).encode())], body=body)
 
 
-def login_url(base_path: str, *, provider: str) -> str:
+def login_url(base_path: str, needed: errors.LoginRequired) -> str:
+    """Where the sign-in starts that is needed; the page adds `return_to`."""
+    url = sign_in_url(base_path, provider=needed.provider)
+    return f"{url}&step_up={needed.ticket}" if isinstance(needed, errors.StepUpRequired) else url
+
+
+def sign_in_url(base_path: str, *, provider: str) -> str:
     """Where a sign-in at `provider` starts; the page adds `return_to`."""
     return f"{base_path}/login?provider={provider}"
 

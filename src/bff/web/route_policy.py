@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from bff.config.model import Config, RouteConfig, TokenKind
+from bff.oauth.tokens import Exchange
 from bff.sessions.model import Target
+from bff.tokens.exchanged import exchange
+from bff.web.access_rules import Requirement, requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,6 +23,9 @@ class RoutePolicy:
     reads_session: bool
     asks_csrf: bool  # not where no token is attached: nothing there rests on the cookie
     serves_files: bool
+    requirement: Requirement | None  # of the user's sign-in at `provider`
+    passes_bearer: bool  # a request's own bearer token goes upstream, if no session cookie is with it
+    exchange: Exchange | None  # the user's token is exchanged for one of this kind
 
 
 def route_policy(route: RouteConfig) -> RoutePolicy:
@@ -36,6 +42,9 @@ def route_policy(route: RouteConfig) -> RoutePolicy:
         reads_session=kind is not TokenKind.NONE and route.session == "required",
         asks_csrf=kind is not TokenKind.NONE,
         serves_files=route.files is not None,
+        requirement=None if route.require is None else requirement(route.require),
+        passes_bearer=route.bearer == "pass",
+        exchange=None if route.exchange is None else exchange(route.exchange),
     )
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bff.clock import Clock
 from bff.errors import StoreUnavailable
 from bff.sessions.store import Change, SessionStore
 from bff.telemetry import running as telemetry
@@ -19,7 +20,7 @@ LOOK_SECONDS = 10.0
 class OpenStreams:
     """The streams open in this worker, by the key of their session."""
 
-    def __init__(self, *, store: SessionStore, clock: Callable[[], float]) -> None:
+    def __init__(self, *, store: SessionStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._ends: dict[str, set[Callable[[], None]]] = {}

@@ -6,7 +6,7 @@ from bff.tokens import grants
 from bff.web import cookies, guards, query
 from bff.web.answers import OwnAnswer, json_answer, set_cookie
 from bff.web.gateway import Gateway
-from bff.web.problems import login_url
+from bff.web.problems import sign_in_url
 
 
 async def user(gateway: Gateway, head: RequestHead) -> OwnAnswer:
@@ -26,7 +26,7 @@ async def user(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     is_dead_cookie = cookies.SESSION_NAME + b"=" in head.named.get(b"cookie", b"")
     more = (set_cookie(cookies.clear_session()),) if is_dead_cookie else ()
     first = next(iter(gateway.providers))
-    signed_out = {"authenticated": False, "login_url": login_url(gateway.site.base_path, provider=first)}
+    signed_out = {"authenticated": False, "login_url": sign_in_url(gateway.site.base_path, provider=first)}
     return json_answer(signed_out, https=gateway.site.https, more=more)
 
 
@@ -47,5 +47,5 @@ def _signed_in(gateway: Gateway, live: LiveSession, alive: list[Grant], *, now: 
 
 def _login(gateway: Gateway, provider: str, grant: Grant | None) -> dict[str, object]:
     if grant is None:
-        return {"authenticated": False, "login_url": login_url(gateway.site.base_path, provider=provider)}
+        return {"authenticated": False, "login_url": sign_in_url(gateway.site.base_path, provider=provider)}
     return {"authenticated": True, "claims": grant.claims}

@@ -14,10 +14,16 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
         BffError: refused.
     """
     admitted = admission.route(gateway, head)
-    guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
+    own = admission.brought(head, admitted.policy)
+    if own is None:
+        guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
     if not admitted.match.route.config.websocket:
         raise NoRoute("This path takes no WebSockets.")
+    if own is not None:
+        return Call(head, admitted, None, own, own.at_once())
     live = await guards.session(gateway, head, touch=True) if admitted.policy.reads_session else None
-    source = admission.source(gateway, admitted.policy, live, now=gateway.process.clock())
+    now = gateway.process.clock()
+    admission.access(gateway, admitted.policy, live, now=now)
+    source = admission.source(gateway, admitted.policy, live, now=now)
     token = None if source is None else await source.usable()
     return Call(head=head, admitted=admitted, live=live, source=source, token=token)

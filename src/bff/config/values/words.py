@@ -55,6 +55,8 @@ _OUR_PARAMETERS = frozenset(
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
+_ACR = re.compile(r"[!#-\[\]-~]+")
+_TOKEN_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#-\[\]-~]+")  # RFC 3986 section 4.3: a URI has a scheme
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -102,6 +104,24 @@ def scope(text: str) -> str:
     """Scope words with single spaces between them (RFC 6749 section 3.3)."""
     if not _SCOPE.fullmatch(text):
         raise SpellingError("is no scope: words with one space between them")
+    return text
+
+
+def acr(text: str) -> str:
+    """One authentication context class, e.g. `urn:example:mfa`: `acr_values` is a list of them with spaces between."""
+    if not _ACR.fullmatch(text):
+        raise SpellingError("is no acr value: one word of visible ASCII")
+    return text
+
+
+def token_type(text: str) -> str:
+    """A token type identifier (RFC 8693 section 3): a URI; `access_token` and `jwt` stand for theirs."""
+    if text in {"access_token", "jwt"}:
+        return f"urn:ietf:params:oauth:token-type:{text}"
+    if not _TOKEN_TYPE.fullmatch(text):
+        raise SpellingError(
+            "is no token type: access_token, jwt, or a URI such as urn:ietf:params:oauth:token-type:jwt"
+        )
     return text
 
 

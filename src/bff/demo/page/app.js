@@ -1,21 +1,38 @@
 // The demo's single-page app. It knows three addresses of its own origin, and no token:
 //   /bff/...   the gateway's own endpoints     /api/...   forwarded with your access token     /rates   with the gateway's
-// Every call carries the header X-CSRF: 1. Another site's page cannot add it, so the gateway refuses calls without it.
+// The gateway's client makes the calls: bff.user(), bff.fetch(), bff.signIn(), bff.signOut(), and events from all tabs.
 
-const CSRF = { "X-CSRF": "1" };
+import { bff } from "/bff/client.js";
+
 const WATCH_EVERY_MS = 3000;
 
 const $ = (id) => document.getElementById(id);
 let events = null;
+let watching = null;
+let ticking = null;
 const token = { id: null, expiresAt: null, lifetime: 60, refreshes: 0 };
 
-// --- calls ----------------------------------------------------------------------------------------------------------
+// --- who is signed in -------------------------------------------------------------------------------------------------
 
-async function call(path, { method = "GET", headers = CSRF } = {}) {
-  const response = await fetch(path, { method, headers, redirect: "manual" });
-  const json = (response.headers.get("content-type") ?? "").includes("json");
-  return { status: response.status, body: json ? await response.json() : null };
+async function showUser() {
+  try {
+    showSignedIn(await bff.user());
+  } catch (error) {
+    $("who").textContent = `The gateway does not answer (${error.status ?? "no connection"})`;
+  }
 }
+
+function showSignedIn(user) {
+  const signedIn = user.authenticated;
+  document.body.dataset.signedIn = String(signedIn);
+  $("login").hidden = signedIn;
+  $("logout").hidden = !signedIn;
+  $("who").textContent = signedIn ? `Signed in as ${user.claims.name ?? user.claims.sub}` : "Nobody is signed in";
+  if (signedIn) startWatch();
+  else endWatch();
+}
+
+// --- calls ------------------------------------------------------------------------------------------------------------
 
 // A request's fields are pairs; a line for each reads better.
 function readable(key, value) {
@@ -25,46 +42,16 @@ function readable(key, value) {
 async function show(place, request) {
   place.textContent = "...";
   try {
-    const { status, body } = await request;
-    place.dataset.status = String(status);
-    place.textContent = `${status}\n${JSON.stringify(body, readable, 2)}`;
-    return { status, body };
+    const response = await request;
+    const json = (response.headers.get("content-type") ?? "").includes("json");
+    const body = json ? await response.json() : null;
+    place.dataset.status = String(response.status);
+    place.textContent = `${response.status}\n${JSON.stringify(body, readable, 2)}`;
+    return body;
   } catch (error) {
     place.dataset.status = "none";
     place.textContent = `no answer (${error.message})`;
-    return { status: 0, body: null };
   }
-}
-
-// --- who is signed in -------------------------------------------------------------------------------------------------
-
-async function showUser() {
-  const { status, body } = await call("/bff/user").catch(() => ({ status: 0, body: null }));
-  const signedIn = status === 200 && body.authenticated === true;
-  document.body.dataset.signedIn = String(signedIn);
-  $("login").hidden = signedIn || status !== 200;
-  $("logout").hidden = !signedIn;
-  if (status !== 200) {
-    $("who").textContent = `The gateway does not answer (${status || "no connection"})`;
-  } else if (signedIn) {
-    $("who").textContent = `Signed in as ${body.claims.name ?? body.claims.sub}`;
-  } else {
-    $("who").textContent = "Nobody is signed in";
-    $("login").href = withReturn(body.login_url ?? "/bff/login");
-  }
-  return signedIn;
-}
-
-function withReturn(loginUrl) {
-  const url = new URL(loginUrl, location.origin);
-  if (!url.searchParams.has("return_to")) url.searchParams.set("return_to", "/");
-  return url.pathname + url.search;
-}
-
-async function signOut() {
-  if (events !== null) stopEvents("signing out");
-  const { status, body } = await call("/bff/logout", { method: "POST" });
-  if (status === 200) location.assign(body?.logout_url ?? "/");
 }
 
 // --- what a script can see --------------------------------------------------------------------------------------------
@@ -98,30 +85,27 @@ function showCountdown() {
 
 async function watchToken() {
   try {
-    const { status, body } = await call("/api/watch");
-    if (status === 200) noteToken(body.claims);
-    if (status === 401) await endWatch();
+    const response = await bff.fetch("/api/watch");
+    if (response.ok) noteToken((await response.json()).claims);
   } catch {
     // no connection: the countdown goes on, the next look may succeed
   }
 }
 
-let watching = null;
-let ticking = null;
+function startWatch() {
+  if (watching !== null) return;
+  watching = setInterval(watchToken, WATCH_EVERY_MS);
+  ticking = setInterval(showCountdown, 250);
+  watchToken();
+}
 
-async function endWatch() {
+function endWatch() {
   clearInterval(watching);
   clearInterval(ticking);
+  watching = null;
   token.expiresAt = null;
   $("countdown").textContent = "-";
   $("life").value = 0;
-  await showUser();
-}
-
-async function startWatch() {
-  watching = setInterval(watchToken, WATCH_EVERY_MS);
-  ticking = setInterval(showCountdown, 250);
-  await watchToken();
 }
 
 // --- a stream ---------------------------------------------------------------------------------------------------------
@@ -142,6 +126,7 @@ function addEvent(text) {
 }
 
 function stopEvents(why) {
+  if (events === null) return;
   events.close();
   events = null;
   $("listen").setAttribute("aria-pressed", "false");
@@ -151,18 +136,24 @@ function stopEvents(why) {
 
 // --- the page ---------------------------------------------------------------------------------------------------------
 
+$("login").addEventListener("click", () => bff.signIn());
+$("logout").addEventListener("click", () => bff.signOut());
 $("call-api").addEventListener("click", async () => {
-  const { status, body } = await show($("api-result"), call("/api/orders?from=page"));
-  if (status === 200) noteToken(body.claims);
+  noteToken((await show($("api-result"), bff.fetch("/api/orders?from=page")))?.claims);
   showVisible();
 });
-$("no-csrf").addEventListener("click", () => show($("no-csrf-result"), call("/api/orders", { headers: {} })));
-$("call-rates").addEventListener("click", () => show($("rates-result"), call("/rates")));
+$("no-csrf").addEventListener("click", () => show($("no-csrf-result"), fetch("/api/orders"))); // as another site would: no header
+$("call-rates").addEventListener("click", () => show($("rates-result"), bff.fetch("/rates")));
 $("listen").addEventListener("click", toggleEvents);
-$("logout").addEventListener("click", signOut);
+
+bff.on("signedin", showUser); // in any tab
+bff.on("signedout", () => {
+  stopEvents("signed out");
+  showSignedIn({ authenticated: false });
+});
 
 // The provider brings the browser back with a `state` that nobody here needs.
 if (new URLSearchParams(location.search).has("state")) history.replaceState(null, "", location.pathname);
 
 showVisible();
-if (await showUser()) await startWatch();
+await showUser();

@@ -8,19 +8,18 @@ being closed is detected by a PING: it is sent after one second without a messag
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bff.backoff import Backoff
 from bff.sessions.redis.scripts import CHANNEL
 from bff.sessions.redis.server import REDIS_ERRORS
 from bff.sessions.store import Change, ChangeListener
 
 SILENCE_SECONDS = 1.0
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 2.0
+BACKOFF = Backoff(first_seconds=0.05, longest_seconds=2.0)
 
 
 class Subscription:
@@ -61,8 +60,8 @@ class Subscription:
             if not self._listener_knows:
                 self._listener_knows = True
                 self._listener.changes_interrupted()
-            await asyncio.sleep(_pause_seconds(self._failures))
             self._failures += 1
+            await asyncio.sleep(BACKOFF.pause_seconds(self._failures))
 
     async def _subscribe_once(self) -> None:
         """Connect, subscribe and read until the connection is lost."""
@@ -106,8 +105,3 @@ async def _next_message(connection: AbstractConnection, *, silence_seconds: floa
     if message is None:
         raise RedisConnectionError("silent")
     return message
-
-
-def _pause_seconds(failures: int) -> float:
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, so that workers do not reconnect at the same time

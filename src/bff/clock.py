@@ -1,0 +1,14 @@
+"""What time it is. Code that needs it takes an instant (`now`) or a `Clock`; only what starts a process names one of these two.
+
+`wall` counts Unix seconds and may be set back or forward. It is compared with what other machines wrote: tokens, sessions, records.
+`steady` is never set: it measures durations and deadlines within this process, and its zero means nothing. `loop.time()` is the
+same clock as an event loop's timers go by; it is read only beside such timers.
+"""
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+
+wall: Clock = time.time
+steady: Clock = time.monotonic

@@ -1,0 +1,144 @@
+"""The browser client in a real browser: tabs that follow each other, a session that ends, a strict policy, the way back."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.app_world import AppWorld, app_world
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+PAGE = {
+    "index.html": """<!doctype html><html lang="en"><title>App</title><link rel="icon" href="data:,">
+<p id="who"></p><ol id="events"></ol><button id="in">in</button><button id="out">out</button><button id="call">call</button>
+<p id="status"></p><script type="module" src="/app.js"></script></html>""",
+    "app.js": """import { bff } from "/bff/client.js";
+const $ = (id) => document.getElementById(id);
+const show = async () => {
+  const user = await bff.user({ touch: false });
+  $("who").textContent = user.authenticated ? user.claims.name : "no one";
+};
+for (const type of ["signedin", "signedout", "expiring"]) {
+  bff.on(type, () => { $("events").append(Object.assign(document.createElement("li"), { textContent: type })); });
+}
+bff.on("signedin", show);
+bff.on("signedout", () => { $("who").textContent = "no one"; });
+$("in").onclick = () => bff.signIn();
+$("out").onclick = () => bff.signOut();
+$("call").onclick = async () => { $("status").textContent = (await bff.fetch("/api/orders")).status; };
+await show();
+""",
+}
+STRICT = """response_headers:
+  set:
+    Content-Security-Policy: >-
+      default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none';
+      require-trusted-types-for 'script'; frame-ancestors 'none'
+"""
+
+
+async def sign_in(page: "Page", world: AppWorld, *, path: str = "/") -> None:
+    """By clicking, at the page and at the provider."""
+    await page.goto(world.url + path)
+    await page.click("#in")
+    await page.click("button[value=alice]")
+    await shows(page, "#who", "Alice Adams")
+
+
+async def shows(page: "Page", place: str, text: str) -> None:
+    """Wait until the page shows exactly this."""
+    from playwright.async_api import expect
+
+    await expect(page.locator(place)).to_have_text(text)
+
+
+async def raised(page: "Page", *events: str) -> None:
+    """Wait until the page has heard exactly these events, in this order."""
+    from playwright.async_api import expect
+
+    await expect(page.locator("#events li")).to_have_text(list(events))
+
+
+async def test_a_sign_in_and_a_sign_out_reach_every_tab(window: "BrowserContext") -> None:
+    """A tab that waits is signed in when another comes back from the provider, and out when another signs out."""
+    async with app_world(PAGE) as world:
+        waiting, page = await window.new_page(), await window.new_page()
+        await waiting.goto(world.url)
+        await shows(waiting, "#who", "no one")
+        await sign_in(page, world)
+        await shows(waiting, "#who", "Alice Adams")
+        await raised(waiting, "signedin")
+        await raised(page, "signedin")
+        third = await window.new_page()
+        await third.goto(world.url)
+        await shows(third, "#who", "Alice Adams")
+        await page.click("#out")
+        for tab in (waiting, third):
+            await shows(tab, "#who", "no one")
+        await raised(waiting, "signedin", "signedout")
+        await raised(third, "signedout")  # and no `signedin`: two tabs knew
+
+
+async def test_a_401_is_an_event_in_every_tab(window: "BrowserContext") -> None:
+    """Where the session is gone, the call that finds it resolves with 401, no page leaves, and both tabs show it."""
+    async with app_world(PAGE) as world:
+        page, other = await window.new_page(), await window.new_page()
+        await sign_in(page, world)
+        await other.goto(world.url)
+        await shows(other, "#who", "Alice Adams")
+        await page.click("#call")
+        await shows(page, "#status", "200")
+        await window.clear_cookies()
+        await page.click("#call")
+        await shows(page, "#status", "401")
+        for tab in (page, other):
+            await shows(tab, "#who", "no one")
+            assert tab.url == f"{world.url}/"
+        await raised(other, "signedout")
+
+
+async def test_a_session_that_ends_is_said_before_and_at_its_end(window: "BrowserContext") -> None:
+    """With a session of a few seconds: `expiring`, then `signedout`, though the page does nothing."""
+    async with app_world(PAGE, session="idle_timeout: 3s\nabsolute_timeout: 3s") as world:
+        page = await window.new_page()
+        await sign_in(page, world)
+        await shows(page, "#who", "no one")
+        events = await page.locator("#events li").all_inner_texts()
+        assert (sorted(events[:-1]), events[-1]) == (["expiring", "signedin"], "signedout")
+
+
+async def test_it_works_under_a_strict_policy(window: "BrowserContext") -> None:
+    """`default-src 'none'` with scripts and calls of this origin, and Trusted Types: nothing is stopped, from load to sign-out."""
+    async with app_world(PAGE, route=STRICT) as world:
+        page, said = await window.new_page(), []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        await sign_in(page, world)
+        await page.click("#call")
+        await shows(page, "#status", "200")
+        await page.click("#out")
+        await shows(page, "#who", "no one")
+        assert [text for text in said if "Policy" in text or "TypeError" in text] == []
+
+
+async def test_sign_in_comes_back_to_query_and_fragment(window: "BrowserContext") -> None:
+    """A deep link keeps all of its parts over the provider's page and back."""
+    async with app_world(PAGE) as world:
+        page = await window.new_page()
+        await sign_in(page, world, path="/orders/7?open=1&x=a%20b#/line/3?y=2")
+        assert page.url == f"{world.url}/orders/7?open=1&x=a%20b#/line/3?y=2"
+
+
+async def test_apps_of_one_host_do_not_hear_each_other(window: "BrowserContext") -> None:
+    """A channel has the name of its base path: a sign-out below another one is not ours."""
+    async with app_world(PAGE) as world:
+        page = await window.new_page()
+        await sign_in(page, world)
+        await page.evaluate("new BroadcastChannel('bff:/other').postMessage({ type: 'signedout' })")
+        await page.click("#call")
+        await shows(page, "#status", "200")
+        assert re.fullmatch("signedin", await page.locator("#events").inner_text())

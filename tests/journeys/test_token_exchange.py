@@ -1,0 +1,121 @@
+"""`exchange`: the user's token is exchanged for one of the upstream's own (RFC 8693)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from support.fake_provider import Answer, oauth_error
+from support.gateway_world import GatewayWorld, gateway_world
+
+GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+ROUTES: list[dict[str, Any]] = [
+    {
+        "path": "/api",
+        "upstream": "{upstream}",
+        "provider": "corp",
+        "exchange": {"audience": "orders", "scope": "rates:read"},
+    },
+    {"path": "/stock", "upstream": "{upstream}", "provider": "corp", "exchange": {"resource": "https://stock.example"}},
+    {"path": "/plain", "upstream": "{upstream}", "provider": "corp"},
+    {"path": "/", "files": "dist"},
+]
+
+
+def exchanged(value: str, *, expires_in: int = 600, kind: str = "Bearer") -> Answer:
+    """A provider's answer to an exchange."""
+    answer = {
+        "access_token": value,
+        "token_type": kind,
+        "expires_in": expires_in,
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    }
+    return Answer(body=json.dumps(answer).encode())
+
+
+def forms(world: GatewayWorld) -> list[dict[str, str]]:
+    """The forms of the exchanges that the provider saw."""
+    return [dict(call.form) for call in world.token_calls(GRANT)]
+
+
+@pytest.mark.requirement("R-162")
+async def test_the_upstream_gets_the_exchanged_token_and_it_is_kept() -> None:
+    """The user's access token is exchanged once for all calls; the upstream never sees the user's own."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", exchanged("for-orders"))
+        for _ in range(3):
+            assert (await browser.fetch("/api/orders")).status_code == 200
+        await browser.fetch("/plain")
+        *orders, plain = [seen.bearer for seen in world.upstream.seen]
+        assert orders == ["for-orders"] * 3
+        (form,) = forms(world)
+        assert form["subject_token"] == plain
+        assert form["subject_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+        assert (form["audience"], form["scope"]) == ("orders", "rates:read")
+
+
+@pytest.mark.requirement("R-162")
+async def test_each_user_and_each_upstream_has_its_own() -> None:
+    """Tokens of two users, of two sessions of one user, and of two upstreams are never mixed."""
+    async with gateway_world(routes=ROUTES) as world:
+        users = ["alice", "bob", "alice"]
+        browsers = [await world.signed_in(user) for user in users]
+        for number, browser in enumerate(browsers):
+            for path in ("api", "stock"):
+                world.corp.answer_next("/token", exchanged(f"{path}-{number}"))
+                await browser.fetch(f"/{path}")
+        for number, browser in enumerate(browsers):
+            for path in ("api", "stock"):
+                await browser.fetch(f"/{path}")
+                assert world.upstream.seen[-1].bearer == f"{path}-{number}"
+
+
+@pytest.mark.requirement("R-162")
+async def test_it_is_renewed_and_replaced_when_the_upstream_rejects_it() -> None:
+    """An exchanged token that has expired, or that the upstream answers with 401, is exchanged anew."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", exchanged("first", expires_in=50))
+        await browser.fetch("/api")
+        world.clock.now += 51
+        world.corp.answer_next("/token", exchanged("second"))
+        await browser.fetch("/api")
+        world.upstream.rejected.add("second")
+        world.corp.answer_next("/token", exchanged("third", kind="N_A"))
+        assert (await browser.fetch("/api")).status_code == 200
+        assert [seen.bearer for seen in world.upstream.seen] == ["first", "second", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (oauth_error("invalid_target"), 502),
+        (oauth_error("server_error", status=500), 503),
+        (Answer(body=b"{}"), 502),
+        (exchanged("x", kind="mac"), 502),
+    ],
+)
+@pytest.mark.requirement("R-162")
+async def test_an_exchange_that_fails_ends_no_session(answer: Answer, status: int) -> None:
+    """The user stays signed in, other routes go on, and the upstream is not called with the user's own token."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", answer)
+        assert (await browser.fetch("/api/orders")).status_code == status
+        assert world.upstream.seen == []
+        assert (await browser.fetch("/plain")).status_code == 200
+
+
+@pytest.mark.requirement("R-162")
+async def test_after_sign_out_it_serves_no_one() -> None:
+    """A session that has ended gets 401, although its exchanged token has not expired."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", exchanged("for-orders"))
+        await browser.fetch("/api")
+        cookies = dict(browser.jar)
+        await browser.fetch("/bff/logout", method="POST")
+        browser.jar.update(cookies)
+        assert (await browser.fetch("/api")).status_code == 401
+        assert len(world.upstream.seen) == 1

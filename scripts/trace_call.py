@@ -32,11 +32,11 @@ import uvloop
 import bff
 from bff.config.load import load
 from bff.config.model import Address, Config
+from bff.proxy.fields import SESSION_COOKIE
 from bff.server.process import bind, serving
 from bff.sessions.model import AccessToken, Grant, Target, session_key
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.app import App, create_app
-from bff.web.cookies import SESSION_NAME
 
 SOURCE = Path(bff.__file__).parent
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "walks.md"
@@ -44,7 +44,7 @@ BLOCK = re.compile(r"(<!-- trace -->\n```\n).*?(```\n)", re.DOTALL)
 WARM_CALLS = 20
 COUNTED_CALLS = 15
 ISSUER = "http://idp.localhost:9"
-COOKIE = SESSION_NAME.decode("ascii")
+COOKIE = SESSION_COOKIE
 CONFIG = """\
 public_url: http://localhost:{gateway}
 listen: 127.0.0.1:{gateway}
@@ -103,6 +103,7 @@ async def signed_in(app: App) -> str:
     token = AccessToken(value="an-access-token", expires_at=now + 3600, refresh_at=now + 3000)
     grant = Grant(
         provider="corp",
+        client_id="shop",
         issuer=ISSUER,
         subject="alice",
         sid=None,
@@ -120,7 +121,7 @@ async def signed_in(app: App) -> str:
     )
     if await app.process.store.read(session_key(session_id), touch=True, now=now) is None:
         raise RuntimeError("the session is not in the store")
-    return app.gateway.signer.sign(SESSION_NAME, session_id)
+    return app.gateway.signer.sign(app.gateway.cookies.session, session_id)
 
 
 def api_call(port: int, cookie: str) -> bytes:

@@ -465,6 +465,19 @@ def test_a_sign_in_takes_an_hour_at_most(timeout: str) -> None:
     assert problem(changed("session:\n", f"session:\n  login_timeout: {timeout}\n")).key == "session.login_timeout"
 
 
+@pytest.mark.requirement("R-306", "R-307")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("namespace", value) for value in ("a:b", "Shop", "-a", "a*", "'{a}'", "a" * 33, "''")),
+        *(("cookie_suffix", value) for value in ("login", "login-x", "a;b", "a.b", "'a b'", "Ä")),
+    ],
+)
+def test_names_of_ours_have_an_alphabet(key: str, value: str) -> None:
+    """Neither a namespace nor a cookie's suffix can be taken for another's, or for more than a name."""
+    assert problem(changed("session:\n", f"session:\n  {key}: {value}\n")).key == f"session.{key}"
+
+
 @pytest.mark.parametrize("lines", ["  idle_timeout: 13h\n", "  absolute_timeout: 10m\n", "  idle_timeout: 0s\n"])
 def test_session_timeouts(lines: str) -> None:
     """A session cannot idle for longer than it lasts, nor for no time at all."""

@@ -73,6 +73,17 @@ def test_method_follows_from_the_credential(folder: Path, lines: tuple[str, ...]
         (("client_auth: none", "insecure_public_client: true", SECRET), "client_secret"),
         ((SECRET, "insecure_public_client: true"), "insecure_public_client"),
         ((SECRET, "client_auth: client_secret_jwt"), "client_secret"),
+        ((SECRET, "request_object: signed"), "client_keys"),
+        (
+            (
+                SECRET,
+                "par: required",
+                "token_endpoint: https://x",
+                "authorization_endpoint: https://x",
+                "jwks_uri: https://x",
+            ),
+            "pushed_authorization_request_endpoint",
+        ),
         ((KEYS, "issuer: http://localhost:1", CERTIFICATE, "client_auth: tls_client_auth"), "issuer"),
     ],
     ids=lambda value: " + ".join(value) if isinstance(value, tuple) else str(value),

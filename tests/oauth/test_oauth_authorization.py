@@ -1,6 +1,6 @@
 """bff.oauth.authorization: what the browser is sent with, and what it brings back."""
 
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
@@ -12,6 +12,7 @@ from bff.oauth.authorization import (
     RESERVED_PARAMETERS,
     AuthorizationCode,
     CallbackParameters,
+    authorization_parameters,
     build_authorization_request,
     parse_authorization_response,
     parse_callback_query,
@@ -22,8 +23,6 @@ from support.signed_jwts import ISSUER
 ENDPOINT = f"{ISSUER}/auth"
 METADATA = ProviderMetadata(issuer=ISSUER, token_endpoint=f"{ISSUER}/token", authorization_endpoint=ENDPOINT)
 GIVEN = {
-    "metadata": METADATA,
-    "provider": "corp",
     "client_id": "shop",
     "redirect_uri": "https://app.example.com/bff/callback/corp",
     "scope": "openid profile",
@@ -34,10 +33,15 @@ GIVEN = {
 texts = st.text(st.characters(codec="utf-8"))
 
 
-def sent(**changes: object) -> list[tuple[str, str]]:
+def url_of(*, metadata: ProviderMetadata = METADATA, **changes: object) -> str:
+    """The URL of an authorization request."""
+    parameters = authorization_parameters(**{**GIVEN, **changes})  # type: ignore[arg-type]  # a table of arguments
+    return build_authorization_request(parameters, metadata=metadata, provider="corp")
+
+
+def sent(**changes: Any) -> list[tuple[str, str]]:
     """The parameters of an authorization request."""
-    url = build_authorization_request(**{**GIVEN, **changes})  # type: ignore[arg-type]  # a table of arguments
-    return parse_qsl(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
+    return parse_qsl(urlsplit(url_of(**changes)).query, keep_blank_values=True, strict_parsing=True)
 
 
 @pytest.mark.requirement("R-002", "R-030", "R-031", "R-034", "R-045")
@@ -119,7 +123,7 @@ def test_a_provider_without_the_endpoint_is_named() -> None:
 )
 def test_no_value_leaves_its_parameter(values: dict[str, str]) -> None:
     """Any text given as a parameter arrives as that parameter, and the URL stays visible ASCII."""
-    url = build_authorization_request(**{**GIVEN, **values})  # type: ignore[arg-type]  # a table of arguments
+    url = url_of(**values)
     assert values.items() <= dict(parse_qsl(urlsplit(url).query)).items()
     assert url.startswith(f"{ENDPOINT}?")
     assert all("!" <= character <= "~" for character in url)

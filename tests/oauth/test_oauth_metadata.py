@@ -15,6 +15,7 @@ from bff.oauth.metadata import (
     is_endpoint,
     metadata_url,
     parse_metadata_response,
+    with_mtls_aliases,
 )
 from support.signed_jwts import ISSUER, json_response
 
@@ -228,3 +229,24 @@ def test_any_text_is_an_endpoint_or_not(url: str) -> None:
     """Judging a URL never raises."""
     assert is_endpoint(url) in {True, False}
     assert is_endpoint(f"https://{url}") in {True, False}
+
+
+@pytest.mark.requirement("R-091")
+def test_aliases_for_clients_with_a_certificate() -> None:
+    """RFC 8705 section 5: an alias takes its endpoint's place for such a client; what has none, and unknown names, stay."""
+    known = parse(
+        {**DOCUMENT, "mtls_endpoint_aliases": {"token_endpoint": "https://mtls/token", "x": 7, "y": "ftp://"}}
+    )
+    assert known.token_endpoint == f"{ISSUER}/token"
+    ours = with_mtls_aliases(known)
+    assert (ours.token_endpoint, ours.revocation_endpoint) == ("https://mtls/token", f"{ISSUER}/revoke")
+
+
+@pytest.mark.requirement("R-091")
+@pytest.mark.parametrize(
+    "aliases", ["https://mtls", [], {"token_endpoint": "http://mtls/token"}, {"token_endpoint": 7}]
+)
+def test_aliases_that_cannot_be_used_are_refused(aliases: object) -> None:
+    """A wrong alias fails, rather than sending the request to the endpoint that sees no certificate."""
+    with pytest.raises(ProviderMisbehaved):
+        parse({**DOCUMENT, "mtls_endpoint_aliases": aliases})

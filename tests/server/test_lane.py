@@ -1,20 +1,20 @@
 """The fast lane decides nothing by itself: with it and without it a gateway does the same, and a plain call needs no task."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from bff.server.lane import SWITCH
 from support.gateway_world import SERVER
 from support.mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
 from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Script, response, saying, silent
+from support.switched_lane import switched
 from support.upstream_rooms import until
 
 pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has a lane")
@@ -27,14 +27,6 @@ async def player(*, lane: str) -> AsyncIterator[Player]:
     with switched(lane):
         async with raw_world(upstream, routes=ROUTES, log={"access": True}, session=LONG) as site:
             yield Player(site, upstream)
-
-
-@contextmanager
-def switched(lane: str) -> Iterator[None]:
-    """The lane is on or off in gateways that are started in the block."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(SWITCH, lane)
-        yield
 
 
 LONG = {"idle_timeout": "300d", "absolute_timeout": "365d"}

@@ -16,7 +16,6 @@ from bff.config.load import load
 from bff.config.model import Config
 from bff.sessions.model import Grant, Session, new_session_id, session_key
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import cookies
 from bff.web.app import App, create_app
 from bff.web.gateway import running
 from support.config_texts import SESSION_KEY
@@ -127,8 +126,8 @@ class Door:
 
     def cookie(self, session_id: str | None = None) -> str:
         """The Cookie field of a browser with this session id; of an unknown one if none is given."""
-        signed = self.app.gateway.signer.sign(cookies.SESSION_NAME, session_id or new_session_id())
-        return f"{cookies.SESSION_NAME.decode()}={signed}"
+        signed = self.app.gateway.signer.sign(self.app.gateway.cookies.session, session_id or new_session_id())
+        return f"{self.app.gateway.cookies.session.decode()}={signed}"
 
 
 async def _answer(app: App, scope: dict[str, Any], body: bytes) -> Answer:

@@ -29,6 +29,7 @@ def a_grant(
     return Grant(
         provider=provider,
         issuer=issuer,
+        client_id="shop",
         subject=subject,
         sid=sid,
         claims={"email": f"{canary}@example.com", "roles": ["buyer", 7, None], "address": {"city": "Bruges"}},

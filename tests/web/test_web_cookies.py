@@ -9,17 +9,27 @@ from hypothesis import strategies as st
 
 from bff.config.values.secrets import LiteralSecret
 from bff.sessions.model import new_session_id
-from bff.web import cookies
-from bff.web.cookies import LOGIN_NAME, SESSION_NAME, CookieSigner, find
+from bff.web.cookies import Cookies, CookieSigner, find
 
 OLD = LiteralSecret(value="Zk3vQ9xLw2Rb7TnYc5HsJ8dMfAe4GpUq")
 NEW = LiteralSecret(value="mN8bV3cX9zQ2wE5rT7yU1iO4pA6sD0fG")
+COOKIES = Cookies()
+SESSION_NAME, LOGIN_NAME = COOKIES.session, COOKIES.login
 SET_COOKIES = [
-    cookies.set_session("value.signature"),
-    cookies.clear_session(),
-    cookies.set_login("sealed"),
-    cookies.clear_login(),
+    of.decode()
+    for cookies in (COOKIES, Cookies(suffix="shop"))
+    for _, of in (
+        cookies.set_session("value.signature"),
+        cookies.clear_session(),
+        cookies.set_login("sealed"),
+        cookies.clear_login(),
+    )
 ]
+
+
+def signing(*keys: LiteralSecret) -> CookieSigner:
+    """A signer with these keys."""
+    return CookieSigner(keys)
 
 
 def attributes(set_cookie: str) -> dict[str, str]:
@@ -39,6 +49,13 @@ def test_every_cookie_is_host_bound_secure_and_hidden_from_scripts(set_cookie: s
     assert "domain" not in found
 
 
+@pytest.mark.requirement("R-306")
+def test_a_suffix_ends_both_names() -> None:
+    """With a suffix the gateway's cookies have names of their own."""
+    cookies = Cookies(suffix="shop")
+    assert (cookies.session, cookies.login) == (b"__Host-Http-bff-shop", b"__Host-Http-bff-login-shop")
+
+
 @pytest.mark.requirement("R-007")
 def test_session_cookie_is_strict_and_login_cookie_is_lax() -> None:
     """The session cookie is Strict; only the login cookie comes along when the provider sends the browser back."""
@@ -49,10 +66,11 @@ def test_session_cookie_is_strict_and_login_cookie_is_lax() -> None:
 @pytest.mark.requirement("R-186")
 def test_deletion_repeats_every_attribute() -> None:
     """A browser only drops a prefixed cookie if name, Path, Secure and the rest are repeated."""
-    for made, gone in [
-        (cookies.set_session("x"), cookies.clear_session()),
-        (cookies.set_login("x"), cookies.clear_login()),
+    for (_, set_cookie), (_, unset) in [
+        (COOKIES.set_session("x"), COOKIES.clear_session()),
+        (COOKIES.set_login("x"), COOKIES.clear_login()),
     ]:
+        made, gone = set_cookie.decode(), unset.decode()
         assert gone.split("=")[0] == made.split("=")[0]
         assert attributes(gone) == {**attributes(made), "max-age": "0"}
 
@@ -60,8 +78,8 @@ def test_deletion_repeats_every_attribute() -> None:
 @pytest.mark.requirement("R-189")
 def test_cookies_are_small() -> None:
     """Name, value and attributes are far below 4096 bytes."""
-    signer = CookieSigner([NEW, OLD])
-    session = cookies.set_session(signer.sign(SESSION_NAME, new_session_id()))
+    signer = signing(NEW, OLD)
+    _, session = COOKIES.set_session(signer.sign(SESSION_NAME, new_session_id()))
     assert len(session) < 256
 
 
@@ -79,14 +97,14 @@ def test_values_are_long_random_and_unique() -> None:
 
 def test_what_is_signed_is_verified() -> None:
     """A value comes back out of its own signature."""
-    signer = CookieSigner([NEW])
+    signer = signing(NEW)
     assert signer.verify(SESSION_NAME, signer.sign(SESSION_NAME, "value").encode()) == "value"
 
 
 @pytest.mark.requirement("R-173")
 def test_old_keys_verify_and_the_newest_signs() -> None:
     """A rotation signs nobody out: the newest key signs, all verify, and a key that is gone verifies nothing."""
-    before, during, after = CookieSigner([OLD]), CookieSigner([NEW, OLD]), CookieSigner([NEW])
+    before, during, after = signing(OLD), signing(NEW, OLD), signing(NEW)
     old = before.sign(SESSION_NAME, "value").encode()
     assert during.verify(SESSION_NAME, old) == "value"
     assert after.verify(SESSION_NAME, during.sign(SESSION_NAME, "value").encode()) == "value"
@@ -94,14 +112,14 @@ def test_old_keys_verify_and_the_newest_signs() -> None:
 
 
 def test_one_cookie_never_passes_for_the_other() -> None:
-    """A login cookie's value is no session cookie, nor the other way round."""
-    signer = CookieSigner([NEW])
-    assert signer.verify(SESSION_NAME, signer.sign(LOGIN_NAME, "value").encode()) is None
-    assert signer.verify(LOGIN_NAME, signer.sign(SESSION_NAME, "value").encode()) is None
+    """A session cookie of another name, with the same keys, is no session cookie here."""
+    signer, other = signing(NEW), Cookies(suffix="shop").session
+    assert signer.verify(SESSION_NAME, signer.sign(other, "value").encode()) is None
+    assert signer.verify(other, signer.sign(SESSION_NAME, "value").encode()) is None
 
 
 @pytest.mark.requirement("R-011")
-@pytest.mark.parametrize("signer", [CookieSigner([NEW]), CookieSigner([NEW, OLD])], ids=["one key", "two keys"])
+@pytest.mark.parametrize("signer", [signing(NEW), signing(NEW, OLD)], ids=["one key", "two keys"])
 def test_every_flipped_bit_is_refused_in_the_same_way(signer: CookieSigner) -> None:
     """Whatever bit of a signed value changes, the answer is None: no exception, no other value."""
     signed = signer.sign(SESSION_NAME, "value").encode()
@@ -117,7 +135,7 @@ def test_every_flipped_bit_is_refused_in_the_same_way(signer: CookieSigner) -> N
 @pytest.mark.parametrize("junk", ["~", "!", "=", "==", " ", "\t", "+", "/", ".", "\n", "\u00e9", "A", "AA", "-", "_"])
 def test_a_signature_has_one_spelling(junk: str) -> None:
     """Characters that a base64 decoder passes over, anywhere in a value, make it another value: refused."""
-    signer = CookieSigner([NEW])
+    signer = signing(NEW)
     signed = signer.sign(SESSION_NAME, new_session_id())
     for position in range(len(signed) + 1):
         forged = signed[:position] + junk + signed[position:]
@@ -127,7 +145,7 @@ def test_a_signature_has_one_spelling(junk: str) -> None:
 @pytest.mark.requirement("R-312")
 def test_unused_bits_of_a_signature_are_zero() -> None:
     """Of the four last characters that decode to the same bytes, the one that we write is taken."""
-    signer = CookieSigner([NEW])
+    signer = signing(NEW)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for _ in range(50):
         signed = signer.sign(SESSION_NAME, new_session_id())
@@ -138,7 +156,7 @@ def test_unused_bits_of_a_signature_are_zero() -> None:
 @pytest.mark.requirement("R-011")
 def test_moved_border_between_value_and_signature_is_refused() -> None:
     """Characters that move from the value into the name or the signature make another value: refused (CVE-2023-35941)."""
-    signer = CookieSigner([NEW])
+    signer = signing(NEW)
     value, _, signature = signer.sign(SESSION_NAME, "ab.cd").rpartition(".")
     for forged in (
         f"ab.{signature}",
@@ -154,14 +172,14 @@ def test_moved_border_between_value_and_signature_is_refused() -> None:
 @given(st.binary(max_size=400))
 def test_no_value_raises(value: bytes) -> None:
     """Any bytes at all: None, never an exception."""
-    assert CookieSigner([NEW]).verify(SESSION_NAME, value) is None
+    assert signing(NEW).verify(SESSION_NAME, value) is None
 
 
 @pytest.mark.requirement("R-188")
 @pytest.mark.parametrize("value", [b"x" * 8192, b"." * 300, b"\xff.\xff", b".", b"", b"a.", b".a", b"=", b"\x00.x"])
 def test_garbage_is_no_session(value: bytes) -> None:
     """Empty, huge and non-ASCII values are nobody's."""
-    assert CookieSigner([NEW]).verify(SESSION_NAME, value) is None
+    assert signing(NEW).verify(SESSION_NAME, value) is None
 
 
 @pytest.mark.requirement("R-188")

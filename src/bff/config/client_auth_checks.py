@@ -37,6 +37,16 @@ def check_client_auth(provider: ProviderConfig, path: KeyPath, findings: Finding
         _check_tls(provider, path, findings)
 
 
+def check_requests(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
+    """Report authorization requests that cannot be pushed or signed."""
+    if provider.request_object == "signed" and not provider.client_keys and findings.sound((*path, "client_keys")):
+        findings.report((*path, "client_keys"), "is missing: `request_object: signed` signs with it")
+    at = (*path, "pushed_authorization_request_endpoint")
+    nowhere = provider.discovery == "off" and provider.pushed_authorization_request_endpoint is None
+    if provider.par == "required" and nowhere and findings.sound((*path, "discovery"), at):
+        findings.report(at, "is missing: `par: required` needs it, and discovery is off")
+
+
 def check_public_clients(config: Config, findings: Findings) -> None:
     """Report routes that want the gateway's own token from a provider to which it cannot prove itself."""
     for index, route in enumerate(config.routes):

@@ -94,6 +94,8 @@ class SessionConfig(Model):
     idle_timeout: Timeout = 30 * 60.0
     absolute_timeout: Timeout = 12 * 3600.0
     login_timeout: Timeout = 10 * 60.0  # from /login to the callback
+    namespace: Annotated[str, Spelt(words.namespace)] = "bff"  # of our names in the store
+    cookie_suffix: Annotated[str, Spelt(words.cookie_suffix)] | None = None  # of our cookies' names
     local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
 
 
@@ -117,6 +119,8 @@ class ProviderConfig(Model):
     client_assertion: Reference | None = None
     client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
     insecure_public_client: bool = False  # `client_auth: none` is meant
+    par: Literal["auto", "required", "off"] = "auto"  # `auto`: where the metadata requires it (RFC 9126)
+    request_object: Literal["off", "signed"] = "off"  # RFC 9101
     scope: Scope = "openid profile email"
     discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` whenever token_endpoint is given
     authorization_endpoint: Endpoint | None = None
@@ -125,6 +129,7 @@ class ProviderConfig(Model):
     userinfo_endpoint: Endpoint | None = None
     end_session_endpoint: Endpoint | None = None
     revocation_endpoint: Endpoint | None = None
+    pushed_authorization_request_endpoint: Endpoint | None = None
     id_token_algorithms: Annotated[tuple[Annotated[str, Spelt(words.signing_algorithm)], ...], Checked(not_empty)] = (
         "RS256",
     )

@@ -1,6 +1,6 @@
 """Checks across the keys of the providers, and of the routes that use them."""
 
-from bff.config.client_auth_checks import check_client_auth, check_public_clients
+from bff.config.client_auth_checks import check_client_auth, check_public_clients, check_requests
 from bff.config.model import Config, ProviderConfig, TokenKind
 from bff.config.problems import Findings, KeyPath
 
@@ -15,6 +15,7 @@ def check_providers(config: Config, findings: Findings) -> None:
         path: KeyPath = ("providers", name)
         _check_discovery(provider, path, findings)
         check_client_auth(provider, path, findings)
+        check_requests(provider, path, findings)
         if signs_in(name, config, findings):
             _check_sign_in(provider, path, findings)
         if provider.leeway > _LONGEST_LEEWAY_SECONDS:

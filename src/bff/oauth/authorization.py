@@ -15,7 +15,7 @@ from typing import Literal
 
 from bff.errors import CallbackRefused, ProviderMisbehaved, ProviderRefused
 from bff.oauth.error_response import is_error_code
-from bff.oauth.form import RepeatedParameter, add_to_query, decode_once
+from bff.oauth.form import Fields, RepeatedParameter, add_to_query, decode_once
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.pkce import CODE_CHALLENGE_METHOD
 
@@ -24,16 +24,15 @@ RESERVED_PARAMETERS = frozenset(
     {
         *("response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce"),
         *("code_challenge", "code_challenge_method", "resource", "max_age", "acr_values", "request", "request_uri"),
+        *("dpop_jkt", "client_secret", "client_assertion", "client_assertion_type"),
     }
 )
 
 _CALLBACK_PARAMETERS = frozenset({"state", "code", "iss", "error"})
 
 
-def build_authorization_request(
+def authorization_parameters(
     *,
-    metadata: ProviderMetadata,
-    provider: str,
     client_id: str,
     redirect_uri: str,
     scope: str,
@@ -43,19 +42,18 @@ def build_authorization_request(
     resources: tuple[str, ...] = (),
     max_age: float | None = None,
     acr_values: tuple[str, ...] = (),
+    dpop_jkt: str | None = None,
     extra: Mapping[str, str] | None = None,
-) -> str:
-    """The URL that the browser is sent to (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core 3.1.2.1).
+) -> Fields:
+    """What we ask (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core 3.1.2.1, RFC 9449 section 10).
 
     `extra` is the operator's (`authorization_params`) and never the browser's: it adds, and sets nothing of
     `RESERVED_PARAMETERS`; an empty value leaves a parameter out. `nonce` is sent with the scope `openid` only.
+    A signed request object (`request_object.py`) and a pushed request (`par.py`) take these parameters and give others.
 
     Raises:
-        ProviderMisbehaved: `endpoint`: the provider has no authorization endpoint.
         ValueError: the scope `openid` without a nonce.
     """
-    if metadata.authorization_endpoint is None:
-        raise ProviderMisbehaved("it has no authorization_endpoint", provider=provider, reason="endpoint")
     parameters = {
         "response_type": "code",
         "client_id": client_id,
@@ -67,10 +65,22 @@ def build_authorization_request(
         **_openid_parameters(scope=scope, nonce=nonce),
         **({} if max_age is None else {"max_age": str(int(max_age))}),
         **({"acr_values": " ".join(acr_values)} if acr_values else {}),
+        **({} if dpop_jkt is None else {"dpop_jkt": dpop_jkt}),
         **{name: value for name, value in (extra or {}).items() if name not in RESERVED_PARAMETERS},
     }
-    present = [(name, value) for name, value in parameters.items() if value]
-    return add_to_query(metadata.authorization_endpoint, [*present, *(("resource", r) for r in resources)])
+    present = ((name, value) for name, value in parameters.items() if value)
+    return (*present, *(("resource", resource) for resource in resources))
+
+
+def build_authorization_request(parameters: Fields, *, metadata: ProviderMetadata, provider: str) -> str:
+    """The URL that the browser is sent to.
+
+    Raises:
+        ProviderMisbehaved: `endpoint`: the provider has no authorization endpoint.
+    """
+    if metadata.authorization_endpoint is None:
+        raise ProviderMisbehaved("it has no authorization_endpoint", provider=provider, reason="endpoint")
+    return add_to_query(metadata.authorization_endpoint, parameters)
 
 
 def _openid_parameters(*, scope: str, nonce: str | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ says; `provider/documents.py` applies that.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -16,6 +16,12 @@ from bff.loopback import is_loopback
 from bff.oauth.error_response import check_ok
 from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
 
+_WITH_ALIAS = (
+    "token_endpoint",
+    "revocation_endpoint",
+    "userinfo_endpoint",
+    "pushed_authorization_request_endpoint",
+)
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
@@ -33,6 +39,11 @@ class ProviderMetadata:
     iss_parameter_supported: bool = False  # `authorization_response_iss_parameter_supported`, RFC 9207 section 3
     token_endpoint_auth_methods: tuple[str, ...] = ()  # empty: not stated
     token_endpoint_signing_algorithms: tuple[str, ...] = ()  # for client assertions; empty: not stated
+    pushed_authorization_request_endpoint: str | None = None
+    requires_pushed_requests: bool = False  # RFC 9126 section 5
+    request_object_signing_algorithms: tuple[str, ...] = ()  # empty: not stated
+    dpop_signing_algorithms: tuple[str, ...] = ()  # empty: not stated
+    mtls_endpoint_aliases: tuple[tuple[str, str], ...] = ()  # RFC 8705 section 5: name of the endpoint, URL
 
 
 def metadata_url(issuer: str, *, discovery: Literal["openid", "oauth"]) -> str:
@@ -84,7 +95,21 @@ def parse_metadata_response(response: ProviderResponse, *, provider: str, issuer
         token_endpoint_signing_algorithms=_names(
             document, "token_endpoint_auth_signing_alg_values_supported", provider=provider
         ),
+        pushed_authorization_request_endpoint=_endpoint(
+            document, "pushed_authorization_request_endpoint", provider=provider
+        ),
+        requires_pushed_requests=_flag(document, "require_pushed_authorization_requests", provider=provider),
+        request_object_signing_algorithms=_names(
+            document, "request_object_signing_alg_values_supported", provider=provider
+        ),
+        dpop_signing_algorithms=_names(document, "dpop_signing_alg_values_supported", provider=provider),
+        mtls_endpoint_aliases=_mtls_aliases(document, provider=provider),
     )
+
+
+def with_mtls_aliases(known: ProviderMetadata) -> ProviderMetadata:
+    """The metadata with the endpoints that take a client certificate (RFC 8705 section 5); others stay as they are."""
+    return replace(known, **dict(known.mtls_endpoint_aliases))  # type: ignore[arg-type]  # names of fields, all texts
 
 
 def is_endpoint(url: str) -> bool:
@@ -109,6 +134,16 @@ def _endpoint(document: dict[str, object], name: str, *, provider: str) -> str |
     if not isinstance(url, str) or not is_endpoint(url):
         raise ProviderMisbehaved(f"its {name} is not an https URL", provider=provider, reason="endpoint")
     return url
+
+
+def _mtls_aliases(document: dict[str, object], *, provider: str) -> tuple[tuple[str, str], ...]:
+    aliases = document.get("mtls_endpoint_aliases")
+    if aliases is None:
+        return ()
+    if not isinstance(aliases, dict):
+        raise ProviderMisbehaved("its mtls_endpoint_aliases is not an object", provider=provider, reason="metadata")
+    urls = ((name, _endpoint(aliases, name, provider=provider)) for name in _WITH_ALIAS)
+    return tuple((name, url) for name, url in urls if url is not None)
 
 
 def _flag(document: dict[str, object], name: str, *, provider: str) -> bool:

@@ -1,13 +1,11 @@
 """The calls to a provider. Each pairs two pure functions of `oauth/`: one builds the request, one parses the response.
 
-An authenticated call goes client -> credentials -> http: `_call` is the one place where a request is built with a
-credential, sent and parsed. Nothing is retried but with the other credential (`credentials.py`).
+An authenticated call goes client -> calls -> http: `calls.py` is the one place where a request is built with a credential, sent
+and parsed.
 """
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Protocol, TypeVar
 
 from bff import signing_key
 from bff.clock import Clock
@@ -15,28 +13,21 @@ from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth import jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
-from bff.oauth.client_auth import Authentication, Client, ClientAuth
-from bff.oauth.messages import ProviderRequest, ProviderResponse
+from bff.oauth.form import Fields
+from bff.oauth.messages import ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import Exchange, TokenResponse
+from bff.provider import authorization_requests
+from bff.provider.calls import AuthenticatedCalls, Build
 from bff.provider.circuit import Circuit
-from bff.provider.credentials import Credentials
 from bff.provider.documents import Documents
 from bff.provider.http import RENEWAL_CONNECTIONS, ProviderHttp, Transport
 from bff.provider.places import Places
 from bff.telemetry import tokens as telemetry
 
-T = TypeVar("T")
-
 
 class KeyUndecided(jws.UnknownKey):
     """No known key made the signature, and it is too soon to fetch newer keys: the token is forged, or the keys were rotated."""
-
-
-class _Build(Protocol):
-    """A builder of `oauth/tokens.py`, complete but for what authenticates the client."""
-
-    def __call__(self, *, by: Authentication) -> ProviderRequest: ...
 
 
 class Provider:
@@ -64,8 +55,7 @@ class Provider:
         )
         self.circuit = Circuit(clock=clock)
         self._places = Places(RENEWAL_CONNECTIONS, provider=name)
-        self._credentials = Credentials(config, provider=name)
-        self._client = Client(provider=name, client_id=config.client_id, issuer=config.issuer)
+        self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock)
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
 
     @property
@@ -112,7 +102,7 @@ class Provider:
         Raises:
             SecretUnavailable: one of them cannot be read.
         """
-        keys = [key.published() for key in self._credentials.signing_keys()]
+        keys = [key.published() for key in self._calls.credentials.signing_keys()]
         shown = self.config.client_certificate
         if shown is None or self.config.client_auth != "self_signed_tls_client_auth":
             return keys
@@ -120,6 +110,17 @@ class Provider:
             return [*keys, signing_key.of_certificate(shown.certificate.read_text(encoding="ascii"))]
         except (OSError, ValueError) as error:
             raise SecretUnavailable(f"file {shown.certificate}", reason=type(error).__name__) from None
+
+    async def authorization_url(self, parameters: Fields) -> str:
+        """The URL that asks for these parameters: with them, with a signed request object, or with a pushed request.
+
+        Raises:
+            ProviderError: the request cannot be pushed now, or the provider has no authorization endpoint.
+            SecretUnavailable: no usable key or credential.
+        """
+        return await authorization_requests.authorization_url(
+            parameters, known=await self.metadata(), config=self.config, calls=self._calls, clock=self._clock
+        )
 
     async def exchange_code(
         self, code: AuthorizationCode, *, code_verifier: str, redirect_uri: str, resource: str | None
@@ -202,7 +203,7 @@ class Provider:
             token=token,
             token_type_hint=token_type_hint,
         )
-        await self._call(
+        await self._calls.call(
             build, lambda response, _: tokens.parse_revocation_response(response, provider=self.name), known=known
         )
 
@@ -245,7 +246,7 @@ class Provider:
     async def _token_call(
         self,
         grant_type: str,
-        build: _Build,
+        build: Build,
         *,
         known: ProviderMetadata,
         exchanged: bool = False,
@@ -253,7 +254,7 @@ class Provider:
     ) -> TokenResponse:
         parse = partial(self._parse_tokens, exchanged=exchanged)
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
-            return await self._call(build, parse, known=known, limit_seconds=limit_seconds)
+            return await self._calls.call(build, parse, known=known, limit_seconds=limit_seconds)
 
     def _parse_tokens(self, response: ProviderResponse, sent_at: float, *, exchanged: bool) -> TokenResponse:
         return tokens.parse_token_response(
@@ -263,23 +264,6 @@ class Provider:
             default_lifetime_seconds=self.config.default_token_lifetime,
             exchanged=exchanged,
         )
-
-    async def _call(
-        self,
-        build: _Build,
-        parse: Callable[[ProviderResponse, float], T],
-        *,
-        known: ProviderMetadata,
-        limit_seconds: float | None = None,
-    ) -> T:
-        """Build, send, parse; `credentials.py` repeats all three with the other credential on `invalid_client`."""
-
-        async def attempt(auth: ClientAuth) -> T:
-            sent_at = self._clock()
-            by = auth.apply(self._client, now=sent_at)
-            return parse(await self._http.send(build(by=by), limit_seconds=limit_seconds), sent_at)
-
-        return await self._credentials.call(attempt, known=known)
 
     def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:
         algorithms = self.config.id_token_algorithms

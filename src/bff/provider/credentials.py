@@ -67,6 +67,17 @@ class Credentials:
         """
         return [key.read() for key in self._keys]
 
+    def signing_key(self) -> SigningKey:
+        """The key that signs request objects: the one that authenticates us, else the newest.
+
+        Raises:
+            SecretUnavailable: there is none, or it cannot be read.
+        """
+        if not self._keys:  # `config/client_auth_checks.py` demands one
+            raise SecretUnavailable(f"provider {self._provider}", reason="no key to sign with")
+        by_key = self._config.client_auth == "private_key_jwt"
+        return self._keys[self._working % len(self._keys) if by_key else 0].read()
+
     def _positions(self, method: AuthMethod) -> Sequence[object]:
         if method == "private_key_jwt":
             return self._keys

@@ -82,8 +82,13 @@ class Documents:
 
 def _with_configured_endpoints(published: ProviderMetadata, config: ProviderConfig) -> ProviderMetadata:
     """RFC 8414 section 3 and Discovery 1.0 section 4 say where metadata comes from; the operator's endpoints win."""
+    if config.client_certificate is not None:
+        published = metadata.with_mtls_aliases(published)
     return replace(
         published,
+        pushed_authorization_request_endpoint=(
+            config.pushed_authorization_request_endpoint or published.pushed_authorization_request_endpoint
+        ),
         authorization_endpoint=config.authorization_endpoint or published.authorization_endpoint,
         token_endpoint=config.token_endpoint or published.token_endpoint,
         jwks_uri=config.jwks_uri or published.jwks_uri,

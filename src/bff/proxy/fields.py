@@ -13,7 +13,6 @@ from bff.errors import MalformedRequest
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
-COOKIE_NAMES = (SESSION_COOKIE, LOGIN_COOKIE)
 
 
 class Verdict(Enum):
@@ -128,7 +127,7 @@ RESPONSE_VERDICTS: dict[bytes, Verdict] = {
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 _RESERVED = b"__host-"
-_OURS_IN_COOKIE = tuple(name.lower().encode("ascii") for name in COOKIE_NAMES)
+_OUR_COOKIE = SESSION_COOKIE.lower().encode("ascii")
 
 
 def judge(name: bytes) -> Verdict:
@@ -163,8 +162,13 @@ def strip_cookies(value: bytes) -> bytes | None:
     """
     if _RESERVED not in value.lower():
         return value
-    kept = [pair for pair in value.split(b";") if pair.partition(b"=")[0].strip().lower() not in _OURS_IN_COOKIE]
+    kept = [pair for pair in value.split(b";") if not _is_ours(pair.partition(b"=")[0].strip().lower())]
     return b";".join(kept).strip(b" \t;") or None
+
+
+def _is_ours(name: bytes) -> bool:
+    """Whether a gateway sets this cookie: the session's, the login's, and both with any suffix, of other gateways on this host too."""
+    return name == _OUR_COOKIE or name.startswith(_OUR_COOKIE + b"-")
 
 
 def may_set_cookie(value: bytes) -> bool:

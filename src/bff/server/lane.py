@@ -10,6 +10,7 @@ logs and retries stay in one place. What was sent by then is not sent again; the
 
 import os
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -48,7 +49,6 @@ class Lane:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._logs_access = app.gateway.config.log.access
 
     @staticmethod
     def is_on() -> bool:
@@ -68,8 +68,8 @@ class Lane:
             request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
         except BffError:
             return None  # the recipe judges the same and says it
-        lane_call = LaneCall(self._app, browser, message, call, request, keep_alive=keep_alive)
-        if self._logs_access:
+        lane_call = LaneCall(self._app, gateway, browser, message, call, request, keep_alive=keep_alive)
+        if gateway.logs_access:
             lane_call.began = steady()
         if message.has_content:
             return lane_call
@@ -98,7 +98,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
     policy = admitted.policy
     if policy.serves_files:
         return None
-    own = admission.brought(head, policy) if policy.passes_bearer else None
+    own = admission.brought(gateway, head, policy) if policy.passes_bearer else None
     if own is not None:
         token = own.at_once()
         return Call(head, admitted, None, own, token), bearer(token)
@@ -106,7 +106,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
-    cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) if policy.reads_session else None
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session) if policy.reads_session else None
     if cookie is None:
         return _token(gateway, Call(head, admitted, None, None, None), now=now)
     live = guards.copied_session(gateway, cookie, now=now)
@@ -143,6 +143,7 @@ class LaneCall:
         "_app",
         "_browser",
         "_call",
+        "_gateway",
         "_in_stream",
         "_message",
         "_request",
@@ -157,6 +158,7 @@ class LaneCall:
     def __init__(
         self,
         app: App,
+        gateway: Gateway,
         browser: LaneSide,
         message: Message,
         call: Call,
@@ -165,6 +167,7 @@ class LaneCall:
         keep_alive: bool,
     ) -> None:
         self._app = app
+        self._gateway = gateway  # the one that judged the request serves it to its end
         self._browser = browser
         self._message = message
         self._call = call
@@ -186,7 +189,7 @@ class LaneCall:
     def begin(self) -> bool:
         """Send the request if there is a connection for it; False: nothing was sent."""
         route = self._call.admitted.match.route
-        pool = self._app.gateway.forwarder.pool(route)
+        pool = self._gateway.forwarder.pool(route)
         try:
             response = pool.send_at_once(
                 self._request, max_body=route.max_body, owner=self._call.owner, follower=self._news
@@ -219,7 +222,8 @@ class LaneCall:
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
-        return self._browser.step_aside(self._message, self._app, keep_alive=self.keep_alive)
+        serve = partial(self._app.serve, self._gateway)
+        return self._browser.step_aside(self._message, serve, keep_alive=self.keep_alive)
 
     def browser_left(self) -> None:
         """There is no browser to answer to."""
@@ -253,10 +257,10 @@ class LaneCall:
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
         self._response = None
-        app, call, began = self._app, self._call, self.began
+        app, gateway, call, began = self._app, self._gateway, self._call, self.began
 
         async def go_on(_: Scope, receive: Receive, send: Send) -> None:
-            await app.go_on(call, response, receive, send, began=began)
+            await app.go_on(gateway, call, response, receive, send, began=began)
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 
@@ -294,7 +298,7 @@ class LaneCall:
         live = self._call.live
         if live is not None:
             ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
-            streams = self._app.process.streams
+            streams = self._gateway.process.streams
             self._in_stream = streams.opened(live.session.key, end=lambda: response.fail(ended))
             self._in_stream.__enter__()
         return True

@@ -97,6 +97,10 @@ class LocalCopies:
     def changes_interrupted(self) -> None:
         """Drop everything, and make no copies."""
         self._receives_changes = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop everything, also what reads under way would make."""
         self._change += 1
         self._forgotten_change = self._change
         for forgotten in (self._changes, self._copies, self._cookies):
@@ -104,7 +108,7 @@ class LocalCopies:
 
     def changes_resumed(self) -> None:
         """Make copies again, of what is read from now on."""
-        self.changes_interrupted()  # everything that was read before may miss changes of the interruption
+        self.forget()  # everything that was read before may miss changes of the interruption
         self._receives_changes = True
 
     def _make_room(self, now: float) -> None:

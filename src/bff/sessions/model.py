@@ -51,6 +51,7 @@ class Grant:
 
     provider: str
     issuer: str
+    client_id: str  # as whom we asked: another gateway on the same store may be another client
     subject: str | None  # None: plain OAuth 2.0, which names no user
     sid: str | None  # OpenID Connect's claim, for back-channel logout
     claims: dict[str, object] = field(repr=False)

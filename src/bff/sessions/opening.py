@@ -11,4 +11,9 @@ def open_store(config: SessionConfig) -> SessionStore:
     """The store of `session.store`; `await store.open(listener)` starts its subscription to changes."""
     if config.store.in_memory:
         return MemoryStore(idle_timeout_seconds=config.idle_timeout)
-    return RedisStore(config.store, sealer=Sealer(config.keys), idle_timeout_seconds=config.idle_timeout)
+    return RedisStore(
+        config.store,
+        sealer=Sealer(config.keys),
+        idle_timeout_seconds=config.idle_timeout,
+        namespace=config.namespace,
+    )

@@ -12,6 +12,11 @@ def insecure_switch(*, key: str) -> None:
     log.warning("config.insecure", key=key)
 
 
+def cookies_shared(*, base_path: str) -> None:
+    """This gateway is probably not alone on its host, and its cookies have the names that every gateway's have (R-306)."""
+    log.warning("cookies.shared", base_path=base_path, remedy="set session.cookie_suffix")
+
+
 def gateway_started(*, public_url: str) -> None:
     """The application takes requests."""
     log.info("gateway.started", public_url=public_url)

@@ -26,6 +26,7 @@ def granted(
     *,
     provider: str,
     issuer: str,
+    client_id: str,
     target: Target,
     id_token: IdToken | None,
     userinfo: dict[str, object],
@@ -35,6 +36,7 @@ def granted(
     return Grant(
         provider=provider,
         issuer=issuer,
+        client_id=client_id,
         subject=id_token.subject if id_token else None,
         sid=id_token.sid if id_token else None,
         claims={**userinfo, **(id_token.claims if id_token else {})},

@@ -70,7 +70,7 @@ def same_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> None:
         guards.csrf(head, by=policy.csrf, public_origin=gateway.site.origin_bytes)
 
 
-def brought(head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
+def brought(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
     """The bearer token that the request itself brings, on a route with `bearer: pass`; None: none, or a session cookie is there.
 
     No CSRF defence is asked for with it: no page of another site can make a browser attach it (RFC 6750 section 5.3).
@@ -78,7 +78,7 @@ def brought(head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
     Raises:
         MalformedRequest: several, or one that is none (RFC 6750 section 2.1).
     """
-    if not policy.passes_bearer or cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) is not None:
+    if not policy.passes_bearer or cookies.find(head.named.get(b"cookie"), gateway.cookies.session) is not None:
         return None
     values = [value for name, value in head.fields if name == b"authorization"]
     if not any(value[:7].lower() == b"bearer " for value in values):

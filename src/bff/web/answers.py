@@ -34,11 +34,6 @@ def redirect(location: str, *, https: bool, more: tuple[Field, ...] = ()) -> Own
     return answer(303, b"", "text/plain; charset=utf-8", https=https, more=(*more, where))
 
 
-def set_cookie(value: str) -> Field:
-    """The field that sets or removes a cookie; `value` is made by `cookies.py`."""
-    return (b"set-cookie", value.encode("ascii"))
-
-
 async def send_answer(own: OwnAnswer, send: Any) -> None:
     """Send it over ASGI."""
     await send({"type": "http.response.start", "status": own.status, "headers": own.fields})

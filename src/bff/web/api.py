@@ -74,7 +74,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     if policy.serves_files:
         await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
-    own = admission.brought(head, policy)
+    own = admission.brought(gateway, head, policy)
     if own is not None:
         await _forward(gateway, Call(head, admitted, None, own, own.at_once()), receive, send)
         return
@@ -211,7 +211,7 @@ def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) 
 async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead, send: Send) -> None:
     """A person waits for a page: repeat the navigation from our own site, or begin the sign-in that it needs."""
     https = gateway.site.https
-    if navigation.must_bounce(head):
+    if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         await send_answer(navigation.bounce_page(head, https=https), send)
         return
     url = login_url(gateway.site.base_path, needed)

@@ -11,12 +11,12 @@ What the recipes raise on purpose becomes an answer by the table in `problems.py
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-
-import httpx2
+from functools import partial
 
 from bff.clock import Clock, wall
 from bff.config.model import Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
+from bff.provider.http import Transport
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
 from bff.request_head import NO_FIELDS, RequestHead, head_of_scope
@@ -31,75 +31,90 @@ from bff.web.health import management
 from bff.web.problems import problem_of
 from bff.web.websocket import admit_websocket
 
-Answering = Callable[[Gateway], Awaitable[None]]
+Answering = Callable[[], Awaitable[None]]
 
 
 def create_app(
     config: Config,
     *,
     clock: Clock = wall,
-    provider_transport: httpx2.AsyncBaseTransport | None = None,
+    provider_transport: Transport | None = None,
 ) -> "App":
     """The gateway as one ASGI application. `provider_transport` takes the place of the network towards providers, in tests."""
-    process = build_process(config, clock=clock)
-    return App(build_gateway(config, process, provider_transport=provider_transport), process)
+    process = build_process(config, clock=clock, provider_transport=provider_transport)
+    return App(build_gateway(config, process), process)
 
 
 class App:
-    """The ASGI application. `gateway` may be replaced while requests are served; each request uses the one that it began with."""
+    """The ASGI application. Each request is judged and served by the `gateway` that it began with."""
 
     def __init__(self, gateway: Gateway, process: Process) -> None:
         self.gateway = gateway
         self.process = process
         address = gateway.config.management
         self.management_ports = frozenset() if address is None else frozenset({address.port})
-        self._serve = with_access_log(self._http) if gateway.config.log.access else self._http
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's worth of ASGI."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        head = scope.get("extensions", {}).get("bff.request_head") or head_of_scope(scope, trusts=self.gateway.trusts)
-        if scope["type"] == "http":
-            await self._serve(head, scope, receive, send)
-        else:
-            await self._websocket(head, scope, receive, send)
+        await self.serve(self.gateway, scope, receive, send)
+
+    def replace(self, gateway: Gateway) -> None:
+        """Have requests that begin from now on served by `gateway`; those under way go on with the one that they began with."""
+        self.gateway = gateway
+        self.process.copies.forget()  # what was found by cookies that the former one accepted, and made by its settings
+
+    async def serve(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        head = scope.get("extensions", {}).get("bff.request_head") or head_of_scope(scope, trusts=gateway.trusts)
+        if scope["type"] != "http":
+            await self._websocket(gateway, head, scope, receive, send)
+            return
+        http = partial(self._http, gateway)
+        serve = with_access_log(http) if gateway.logs_access else http
+        await serve(head, scope, receive, send)
 
     async def go_on(
-        self, call: api.Call, response: UpstreamResponse, receive: Receive, send: Send, *, began: float
+        self,
+        gateway: Gateway,
+        call: api.Call,
+        response: UpstreamResponse,
+        receive: Receive,
+        send: Send,
+        *,
+        began: float,
     ) -> None:
         """Answer what the lane has begun; `began`: when (on the steady clock), or 0.0 without an access log."""
 
         async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
-            await self._answer(lambda gateway: api.go_on(gateway, call, response, receive, send), send)
+            await self._answer(gateway, lambda: api.go_on(gateway, call, response, receive, send), send)
 
         serve = with_access_log(finish, began=began) if began else finish
         await serve(call.head, {}, receive, send)
 
     def problem(self, error: Exception) -> OwnAnswer:
-        """The answer to an error; it is logged and counted here."""
-        gateway = self.gateway
-        return problem_of(error, base_path=gateway.config.base_path, https=gateway.site.https)
+        """The answer to an error that no gateway has judged; it is logged and counted here."""
+        return _problem(self.gateway, error)
 
-    async def _http(self, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _http(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         server = scope.get("server")
         if server is not None and int(server[1] or 0) in self.management_ports:  # in granian's scopes it is a text
             await management(self.process.store, head, send)
             return
 
-        async def serve(gateway: Gateway) -> None:
+        async def serve() -> None:
             if head.path.startswith(gateway.endpoints_below):
                 await send_answer(await endpoint(gateway, head, receive), send)
             else:
                 await api.api(gateway, head, scope, receive, send)
 
-        await self._answer(serve, send)
+        await self._answer(gateway, serve, send)
 
-    async def _answer(self, serve: Answering, send: Send) -> None:
-        gateway = self.gateway
+    async def _answer(self, gateway: Gateway, serve: Answering, send: Send) -> None:
         try:
-            await serve(gateway)
+            await serve()
         except BrowserGone:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
@@ -109,7 +124,7 @@ class App:
         except PlainHttp as error:
             https = gateway.site.https
             await send_answer(
-                self.problem(error) if error.location is None else redirect(error.location, https=https), send
+                _problem(gateway, error) if error.location is None else redirect(error.location, https=https), send
             )
         except (
             MaxForwardsReached
@@ -119,11 +134,10 @@ class App:
                 answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=(allow,)), send
             )
         except Exception as error:  # noqa: BLE001 - the ASGI edge: the browser gets a problem for every error
-            await send_answer(self.problem(error), send)
+            await send_answer(_problem(gateway, error), send)
 
-    async def _websocket(self, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _websocket(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         """The long way, for other ASGI servers; ours passes frames (`server/websocket.py`)."""
-        gateway = self.gateway
         try:
             call = await admit_websocket(gateway, head)
             ended = asyncio.Event()
@@ -140,7 +154,7 @@ class App:
                     ended=ended,
                 )
         except BffError as error:
-            problem = self.problem(error)
+            problem = _problem(gateway, error)
             if "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008})
                 return
@@ -153,3 +167,7 @@ class App:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _problem(gateway: Gateway, error: Exception) -> OwnAnswer:
+    return problem_of(error, base_path=gateway.config.base_path, https=gateway.site.https)

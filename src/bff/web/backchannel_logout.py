@@ -63,6 +63,8 @@ async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive:
 async def _end_session(gateway: Gateway, key: str, *, now: float) -> bool:
     """End one session, and what was granted for as long as it lasts; False if it was gone already."""
     live = await gateway.process.store.read(key, touch=False, now=now)
+    if live is not None and not any(map(gateway.gave, live.session.grants)):
+        return False  # of another gateway on this store, which gets a logout token of its own (R-307)
     if not await gateway.process.store.delete(key):
         return False
     if live is not None:

@@ -18,10 +18,9 @@ from itsdangerous import BadSignature, Signer
 
 from bff.config.values.secrets import Secret
 from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
+from bff.request_head import Field
 from bff.sessions.sealing import derive
 
-SESSION_NAME = SESSION_COOKIE.encode()
-LOGIN_NAME = LOGIN_COOKIE.encode()
 STEP_UP_NAME = b"step-up"  # no cookie: the ticket of a login URL (`step_up.py`), signed with a key of its own
 MAX_VALUE_BYTES = 256
 
@@ -29,11 +28,13 @@ _AFTER_NAME = (b"=", b"")
 # A signature of 256 bits in its one spelling (R-312): base64 decoders pass over foreign characters and the last two bits, so each
 # session would have thousands of cookies, with a local copy under each.
 _SPELLING = re.compile(rb"[^.]+(?:\.[^.]+)*\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
-_ATTRIBUTES = "Path=/; Secure; HttpOnly"
+_ATTRIBUTES = b"Path=/; Secure; HttpOnly"
 
 
 class CookieSigner:
-    """Signs and verifies the value of the session cookie."""
+    """Signs and verifies values under a name, for example that of the session cookie. Each name has a key of its own, so what is
+    signed under one name does not pass under another.
+    """
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         self._keys = keys
@@ -45,7 +46,7 @@ class CookieSigner:
         return self._signer(name).sign(value).decode("ascii")
 
     def verify(self, name: bytes, signed: bytes, *, max_bytes: int = MAX_VALUE_BYTES) -> str | None:
-        """What the cookie value carries; None for anything that we did not sign for this cookie."""
+        """What the cookie value carries; None for anything that we did not sign under this name."""
         if len(signed) > max_bytes or _SPELLING.fullmatch(signed) is None:
             return None
         try:
@@ -56,8 +57,10 @@ class CookieSigner:
     def _signer(self, name: bytes) -> Signer:
         values = tuple(key.read() for key in self._keys)
         if values != self._built_from:
-            self._signers = {cookie: _signer(values, cookie) for cookie in (SESSION_NAME, LOGIN_NAME, STEP_UP_NAME)}
+            self._signers.clear()
             self._built_from = values
+        if name not in self._signers:
+            self._signers[name] = _signer(values, name)
         return self._signers[name]
 
 
@@ -78,21 +81,32 @@ def find(cookie_field: bytes | None, name: bytes) -> bytes | None:
     return found[0][1:] if len(found) == 1 else None
 
 
-def set_session(signed: str) -> str:
-    """The `Set-Cookie` value of a new session; it ends with the browser, and on the server before that."""
-    return f"{SESSION_COOKIE}={signed}; {_ATTRIBUTES}; SameSite=Strict"
+class Cookies:
+    """Our cookies under their names. With a suffix several gateways on one host have cookies of their own (R-306): cookies do not tell
+    ports apart, and ours have no path of their own.
+    """
+
+    def __init__(self, *, suffix: str | None = None) -> None:
+        end = "" if suffix is None else f"-{suffix}"
+        self.session = f"{SESSION_COOKIE}{end}".encode("ascii")
+        self.login = f"{LOGIN_COOKIE}{end}".encode("ascii")
+
+    def set_session(self, signed: str) -> Field:
+        """Sets a new session's cookie; it ends with the browser, and on the server before that."""
+        return _set(self.session, signed, "SameSite=Strict")
+
+    def clear_session(self) -> Field:
+        """Removes the session cookie."""
+        return _set(self.session, "", "SameSite=Strict; Max-Age=0")
+
+    def set_login(self, sealed: str) -> Field:
+        """Sets what binds login transactions to this browser; it ends with the browser."""
+        return _set(self.login, sealed, "SameSite=Lax")
+
+    def clear_login(self) -> Field:
+        """Removes the login cookie (R-311)."""
+        return _set(self.login, "", "SameSite=Lax; Max-Age=0")
 
 
-def clear_session() -> str:
-    """The `Set-Cookie` value that removes the session cookie."""
-    return f"{SESSION_COOKIE}=; {_ATTRIBUTES}; SameSite=Strict; Max-Age=0"
-
-
-def set_login(sealed: str) -> str:
-    """The `Set-Cookie` value that binds login transactions to this browser; it ends with the browser."""
-    return f"{LOGIN_COOKIE}={sealed}; {_ATTRIBUTES}; SameSite=Lax"
-
-
-def clear_login() -> str:
-    """The `Set-Cookie` value that removes the login cookie (R-311)."""
-    return f"{LOGIN_COOKIE}=; {_ATTRIBUTES}; SameSite=Lax; Max-Age=0"
+def _set(name: bytes, value: str, attributes: str) -> Field:
+    return (b"set-cookie", b"%b=%b; %b; %b" % (name, value.encode("ascii"), _ATTRIBUTES, attributes.encode("ascii")))

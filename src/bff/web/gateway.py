@@ -1,7 +1,8 @@
 """What is made of one configuration, for the recipes (`Gateway`), and what lives as long as the process does (`Process`).
 
-A `Gateway` holds nothing of a request and opens nothing: it can be replaced whole by one of another configuration, while sessions,
-copies, open streams, connections and refreshes of the `Process` go on.
+A `Gateway` holds nothing of a request and opens nothing: it can be replaced whole by one of another configuration. Sessions, open
+streams, connections, refreshes under way, and what is known of providers that did not change are in the `Process`, and go on.
+The gateway that judged a request serves it to its end.
 """
 
 import asyncio
@@ -10,13 +11,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-import httpx2
-
 from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
 from bff.provider.client import Provider
+from bff.provider.http import Transport
+from bff.provider.providers import Providers
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.pool import UpstreamPools
 from bff.proxy.routes import RouteTable
@@ -29,14 +30,14 @@ from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
+from bff.tokens.keeping import TokenKeepings
 from bff.tokens.refresh import Refresher
-from bff.tokens.renewal import Renewal
-from bff.tokens.renewing import Renewing, renewing
-from bff.web.cookies import CookieSigner
+from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
 from bff.web.streams import OpenStreams
 
+DEFAULT_BASE_PATH = "/bff"
 WRITE_GRACE_SECONDS = 10.0  # for writing what the last call brought
 
 
@@ -50,7 +51,8 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
-    renewing: Renewing
+    providers: Providers
+    tokens: TokenKeepings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ class Gateway:
     config: Config
     process: Process
     site: "Site"
-    signer: CookieSigner  # of the session cookie
+    cookies: Cookies
+    signer: CookieSigner
     login_sealer: Sealer  # of sign-ins under way
     providers: Mapping[str, Provider]
     refresher: Refresher
@@ -71,6 +74,7 @@ class Gateway:
     forwarder: Forwarder
     files: Mapping[bytes, AppFiles]  # by the route's prefix
     endpoints_below: bytes  # `base_path` and a slash
+    logs_access: bool
     trusts: Callable[[str], bool]  # whether this peer's address is a trusted proxy's
 
     def provider(self, name: str | None) -> Provider:
@@ -87,9 +91,13 @@ class Gateway:
         return found
 
     def gave(self, grant: Grant) -> bool:
-        """Whether a provider of this configuration gave it: sessions outlive changes of names and issuers (R-143)."""
+        """Whether a provider of this configuration gave it, to this client: sessions outlive changes of names and issuers (R-143),
+        and another gateway may use the same store (R-307)."""
         provider = self.providers.get(grant.provider)
-        return provider is not None and provider.config.issuer == grant.issuer
+        return provider is not None and (provider.config.issuer, provider.config.client_id) == (
+            grant.issuer,
+            grant.client_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +132,8 @@ def site_of(config: Config) -> Site:
     )
 
 
-def build_process(config: Config, *, clock: Clock = wall) -> Process:
-    """The parts that live for the process; nothing is opened yet."""
+def build_process(config: Config, *, clock: Clock = wall, provider_transport: Transport | None = None) -> Process:
+    """The parts that live for the process; nothing is opened yet. `provider_transport`: instead of the network, in tests."""
     store, tasks = open_store(config.session), BackgroundTasks()
     return Process(
         clock=clock,
@@ -134,41 +142,38 @@ def build_process(config: Config, *, clock: Clock = wall) -> Process:
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
         pools=UpstreamPools(),
-        renewing=renewing(store=store, tasks=tasks, clock=clock),
+        providers=Providers(clock=clock, transport=provider_transport),
+        tokens=TokenKeepings(store=store, tasks=tasks, clock=clock),
     )
 
 
-def build_gateway(
-    config: Config, process: Process, *, provider_transport: httpx2.AsyncBaseTransport | None = None
-) -> Gateway:
-    """What the configuration makes. `provider_transport` takes the place of the network towards providers, in tests.
+def build_gateway(config: Config, process: Process) -> Gateway:
+    """What the configuration makes.
 
     Raises:
         OSError: a CA file cannot be used.
     """
-    site, clock, tasks = site_of(config), process.clock, process.tasks
+    site = site_of(config)
+    cookies = Cookies(suffix=config.session.cookie_suffix)
     routes = RouteTable(config.routes, max_body=config.limits.max_body)
     providers = {
-        name: Provider(
-            name=name,
-            config=settings,
-            redirect_uri=site.url(f"{config.base_path}/callback/{name}"),
-            clock=clock,
-            transport=provider_transport,
+        name: process.providers.provider(
+            name=name, config=settings, redirect_uri=site.url(f"{config.base_path}/callback/{name}")
         )
         for name, settings in config.providers.items()
     }
-    renewal = Renewal(renewing=process.renewing, providers=providers)
+    keeping = process.tokens.of(providers)
     return Gateway(
         config=config,
         process=process,
         site=site,
+        cookies=cookies,
         signer=CookieSigner(config.session.keys),
         login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
-        refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
-        client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
-        exchanged=ExchangedTokens(providers=providers, tasks=tasks, clock=clock),
+        refresher=keeping.refresher,
+        client_credentials=keeping.client_credentials,
+        exchanged=keeping.exchanged,
         routes=routes,
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
@@ -178,6 +183,7 @@ def build_gateway(
             if route.config.files is not None
         },
         endpoints_below=config.base_path.encode("ascii") + b"/",
+        logs_access=config.log.access,
         trusts=lru_cache(maxsize=4096)(lambda peer: is_trusted(peer, networks=config.trusted_proxies)),
     )
 
@@ -185,10 +191,12 @@ def build_gateway(
 @asynccontextmanager
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
-    await process.store.open(ChangeFanout([process.copies, process.streams, process.renewing.waits]))
+    await process.store.open(ChangeFanout([process.copies, process.streams, process.tokens.renewing.waits]))
     looking = asyncio.create_task(process.streams.look())
     for key in insecure_keys(gateway().config):
         telemetry.insecure_switch(key=key)
+    if gateway().config.base_path != DEFAULT_BASE_PATH and gateway().config.session.cookie_suffix is None:
+        telemetry.cookies_shared(base_path=gateway().config.base_path)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield
@@ -196,19 +204,16 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
-        await _finish_renewals(gateway(), process)
+        await _finish_renewals(process)
         await process.pools.aclose()
-        for provider in gateway().providers.values():
-            await provider.close()
+        await process.providers.close()
         await process.store.close()
         telemetry.gateway_stopped()
 
 
-async def _finish_renewals(gateway: Gateway, process: Process) -> None:
+async def _finish_renewals(process: Process) -> None:
     """Hear out what was sent and write what it brings; give up what only queues (R-344)."""
     process.tasks.stopping = True
-    for provider in gateway.providers.values():
-        await provider.give_up_queueing()
-    limits = [provider.call_limit_seconds for provider in gateway.providers.values()]
-    await process.tasks.close(grace_seconds=max(limits, default=0.0) + WRITE_GRACE_SECONDS)
-    await process.renewing.holder.close()
+    await process.providers.give_up_queueing()
+    await process.tasks.close(grace_seconds=process.providers.longest_call_seconds + WRITE_GRACE_SECONDS)
+    await process.tokens.renewing.holder.close()

@@ -147,31 +147,49 @@ def copied_session(gateway: Gateway, cookie: bytes, *, now: float) -> LiveSessio
 
 
 async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSession | None:
-    """Who is signed in: cookie -> local copy, else signature -> store. None: no session.
+    """Who is signed in: cookie -> local copy, else signature -> store. None: no session, or one without a grant that this gateway
+    was given: its provider is no longer configured as it was, or another gateway made it (R-143, R-307).
 
-    It holds no grant of a provider that is no longer configured as it was, and so possibly none at all.
     Only reads that touch are copied: a page that polls without touching must not keep others from moving the idle deadline.
 
     Raises:
         StoreUnavailable: the store does not answer; that is not "not signed in" (invariant 7).
     """
-    cookie = cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME)
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
     if cookie is None:
         return None
-    process = gateway.process
-    now = process.clock()
-    copy = copied_session(gateway, cookie, now=now)
+    copy = copied_session(gateway, cookie, now=gateway.process.clock())
     if copy is not None:
         return copy
-    session_id = gateway.signer.verify(cookies.SESSION_NAME, cookie)
+    session_id = gateway.signer.verify(gateway.cookies.session, cookie)
     if session_id is None:
         return None
-    key = session_key(session_id)
+    live = await _read(gateway, cookie, session_key(session_id), touch=touch)
+    return live if live is not None and live.session.grants else None
+
+
+async def session_to_end(gateway: Gateway, head: RequestHead) -> LiveSession | None:
+    """The session of this browser, whoever gave its grants: who signs out wants it gone. It holds our grants only.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
+    session_id = None if cookie is None else gateway.signer.verify(gateway.cookies.session, cookie)
+    if cookie is None or session_id is None:
+        return None
+    return await _read(gateway, cookie, session_key(session_id), touch=False)
+
+
+async def _read(gateway: Gateway, cookie: bytes, key: str, *, touch: bool) -> LiveSession | None:
+    """The stored session, with the grants of this configuration; copied if that is what is read for."""
+    process = gateway.process
+    now = process.clock()
     reading = process.copies.reading(key)
     live = await process.store.read(key, touch=touch, now=now)
     if live is not None and not all(map(gateway.gave, live.session.grants)):
         known = tuple(filter(gateway.gave, live.session.grants))
         live = replace(live, session=replace(live.session, grants=known))
-    if live is not None and touch:
+    if live is not None and touch and live.session.grants:
         process.copies.put(cookie, live, reading, now=now)
     return live

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from bff.errors import BffError, CallbackRefused, ProviderRefused
 from bff.oauth import authorization, pkce
+from bff.oauth.form import Fields
 from bff.oauth.id_token import IdToken, check_id_token
-from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
@@ -21,8 +21,8 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import cookies, guards, navigation, query, transactions
-from bff.web.answers import OwnAnswer, redirect, set_cookie
+from bff.web import guards, navigation, query, transactions
+from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
 
@@ -39,15 +39,14 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     asked = query.parameters(head, once=("provider", "return_to"))
     return_to = guards.local_path(asked.get("return_to", "/"))
     provider = gateway.provider(asked.get("provider"))
-    if navigation.must_bounce(head):
+    if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         return navigation.bounce_page(head, https=gateway.site.https)
-    known = await provider.metadata()
     live = await guards.session(gateway, head, touch=False)
     browser = await _beginning_browser(gateway, head, live)
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to)
     if transaction.return_to != return_to:
         browser = browser.with_way_back(transaction, return_to)
-    url = _authorization_request(gateway, provider, known, transaction)
+    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
     telemetry.login_started(provider=provider.name)
     return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
 
@@ -61,12 +60,8 @@ async def _beginning_browser(gateway: Gateway, head: RequestHead, live: LiveSess
     return replace(browser, session_key=live.session.key if live else None)
 
 
-def _authorization_request(
-    gateway: Gateway, provider: Provider, known: ProviderMetadata, transaction: LoginTransaction
-) -> str:
-    return authorization.build_authorization_request(
-        metadata=known,
-        provider=provider.name,
+def _authorization_parameters(gateway: Gateway, provider: Provider, transaction: LoginTransaction) -> Fields:
+    return authorization.authorization_parameters(
         client_id=provider.config.client_id,
         redirect_uri=provider.redirect_uri,
         scope=provider.config.scope,
@@ -128,15 +123,18 @@ async def _signed_in(
             gateway, browser, used=transaction.browser, session_key=session_key(session_id)
         )
     telemetry.login_completed(provider=grant.provider)
-    cookie = cookies.set_session(gateway.signer.sign(cookies.SESSION_NAME, session_id))
-    more = (set_cookie(cookie), transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
+    cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
+    more = (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
     return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)
 
 
 async def _current_session(gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins) -> str | None:
     """The session that this browser has now: by its login cookie, or by a sign-in that has just ended in another tab."""
     for key in (browser.session_key, await transactions.session_after(gateway, transaction.browser)):
-        if key is not None and await gateway.process.store.read(key, touch=False, now=gateway.process.clock()):
+        live = key and await gateway.process.store.read(key, touch=False, now=gateway.process.clock())
+        if live and any(
+            map(gateway.gave, live.session.grants)
+        ):  # not the session of another gateway on this host (R-307)
             return key
     return None
 
@@ -202,6 +200,7 @@ async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id
         tokens,
         provider=provider.name,
         issuer=provider.config.issuer,
+        client_id=provider.config.client_id,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
         userinfo=userinfo,

@@ -13,8 +13,8 @@ from bff.request_head import RequestHead
 from bff.sessions.model import Grant
 from bff.telemetry.sign_in import signed_out
 from bff.telemetry.tokens import revocation_failed
-from bff.web import cookies, guards
-from bff.web.answers import OwnAnswer, json_answer, redirect, set_cookie
+from bff.web import guards
+from bff.web.answers import OwnAnswer, json_answer, redirect
 from bff.web.gateway import Gateway
 
 # What the app kept for its user goes as well (ASVS V14.3.1). Not "cache": Chromium takes seconds to clear it and answers only then
@@ -31,13 +31,13 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     """
     by_form = b"x-csrf" not in head.named
     guards.csrf(head, by="origin" if by_form else "header", public_origin=gateway.site.origin_bytes)
-    live = await guards.session(gateway, head, touch=False)
+    live = await guards.session_to_end(gateway, head)
     if live is not None:
         await gateway.process.store.delete(live.session.key)
         signed_out(session_key=live.session.key)
         gateway.process.tasks.start(revoke(gateway, live.session.grants))
     url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
-    more = (set_cookie(cookies.clear_session()), set_cookie(cookies.clear_login()), CLEAR_SITE_DATA)
+    more = (gateway.cookies.clear_session(), gateway.cookies.clear_login(), CLEAR_SITE_DATA)
     if by_form:
         return redirect(url, https=gateway.site.https, more=more)
     return json_answer({"logout_url": url}, https=gateway.site.https, more=more)

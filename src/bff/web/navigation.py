@@ -25,10 +25,10 @@ _PAGE = """<!doctype html>
 """
 
 
-def must_bounce(head: RequestHead) -> bool:
+def must_bounce(head: RequestHead, *, session_cookie: bytes) -> bool:
     """Whether the session cookie may only be missing because the navigation came from another site."""
     cross_site = head.named.get(b"sec-fetch-site") == b"cross-site"
-    return cross_site and cookies.find(head.named.get(b"cookie"), cookies.SESSION_NAME) is None
+    return cross_site and cookies.find(head.named.get(b"cookie"), session_cookie) is None
 
 
 def comes_from_elsewhere(head: RequestHead) -> bool:

@@ -5,7 +5,7 @@ Why so, and why that is safe:
 - **The store keeps nothing of a sign-in that only began** (R-313): an anonymous flood of `/login` costs it nothing. Callbacks alone
   write, small marks: that this `state` was used, and that the browser's id was renewed.
 - **Sealed** (AES-256-GCM) means that browser and provider can neither read nor change it. What is not exactly as we wrote it, in
-  its one spelling, opens nothing; nor does one thing in the place of the other, or at a gateway with other keys.
+  its one spelling, opens nothing; nor does one thing in the place of the other, nor what a gateway of another namespace sealed.
 - **Bound to the browser** (RFC 9700 section 4.7.1, login CSRF): the transaction names the id of the browser that began it, and the
   login cookie holds that id. A callback in another browser is refused before anything else is done with it.
 - **Bound to the provider** (RFC 9700 section 4.4.2, mix-up): the transaction names the provider, and the issuer, client and redirect
@@ -31,15 +31,12 @@ from bff.sessions import logins as values
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.sessions.records import decode_logins, decode_transaction, encode_logins, encode_transaction
 from bff.web import cookies
-from bff.web.answers import set_cookie
 from bff.web.gateway import Gateway
 
 CLOCKS_DIFFER_SECONDS = (
     300.0  # by which the clocks of two processes may differ: marks outlive what they mark by so much
 )
 
-_STATE = b"state"
-_COOKIE = b"login cookie"
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 
 
@@ -57,7 +54,9 @@ def begin(gateway: Gateway, provider: Provider, logins: BrowserLogins, *, return
 
 def state_of(gateway: Gateway, transaction: LoginTransaction) -> str:
     """The `state` that carries the transaction to the provider and back."""
-    return _spelt(gateway.login_sealer.seal(encode_transaction(transaction), bound_to=_STATE)).decode("ascii")
+    return _spelt(
+        gateway.login_sealer.seal(encode_transaction(transaction), bound_to=_bound_to(gateway, b"state"))
+    ).decode("ascii")
 
 
 def known_browser(gateway: Gateway, head: RequestHead) -> BrowserLogins:
@@ -83,7 +82,7 @@ def opened(gateway: Gateway, provider: Provider, browser: BrowserLogins, *, stat
     if state is None:
         raise CallbackRefused("The answer belongs to no sign-in of ours. Sign in again.", reason="state_missing")
     envelope = _read(state.encode())
-    record = None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_STATE)
+    record = None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_bound_to(gateway, b"state"))
     transaction = None if record is None else decode_transaction(record)
     if transaction is None or not browser.began(transaction):
         raise CallbackRefused("This sign-in did not begin in this browser. Sign in again.", reason="state_unknown")
@@ -117,16 +116,24 @@ async def renew(gateway: Gateway, logins: BrowserLogins, *, used: bytes, session
 
 def of_browser(gateway: Gateway, head: RequestHead) -> BrowserLogins | None:
     """What this browser's login cookie says; None if it has none that we sealed."""
-    cookie = cookies.find(head.named.get(b"cookie"), cookies.LOGIN_NAME)
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.login)
     envelope = _read(cookie) if cookie else None
-    record = None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_COOKIE)
+    record = (
+        None
+        if envelope is None
+        else gateway.login_sealer.open(envelope, bound_to=_bound_to(gateway, gateway.cookies.login))
+    )
     return None if record is None else decode_logins(record)
 
 
 def kept_by_browser(gateway: Gateway, logins: BrowserLogins) -> Field:
     """The field that sets the login cookie."""
-    sealed = gateway.login_sealer.seal(encode_logins(logins), bound_to=_COOKIE)
-    return set_cookie(cookies.set_login(_spelt(sealed).decode("ascii")))
+    sealed = gateway.login_sealer.seal(encode_logins(logins), bound_to=_bound_to(gateway, gateway.cookies.login))
+    return gateway.cookies.set_login(_spelt(sealed).decode("ascii"))
+
+
+def _bound_to(gateway: Gateway, kind: bytes) -> bytes:
+    return b"%b of %b" % (kind, gateway.config.session.namespace.encode("ascii"))
 
 
 def _registration(provider: Provider) -> bytes:

@@ -3,8 +3,8 @@
 from bff.request_head import RequestHead
 from bff.sessions.model import Grant, LiveSession
 from bff.tokens import grants
-from bff.web import cookies, guards, query
-from bff.web.answers import OwnAnswer, json_answer, set_cookie
+from bff.web import guards, query
+from bff.web.answers import OwnAnswer, json_answer
 from bff.web.gateway import Gateway
 from bff.web.problems import sign_in_url
 
@@ -23,8 +23,8 @@ async def user(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     alive = [grant for grant in live.session.grants if not grants.ended(grant, now=now)] if live else []
     if live is not None and alive:
         return json_answer(_signed_in(gateway, live, alive, now=now), https=gateway.site.https)
-    is_dead_cookie = cookies.SESSION_NAME + b"=" in head.named.get(b"cookie", b"")
-    more = (set_cookie(cookies.clear_session()),) if is_dead_cookie else ()
+    is_dead_cookie = gateway.cookies.session + b"=" in head.named.get(b"cookie", b"")
+    more = (gateway.cookies.clear_session(),) if is_dead_cookie else ()
     first = next(iter(gateway.providers))
     signed_out = {"authenticated": False, "login_url": sign_in_url(gateway.site.base_path, provider=first)}
     return json_answer(signed_out, https=gateway.site.https, more=more)

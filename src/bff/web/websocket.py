@@ -14,7 +14,7 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
         BffError: refused.
     """
     admitted = admission.route(gateway, head)
-    own = admission.brought(head, admitted.policy)
+    own = admission.brought(gateway, head, admitted.policy)
     if own is None:
         guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
     if not admitted.match.route.config.websocket:

@@ -26,7 +26,9 @@ async def subscribe() -> AsyncIterator[Callable[[ValkeyServer], Heard]]:
         heard = Heard()
         location = parse_store(server.url)
         there = SingleServer(location, connect_timeout_seconds=0.2, command_timeout_seconds=0.2)
-        subscription = Subscription(there.new_connection, heard, connect_timeout_seconds=0.2, silence_seconds=0.1)
+        subscription = Subscription(
+            there.new_connection, heard, channel=b"bff:changed", connect_timeout_seconds=0.2, silence_seconds=0.1
+        )
         subscription.start()
         started.append((subscription, there))
         return heard
@@ -65,7 +67,7 @@ async def test_the_end_of_listening_is_no_interruption(valkey: ValkeyServer) -> 
     """Who stops to listen is not told that something may have been missed: the log of every stop would hold a warning."""
     heard = Heard()
     there = SingleServer(parse_store(valkey.url), connect_timeout_seconds=5, command_timeout_seconds=5)
-    subscription = Subscription(there.new_connection, heard, connect_timeout_seconds=5)
+    subscription = Subscription(there.new_connection, heard, channel=b"bff:changed", connect_timeout_seconds=5)
     subscription.start()
     await heard.resumed()
     await subscription.close()

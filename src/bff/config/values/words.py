@@ -50,9 +50,11 @@ _OUR_PARAMETERS = frozenset(
     {
         *("client_id", "redirect_uri", "scope", "state", "nonce", "response_type", "response_mode"),
         *("code_challenge", "code_challenge_method", "resource", "request", "request_uri", "max_age", "acr_values"),
+        *("dpop_jkt", "client_secret", "client_assertion", "client_assertion_type"),
     }
 )
 
+_NAME_OF_OURS = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
 _ACR = re.compile(r"[!#-\[\]-~]+")
@@ -132,3 +134,17 @@ def authorization_parameter(text: str) -> str:
     if not _PARAMETER_NAME.fullmatch(text):
         raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
     return text
+
+
+def namespace(text: str) -> str:
+    """The beginning of our names in the store."""
+    if _NAME_OF_OURS.fullmatch(text) is None:
+        raise SpellingError("is made of at most 32 lower-case letters, digits and hyphens, a letter or digit first")
+    return text
+
+
+def cookie_suffix(text: str) -> str:
+    """The end of our cookies' names. One with `login` in front would make a session cookie of another gateway's login cookie."""
+    if text == "login" or text.startswith("login-"):
+        raise SpellingError("cannot begin with login: that is how login cookies are called")
+    return namespace(text)

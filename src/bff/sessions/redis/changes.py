@@ -14,7 +14,6 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bff.backoff import Backoff
-from bff.sessions.redis.scripts import CHANNEL
 from bff.sessions.redis.server import REDIS_ERRORS
 from bff.sessions.store import Change, ChangeListener
 
@@ -30,11 +29,13 @@ class Subscription:
         new_connection: Callable[[], Awaitable[AbstractConnection]],
         listener: ChangeListener,
         *,
+        channel: bytes,
         connect_timeout_seconds: float,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._new_connection = new_connection
         self._listener = listener
+        self._channel = channel
         self._connect_timeout_seconds = connect_timeout_seconds
         self._silence_seconds = silence_seconds
         self._failures = 0
@@ -70,7 +71,7 @@ class Subscription:
             async with asyncio.timeout(3 * self._connect_timeout_seconds):  # there may be several Sentinels to ask
                 connection = await self._new_connection()
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-                await connection.send_command("SUBSCRIBE", CHANNEL, check_health=False)
+                await connection.send_command("SUBSCRIBE", self._channel, check_health=False)
                 await connection.read_response()
             await self._read_changes(connection)
         finally:

@@ -1,5 +1,8 @@
 """The names of entries in Redis. A dump of the server reveals nothing by them.
 
+Every name begins with the gateway's namespace, and records are bound to their names: several gateways on one server do not see each
+other's sessions, also if they share session keys (R-307).
+
 The keys of sessions are hashes of random secrets, which cannot be guessed. The subject of a session
 can be guessed: so the names of indexes are keyed hashes (`Sealer.names`), and a dump cannot confirm a guess. An index
 is written under the first sealing key only, like a record, and looked up under every sealing key.
@@ -9,35 +12,46 @@ import hashlib
 
 from bff.sessions.model import Session
 
-SESSION = b"bff:s:"
-INDEX = b"bff:i:"
-LEASE = b"bff:l:"
-DONE = b"bff:d:"
 
+class Names:
+    """The names below one namespace, which holds no colon: no namespace is the beginning of another one's names."""
 
-def session_name(key: str) -> bytes:
-    """The name of the session with this key."""
-    return SESSION + key.encode()
+    def __init__(self, namespace: str) -> None:
+        prefix = namespace.encode("ascii")
+        self.channel = prefix + b":changed"
+        self.sessions = prefix + b":s:"
+        self._indexes = prefix + b":i:"
+        self._leases = prefix + b":l:"
+        self._done = prefix + b":d:"
 
+    def session(self, key: str) -> bytes:
+        """The name of the session with this key."""
+        return self.sessions + key.encode()
 
-def binding(key: str, version: int | str) -> bytes:
-    """The text that a session's record is bound to (invariant 9)."""
-    return session_name(key) + f":{version}".encode()
+    def binding(self, key: str, version: int | str) -> bytes:
+        """The text that a session's record is bound to (invariant 9)."""
+        return self.session(key) + f":{version}".encode()
 
+    def key_of(self, session: bytes) -> str:
+        """The key of the session with this name."""
+        return session[len(self.sessions) :].decode(errors="replace")
 
-def lease_name(name: str) -> bytes:
-    """The name of the entry with the holder of a lease."""
-    return LEASE + _hash(name)
+    def index(self, hashed: bytes) -> bytes:
+        """The name of the index whose plain text has this keyed hash."""
+        return self._indexes + hashed
+
+    def lease(self, name: str) -> bytes:
+        """The name of the entry with the holder of a lease."""
+        return self._leases + _hash(name)
+
+    def done(self, name: str) -> bytes:
+        """The name of the entry that marks something as done."""
+        return self._done + _hash(name)
 
 
 def mark_field(provider: str) -> str:
     """The field of a lease with the mark of this provider's refresh token."""
     return "spent:" + provider
-
-
-def done_name(name: str) -> bytes:
-    """The name of the entry that marks something as done."""
-    return DONE + _hash(name)
 
 
 def index(issuer: str, *, subject: str | None = None, sid: str | None = None) -> bytes:

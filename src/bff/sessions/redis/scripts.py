@@ -14,8 +14,6 @@ A planted value of another type reads as "no session", and can be deleted.
 import hashlib
 from dataclasses import dataclass, field
 
-CHANNEL = b"bff:changed"
-
 
 @dataclass(frozen=True, slots=True)
 class Script:

@@ -6,6 +6,8 @@
     bff:d:<hash>               mark that something is done, sealed   ends when it can no longer be asked for
     bff:changed                channel of changes
 
+`bff` is the namespace (`session.namespace`): every name begins with it.
+
 - Records are sealed and bound to kind, name and version (invariant 9): a swapped, planted or misdelivered record does
   not open.
 - "Not found" and "cannot ask" differ (invariant 7): everything that redis-py or the network raises becomes
@@ -47,6 +49,7 @@ class RedisStore:
         *,
         sealer: Sealer,
         idle_timeout_seconds: float,
+        namespace: str = "bff",
         connect_timeout_seconds: float = 1.0,
         command_timeout_seconds: float = 1.0,
     ) -> None:
@@ -57,6 +60,7 @@ class RedisStore:
         )
         self._connect_timeout_seconds = connect_timeout_seconds
         self._sealer = sealer
+        self._names = keys.Names(namespace)
         self._idle_ms = _ms(idle_timeout_seconds)
         self._listener: ChangeListener | None = None
         self._subscription: Subscription | None = None
@@ -65,7 +69,10 @@ class RedisStore:
         """Subscribe to changes; the server may become reachable later."""
         self._listener = listener
         self._subscription = Subscription(
-            self._server.new_connection, listener, connect_timeout_seconds=self._connect_timeout_seconds
+            self._server.new_connection,
+            listener,
+            channel=self._names.channel,
+            connect_timeout_seconds=self._connect_timeout_seconds,
         )
         self._subscription.start()
 
@@ -89,13 +96,13 @@ class RedisStore:
         await self._index(created, now=now)
         absolute = _ms(session.absolute_expires_at)
         ttl = max(1, min(self._idle_ms, absolute - _ms(now)))
-        if not await self._run(scripts.CREATE, keys.session_name(session.key), self._seal(created), absolute, ttl):
+        if not await self._run(scripts.CREATE, self._names.session(session.key), self._seal(created), absolute, ttl):
             raise ValueError("a new session needs a new key")
         return created
 
     async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
         """The session, if it lives at `now`; one round trip, which also moves the idle deadline."""
-        name = keys.session_name(key)
+        name = self._names.session(key)
         found = await self._run(scripts.READ, name, _ms(now), self._idle_ms if touch else 0)
         if found is None:
             return None
@@ -112,9 +119,9 @@ class RedisStore:
         replaced = replace(session, version=session.version + 1)
         await self._index(replaced, now=now)
         message = session.key + ":changed"
-        arguments = (session.version, replaced.version, self._seal(replaced), scripts.CHANNEL, message)
+        arguments = (session.version, replaced.version, self._seal(replaced), self._names.channel, message)
         try:
-            written = await self._run(scripts.REPLACE, keys.session_name(session.key), _ms(now), *arguments)
+            written = await self._run(scripts.REPLACE, self._names.session(session.key), _ms(now), *arguments)
         finally:
             self._notify(session.key, ended=False)  # also if it is unknown whether it was written
         return replaced if written else None
@@ -123,7 +130,7 @@ class RedisStore:
         """End a session, and take it out of the indexes if that can be done now."""
         found: object = None
         try:
-            found = await self._run(scripts.DELETE, keys.session_name(key), scripts.CHANNEL, key + ":ended")
+            found = await self._run(scripts.DELETE, self._names.session(key), self._names.channel, key + ":ended")
         finally:
             self._notify(key, ended=found is not None)
         session = self._unseal(key, *found) if isinstance(found, list) and all(found) and found else None
@@ -148,13 +155,13 @@ class RedisStore:
         """End every session."""
         count = 0
         async for found in self._names_of_sessions():
-            session_keys = [name[len(keys.SESSION) :].decode(errors="replace") for name in found]
+            session_keys = [self._names.key_of(name) for name in found]
             count += sum(await asyncio.gather(*(self.delete(key) for key in session_keys)))
         return count
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
-        return await self._run(scripts.TAKE_LEASE, keys.lease_name(name), holder, _ms(lifetime_seconds)) == 1
+        return await self._run(scripts.TAKE_LEASE, self._names.lease(name), holder, _ms(lifetime_seconds)) == 1
 
     async def begin_renewal(
         self, name: str, holder: str, *, lifetime_seconds: float, mark: Mark, mark_lifetime_seconds: float
@@ -167,7 +174,7 @@ class RedisStore:
             mark.token_hash,
             _ms(mark_lifetime_seconds),
         )
-        answer = await self._run(scripts.BEGIN_RENEWAL, keys.lease_name(name), *arguments)
+        answer = await self._run(scripts.BEGIN_RENEWAL, self._names.lease(name), *arguments)
         if isinstance(answer, list):
             return Spent(by=answer[0].decode(errors="replace"), age_seconds=answer[1] / 1000)
         return Begun.YES if answer == 1 else Begun.BUSY
@@ -175,31 +182,31 @@ class RedisStore:
     async def end_renewal(self, name: str, holder: str, *, provider: str, mark: "MarkEnd | float") -> None:
         """Give the lease back, and say what becomes of our mark."""
         word = mark.value if isinstance(mark, MarkEnd) else max(_ms(mark), 1)
-        await self._run(scripts.END_RENEWAL, keys.lease_name(name), holder, keys.mark_field(provider), word)
+        await self._run(scripts.END_RENEWAL, self._names.lease(name), holder, keys.mark_field(provider), word)
 
     async def drop_lease(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still ours."""
-        await self._run(scripts.DROP_LEASE, keys.lease_name(name), holder)
+        await self._run(scripts.DROP_LEASE, self._names.lease(name), holder)
 
     async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
         """Mark something as done; the server counts the time, so `now` is not needed."""
-        done = keys.done_name(name)
+        done = self._names.done(name)
         sealed = self._sealer.seal(value.encode(), bound_to=done)
         await self._execute("SET", done, sealed, "PX", max(_ms(lifetime_seconds), 1), again=True)
 
     async def remember_first(self, name: str, *, lifetime_seconds: float, now: float) -> bool:
         """Mark something as done; False if it was marked already. A mark of ours from a first try counts as ours."""
-        done = keys.done_name(name)
+        done = self._names.done(name)
         sealed = self._sealer.seal(b"", bound_to=done)
         return await self._run(scripts.TAKE_LEASE, done, sealed, max(_ms(lifetime_seconds), 1)) == 1
 
     async def remembers(self, name: str, *, now: float) -> bool:
         """Whether the mark is there and has not expired."""
-        return await self._execute("EXISTS", keys.done_name(name), again=True) == 1
+        return await self._execute("EXISTS", self._names.done(name), again=True) == 1
 
     async def recall(self, name: str, *, now: float) -> str | None:
         """The value of the mark; None if there is none, or not one that we wrote."""
-        done = keys.done_name(name)
+        done = self._names.done(name)
         found = await self._execute("GET", done, again=True)
         opened = self._sealer.open(found, bound_to=done) if isinstance(found, bytes) else None
         return None if opened is None else opened.decode(errors="replace")
@@ -207,15 +214,15 @@ class RedisStore:
     # --- records ---
 
     def _seal(self, session: Session) -> bytes:
-        return self._sealer.seal(encode_session(session), bound_to=keys.binding(session.key, session.version))
+        return self._sealer.seal(encode_session(session), bound_to=self._names.binding(session.key, session.version))
 
     def _unseal(self, key: str, version: bytes, record: bytes) -> Session | None:
-        opened = self._sealer.open(record, bound_to=keys.binding(key, version.decode(errors="replace")))
+        opened = self._sealer.open(record, bound_to=self._names.binding(key, version.decode(errors="replace")))
         return None if opened is None else decode_session(opened)
 
     async def _peek(self, key: str) -> Session | None:
         """The session without its deadlines: an entry that Redis still holds has not ended."""
-        found = await self._execute("HMGET", keys.session_name(key), "version", "record", again=True)
+        found = await self._execute("HMGET", self._names.session(key), "version", "record", again=True)
         version, record = cast(list[bytes | None], found)
         return None if version is None or record is None else self._unseal(key, version, record)
 
@@ -237,11 +244,11 @@ class RedisStore:
         return list({key.decode(errors="replace"): None for members in found for key in members})
 
     def _index_names(self, index: bytes) -> list[bytes]:
-        return [keys.INDEX + name for name in self._sealer.names(index)]
+        return [self._names.index(name) for name in self._sealer.names(index)]
 
     async def _names_of_sessions(self) -> AsyncIterator[list[bytes]]:
         try:
-            async for found in self._server.scan(keys.SESSION + b"*"):
+            async for found in self._server.scan(self._names.sessions + b"*"):
                 yield found
         except REDIS_ERRORS as error:
             raise _unavailable(error) from error

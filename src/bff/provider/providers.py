@@ -1,0 +1,50 @@
+"""All providers of a process: they outlive the configuration that first asked for them.
+
+A provider that two configurations describe in the same way is one object, with its connections, its cached documents and the
+credential that worked last. One that is described otherwise is another object; the former one stays open until the process ends,
+because requests that began with it may still use it.
+"""
+
+from bff.clock import Clock
+from bff.config.model import ProviderConfig
+from bff.provider.client import Provider
+from bff.provider.http import Transport
+
+
+class Providers:
+    """`transport` takes the place of the network, in tests."""
+
+    def __init__(self, *, clock: Clock, transport: Transport | None = None) -> None:
+        self._clock = clock
+        self._transport = transport
+        self._all: list[Provider] = []
+
+    def provider(self, *, name: str, config: ProviderConfig, redirect_uri: str) -> Provider:
+        """The provider of this name under these settings.
+
+        Raises:
+            OSError: a CA file cannot be used.
+        """
+        for known in self._all:
+            if (known.name, known.redirect_uri, known.config) == (name, redirect_uri, config):
+                return known
+        new = Provider(
+            name=name, config=config, redirect_uri=redirect_uri, clock=self._clock, transport=self._transport
+        )
+        self._all.append(new)
+        return new
+
+    @property
+    def longest_call_seconds(self) -> float:
+        """How long a token call may take that was sent to one of them."""
+        return max((provider.call_limit_seconds for provider in self._all), default=0.0)
+
+    async def give_up_queueing(self) -> None:
+        """End the queues for connections to them."""
+        for provider in self._all:
+            await provider.give_up_queueing()
+
+    async def close(self) -> None:
+        """Close every connection to them."""
+        for provider in self._all:
+            await provider.close()

@@ -1,0 +1,114 @@
+"""The certificate that we show to a provider: over real TLS, at the endpoints for it, and read again when it changes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bff.config.model import CertificateConfig, ProviderConfig
+from bff.errors import ProviderMisbehaved, SecretUnavailable
+from bff.provider.client import Provider
+from support.provider_pair import pair
+from support.tls_certificates import Authority, client_files
+from support.tls_provider import TlsProvider, tls_provider
+
+
+@asynccontextmanager
+async def world(folder: Path, **settings: Any) -> AsyncIterator[tuple[TlsProvider, Provider, CertificateConfig]]:
+    """A provider that asks for certificates of this authority, and our side of it with one."""
+    authority = Authority(folder)
+    certificate, key = client_files(folder, authority=authority)
+    shown = CertificateConfig(certificate=certificate, key=key)
+    async with tls_provider(authority) as theirs:
+        config = ProviderConfig(
+            issuer=theirs.url,
+            client_id="shop",
+            client_auth="tls_client_auth",
+            client_certificate=shown,
+            ca_file=authority.file,
+            **settings,
+        )
+        ours = Provider(name="corp", config=config, redirect_uri="https://app/cb", clock=lambda: 1.8e9)
+        try:
+            yield theirs, ours, shown
+        finally:
+            await ours.close()
+
+
+@pytest.mark.requirement("R-091")
+async def test_certificate_is_shown_at_the_endpoints_for_it(tmp_path: Path) -> None:
+    """The alias of the metadata is called, the certificate is ours, and the form names the client and holds no secret."""
+    async with world(tmp_path) as (theirs, ours, _):
+        await ours.client_credentials(scope=None, resource=None, audience=None)
+        call = theirs.calls[-1]
+        assert call.path == "/mtls/token"
+        assert call.common_name == "shop"
+        assert call.form == {"grant_type": "client_credentials", "client_id": "shop"}
+
+
+@pytest.mark.requirement("R-091")
+async def test_endpoint_of_the_configuration_wins(tmp_path: Path) -> None:
+    """A written endpoint is called, whatever the aliases say."""
+    async with world(tmp_path) as (theirs, _, shown):
+        config = ProviderConfig(
+            issuer=theirs.url,
+            client_id="shop",
+            client_auth="tls_client_auth",
+            client_certificate=shown,
+            ca_file=tmp_path / "authority.pem",
+            token_endpoint=f"{theirs.url}/written/token",
+            discovery="openid",
+        )
+        ours = Provider(name="corp", config=config, redirect_uri="https://app/cb", clock=lambda: 1.8e9)
+        await ours.client_credentials(scope=None, resource=None, audience=None)
+        await ours.close()
+        assert theirs.calls[-1].path == "/written/token"
+
+
+@pytest.mark.requirement("R-091")
+async def test_new_certificate_is_shown_after_the_files_changed(tmp_path: Path) -> None:
+    """A rotated certificate is used by new connections; half a rotation and garbage keep the old one, and say so."""
+    async with world(tmp_path) as (theirs, ours, shown):
+        authority = theirs.authority
+
+        async def name() -> str:
+            await ours.client_credentials(scope=None, resource=None, audience=None)
+            return theirs.calls[-1].common_name
+
+        assert await name() == "shop"
+        newer = client_files(tmp_path, name="newer", authority=authority)
+        with capture_logs() as logs:
+            newer[0].rename(shown.certificate)
+            assert await name() == "shop"
+            newer[1].rename(shown.key)
+            assert await name() == "newer"
+            (tmp_path / "garbage").write_text("garbage")
+            (tmp_path / "garbage").rename(shown.certificate)
+            assert await name() == "newer"
+            assert await name() == "newer"
+        assert [entry["event"] for entry in logs] == ["provider.credential_unusable"] * 2
+
+
+@pytest.mark.requirement("R-091")
+async def test_without_a_usable_certificate_nothing_is_sent(tmp_path: Path) -> None:
+    """A certificate that never could be read ends the call before a connection."""
+    async with world(tmp_path) as (theirs, ours, shown):
+        shown.key.write_text("garbage")
+        with pytest.raises(SecretUnavailable):
+            await ours.client_credentials(scope=None, resource=None, audience=None)
+        assert theirs.calls == []
+
+
+@pytest.mark.requirement("R-091")
+async def test_endpoint_without_tls_is_refused(tmp_path: Path) -> None:
+    """Over plain http no certificate is shown, so nothing is sent."""
+    certificate, key = client_files(tmp_path)
+    shown = CertificateConfig(certificate=certificate, key=key)
+    async with pair(client_auth="tls_client_auth", client_certificate=shown) as plain:
+        with pytest.raises(ProviderMisbehaved) as refused:
+            await plain.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert refused.value.reason == "endpoint"
+        assert plain.token_calls() == []

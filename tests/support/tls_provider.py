@@ -1,0 +1,76 @@
+"""A provider behind TLS that asks each client for a certificate: discovery, and a token endpoint at every path that ends in `/token`.
+
+It is as small as the tests of our certificate need it: one request a connection, read whole.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from support.tls_certificates import Authority
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsCall:
+    """A call of the token endpoint, and whose certificate came with it."""
+
+    path: str
+    common_name: str
+    form: dict[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class TlsProvider:
+    """The provider; `calls` are those of its token endpoints."""
+
+    authority: Authority
+    url: str = ""
+    calls: list[TlsCall] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        path = head.split(" ")[1]
+        lengths = [line.split(":")[1] for line in head.lower().split("\r\n") if line.startswith("content-length:")]
+        form = dict(parse_qsl((await reader.readexactly(int(lengths[0]) if lengths else 0)).decode()))
+        body = json.dumps(self._answer(path)).encode()
+        if path.endswith("/token"):
+            certificate = writer.get_extra_info("peercert") or {}
+            names = [value for ((key, value),) in certificate.get("subject", ()) if key == "commonName"]
+            self.calls.append(TlsCall(path=path, common_name="".join(names), form=form))
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+        )
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+
+    def _answer(self, path: str) -> dict[str, object]:
+        if path.endswith("/token"):
+            return {"access_token": "at", "token_type": "Bearer", "expires_in": 60}
+        return {
+            "issuer": self.url,
+            "token_endpoint": f"{self.url}/token",
+            "mtls_endpoint_aliases": {"token_endpoint": f"{self.url}/mtls/token"},
+        }
+
+
+@asynccontextmanager
+async def tls_provider(authority: Authority) -> AsyncIterator[TlsProvider]:
+    """Such a provider on a free loopback port, for as long as the block lasts."""
+    context = authority.server("127.0.0.1")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(authority.file)
+    provider = TlsProvider(authority=authority)
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, ssl=context)
+    provider.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield provider
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -28,7 +28,8 @@ granian:            ## journeys once more, under another ASGI server
 recipe:             ## journeys and raw HTTP once more with the lane off
 	BFF_LANE=off $(PYTHON) -m pytest tests/journeys tests/http
 
-browser:            ## the page in the system's Chromium
+browser:            ## pages in the system's Chromium; with Node, the tutorial's app by Vite too
+	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/browser/vite; fi
 	$(PYTHON) -m pytest -m browser tests/browser
 
 node:               ## the certified npm `oidc-provider`

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bff.demo.check import WatchedProvider
-from bff.demo.eject import Addresses
+from bff.demo.configuration import Addresses
 from bff.demo.world import World, demo_world
 
 if TYPE_CHECKING:

@@ -251,6 +251,22 @@ def test_ejecting_twice_is_refused(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (1, f"Error: {tmp_path}/file/demo: Not a directory\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--app", "localhost:5173"], "for --app: is no URL"),
+        (["--app", "http://app.example.com"], "must be on this machine"),
+        (["--api", "http://192.0.2.7:3001"], "must be on this machine"),
+        (["--app", "http://localhost:5173", "--check"], "leave --check and --eject out"),
+    ],
+)
+def test_the_demo_stands_before_servers_of_this_machine_only(options: list[str], said: str) -> None:
+    """What is no URL of a server here is a mistake of usage: the demo's provider signs anyone in."""
+    ran = bff("demo", *options)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+
+
 @pytest.mark.requirement("R-276", "R-123")
 def test_serve_starts_while_its_provider_is_away_and_stops_at_sigterm(tmp_path: Path) -> None:
     """The gateway is ready without its provider, answers both listeners, and ends at SIGTERM with code 0."""

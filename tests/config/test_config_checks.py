@@ -517,6 +517,7 @@ def test_keys_for_memory(tmp_path: Path, session: str) -> None:
         (["require: {claims: {groups: [admin, [ops]]}}"], "require.claims.groups[1]"),
         (["require: {acr_values: [two words]}"], "require.acr_values[0]"),
         (["require: {max_age: 0s}"], "require.max_age"),
+        ([f"require: {{acr_values: [{'a' * 95}, {'b' * 95}]}}"], "require.acr_values"),
         (["token: client", "exchange: {audience: orders}"], "exchange"),
         (["token: none", "exchange: {audience: orders}"], "exchange"),
         (["exchange: {}"], "exchange"),

@@ -10,7 +10,8 @@ import pytest
 
 from bff.config.load import load
 from bff.config.model import TokenKind
-from bff.demo.eject import Addresses, demo_client, eject
+from bff.demo.configuration import Addresses, Behind
+from bff.demo.eject import demo_client, eject, gateway_files, write_files
 
 
 def test_everything_is_written(tmp_path: Path) -> None:
@@ -43,6 +44,16 @@ def test_the_configuration_can_be_run(tmp_path: Path) -> None:
     }
     assert config.providers["demo"].client_secrets[0].read() == (tmp_path / "secrets/client-secret").read_text().strip()
     assert len(config.session.keys[0].read()) >= 32
+
+
+def test_servers_of_the_users_own_take_the_places_of_page_and_api(tmp_path: Path) -> None:
+    """With `--app` and `--api` the configuration leads there, WebSockets too, and the token is for that API."""
+    behind = Behind(app="http://localhost:5173", api="http://localhost:3001/v1")
+    write_files(tmp_path, gateway_files(Addresses(), store="memory://", behind=behind))
+    api, app = load(tmp_path / "bff.yaml").routes
+    assert (str(api.upstream), api.resource, api.token, api.websocket) == (behind.api, behind.api, TokenKind.USER, True)
+    assert (str(app.upstream), app.path.text, app.token, app.websocket) == (behind.app, "/", TokenKind.NONE, True)
+    assert not (tmp_path / "page").exists()
 
 
 def test_the_configuration_is_neat(tmp_path: Path) -> None:

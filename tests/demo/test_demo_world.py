@@ -13,7 +13,7 @@ import pytest
 
 from bff.demo.api import SampleApi
 from bff.demo.check import Walk, WatchedProvider, check
-from bff.demo.eject import Addresses
+from bff.demo.configuration import Addresses
 from bff.demo.world import World, demo_world, introduction
 
 ANYWHERE = Addresses(gateway_port=0, provider_port=0, api_port=0)

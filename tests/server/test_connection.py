@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bff.config.model import LimitsConfig
-from bff.demo.eject import Addresses
+from bff.demo.configuration import Addresses
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.world import demo_world
 from bff.server.connection import LINGER_BYTES

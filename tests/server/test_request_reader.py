@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bff import request_head
 from bff.config.model import LimitsConfig
 from bff.errors import (
     BrowserError,
@@ -17,6 +18,7 @@ from bff.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
+from bff.request_head import FieldSection
 from bff.server.request_reader import RequestReader
 from support.reader_events import PEER, SMALL, Reading, bytewise, read, take
 
@@ -655,3 +657,72 @@ def test_bytes_after_a_refusal_are_dropped() -> None:
     junk = b"x" * 65536
     held, most = cost([b"hello\r\n\r\n", *[junk] * 100])
     assert held <= most <= 128 * 1024
+
+
+# --- fields that were accepted before ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept_sections() -> Iterator[dict[bytes, FieldSection]]:
+    """The sections that are kept; none at the beginning and the end."""
+    kept = request_head._kept_sections
+    kept.clear()
+    yield kept
+    kept.clear()
+
+
+def twice(stream: bytes) -> tuple[Reading, Reading]:
+    """A stream read with no kept section, and again after its fields were accepted behind a plain request line."""
+    request_head._kept_sections.clear()
+    first = read([stream])
+    request_head._kept_sections.clear()
+    _, end, lines = stream.partition(b"\r\n")
+    if end:
+        read([b"GET / HTTP/1.1\r\n" + lines])
+    return first, read([stream])
+
+
+@pytest.mark.requirement("R-367")
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"get", b"CONNECT", b"PRI", b"M-SEARCH", b"", b"GET ", b"G\x00T"])
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1", b""])
+@pytest.mark.usefixtures("kept_sections")
+def test_each_byte_of_a_request_line_is_judged_alike(method: bytes, version: bytes) -> None:
+    """Whether llhttp looks at the head, or its fields are known, at every byte that a target may hold."""
+    for byte in range(256):
+        for target in (b"/a%c" % byte, b"/a?b%cc" % byte, b"%ca" % byte):
+            first, again = twice(b"%b %b %b\r\nHost: x\r\nConnection: keep-alive\r\n\r\n" % (method, target, version))
+            assert again.summary == first.summary, target
+
+
+@settings(max_examples=400)
+@pytest.mark.requirement("R-367")
+@given(METHODS, TARGETS, VERSIONS, st.lists(FIELDS, max_size=4), BODIES)
+def test_known_fields_change_nothing(
+    method: bytes, target: bytes, version: bytes, fields: list[bytes], body: bytes
+) -> None:
+    """What is read, and what is refused, does not depend on whether these fields have come before."""
+    head = b"\r\n".join([method + b" " + target + version, *fields, b"", b""])
+    first, again = twice(head + body)
+    assert again.summary == first.summary
+
+
+def test_fields_are_known_again(kept_sections: dict[bytes, FieldSection]) -> None:
+    """The section of equal lines is the same value, also behind another request line."""
+    first, second = read([b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", b"PUT /b?c HTTP/1.1\r\nHost: x\r\n\r\n"]).messages
+    assert first.message.head.section is second.message.head.section
+    assert len(kept_sections) == 1
+
+
+def test_a_bearer_is_not_kept(kept_sections: dict[bytes, FieldSection]) -> None:
+    """A token that a request brings itself opens something: it is not kept; nor is a long section."""
+    read([b"GET /a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n"], limits=WIDE)
+    read([b"GET /a HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"v" * request_head.MAX_KEPT_SECTION)], limits=WIDE)
+    assert not kept_sections
+
+
+def test_the_kept_sections_are_bounded(kept_sections: dict[bytes, FieldSection]) -> None:
+    """The oldest one makes room."""
+    for number in range(request_head.MAX_KEPT_SECTIONS + 10):
+        read([b"GET /a HTTP/1.1\r\nHost: %d\r\n\r\n" % number])
+    assert len(kept_sections) == request_head.MAX_KEPT_SECTIONS
+    assert b"Host: 9\r\n\r\n" not in kept_sections

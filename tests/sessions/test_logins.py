@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.oauth.step_up import StepUp
 from bff.sessions import logins
 from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser, registration, short_way_back
 from support.session_samples import NOW, a_transaction
@@ -94,7 +95,14 @@ def test_long_ways_back_are_bounded(ways: list[str]) -> None:
 )
 def test_state_holds_what_fits_of_a_way_back(return_to: str, kept: str) -> None:
     """All of it, else its path, else the root."""
-    assert short_way_back(return_to) == kept
+    assert short_way_back(return_to, step_up=None) == kept
+
+
+def test_a_step_up_takes_room_from_the_way_back() -> None:
+    """What a sign-in is asked for stays whole in `state`; the way back gives way, and lies in the cookie then."""
+    step_up = StepUp(acr_values=("a" * 90, "b" * 90))
+    assert short_way_back("/" + "c" * 10, step_up=step_up) == "/" + "c" * 10
+    assert short_way_back("/" + "c" * 11, step_up=step_up) == "/"
 
 
 def test_every_part_of_a_registration_counts() -> None:

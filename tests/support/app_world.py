@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from bff.config.load import load
 from bff.demo.api import SampleApi
-from bff.demo.eject import Addresses, demo_client, gateway_files, write_files
+from bff.demo.configuration import Addresses
+from bff.demo.eject import demo_client, gateway_files, write_files
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.provider import DemoProvider
 from bff.server.process import serving

@@ -41,3 +41,10 @@ def fenced(text: str, language: str) -> list[str]:
 
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in _CELLS.split(line)[1:-1]]
+
+
+def marked(text: str, mark: str) -> str:
+    """The fenced block that follows the comment `<!-- mark -->`."""
+    found = re.search(rf"^<!-- {re.escape(mark)} -->\n```\w+\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert found is not None, f"there is no block {mark}"
+    return found[1]

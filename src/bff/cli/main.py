@@ -50,14 +50,20 @@ def check(given: Path | None, online: bool) -> None:
 @click.option(
     "--eject", type=click.Path(path_type=Path, file_okay=False), help="Write the demo's files for you to edit."
 )
-def demo(headless: bool, eject: Path | None) -> None:
+@click.option("--app", metavar="URL", help="Your app's development server, in place of the demo's page.")
+@click.option("--api", metavar="URL", help="Your API, at /api, in place of the demo's.")
+def demo(headless: bool, eject: Path | None, app: str | None, api: str | None) -> None:
     """A working world on loopback: gateway, provider, API and page."""
     from bff.cli import logs
     from bff.config.model import LogConfig
     from bff.demo import check as walking
     from bff.demo import eject as ejecting
     from bff.demo import world
+    from bff.demo.configuration import Behind
 
+    behind = Behind(app=_development_server("--app", app), api=_development_server("--api", api))
+    if (app or api) and (headless or eject):
+        raise click.UsageError("--app and --api start the demo: leave --check and --eject out")
     if eject is not None:
         try:
             written = ejecting.eject(eject)
@@ -70,7 +76,28 @@ def demo(headless: bool, eject: Path | None) -> None:
     logs.configure(LogConfig(level="warning" if headless else "info"))
     if headless:
         sys.exit(0 if walking.run_check() else 1)
-    world.run()
+    world.run(behind=behind)
+
+
+def _development_server(option: str, url: str | None) -> str | None:
+    """The URL as it is written into the demo's configuration.
+
+    Raises:
+        click.BadParameter: it is no URL of a server on this machine: anybody is signed in at a click.
+    """
+    from bff.config.spelling import SpellingError
+    from bff.config.values.urls import parse_upstream
+    from bff.loopback import is_loopback
+
+    if url is None:
+        return None
+    try:
+        upstream = parse_upstream(url)
+    except SpellingError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
+    if not is_loopback(upstream.host):
+        raise click.BadParameter("must be on this machine: the demo's provider signs anyone in", param_hint=option)
+    return str(upstream)
 
 
 @main.group()

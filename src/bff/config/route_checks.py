@@ -3,7 +3,7 @@
 from bff.config.model import Config, ExchangeConfig, RequireConfig, RouteConfig, TokenKind
 from bff.config.problems import Findings, KeyPath, suggestion
 from bff.config.values.paths import PathPrefix
-from bff.config.values.words import FILE_METHODS
+from bff.config.values.words import FILE_METHODS, MAX_ACR_BYTES
 
 _NEEDS_TOKEN = ("resource", "audience", "scope")
 
@@ -73,6 +73,10 @@ def _check_require(route: RouteConfig, path: KeyPath, findings: Findings) -> Non
         findings.report_key(at, "needs a signed-in user: `token: user`, or `token: client` with a session")
     elif route.require == RequireConfig():
         findings.report(at, "requires nothing: it needs `claims`, `acr_values` or `max_age`")
+    elif len(" ".join(route.require.acr_values)) > MAX_ACR_BYTES:
+        findings.report(
+            (*at, "acr_values"), f"are more than {MAX_ACR_BYTES} bytes together: more do not fit into `state`"
+        )
 
 
 def _check_exchange(route: RouteConfig, path: KeyPath, findings: Findings) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 
-from bff.demo.eject import CLIENT_ID
+from bff.demo.configuration import CLIENT_ID
 from bff.demo.headless import HeadlessBrowser, Received
 from bff.demo.provider import DemoProvider
 from bff.demo.world import World, demo_world

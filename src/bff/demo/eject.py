@@ -13,40 +13,13 @@ and loads them from there. So what `--eject` writes is what was seen to work.
 
 import os
 import secrets
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from bff.demo.configuration import CLIENT_ID, PROVIDER_NAME, THE_DEMO, Addresses, Behind, configuration_text
 from bff.demo.grants import Client
 
-CLIENT_ID = "demo-app"
-PROVIDER_NAME = "demo"
 PAGE_FILES = ("index.html", "app.js", "style.css")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """Where the three servers are. The gateway is `localhost` and the others 127.0.0.1, so that browsers take them for
-    different sites, as they are in earnest: cookies know hosts but no ports."""
-
-    gateway_port: int = 8080
-    provider_port: int = 8081
-    api_port: int = 8082
-
-    @property
-    def gateway(self) -> str:
-        """The gateway's origin, for the browser."""
-        return f"http://localhost:{self.gateway_port}"
-
-    @property
-    def provider(self) -> str:
-        """The demo provider's issuer."""
-        return f"http://127.0.0.1:{self.provider_port}"
-
-    @property
-    def api(self) -> str:
-        """The sample API's origin; also its resource indicator and audience."""
-        return f"http://127.0.0.1:{self.api_port}"
 
 
 def demo_client(addresses: Addresses, *, secret: str) -> Client:
@@ -82,12 +55,13 @@ def eject(directory: Path) -> list[Path]:
     return write_files(directory, texts)
 
 
-def gateway_files(addresses: Addresses, *, store: str) -> dict[str, str]:
+def gateway_files(addresses: Addresses, *, store: str, behind: Behind = THE_DEMO) -> dict[str, str]:
     """What the gateway itself needs, by relative path: configuration, page, new secrets."""
     page = files("bff.demo").joinpath("page")
+    names = PAGE_FILES if behind.app is None else ()
     return {
-        "bff.yaml": _configuration_text(addresses, store=store),
-        **{f"page/{name}": page.joinpath(name).read_text(encoding="utf-8") for name in PAGE_FILES},
+        "bff.yaml": configuration_text(addresses, store=store, behind=behind),
+        **{f"page/{name}": page.joinpath(name).read_text(encoding="utf-8") for name in names},
         "secrets/session-key": secrets.token_urlsafe(48) + "\n",
         "secrets/client-secret": secrets.token_urlsafe(32) + "\n",
     }
@@ -105,43 +79,6 @@ def write_files(directory: Path, texts: dict[str, str]) -> list[Path]:
             file.write(text)
         written.append(path)
     return written
-
-
-def _configuration_text(addresses: Addresses, *, store: str) -> str:
-    return f"""\
-# The demo's gateway: bff serve -c bff.yaml
-
-public_url: {addresses.gateway}        # what the browser calls us
-listen: 127.0.0.1:{addresses.gateway_port}
-management: 127.0.0.1:9090
-
-session:
-{f"  store: {store}":<41}# one process; redis://HOST:6379/0 for more
-  keys: [{{file: secrets/session-key}}]    # a relative path starts at this file's folder
-
-providers:
-  {PROVIDER_NAME}:
-    issuer: {addresses.provider}
-    client_id: {CLIENT_ID}
-    client_secret: {{file: secrets/client-secret}}
-    scope: openid profile email offline_access
-
-routes:
-  - path: /api/events                    # EventSource cannot send X-CSRF: judged by where the call comes from
-    upstream: {addresses.api}/events
-    resource: {addresses.api}
-    csrf: origin
-  - path: /api                           # with the access token of whoever is signed in
-    upstream: {addresses.api}
-    resource: {addresses.api}
-  - path: /rates                         # with the gateway's own token
-    upstream: {addresses.api}/rates
-    token: client
-    resource: {addresses.api}
-    scope: rates:read
-  - path: /
-    files: page
-"""
 
 
 def _api_text(addresses: Addresses) -> str:
@@ -163,6 +100,7 @@ def _provider_text(addresses: Addresses) -> str:
 
 from pathlib import Path
 
+from bff.demo.configuration import CLIENT_ID, PROVIDER_NAME, THE_DEMO, Addresses, Behind, configuration_text
 from bff.demo.grants import Client
 from bff.demo.provider import DemoProvider
 

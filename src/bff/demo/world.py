@@ -17,7 +17,8 @@ from pathlib import Path
 
 from bff.config.load import load
 from bff.demo.api import SampleApi
-from bff.demo.eject import Addresses, demo_client, gateway_files, write_files
+from bff.demo.configuration import THE_DEMO, Addresses, Behind
+from bff.demo.eject import demo_client, gateway_files, write_files
 from bff.demo.issuing import USERS
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.provider import DemoProvider
@@ -34,6 +35,7 @@ class World:
     api: SampleApi
     store: str
     config_file: Path
+    behind: Behind = THE_DEMO
 
 
 @asynccontextmanager
@@ -42,6 +44,7 @@ async def demo_world(
     access_token_lifetime_seconds: int = 60,
     provider_class: type[DemoProvider] = DemoProvider,
     preferred: Addresses = Addresses(),  # noqa: B008 - frozen
+    behind: Behind = THE_DEMO,
 ) -> AsyncIterator[World]:
     """Start everything on the preferred ports, or on free ones where those are taken; stop it when the block ends.
 
@@ -54,7 +57,7 @@ async def demo_world(
         sockets = stack.enter_context(_bound(preferred))
         store = await stack.enter_async_context(_session_store())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bff-demo-")))
-        write_files(folder, gateway_files(sockets.addresses, store=store))
+        write_files(folder, gateway_files(sockets.addresses, store=store, behind=behind))
         world = World(
             addresses=sockets.addresses,
             provider=provider_class(
@@ -65,6 +68,7 @@ async def demo_world(
             api=SampleApi(issuer=sockets.addresses.provider, audience=sockets.addresses.api),
             store=store,
             config_file=folder / "bff.yaml",
+            behind=behind,
         )
         await stack.enter_async_context(serving(world.provider.app, sockets.provider))
         await stack.enter_async_context(serving(world.api.app, sockets.api))
@@ -128,14 +132,14 @@ def _free_port() -> int:
         return port_of([sock])
 
 
-def run(*, access_token_lifetime_seconds: int = 60) -> None:
+def run(*, access_token_lifetime_seconds: int = 60, behind: Behind = THE_DEMO) -> None:
     """Serve the demo until SIGINT or SIGTERM; says on standard output where it is."""
-    asyncio.run(_run(access_token_lifetime_seconds))
+    asyncio.run(_run(access_token_lifetime_seconds, behind))
 
 
-async def _run(access_token_lifetime_seconds: int) -> None:
+async def _run(access_token_lifetime_seconds: int, behind: Behind) -> None:
     interrupted = _interruption()
-    async with demo_world(access_token_lifetime_seconds=access_token_lifetime_seconds) as world:
+    async with demo_world(access_token_lifetime_seconds=access_token_lifetime_seconds, behind=behind) as world:
         for line in introduction(world):
             print(line, flush=True)
         await interrupted.wait()
@@ -150,7 +154,7 @@ def introduction(world: World) -> list[str]:
         f"  sign in   as {' or '.join(USERS)}: click on the name, there is no password",
         "",
         f"  provider  {world.addresses.provider}   access tokens live {world.provider.access_token_lifetime_seconds} s",
-        f"  API       {world.addresses.api}   answers nobody without a token",
+        *_behind(world),
         f"  sessions  {world.store}",
         "",
         "  bff demo --check      walks through it without a browser",
@@ -158,6 +162,15 @@ def introduction(world: World) -> list[str]:
         "  Ctrl-C                ends it",
         "",
     ]
+
+
+def _behind(world: World) -> list[str]:
+    """Where the app and the API are, and what an API of the user's has to verify."""
+    app, api = world.behind.app, world.behind.api
+    lines = [] if app is None else [f"  app       {app}   at / of the address above"]
+    if api is None:
+        return [*lines, f"  API       {world.addresses.api}   at /api; answers nobody without a token"]
+    return [*lines, f"  API       {api}   at /api; it verifies iss {world.addresses.provider} and aud {api}"]
 
 
 def _interruption() -> asyncio.Event:

@@ -6,10 +6,10 @@ https://www.rfc-editor.org/rfc/rfc9470. Pure: the challenge of an API is parsed 
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-_MAX_ACR_VALUES = 10
-_MAX_ACR_LENGTH = 256
+MAX_ACR_BYTES = 190  # of all `acr_values` together: they travel in `state`, which some providers cut at 500 characters
 _LONGEST_MAX_AGE = 10 * 365 * 86400.0
 
 _SCHEME = re.compile(rb"[ \t,]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?:[ \t]+|(?=,)|$)")
@@ -52,12 +52,21 @@ def load(text: str) -> StepUp:
 def _step_up(parameters: dict[bytes, bytes]) -> StepUp | None:
     """Only what an authorization request can carry: an API must not be able to write other parameters into it."""
     words = parameters.get(b"acr_values", b"").decode("ascii", "replace").split()
-    acr_values = tuple(word for word in words if _ACR.fullmatch(word) and len(word) <= _MAX_ACR_LENGTH)
+    acr_values = _first(word for word in words if _ACR.fullmatch(word))
     digits = parameters.get(b"max_age", b"")
     max_age = min(float(digits), _LONGEST_MAX_AGE) if re.fullmatch(rb"[0-9]{1,12}", digits) else None
     if not acr_values and max_age is None:
         return None
-    return StepUp(acr_values=acr_values[:_MAX_ACR_VALUES], max_age_seconds=max_age)
+    return StepUp(acr_values=acr_values, max_age_seconds=max_age)
+
+
+def _first(acr_values: Iterable[str]) -> tuple[str, ...]:
+    """Those that fit, in order of preference."""
+    kept: list[str] = []
+    for value in acr_values:
+        if len(" ".join([*kept, value])) <= MAX_ACR_BYTES:
+            kept.append(value)
+    return tuple(kept)
 
 
 def _challenges(value: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -14,7 +14,6 @@ Of what a trusted peer says, only the chain of addresses is believed; scheme and
 """
 
 import re
-from functools import lru_cache
 
 from msgspec import Struct
 
@@ -120,7 +119,7 @@ def upstream_request(
     target = upstream.base_path + match.rest or b"/"
     if head.query:
         target = _with_query(target, head.query)
-    kept = _sorted(head.section)
+    kept = _kept(head.section)
     ours: tuple[FieldBlock, ...]
     content_length: int | None = None
     chunked = False
@@ -145,7 +144,14 @@ class _Kept(Struct, frozen=True):
     special: list[Special]
 
 
-@lru_cache(maxsize=1024)  # pages repeat their fields from call to call, and then the same section is here again
+def _kept(section: FieldSection) -> _Kept:
+    """What `_sorted` gives; pages repeat their fields from call to call, and then the same section is here again."""
+    kept = section.remarks.get(_Kept)
+    if not isinstance(kept, _Kept):
+        kept = section.remarks[_Kept] = _sorted(section)
+    return kept
+
+
 def _sorted(section: FieldSection) -> _Kept:
     """(a) and (b): the fields that pass, in their order, and those that need a judgement of their own. Do not change that list.
 

@@ -6,14 +6,9 @@ from bff.proxy.rewrite import UpstreamRequest
 
 def request_head(request: UpstreamRequest) -> bytes:
     """Request line and fields (RFC 9112 sections 3 and 5). The rewrite has refused blocks that split lines."""
-    ours = b"".join([block.lines for block in request.ours])
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (
-        request.method,
-        request.target,
-        request.authority,
-        request.passed.lines,
-        ours,
-    )
+    ours = [block.lines for block in request.ours]
+    request_line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, request.authority)
+    return b"".join((request_line, request.passed.lines, *ours, b"\r\n"))
 
 
 class Upload:

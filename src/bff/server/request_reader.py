@@ -13,6 +13,8 @@ for it, so requests that wait for the answer to another cost their bytes and not
 
 A head is kept as bytes until its empty line is there, and only then parsed, at once: llhttp judges it, and its lines are its fields.
 So an unfinished head costs its own length and no more, and what a head means cannot depend on how it was cut into segments.
+A page repeats its fields: lines that llhttp has accepted, and that say nothing about content, protocol or the connection, are not
+judged again; of a plain request line that comes before them only the bytes are (llhttp: 9,400 of 160,000 instructions a call).
 
 What is judged here, because a hop before us must not read it otherwise:
     lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
@@ -41,11 +43,13 @@ from bff.errors import (
 from bff.proxy.fields import connection_options
 from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
-from bff.request_head import FieldSection, Peer, RequestHead, field_section, section_of_lines
+from bff.request_head import FieldSection, Peer, RequestHead, field_section, kept_section, section_of_lines
 from bff.server.chunked import ChunkedError, ChunkedReader
 
 _END = b"\r\n\r\n"
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+_PLAIN_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+_VISIBLE_BUT_FRAGMENT = bytes(c for c in range(0x21, 0x7F) if c != 0x23)
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
@@ -205,14 +209,22 @@ class RequestReader:
         return None
 
     def _parse(self, head: bytes) -> Event:
-        lines = head.count(b"\n")
         self.is_head_request = head[:5] == b"HEAD "
+        line, _, lines_of_fields = head.partition(b"\r\n")
+        words = line.split(b" ")
+        section = kept_section(lines_of_fields)
+        if section is not None and section.is_plain and len(head) <= self._surely_small and _is_plain(words):
+            path, _, query = words[1].partition(b"?")
+            request = RequestHead(words[0], path, query, section, section.fields, section.named, self._peer)
+            return Message(request, b"1.1", True, False, False, False)
+        return self._judge(head, words, lines_of_fields)
+
+    def _judge(self, head: bytes, words: list[bytes], lines_of_fields: bytes) -> Event:
+        lines = head.count(b"\n")
         if len(head) > self._surely_small or lines > MAX_FIELDS + 2:
             too_large = self._too_large(head, lines)
             if too_large is not None:
                 return too_large
-        line, _, lines_of_fields = head.partition(b"\r\n")
-        words = line.split(b" ")
         self._parser = parser = self._parser or httptools.HttpRequestParser(JUDGE)
         try:
             parser.feed_data(head)
@@ -344,6 +356,17 @@ class RequestReader:
         return HeadTooLarge(
             f"The header fields are larger than {self._limits.max_head} bytes, or more than {MAX_FIELDS}."
         )
+
+
+def _is_plain(words: list[bytes]) -> bool:
+    """Whether a request line is one that llhttp accepts before fields that it has accepted, and that leaves nothing to be judged."""
+    return (
+        len(words) == 3
+        and words[2] == b"HTTP/1.1"
+        and words[0] in _PLAIN_METHODS
+        and words[1][:1] == b"/"
+        and not words[1].translate(None, _VISIBLE_BUT_FRAGMENT)
+    )
 
 
 def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:

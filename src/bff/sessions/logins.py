@@ -19,6 +19,8 @@ import secrets
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 
+from bff.oauth.step_up import StepUp
+
 ID_LIFETIME_SECONDS = 3600.0
 MAX_EARLIER = 6  # ids: a sign-in puts the id that it used in front, so tabs that began together never lose theirs
 MAX_LONG_BYTES = 2300  # of ways back in the login cookie, which stays below 3.5 KB with them
@@ -40,6 +42,7 @@ class LoginTransaction:
     seed: bytes = field(repr=False)  # 256 random bits
     return_to: str = field(repr=False)
     begun_at: float
+    step_up: StepUp | None = None  # what this sign-in was asked for beyond what every one is (RFC 9470)
     begun_again: bool = False  # it takes the place of one that the provider asked to begin again
 
     @property
@@ -118,7 +121,8 @@ def registration(*, issuer: str, client_id: str, redirect_uri: str) -> bytes:
     return hashlib.sha256("\0".join((issuer, client_id, redirect_uri)).encode()).digest()[:16]
 
 
-def short_way_back(return_to: str) -> str:
-    """What `state` can hold of a way back: all of it, else its path, else the root."""
+def short_way_back(return_to: str, *, step_up: StepUp | None) -> str:
+    """What `state` can hold of a way back beside a step-up: all of it, else its path, else the root."""
+    room = MAX_IN_STATE - (0 if step_up is None else len(" ".join(step_up.acr_values)))
     path = return_to.partition("?")[0].partition("#")[0]
-    return next((part for part in (return_to, path) if len(part) <= MAX_IN_STATE), "/")
+    return next((part for part in (return_to, path) if len(part) <= room), "/")

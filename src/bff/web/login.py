@@ -21,29 +21,31 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import guards, navigation, query, transactions
+from bff.web import guards, navigation, query, step_up, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.route_policy import sign_in_target, user_targets
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
-    """`GET /login?provider=&return_to=`: everything else in the query is ignored and sent nowhere (R-043).
+    """`GET /login?provider=&return_to=&step_up=`: everything else in the query is ignored and sent nowhere (R-043).
 
     Raises:
-        MalformedRequest: no such provider, or `return_to` leads elsewhere.
+        MalformedRequest: no such provider, `return_to` leads elsewhere, or `step_up` is no ticket of ours.
         CsrfRefused: not a navigation of the whole window.
         ProviderError, StoreUnavailable: cannot begin now.
     """
     guards.top_level(head)
-    asked = query.parameters(head, once=("provider", "return_to"))
+    asked = query.parameters(head, once=("provider", "return_to", "step_up"))
     return_to = guards.local_path(asked.get("return_to", "/"))
     provider = gateway.provider(asked.get("provider"))
+    ticket = asked.get("step_up")
+    stronger = None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name)
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         return navigation.bounce_page(head, https=gateway.site.https)
     live = await guards.session(gateway, head, touch=False)
     browser = await _beginning_browser(gateway, head, live)
-    transaction = transactions.begin(gateway, provider, browser, return_to=return_to)
+    transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=stronger)
     if transaction.return_to != return_to:
         browser = browser.with_way_back(transaction, return_to)
     url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
@@ -69,8 +71,8 @@ def _authorization_parameters(gateway: Gateway, provider: Provider, transaction:
         nonce=transaction.nonce,
         code_challenge=pkce.code_challenge(transaction.code_verifier),
         resources=_resources(gateway, provider),
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
         extra=provider.config.authorization_params,
     )
 
@@ -187,9 +189,20 @@ async def _checked_id_token(
         access_token=tokens.access_token,
         now=gateway.process.clock(),
         leeway=provider.config.leeway,
-        max_age=provider.config.max_age,
-        acr_values=provider.config.acr_values,
+        max_age=_max_age(provider, transaction),
+        acr_values=_acr_values(provider, transaction),
     )
+
+
+def _max_age(provider: Provider, transaction: LoginTransaction) -> float | None:
+    """The most recent authentication that is asked for: by the provider's configuration, or by a step-up."""
+    asked = (provider.config.max_age, transaction.step_up.max_age_seconds if transaction.step_up else None)
+    return min((max_age for max_age in asked if max_age is not None), default=None)
+
+
+def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str, ...]:
+    """A step-up names what it needs; without one, what the provider's configuration asks of every sign-in."""
+    return (transaction.step_up.acr_values if transaction.step_up else ()) or provider.config.acr_values
 
 
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:

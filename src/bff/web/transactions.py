@@ -25,6 +25,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 
 from bff.errors import CallbackRefused
+from bff.oauth.step_up import StepUp
 from bff.provider.client import Provider
 from bff.request_head import Field, RequestHead
 from bff.sessions import logins as values
@@ -40,15 +41,18 @@ CLOCKS_DIFFER_SECONDS = (
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 
 
-def begin(gateway: Gateway, provider: Provider, logins: BrowserLogins, *, return_to: str) -> LoginTransaction:
+def begin(
+    gateway: Gateway, provider: Provider, logins: BrowserLogins, *, return_to: str, step_up: StepUp | None
+) -> LoginTransaction:
     """A new transaction of this browser at this provider; `return_to` as much as `state` can hold of it."""
     return LoginTransaction(
         provider=provider.name,
         registration=_registration(provider),
         browser=logins.id,
         seed=secrets.token_bytes(32),
-        return_to=values.short_way_back(return_to),
+        return_to=values.short_way_back(return_to, step_up=step_up),
         begun_at=gateway.process.clock(),
+        step_up=step_up,
     )
 
 

@@ -57,6 +57,7 @@ _OUR_PARAMETERS = frozenset(
 _NAME_OF_OURS = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
+MAX_ACR_BYTES = 190  # of `acr_values` together: they travel in `state` (`oauth/step_up.py`)
 _ACR = re.compile(r"[!#-\[\]-~]+")
 _TOKEN_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#-\[\]-~]+")  # RFC 3986 section 4.3: a URI has a scheme
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._~-]+")

@@ -1,0 +1,137 @@
+"""Step-up (RFC 9470): a call that needs a stronger or more recent sign-in, as a route or its API says."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from support.echo_upstream import Said
+from support.fake_provider import having
+from support.gateway_world import GatewayWorld, gateway_world
+from support.strict_browser import Browser
+
+
+def guarded(**require: object) -> list[dict[str, Any]]:
+    """A route that requires something, one that does not, and pages."""
+    upstream: dict[str, Any] = {"upstream": "{upstream}", "provider": "corp"}
+    return [
+        {"path": "/api", **upstream, "require": require},
+        {"path": "/pages", **upstream, "require": require, "csrf": "origin"},
+        {"path": "/plain", **upstream},
+        {"path": "/", "files": "dist"},
+    ]
+
+
+async def signed_in(world: GatewayWorld, **claims: object) -> Browser:
+    """A browser whose user has these claims."""
+    world.corp.misbehave(id_token_claims=having(**claims))
+    return await world.signed_in()
+
+
+def asked(world: GatewayWorld) -> dict[str, list[str]]:
+    """The parameters of the last authorization request."""
+    last = [call for call in world.corp.calls if call.path.endswith("/authorize")][-1]
+    return {name: [value] for name, value in last.query}
+
+
+@pytest.mark.requirement("R-155", "R-106", "R-107")
+async def test_a_sign_in_that_is_too_weak_is_stepped_up() -> None:
+    """401 with a login URL that asks for the acr; after the sign-in that shows it, the call is forwarded."""
+    async with gateway_world(routes=guarded(acr_values=["gold", "platinum"])) as world:
+        browser = await signed_in(world, acr="bronze")
+        refused = await browser.fetch("/api/orders")
+        assert (refused.status_code, refused.json()["type"]) == (401, "urn:bff:problem:step-up-required")
+        world.corp.misbehave(id_token_claims=having(acr="gold"))
+        await browser.navigate(refused.json()["login_url"] + "&return_to=/", from_url=world.url + "/")
+        assert asked(world)["acr_values"] == ["gold platinum"]
+        assert (await browser.fetch("/api/orders")).status_code == 200
+
+
+@pytest.mark.requirement("R-155", "R-107")
+async def test_a_sign_in_that_is_too_old_is_repeated() -> None:
+    """An authentication older than `max_age` is 401 with a login URL that asks for a recent one."""
+    async with gateway_world(routes=guarded(max_age="5m")) as world:
+        browser = await signed_in(world, auth_time=int(world.clock.now))
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        world.clock.now += 400
+        refused = await browser.fetch("/api/orders")
+        assert refused.status_code == 401
+        world.corp.misbehave(id_token_claims=having(auth_time=int(world.clock.now)))
+        await browser.navigate(refused.json()["login_url"] + "&return_to=/", from_url=world.url + "/")
+        assert asked(world)["max_age"] == ["300"]
+        assert (await browser.fetch("/api/orders")).status_code == 200
+
+
+@pytest.mark.requirement("R-155", "R-106")
+async def test_a_step_up_that_shows_less_than_was_asked_is_declined() -> None:
+    """The result of the sign-in is checked: another acr than one of those asked for signs nobody in anew."""
+    async with gateway_world(routes=guarded(acr_values=["gold"])) as world:
+        browser = await signed_in(world, acr="bronze")
+        refused = await browser.fetch("/api/orders")
+        page = await browser.navigate(refused.json()["login_url"] + "&return_to=/", from_url=world.url + "/")
+        assert page.status_code == 400
+        assert (await browser.fetch("/plain")).status_code == 200  # the session that was there goes on
+        assert (await browser.fetch("/api/orders")).status_code == 401
+
+
+@pytest.mark.requirement("R-155")
+async def test_a_page_load_goes_to_step_up_by_itself_and_arrives() -> None:
+    """A page that requires more is opened: sign-in with what it requires, and back to it."""
+    async with gateway_world(routes=guarded(acr_values=["gold"])) as world:
+        browser = await signed_in(world, acr="bronze")
+        world.clock.now += 60  # not within the circle of a sign-in a moment ago
+        world.corp.misbehave(id_token_claims=having(acr="gold"))
+        page = await browser.navigate("/pages/1", from_url=world.url + "/")
+        assert (page.status_code, urlsplit(str(page.url)).path) == (200, "/pages/1")
+
+
+CHALLENGE = b'Bearer error="insufficient_user_authentication", acr_values="gold silver", max_age="60"'
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [CHALLENGE, b'Basic realm="x", ' + CHALLENGE, CHALLENGE.replace(b"Bearer", b"bearer"), b"Basic YQ==, " + CHALLENGE],
+)
+@pytest.mark.requirement("R-155")
+async def test_an_upstream_may_ask_for_a_step_up(challenge: bytes) -> None:
+    """An upstream's insufficient_user_authentication is 401 with a login URL for what it asks; its challenge passes as it is."""
+    async with gateway_world() as world:
+        browser = await world.signed_in()
+        world.upstream.answer_next(
+            Said(status=401, fields=[(b"www-authenticate", challenge), (b"content-length", b"0")])
+        )
+        refused = await browser.fetch("/api/orders")
+        assert refused.status_code == 401
+        assert challenge.decode() in refused.headers.get_list("www-authenticate")
+        assert len(world.upstream.seen) == 1  # no other token would help
+        assert world.token_calls("refresh_token") == []
+        now = int(world.clock.now)
+        world.corp.misbehave(id_token_claims=having(acr="silver", auth_time=now))
+        await browser.navigate(refused.json()["login_url"] + "&return_to=/", from_url=world.url + "/")
+        assert (asked(world)["acr_values"], asked(world)["max_age"]) == (["gold silver"], ["60"])
+
+
+@pytest.mark.parametrize(
+    "ticket", ["x", "WyJnb2xkIl0.c2lnbmF0dXJl", "{ticket}x", "x{ticket}", "{ticket}&step_up={ticket}"]
+)
+@pytest.mark.requirement("R-043")
+async def test_only_a_ticket_of_ours_asks_for_a_step_up(ticket: str) -> None:
+    """A ticket that this gateway did not sign starts no sign-in, and no parameter beside it reaches the provider."""
+    async with gateway_world(routes=guarded(acr_values=["gold"])) as world:
+        browser = await signed_in(world, acr="bronze")
+        ours = parse_qs(urlsplit((await browser.fetch("/api")).json()["login_url"]).query)["step_up"][0]
+        before = len(world.corp.calls)
+        target = "/bff/login?provider=corp&acr_values=iron&step_up=" + ticket.replace("{ticket}", ours)
+        page = await browser.open_once(target, from_url=world.url + "/")
+        assert page.status_code == 400
+        assert len(world.corp.calls) == before
+
+
+@pytest.mark.requirement("R-043")
+async def test_a_ticket_is_for_one_provider() -> None:
+    """What one provider's sign-in is asked for is not asked of another's."""
+    async with gateway_world(routes=guarded(acr_values=["gold"])) as world:
+        browser = await signed_in(world, acr="bronze")
+        ours = parse_qs(urlsplit((await browser.fetch("/api")).json()["login_url"]).query)["step_up"][0]
+        page = await browser.open_once(f"/bff/login?provider=partner&step_up={ours}", from_url=world.url + "/")
+        assert page.status_code == 400

@@ -111,7 +111,14 @@ class TokenRoom:
             leeway=30.0,
         )
         return grants.granted(
-            response, provider=name, issuer=fake.issuer, target=HERE, id_token=id_token, userinfo={}, now=self.clock()
+            response,
+            provider=name,
+            issuer=fake.issuer,
+            client_id="shop",
+            target=HERE,
+            id_token=id_token,
+            userinfo={},
+            now=self.clock(),
         )
 
     async def keep(self, grant: Grant, *, previous: Session | None = None) -> str:

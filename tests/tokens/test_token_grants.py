@@ -43,6 +43,7 @@ def a_grant(response: TokenResponse | None = None, *, id_token: IdToken | None =
         response or a_response(),
         provider="corp",
         issuer="https://login.example.com",
+        client_id="shop",
         target=ORDERS,
         id_token=an_id_token() if id_token is None else id_token,
         userinfo={"name": "Mallory", "email": "alice@example.com"},

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
 from bff.backoff import Backoff
-from bff.clock import Clock
+from bff.clock import Clock, steady
 from bff.errors import BffError, ProviderError, ProviderUnavailable, StoreUnavailable
 from bff.provider.circuit import Circuit
 from bff.sessions.model import AccessToken
@@ -42,7 +42,7 @@ class Asked(Protocol):
 
 
 class Sending:
-    """Whether a flight's call has been sent, and when (on the loop's clock)."""
+    """Whether a flight's call has been sent, and when (on the steady clock)."""
 
     def __init__(self) -> None:
         self.at: float | None = None
@@ -51,8 +51,13 @@ class Sending:
     def now(self) -> None:
         """It is sent, or an answer to another process's call is awaited: from now on time counts."""
         if self.at is None:
-            self.at = asyncio.get_running_loop().time()
+            self.at = steady()
             self._sent.set()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """How long ago it was sent; 0.0: it was not."""
+        return 0.0 if self.at is None else steady() - self.at
 
     async def wait(self) -> None:
         """Return once it is sent."""
@@ -117,12 +122,11 @@ class Flights(Generic[K]):
         self, flight: tuple["asyncio.Task[AccessToken]", Sending], key: K, *, provider: str
     ) -> AccessToken:
         task, sending = flight
-        loop, timeout = asyncio.get_running_loop(), self._asked(key).timeout_seconds
         try:
-            async with asyncio.timeout(LONGEST_QUEUE_SECONDS) as limit:
+            async with asyncio.timeout(LONGEST_QUEUE_SECONDS):
                 await _first_of(task, sending)
-                if sending.at is not None:
-                    limit.reschedule(max(sending.at + timeout, loop.time()))
+            left = self._asked(key).timeout_seconds - sending.elapsed_seconds
+            async with asyncio.timeout(max(left, 0.0)):
                 return await asyncio.shield(task)
         except TimeoutError as error:
             raise ProviderUnavailable("still asking", provider=provider, reason="still_asking") from error

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.asyncio]
 
 def judge(name: str, report: Report, *, recovered_within: float = SOON_SECONDS, inherent: int = 0) -> None:
     """The goals; `inherent` is how many sessions may be lost because their answer was lost with a process."""
-    print(report.line(name), flush=True)  # noqa: T201 - the figures of the run
+    print(report.line(name), flush=True)
     if MEASURING:
         return
     assert report.wrong_users == 0
@@ -84,7 +84,7 @@ async def test_store_that_is_full() -> None:
 @pytest.mark.requirement("R-342")
 async def test_provider_whose_answers_come_after_the_timeout() -> None:
     """Answers later than a request waits for are kept: nobody is signed out."""
-    async with fault_world(sessions=SESSIONS, timeout="1s") as world:
+    async with fault_world(sessions=SESSIONS, patience="1s") as world:
         await warm(world)
         world.provider.delay_seconds = 3.3
         await asyncio.sleep(30 if LONG else 10)

@@ -93,7 +93,7 @@ class Load:
 
     async def sign_out(self, count: int) -> None:
         """Some of them sign out now, and go on asking with their old cookie."""
-        for seat in random.sample([s for s in self.seats if s.signed_out_at is None], count):  # noqa: S311
+        for seat in random.sample([s for s in self.seats if s.signed_out_at is None], count):
             if await self._ask(seat, "POST", "/bff/logout") in {200, 204}:
                 seat.signed_out_at = time.time()
 
@@ -112,7 +112,9 @@ class Load:
             return None
         headers = {"host": self.host, "cookie": seat.cookie, "x-csrf": "1", "sec-fetch-site": "same-origin"}
         try:
-            answer = await gateway.client.request(method, path, headers=headers, content=b"x" if method == "POST" else b"")
+            answer = await gateway.client.request(
+                method, path, headers=headers, content=b"x" if method == "POST" else b""
+            )
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             gateway.ready = False  # a load balancer tries another one: nothing was sent
             return None

@@ -28,9 +28,7 @@ class FaultProvider(FakeProvider):
     """`delay_seconds` is how late the answer to a refresh comes, after its token was rotated; `trouble` is said in its place."""
 
     def __init__(self, *, issuer: str, clients: Sequence[Client], access_token_lifetime_seconds: int) -> None:
-        super().__init__(
-            issuer=issuer, clients=clients, access_token_lifetime_seconds=access_token_lifetime_seconds
-        )
+        super().__init__(issuer=issuer, clients=clients, access_token_lifetime_seconds=access_token_lifetime_seconds)
         self.delay_seconds = 0.0
         self.trouble: Answer | None = None
         self.under_way = 0

@@ -11,10 +11,10 @@ from typing import Any
 
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
+from support.fake_provider import shop
 from support.fault_gateways import OTHER_SOURCE, Balancer, FaultGateway
 from support.fault_load import Load, Seat, who_am_i
 from support.fault_provider import FaultProvider
-from support.fake_provider import shop
 from support.store_relay import StoreRelay
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer, free_port
@@ -79,7 +79,7 @@ class FaultWorld:
 
 @asynccontextmanager
 async def fault_world(
-    *, sessions: int, processes: int = 3, timeout: str = "5s", call_limit: str = "30s", pause_seconds: float = 0.5
+    *, sessions: int, processes: int = 3, patience: str = "5s", call_limit: str = "30s", pause_seconds: float = 0.5
 ) -> AsyncIterator[FaultWorld]:
     """So many browsers, signed in at so many gateways."""
     async with AsyncExitStack() as stack:
@@ -93,7 +93,7 @@ async def fault_world(
         provider = await stack.enter_async_context(_provider(f"http://{host}"))
         api = bind_loopback()
         await stack.enter_async_context(serving(who_am_i(), api))
-        settings = _settings(host, relay.port, provider.issuer, port_of(api), timeout=timeout, call_limit=call_limit)
+        settings = _settings(host, relay.port, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
         gateways = [FaultGateway(settings, folder=folder, port=port) for port in ports]
         balancer = await stack.enter_async_context(Balancer(gateways))
         seats = [await _signed_in(provider, f"http://{host}", user) for user in provider.people(sessions)]
@@ -115,12 +115,12 @@ async def _provider(gateway: str) -> AsyncIterator[FaultProvider]:
         yield provider
 
 
-def _settings(host: str, store: int, issuer: str, api: int, *, timeout: str, call_limit: str) -> dict[str, Any]:
+def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, call_limit: str) -> dict[str, Any]:
     provider = {
         "issuer": issuer,
         "client_id": "shop",
         "client_secret": {"file": "client-secret"},
-        "timeout": timeout,
+        "timeout": patience,
         "scope": "openid offline_access",
     }
     if OTHER_SOURCE is None:

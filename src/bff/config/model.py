@@ -120,6 +120,7 @@ class ProviderConfig(Model):
     client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
     insecure_public_client: bool = False  # `client_auth: none` is meant
     par: Literal["auto", "required", "off"] = "auto"  # `auto`: where the metadata requires it (RFC 9126)
+    dpop: Literal["off", "on"] = "off"  # RFC 9449: tokens are bound to a key of the session
     request_object: Literal["off", "signed"] = "off"  # RFC 9101
     scope: Scope = "openid profile email"
     discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` whenever token_endpoint is given

@@ -5,19 +5,19 @@
     open       429, or failures of several sessions in a row; for a pause     is not made: "come back in so many seconds"
     half open  after the pause                                                one is made, the others are told to come back
 
-The pause is the provider's `Retry-After`, bounded where it is read; else half a second, doubling up to `LONGEST_SECONDS`, so that
+The pause is the provider's `Retry-After`, bounded where it is read; else a second at most, then up to `LONGEST_SECONDS`, so that
 the end of an outage is seen soon. The one call's answer closes the circuit for all.
 """
 
-import random
 from collections.abc import Hashable
 
+from bff.backoff import Backoff
 from bff.clock import Clock
 from bff.errors import ProviderUnavailable
 
 SEVERAL = 2
-FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 2.0
+BACKOFF = Backoff(first_seconds=1.0, longest_seconds=LONGEST_SECONDS)
 PROBE_SECONDS = 1.0  # how soon to come back while the one call is under way
 _AT_ONCE = frozenset({"http_429"})
 _TROUBLE = frozenset({"not_connected", "timeout", "cut_off", "server_error", "temporarily_unavailable", "slow_down"})
@@ -33,7 +33,7 @@ class Circuit:
         )  # who failed since the last answer; bounded, because the circuit opens at `SEVERAL`
         self._opened_at = 0.0
         self._open_until = 0.0  # 0: closed
-        self._pause = 0.0
+        self._pauses = 0
         self._probe: Hashable | None = None
 
     def wait_seconds(self, who: Hashable) -> float:
@@ -54,7 +54,7 @@ class Circuit:
         """The provider answered: the circuit is closed."""
         del who
         self._failed.clear()
-        self._open_until = self._pause = 0.0
+        self._open_until, self._pauses = 0.0, 0
         self._probe = None
 
     def not_asked(self, who: Hashable) -> None:
@@ -74,8 +74,8 @@ class Circuit:
         if opens and error.retry_after_seconds is not None:
             self._open(now, max(error.retry_after_seconds, self._open_until - now))
         elif opens and now >= self._open_until:
-            self._pause = min(max(self._pause * 2, FIRST_SECONDS), LONGEST_SECONDS)
-            self._open(now, self._pause * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load, keeps no secret
+            self._pauses += 1
+            self._open(now, BACKOFF.pause_seconds(self._pauses))
 
     def _open(self, now: float, seconds: float) -> None:
         self._opened_at = now

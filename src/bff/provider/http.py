@@ -88,6 +88,8 @@ class ProviderHttp:
             content_type=response.headers.get("content-type", ""),
             retry_after=response.headers.get("retry-after"),
             date=response.headers.get("date"),
+            dpop_nonce=response.headers.get("dpop-nonce"),
+            www_authenticate=response.headers.get("www-authenticate", ""),
             body=body,
         )
 

@@ -227,8 +227,8 @@ class UpstreamResponse:
             self._connection = None
             self.reader = ResponseReader(head_only=self.request.method == b"HEAD")
 
-    def be_driven(self, receive: Receive) -> None:
-        """From now on the running task drives the exchange; `receive` is the browser's side of it."""
+    def attach_task(self, receive: Receive) -> None:
+        """From now on events of the exchange resume the running task; `receive` gives the browser's messages."""
         self._receive = receive
         if self.follower is not None:
             self.follower = None

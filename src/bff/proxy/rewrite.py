@@ -137,6 +137,16 @@ def upstream_request(
     return UpstreamRequest(head.method, target, upstream.authority, kept.passed, ours, content_length, chunked)
 
 
+def upstream_url(match: Match) -> str:
+    """The URL that the match's upstream sees, without the query."""
+    upstream = match.route.upstream
+    if upstream is None:
+        raise ValueError("the route has no upstream")
+    scheme = "https" if upstream.tls else "http"
+    path = upstream.base_path + match.rest or b"/"
+    return f"{scheme}://{upstream.authority.decode('ascii')}{path.decode('latin-1')}"
+
+
 class _Kept(Struct, frozen=True):
     """What of a browser's fields goes on: `passed` in their order; `special` is judged for each request."""
 

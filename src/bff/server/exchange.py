@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
+from bff.clock import steady
 from bff.server.answer import CONTINUE, Answer, AnswerError, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
@@ -62,6 +63,8 @@ class Exchange:
         "_room",
         "_told_end",
         "answer",
+        "began",
+        "is_refused",
         "message",
     )
 
@@ -76,6 +79,8 @@ class Exchange:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self.message = message
+        self.began = steady()
+        self.is_refused = False
         self.answer = Answer(version=message.version, method=message.head.method, keep_alive=keep_alive)
 
     # --- for the connection ---
@@ -101,10 +106,15 @@ class Exchange:
         self._news.set()
 
     def browser_left(self) -> None:
-        """The connection is gone, or was answered by a refusal."""
+        """The connection is gone."""
         self._gone = True
         self._news.set()
         self._room.set()
+
+    def refused(self) -> None:
+        """Its content cannot be read on, and the connection has answered and logged that."""
+        self.is_refused = True
+        self.browser_left()
 
     def has_room(self) -> None:
         """The browser has read."""
@@ -155,7 +165,7 @@ class Exchange:
             "headers": head.fields,
             "client": self._connection.address,
             "server": self._connection.local_address,
-            "extensions": {"bff.request_head": head},
+            "extensions": {"bff.request_head": head, "bff.exchange": self},
         }
 
     # --- for the application ---

@@ -114,15 +114,15 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
         return None  # the store has to be asked
     if policy.requirement is not None:
         admission.access(gateway, policy, live, now=now)
-    remarks = gateway.process.copies.remarks(cookie)
-    ready = remarks.get(policy)
+    memo = gateway.process.copies.memo(cookie)
+    ready = memo.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:
         return Call(head, admitted, live, ready.source, ready.token), ready.credentials
     found = _token(gateway, Call(head, admitted, live, None, None), now=now)
     if found is not None:
         call, credentials = found
         if call.source is not None and call.token is not None:
-            remarks[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
+            memo[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
     return found
 
 
@@ -132,7 +132,9 @@ def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBloc
     if source is None:
         return call, NO_FIELDS
     token = source.at_once()
-    return None if token is None else (replace(call, source=source, token=token), bearer(token))
+    if token is None or token.dpop_seed is not None:  # a proof serves one request, and may be asked for once more
+        return None
+    return replace(call, source=source, token=token), bearer(token)
 
 
 class LaneCall:
@@ -229,6 +231,11 @@ class LaneCall:
         """There is no browser to answer to."""
         self._end()
 
+    def refused(self) -> None:
+        """Its content cannot be read on, and the connection has answered and logged that."""
+        self.began = 0.0
+        self._end()
+
     def has_room(self) -> None:
         """The browser has read."""
         if self._response is not None and self.started and not self.is_over:
@@ -259,8 +266,8 @@ class LaneCall:
         self._response = None
         app, gateway, call, began = self._app, self._gateway, self._call, self.began
 
-        async def go_on(_: Scope, receive: Receive, send: Send) -> None:
-            await app.go_on(gateway, call, response, receive, send, began=began)
+        async def go_on(scope: Scope, receive: Receive, send: Send) -> None:
+            await app.go_on(gateway, call, response, scope, receive, send, began=began)
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 

@@ -134,12 +134,12 @@ class ExchangedTokens:
         subject = await wanted.users.usable()
         sending.now()
         try:
-            return await provider.exchange_token(subject.value, asked=asked)
+            return await provider.exchange_token(subject.value, asked=asked, dpop_seed=subject.dpop_seed)
         except ProviderRefused as refused:
             another = await wanted.users.instead_of(subject) if refused.error in _SUBJECT_REFUSED else None
             if another is None:
                 raise
-        return await provider.exchange_token(another.value, asked=asked)
+        return await provider.exchange_token(another.value, asked=asked, dpop_seed=another.dpop_seed)
 
     def _keep(self, wanted: Wanted, token: AccessToken) -> None:
         self._tokens.pop(wanted, None)

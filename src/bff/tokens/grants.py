@@ -18,6 +18,7 @@ def access_token(response: TokenResponse, *, now: float) -> AccessToken:
         value=response.access_token,
         expires_at=response.expires_at,
         refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=jitter),
+        dpop_seed=response.dpop_seed,
     )
 
 
@@ -47,6 +48,7 @@ def granted(
         refresh_token_expires_at=response.refresh_token_expires_at,
         access_tokens=((target, access_token(response, now=now)),),
         granted_at=now,
+        dpop_seed=response.dpop_seed,
     )
 
 

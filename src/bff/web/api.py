@@ -24,11 +24,11 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import NO_FIELDS, RequestHead
+from bff.request_head import RequestHead
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
-from bff.tokens.sources import TokenSource, bearer
-from bff.web import admission, guards, navigation, step_up
+from bff.tokens.sources import TokenSource
+from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
 from bff.web.answers import redirect, send_answer
 from bff.web.gateway import Gateway
@@ -113,15 +113,12 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
         BffError, BrokenTransfer: as `api`.
     """
     route = call.admitted.match.route
-    await gateway.forwarder.hear_out(route, response, receive, private=call.token is not None)
+    await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
     await _finish(gateway, call, response, receive, send)
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    credentials = NO_FIELDS if token is None else bearer(token)
-    return await gateway.forwarder.send(
-        call.admitted.match, call.head, receive, credentials=credentials, owner=call.owner
-    )
+    return await sending.send(gateway, call.admitted.match, call.head, receive, token=token, owner=call.owner)
 
 
 async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:

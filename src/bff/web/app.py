@@ -19,9 +19,8 @@ from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached,
 from bff.provider.http import Transport
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import NO_FIELDS, RequestHead, head_of_scope
+from bff.request_head import RequestHead, head_of_scope
 from bff.telemetry import requests as telemetry
-from bff.tokens.sources import bearer
 from bff.web import api
 from bff.web.access_log import with_access_log
 from bff.web.answers import OwnAnswer, answer, redirect, send_answer
@@ -29,6 +28,7 @@ from bff.web.endpoints import endpoint
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running
 from bff.web.health import management
 from bff.web.problems import problem_of
+from bff.web.sending import credentials_of
 from bff.web.websocket import admit_websocket
 
 Answering = Callable[[], Awaitable[None]]
@@ -81,6 +81,7 @@ class App:
         gateway: Gateway,
         call: api.Call,
         response: UpstreamResponse,
+        scope: Scope,
         receive: Receive,
         send: Send,
         *,
@@ -92,7 +93,7 @@ class App:
             await self._answer(gateway, lambda: api.go_on(gateway, call, response, receive, send), send)
 
         serve = with_access_log(finish, began=began) if began else finish
-        await serve(call.head, {}, receive, send)
+        await serve(call.head, scope, receive, send)
 
     def problem(self, error: Exception) -> OwnAnswer:
         """The answer to an error that no gateway has judged; it is logged and counted here."""
@@ -149,7 +150,7 @@ class App:
                     scope,
                     receive,
                     send,
-                    credentials=NO_FIELDS if call.token is None else bearer(call.token),
+                    credentials=credentials_of(gateway, call.admitted.match, head, token=call.token),
                     owner=call.owner,
                     ended=ended,
                 )

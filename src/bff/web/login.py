@@ -48,7 +48,9 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=stronger)
     if transaction.return_to != return_to:
         browser = browser.with_way_back(transaction, return_to)
-    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
+    url = await provider.authorization_url(
+        _authorization_parameters(gateway, provider, transaction), dpop_seed=_dpop_seed(provider, transaction)
+    )
     telemetry.login_started(provider=provider.name)
     return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
 
@@ -60,6 +62,11 @@ async def _beginning_browser(gateway: Gateway, head: RequestHead, live: LiveSess
     if browser.is_old(now=now) or await transactions.session_after(gateway, browser.id) is not None:
         browser = browser.renewed(used=browser.id, now=now)
     return replace(browser, session_key=live.session.key if live else None)
+
+
+def _dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:
+    """Of the key that binds the tokens of this sign-in, where the provider is to bind them (RFC 9449)."""
+    return transaction.dpop_seed if provider.config.dpop == "on" else None
 
 
 def _authorization_parameters(gateway: Gateway, provider: Provider, transaction: LoginTransaction) -> Fields:
@@ -165,6 +172,7 @@ async def _redeem(
             code_verifier=transaction.code_verifier,
             redirect_uri=provider.redirect_uri,
             resource=sign_in_target(gateway.config, provider.name).resource,
+            dpop_seed=_dpop_seed(provider, transaction),
         )
     except ProviderRefused as refused:
         if refused.error == "invalid_grant":
@@ -208,7 +216,7 @@ def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str,
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
     userinfo: dict[str, object] = {}
     if provider.config.userinfo and id_token is not None:
-        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject)
+        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject, dpop_seed=tokens.dpop_seed)
     return grants.granted(
         tokens,
         provider=provider.name,

@@ -19,6 +19,7 @@ from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider import authorization_requests
 from bff.provider.calls import AuthenticatedCalls, Build
 from bff.provider.circuit import Circuit
+from bff.provider.clock_skew import ClockSkew
 from bff.provider.documents import Documents
 from bff.provider.http import RENEWAL_CONNECTIONS, ProviderHttp, Transport
 from bff.provider.places import Places
@@ -46,11 +47,13 @@ class Provider:
         self.config = config
         self.redirect_uri = redirect_uri
         self._clock = clock
+        self.skew = ClockSkew(provider=name, clock=clock)
         self._http = ProviderHttp(
             provider=name,
             timeout_seconds=config.timeout,
             ca_file=config.ca_file,
             client_certificate=config.client_certificate,
+            skew=self.skew,
             transport=transport,
         )
         self.circuit = Circuit(clock=clock)

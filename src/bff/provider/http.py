@@ -19,6 +19,7 @@ from bff.config.model import CertificateConfig
 from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
+from bff.provider.clock_skew import ClockSkew
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
@@ -38,8 +39,10 @@ class ProviderHttp:
         timeout_seconds: float,
         ca_file: Path | None,
         client_certificate: CertificateConfig | None = None,
+        skew: ClockSkew | None = None,
         transport: Transport | None = None,
     ) -> None:
+        self._skew = skew
         self._provider = provider
         self._timeout_seconds = timeout_seconds
         context = _tls_context(ca_file)
@@ -68,6 +71,7 @@ class ProviderHttp:
         """
         if self._certificate is not None:
             self._certificate.refresh()
+        sent_at = 0.0 if self._skew is None else self._skew.now()
         try:
             async with (
                 asyncio.timeout(limit_seconds or self._timeout_seconds),
@@ -83,6 +87,8 @@ class ProviderHttp:
                 reason=_reason(error),
                 unanswered=not isinstance(error, _NOT_SENT),
             ) from error
+        if self._skew is not None:
+            self._skew.note(date=response.headers.get("date"), age=response.headers.get("age"), sent_at=sent_at)
         return ProviderResponse(
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),

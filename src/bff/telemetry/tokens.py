@@ -67,6 +67,13 @@ def target_refused(*, provider: str, session_key: str, reason: str) -> None:
     log.info("session.target_refused", session=session_key[:8], provider=provider, reason=reason)
 
 
+def clock_compared(*, provider: str, seconds: float, tell: bool) -> None:
+    """A provider's `Date` was compared with our clock; `tell`: the difference is large, and was not told a moment ago."""
+    metrics.CLOCK_SKEW.labels(provider).set(seconds)
+    if tell:
+        log.warning("clock.skewed", provider=provider, reason="date", seconds=round(seconds))
+
+
 def clock_disagrees(*, provider: str, claim: str) -> None:
     """A refreshed ID token has a time that our clock disagrees with; it was used all the same."""
     log.warning("clock.skewed", provider=provider, reason="clock", claim=claim)

@@ -5,6 +5,8 @@ Both are `Secure; HttpOnly; Path=/` without `Domain`, which the prefix `__Host-H
 know it reads plain `__Host-`). The session cookie is Strict; the login cookie is Lax, because the callback arrives from another
 site. Deleting repeats every attribute, or browsers keep a prefixed cookie (CVE-2025-55162).
 
+A third one lives a minute: when the last two sign-ins ended (`navigation.py`). It is not signed: it says nothing but where to stop.
+
 The signature is checked before the store is asked, so a flood of invented cookies costs no round trip. Keys are read again when
 they change: the newest signs, all verify.
 """
@@ -17,7 +19,7 @@ from functools import lru_cache
 from itsdangerous import BadSignature, Signer
 
 from bff.config.values.secrets import Secret
-from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
+from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SESSION_COOKIE
 from bff.request_head import Field
 from bff.sessions.sealing import derive
 
@@ -90,6 +92,7 @@ class Cookies:
         end = "" if suffix is None else f"-{suffix}"
         self.session = f"{SESSION_COOKIE}{end}".encode("ascii")
         self.login = f"{LOGIN_COOKIE}{end}".encode("ascii")
+        self.rounds = f"{ROUNDS_COOKIE}{end}".encode("ascii")
 
     def set_session(self, signed: str) -> Field:
         """Sets a new session's cookie; it ends with the browser, and on the server before that."""
@@ -99,13 +102,28 @@ class Cookies:
         """Removes the session cookie."""
         return _set(self.session, "", "SameSite=Strict; Max-Age=0")
 
-    def set_login(self, sealed: str) -> Field:
-        """Sets what binds login transactions to this browser; it ends with the browser."""
-        return _set(self.login, sealed, "SameSite=Lax")
+    def set_login(self, sealed: str, *, name: bytes | None = None, seconds: float | None = None) -> Field:
+        """Sets what binds login transactions to this browser; it ends with the browser, or after `seconds`."""
+        end = "" if seconds is None else f"; Max-Age={int(seconds)}"
+        return _set(self.login if name is None else name, sealed, f"SameSite=Lax{end}")
 
-    def clear_login(self) -> Field:
+    def clear_login(self, *, name: bytes | None = None) -> Field:
         """Removes the login cookie (R-311)."""
-        return _set(self.login, "", "SameSite=Lax; Max-Age=0")
+        return self.set_login("", name=name, seconds=0)
+
+    def of_tab(self, tab: str) -> bytes:
+        """The name of the login cookie of one tab: two tabs that begin at once, in a browser without a login cookie, would
+        overwrite each other's. No suffix holds a dot."""
+        return self.login + b"." + tab.encode("ascii")
+
+    def tabs(self, cookie_field: bytes | None) -> list[bytes]:
+        """The names of all login cookies of tabs that this `Cookie` field holds."""
+        pairs = (cookie_field or b"").replace(b"; ", b";").split(b";")
+        return [name for name in (pair.partition(b"=")[0] for pair in pairs) if name.startswith(self.login + b".")]
+
+    def set_rounds(self, marks: str) -> Field:
+        """Notes when sign-ins of this browser ended; gone after a minute."""
+        return _set(self.rounds, marks, "SameSite=Lax; Max-Age=60")
 
 
 def _set(name: bytes, value: str, attributes: str) -> Field:

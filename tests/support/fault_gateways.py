@@ -59,6 +59,11 @@ class FaultGateway:
         except httpx2.TransportError:
             self.ready = False
 
+    async def forget_probe(self) -> None:
+        """Close the connection on which it was asked whether it is ready."""
+        await self._probe.aclose()
+        self._probe = httpx2.AsyncClient(trust_env=False, timeout=2)
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self.process is not None

@@ -1,6 +1,7 @@
 """What goes wrong during a refresh, and what it ends: only `invalid_grant` and a forged ID token do (invariant 7)."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -178,8 +179,6 @@ async def test_failed_refresh_looks_again_before_it_declares_a_session_dead() ->
 
 
 def _renewed(session: object, token: AccessToken) -> object:
-    from dataclasses import replace
-
     grant = replace(session.grants[0].with_access_token(HERE, token), refresh_token="their refresh token")
     return session.with_grant(grant)
 
@@ -286,6 +285,38 @@ async def test_an_answer_that_cannot_come_any_more_is_a_sign_in(monkeypatch: pyt
         with pytest.raises(LoginRequired) as told:
             await room.usable(session)
         assert (told.value.reason, room.refreshes()) == ("outcome_unknown", [])
+
+
+@pytest.mark.requirement("R-340", "R-341")
+async def test_what_was_written_after_all_is_not_written_over() -> None:
+    """A write whose answer was lost took effect, and another process has renewed the token since: its newer one stays."""
+    async with token_room(workers=2) as room:
+        session = await room.sign_in()
+        room.store.failing_writes, room.store.written_all_the_same = 1, True
+        room.store.on_write = None
+        room.clock.advance(EXPIRED_AFTER)
+        token = await room.usable(session)
+        written = await room.stored(session.key)
+        assert written.grants[0].access_token(HERE) == token
+        newer = replace(written.grants[0], refresh_token="renewed since")
+        await room.store.replace(written.with_grant(newer), now=room.clock())
+        await room.settled()
+        assert (await room.stored(session.key)).grants[0].refresh_token == "renewed since"
+
+
+@pytest.mark.requirement("R-342")
+async def test_a_call_that_ends_without_an_answer_binds_others_for_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the limit the outcome is unknown to all processes: after a pause any of them asks again."""
+    monkeypatch.setattr(renewal, "UNKNOWN_PAUSE_SECONDS", 0.0)
+    async with token_room(workers=2, timeout=0.02, call_limit=0.02) as room:
+        session = await room.sign_in()
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.hold("/token")
+        with pytest.raises(ProviderUnavailable):
+            await room.usable(session)
+        await room.settled()
+        room.corp.release("/token")
+        assert (await room.usable(session, worker=1)).expires_at == room.clock() + 600
 
 
 @pytest.mark.requirement("R-342")

@@ -17,7 +17,7 @@ from bff.sessions.store import MarkEnd, SessionStore
 from bff.telemetry import tokens as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.holder import Holder
-from bff.tokens.writing import written
+from bff.tokens.writing import grant_written
 
 WRITE_BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
 
@@ -27,6 +27,7 @@ class _Kept:
     """A grant to be written, the session as it was read, and what to do if the session is gone."""
 
     grant: Grant
+    used: Grant  # the one that it was made of
     session: Session
     discard: Callable[[], Awaitable[None]]
 
@@ -61,10 +62,10 @@ class KeptGrants:
         kept = self._kept.get((session.key, provider))
         return stored if kept is None else kept.grant
 
-    def keep(self, grant: Grant, *, session: Session, discard: Callable[[], Awaitable[None]]) -> None:
+    def keep(self, grant: Grant, *, used: Grant, session: Session, discard: Callable[[], Awaitable[None]]) -> None:
         """Have it until it can be written; `discard` is called if the session is gone by then."""
         place = (session.key, grant.provider)
-        self._kept[place] = _Kept(grant=grant, session=session, discard=discard)
+        self._kept[place] = _Kept(grant=grant, used=used, session=session, discard=discard)
         telemetry.write_delayed(provider=grant.provider, session_key=session.key)
         self._tasks.start(self._write_in_time(place))
 
@@ -105,10 +106,7 @@ class KeptGrants:
             return
         session_key, provider = place
 
-        def with_grant(session: Session) -> Session | None:
-            return session.with_grant(kept.grant) if session.grant(provider) else None
-
-        done = await written(self._store, kept.session, with_grant, clock=self._clock)
+        done = await grant_written(self._store, kept.session, kept.grant, used=kept.used, clock=self._clock)
         self._kept.pop(place, None)
         await self._holder.end(session_key, provider=provider, mark=MarkEnd.DROP)
         if done:

@@ -34,7 +34,7 @@ from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.flights import Sending
 from bff.tokens.renewing import Renewing
-from bff.tokens.writing import written
+from bff.tokens.writing import grant_written, written
 
 LOOK_EVERY_SECONDS = 2.0  # while another process asks, if no message comes (R-348)
 GRACE_SECONDS = 30.0  # after the provider's limit: for the write
@@ -150,8 +150,7 @@ class Renewal:
         sending.now()
         try:
             response = await self._ask(grant, need)
-            id_token = await self._judge(response, grant, session)
-        except (ProviderRefused, JwtRefused) as refused:
+        except ProviderRefused as refused:
             mark.end = MarkEnd.DROP
             return await self._refused(refused, grant, need, rejected=rejected)
         except ProviderUnavailable as error:
@@ -163,6 +162,11 @@ class Renewal:
         except asyncio.CancelledError:
             telemetry.abandoned(provider=need.provider, session_key=need.session_key, cause="not_answered")
             raise
+        try:
+            id_token = await self._judge(response, grant, session, mark)
+        except JwtRefused as forged:
+            mark.end = MarkEnd.DROP
+            return await self._refused(forged, grant, need, rejected=rejected)
         self._note_clock(id_token, need)
         token = grants.access_token(response, now=self._clock())
         renewed = grants.refreshed(grant, response, target=need.target, token=token, id_token=id_token)
@@ -209,7 +213,7 @@ class Renewal:
             dpop_seed=grant.dpop_seed,
         )
 
-    async def _judge(self, response: TokenResponse, grant: Grant, session: Session) -> IdToken | None:
+    async def _judge(self, response: TokenResponse, grant: Grant, session: Session, mark: "MarkFate") -> IdToken | None:
         """The ID token, if there is one and it is right. Without keys to judge by nothing is used, but the refresh token is kept:
         the old one is spent."""
         try:
@@ -223,7 +227,8 @@ class Renewal:
             raise
         except ProviderError as unavailable:
             outage = unavailable
-        await self._keep(grants.with_refresh_token(grant, response), session, used=grant)
+        if await self._keep(grants.with_refresh_token(grant, response), session, used=grant):
+            mark.end = MarkEnd.DROP
         raise outage
 
     async def _refused(
@@ -293,11 +298,9 @@ class Renewal:
         """
         discard = partial(self._discard, renewed, used=used)
         try:
-            kept = await self._written(
-                session, lambda now: now.with_grant(renewed) if now.grant(renewed.provider) else None
-            )
+            kept = await grant_written(self._store, session, renewed, used=used, clock=self._clock)
         except StoreUnavailable:
-            self._kept.keep(renewed, session=session, discard=discard)
+            self._kept.keep(renewed, used=used, session=session, discard=discard)
             return False
         if not kept:
             await discard()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bff.clock import Clock
-from bff.sessions.model import Session
+from bff.sessions.model import Grant, Session
 from bff.sessions.store import SessionStore
 
 
@@ -25,3 +25,23 @@ async def written(
         live = await store.read(session.key, touch=False, now=clock())
         current = live.session if live else None
     return False
+
+
+async def grant_written(store: SessionStore, session: Session, renewed: Grant, *, used: Grant, clock: Clock) -> bool:
+    """Put `renewed` in the place of `used`, whose refresh token it was made with; False if the session, or its grant, is gone.
+
+    A grant with another refresh token than the one used stays: an earlier try wrote ours after all, and it may have been renewed since.
+    To write ours over that one would bring back a refresh token that is spent.
+
+    Raises:
+        StoreUnavailable: it is unknown whether it was written.
+    """
+    replaced = False
+
+    def change(now: Session) -> Session | None:
+        nonlocal replaced
+        stored = now.grant(renewed.provider)
+        replaced = stored is not None and stored.refresh_token != used.refresh_token
+        return None if stored is None or replaced else now.with_grant(renewed)
+
+    return await written(store, session, change, clock=clock) or replaced

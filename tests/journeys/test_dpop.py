@@ -16,7 +16,6 @@ from support.echo_upstream import EchoUpstream, Said
 from support.fake_provider import Answer, having
 from support.gateway_world import GatewayWorld, gateway_world
 
-BOUND = having(token_type="DPoP")
 ROUTES = [
     {"path": "/api", "upstream": "{api}/v2", "provider": "corp"},
     {"path": "/machine", "upstream": "{api}/machine", "token": "client", "provider": "corp", "scope": "rates:read"},
@@ -43,7 +42,6 @@ async def dpop_world(*, routes: list[dict[str, Any]] = ROUTES, **corp: Any) -> A
     named = [{key: str(value).replace("{api}", url) for key, value in route.items()} for route in routes]
     settings = {"dpop": "on", **corp}
     async with serving(api, sockets), gateway_world(routes=named, corp=settings) as gateway:
-        gateway.corp.misbehave(token_answer=BOUND)
         yield DpopWorld(gateway=gateway, api=api, behind=behind)
 
 

@@ -10,6 +10,7 @@ assertion or a certificate. A rotation needs two of a kind. A call is *proved* i
     credentials.py               which credential is used now, and when the other one is tried
     client_certificate.py        the certificate that we show in TLS
     documents.py                 metadata and keys, cached
+    features.py                  what the configuration relies on and the metadata does not offer
     http.py                      one request and one response, bounded in time and size; the one file that imports httpx2
 
 Four steps lead to the network: client -> calls -> credentials -> http. Nothing here knows sessions, routes or the browser.

@@ -160,6 +160,8 @@ def _check_iss(iss: str | None, *, issuer: str, supported: bool, unadvertised: L
             raise CallbackRefused("the response does not say which provider it is from", reason="iss_missing")
         return
     if not supported and unadvertised == "discard":
-        raise CallbackRefused("the response names a provider that never said it would", reason="iss_unadvertised")
+        raise CallbackRefused(
+            "the response has an `iss` parameter that the provider does not announce", reason="iss_unadvertised"
+        )
     if iss != issuer:
         raise CallbackRefused("the response is from another provider", reason="iss_mismatch")

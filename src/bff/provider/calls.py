@@ -90,7 +90,7 @@ class AuthenticatedCalls:
     def _authenticated(self, build: Build, auth: ClientAuth) -> ProviderRequest:
         request = build(by=auth.apply(self.client, now=self._clock()))
         if self._needs_tls and not request.url.startswith("https:"):
-            # Without TLS no certificate is shown, and the request would be nobody's.
+            # Without TLS no certificate is shown, and the request would not be authenticated.
             raise ProviderMisbehaved(
                 "has an endpoint without TLS, which sees no certificate",
                 provider=self.client.provider,

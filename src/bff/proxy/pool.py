@@ -318,8 +318,8 @@ def _judge_length(request: UpstreamRequest, *, max_body: int) -> None:
 
 def _kept_seconds(keep_alive: bytes | None) -> float:
     """How long an idle connection is kept; the upstream may close it earlier than we would."""
-    said = None if keep_alive is None else _KEEP_ALIVE.search(keep_alive)
-    return IDLE_SECONDS if said is None else min(IDLE_SECONDS, max(0.0, int(said[1]) - 1.0))
+    announced = None if keep_alive is None else _KEEP_ALIVE.search(keep_alive)
+    return IDLE_SECONDS if announced is None else min(IDLE_SECONDS, max(0.0, int(announced[1]) - 1.0))
 
 
 class PoolKey(NamedTuple):

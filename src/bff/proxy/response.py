@@ -39,7 +39,7 @@ _QUEUED, _CONNECTING, _UPLOAD, _HEAD, _CONTENT = Phase
 class UpstreamResponse:
     """A response of which status and fields are in; its content comes through `relay`.
 
-    `fields` are the upstream's own until somebody puts a rewritten list in their place; `relay` sends what stands there. Whoever
+    `fields` are the upstream's own until a rewritten list replaces them; `relay` sends the list that is there. The caller that
     is given a response calls `relay` or `discard`, once. `replayable`: the request may be sent again after a 401.
     """
 
@@ -91,7 +91,7 @@ class UpstreamResponse:
         self._origin = origin
         self._on_end = on_end
         self._on_stream = on_stream
-        self._browser: Browser | None = None  # None: nobody listens to it
+        self._browser: Browser | None = None  # None: its messages are not read
         self._upload: Upload | None = None  # None: no content, or no more
         self.reader = ResponseReader(head_only=request.method == b"HEAD")  # the response as it comes in
         self._connection: Connection | None = None
@@ -366,7 +366,7 @@ class UpstreamResponse:
             self._browser = Browser(self._receive, wake=self.wake)
 
     def _listen(self) -> bool:
-        """Hears one message of the browser, if there is one; false when there is nothing to do but wait."""
+        """Handles one message of the browser, if there is one; false when there is nothing to do but wait."""
         if self._browser is None or self.upload_is_held:
             return False
         message = self._browser.poll()

@@ -55,13 +55,13 @@ class Exchange:
     __slots__ = (
         "_connection",
         "_continue_owed",
+        "_end_delivered",
         "_ended",
         "_finished",
         "_gone",
         "_held",
         "_news",
         "_room",
-        "_told_end",
         "answer",
         "began",
         "is_refused",
@@ -72,7 +72,7 @@ class Exchange:
         self._connection = connection
         self._held = bytearray()
         self._ended = not message.has_content  # all content has come
-        self._told_end = False  # and the application knows
+        self._end_delivered = False  # and the application knows
         self._continue_owed = message.expects_continue and message.has_content
         self._gone = False
         self._finished = False
@@ -175,7 +175,7 @@ class Exchange:
         if self._continue_owed and not self.answer.started:
             self._continue_owed = False
             self._connection.output.write(CONTINUE)
-        while not (self._held or self._gone or self._finished or (self._ended and not self._told_end)):
+        while not (self._held or self._gone or self._finished or (self._ended and not self._end_delivered)):
             self._news.clear()
             await self._news.wait()
         if self._gone or self._finished:
@@ -183,7 +183,7 @@ class Exchange:
         data = bytes(self._held)
         self._held.clear()
         self._connection.hold_content(False)
-        self._told_end = self._ended
+        self._end_delivered = self._ended
         return {"type": "http.request", "body": data, "more_body": not self._ended}
 
     async def send(self, message: AsgiMessage) -> None:

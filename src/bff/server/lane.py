@@ -138,7 +138,7 @@ def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBloc
 
 
 class LaneCall:
-    """One call in the lane. Its connection tells it of content, room and the browser's leaving; its response, of everything else."""
+    """One call in the lane. The connection reports content, room and the browser's leaving; the response all else."""
 
     __slots__ = (
         "_answer",
@@ -325,7 +325,7 @@ class LaneCall:
             self._break_off(response.failure)
 
     def _break_off(self, failure: BffError) -> None:
-        if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
+        if not isinstance(failure, LoginRequired):  # logged as `streams.ended`
             telemetry.upstream_broke_off(failure)
         self._end()
         self._browser.break_off(reset=self._message.version == b"1.0")

@@ -147,6 +147,6 @@ class ChangeFanout:
             listener.changes_interrupted()
 
     def changes_resumed(self) -> None:
-        """Changes are heard again."""
+        """Changes arrive again."""
         for listener in self._listeners:
             listener.changes_resumed()

@@ -84,7 +84,7 @@ def renewable(grant: Grant, target: Target, *, now: float) -> bool:
 
 
 def ended(grant: Grant, *, now: float) -> bool:
-    """Whether the provider told us that this grant is over: no session outlives its refresh token (RFC 10017 section 6.1.2.2).
+    """Whether this grant is over, by the provider's own answer: no session outlives its refresh token (RFC 10017 section 6.1.2.2).
 
     It is also over when the provider wants the user to sign in again for every target, and no access token serves any more (R-320).
     """

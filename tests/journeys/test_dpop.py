@@ -11,6 +11,7 @@ from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.oauth.tokens import TokenResponse
 from bff.server.process import serving
 from bff.sessions.model import AccessToken
+from bff.tokens.sources import bearer
 from support.dpop_api import DpopApi, read_proof
 from support.echo_upstream import EchoUpstream, Said
 from support.fake_provider import Answer, having
@@ -222,6 +223,13 @@ def test_seed_does_not_show() -> None:
         dpop_seed="the-seed",
     )
     assert "the-seed" not in repr(response)
+
+
+@pytest.mark.requirement("R-161")
+def test_a_bound_token_is_never_made_a_bearers() -> None:
+    """Code that forgets the proof fails, rather than sending the token without one."""
+    with pytest.raises(ValueError, match="bound"):
+        bearer(AccessToken(value="at", expires_at=None, refresh_at=None, dpop_seed="the-seed"))
 
 
 async def test_provider_that_cannot_verify_our_proofs_is_told_of() -> None:

@@ -11,6 +11,7 @@ assertion or a certificate. A rotation needs two of a kind. A call is *proved* i
     client_certificate.py        the certificate that we show in TLS
     documents.py                 metadata and keys, cached
     features.py                  what the configuration relies on and the metadata does not offer
+    public_keys.py               what we publish of our keys
     http.py                      one request and one response, bounded in time and size; the one file that imports httpx2
 
 Four steps lead to the network: client -> calls -> credentials -> http. Nothing here knows sessions, routes or the browser.

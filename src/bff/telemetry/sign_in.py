@@ -24,6 +24,11 @@ def login_repeated(*, provider: str) -> None:
     log.info("login.repeated", provider=provider)
 
 
+def login_begun_again(*, provider: str, reason: str) -> None:
+    """The provider did not go on with a sign-in, and the browser was sent there once more."""
+    log.info("login.begun_again", provider=provider, reason=reason)
+
+
 def login_declined(error: BffError, *, provider: str) -> None:
     """A callback was refused, or could not be completed."""
     outcome = type(error).__name__

@@ -33,6 +33,7 @@ from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.keeping import TokenKeepings
 from bff.tokens.proofs import Proofs
 from bff.tokens.refresh import Refresher
+from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
@@ -52,6 +53,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
+    sign_ins: "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are being answered, by the transaction's name
     proofs: Proofs
     providers: Providers
     tokens: TokenKeepings
@@ -144,6 +146,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
         pools=UpstreamPools(),
+        sign_ins={},
         proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport),
         tokens=TokenKeepings(store=store, tasks=tasks, clock=clock),

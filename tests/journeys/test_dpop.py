@@ -16,6 +16,8 @@ from support.dpop_api import DpopApi, read_proof
 from support.echo_upstream import EchoUpstream, Said
 from support.fake_provider import Answer, having
 from support.gateway_world import GatewayWorld, gateway_world
+from support.raw_world import raw_world
+from support.scripted_upstream import Conversation, response
 
 ROUTES = [
     {"path": "/api", "upstream": "{api}/v2", "provider": "corp"},
@@ -223,6 +225,27 @@ def test_seed_does_not_show() -> None:
         dpop_seed="the-seed",
     )
     assert "the-seed" not in repr(response)
+
+
+@pytest.mark.requirement("R-159")
+async def test_repeat_after_a_closed_connection_has_a_proof_of_its_own() -> None:
+    """A pooled connection that the API closed with the request on it: the proof may have been seen, so the repeat has another."""
+    seen = []
+
+    async def closing(it: Conversation) -> None:
+        seen.append(await it.request())
+        await it.send(response(b"fine"))
+        seen.append(await it.request())
+
+    async def answering(it: Conversation) -> None:
+        seen.append(await it.request())
+        await it.send(response(b"fine"))
+
+    async with raw_world(closing, answering, corp={"dpop": "on"}) as site:
+        for _ in range(2):
+            assert (await site.ask(site.request("GET /api/x"))).status == 200
+    proofs = [read_proof(b"".join(request.values(b"dpop")).decode())[0]["jti"] for request in seen]
+    assert len(set(proofs)) == len(proofs) == 3
 
 
 @pytest.mark.requirement("R-161")

@@ -30,8 +30,8 @@ async def written(
 async def grant_written(store: SessionStore, session: Session, renewed: Grant, *, used: Grant, clock: Clock) -> bool:
     """Put `renewed` in the place of `used`, whose refresh token it was made with; False if the session, or its grant, is gone.
 
-    A grant with another refresh token than the one used stays: an earlier try wrote ours after all, and it may have been renewed since.
-    To write ours over that one would bring back a refresh token that is spent.
+    A grant with another refresh token than the one used stays: an earlier try wrote ours after all, and it may have been renewed
+    since. To write ours over that one would bring back a refresh token that is spent.
 
     Raises:
         StoreUnavailable: it is unknown whether it was written.

@@ -36,6 +36,7 @@ class Seat:
 
     user: str
     cookie: str
+    leaving: bool = False
     signed_out_at: float | None = None
     last_status: int = 0
     last_good_at: float = 0.0
@@ -56,6 +57,7 @@ class Load:
     broken: int = 0  # requests without an answer, although they reached a process
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _stopping: bool = False
+    _first_good: dict[int, float] = field(default_factory=dict)  # by seat, since the fault ended
 
     async def __aenter__(self) -> "Load":
         self._tasks = [asyncio.create_task(self._sit(seat)) for seat in self.seats]
@@ -72,19 +74,17 @@ class Load:
     @property
     def lost(self) -> list[Seat]:
         """Those whose last answer was a 401 though they did not sign out."""
-        return [seat for seat in self.seats if seat.signed_out_at is None and seat.last_status == 401]
+        return [seat for seat in self.seats if not seat.leaving and seat.last_status == 401]
 
     async def all_served(self, *, since: float, within_seconds: float) -> float:
         """Wait until every session has had an answer or is lost; how long after `since` the last one had it."""
-        waiting = [seat for seat in self.seats if seat.signed_out_at is None]
+        waiting = [seat for seat in self.seats if not seat.leaving]
         deadline = time.time() + within_seconds
         while time.time() < deadline:
             if all(seat.last_good_at > since or seat.last_status == 401 for seat in waiting):
                 break
             await asyncio.sleep(0.05)
-        good = [seat.last_good_at for seat in waiting]
         first = [self._first_good.get(id(seat), float("inf")) for seat in waiting if seat.last_status != 401]
-        del good
         return max(first, default=since) - since
 
     def watch(self) -> None:
@@ -93,9 +93,12 @@ class Load:
 
     async def sign_out(self, count: int) -> None:
         """Some of them sign out now, and go on asking with their old cookie."""
-        for seat in random.sample([s for s in self.seats if s.signed_out_at is None], count):
-            if await self._ask(seat, "POST", "/bff/logout") in {200, 204}:
-                seat.signed_out_at = time.time()
+        for seat in random.sample([s for s in self.seats if not s.leaving], count):
+            seat.leaving = True
+            async with asyncio.timeout(30):
+                while await self._ask(seat, "POST", "/bff/logout") not in {200, 204}:
+                    await asyncio.sleep(0.1)
+            seat.signed_out_at = time.time()
 
     async def _sit(self, seat: Seat) -> None:
         while not self._stopping:
@@ -128,13 +131,11 @@ class Load:
         return answer.status_code
 
     def _note(self, seat: Seat, status: int, *, began: float) -> None:
-        if seat.signed_out_at is not None:
-            self.resurrected += began > seat.signed_out_at and status == 200
+        if seat.leaving:
+            self.resurrected += seat.signed_out_at is not None and began > seat.signed_out_at and status == 200
             return
         self.statuses[status] += 1
         seat.last_status = status
         if status == 200:
             seat.last_good_at = time.time()
             self._first_good.setdefault(id(seat), seat.last_good_at)
-
-    _first_good: dict[int, float] = field(default_factory=dict)

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.responses import Response
 
@@ -74,7 +73,3 @@ class FaultProvider(FakeProvider):
     def used_twice(self) -> int:
         """How many refresh tokens were sent again after they had been rotated."""
         return sum(1 for count in self.spent.values() if count > 1)
-
-    def grants_left(self) -> Any:
-        """What it remembers of grants."""
-        return self.grants

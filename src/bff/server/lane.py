@@ -68,7 +68,8 @@ class Lane:
             request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
         except BffError:
             return None  # the recipe judges the same and says it
-        lane_call = LaneCall(self._app, gateway, browser, message, call, request, keep_alive)
+        lane_call = LaneCall(self._app, gateway, browser, message, call, request)
+        lane_call.keep_alive = keep_alive
         if gateway.logs_access:
             lane_call.began = steady()
         if message.has_content:
@@ -163,7 +164,6 @@ class LaneCall:
         message: Message,
         call: Call,
         request: UpstreamRequest,
-        keep_alive: bool,
     ) -> None:
         self._app = app
         self._gateway = gateway  # the one that judged the request serves it to its end
@@ -176,7 +176,7 @@ class LaneCall:
         self._status = 0
         self._answer: Answer | None = None  # once there is one that does not leave whole
         self.started = False
-        self.keep_alive = keep_alive
+        self.keep_alive = True
         self.began = 0.0
         self.is_over = False
 

@@ -85,7 +85,7 @@ providers:
   corp: {{issuer: "http://idp.localhost:9", client_id: test, client_secret: "a secret that is never sent, for a test"}}
 routes:
   - {{path: /api, upstream: "{upstream}", token: none, max_body: 2GiB, max_connections: 4096}}
-  - {{path: /small, upstream: "{upstream}", token: none, max_body: 1000}}
+  - {{path: /small, upstream: "{upstream}", token: none, max_body: 1000B}}
 """
 
 

@@ -26,7 +26,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Browser:
-    """Signed in at a proxy. `credentials` is the Cookie field, or Authorization where nobody attaches a bearer."""
+    """Signed in at a proxy. `credentials` is the Cookie field, or Authorization where no proxy attaches a bearer."""
 
     proxy: Proxy
     credentials: tuple[str, str] = field(repr=False)

@@ -44,7 +44,9 @@ def _check_refusal(browser: Browser) -> None:
     fields = dict(browser.fields())
     fields.pop(browser.credentials[0])
     answer = httpx2.get(f"{browser.proxy.origin}/api/1k", headers=fields, trust_env=False)
-    _must(answer.status_code in {302, 303, 401}, f"{browser.proxy.variant.name}: nobody was let in as somebody")
+    _must(
+        answer.status_code in {302, 303, 401}, f"{browser.proxy.variant.name}: a request without a session was let in"
+    )
 
 
 def _must(condition: bool, otherwise: str) -> None:

@@ -122,7 +122,7 @@ def run_paced(browser: Browser, *, path: str, connections: int, rate: float, sec
     idle = collections.deque(_Connection(session, browser.proxy.port) for _ in range(connections))
     everyone = list(idle)
     gc.collect()
-    gc.disable()  # a collection would stand in somebody's latency
+    gc.disable()  # a collection would count as a request's latency
     try:
         return _run(idle, total=int(rate * seconds), rate=rate)
     finally:

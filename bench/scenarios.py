@@ -60,7 +60,7 @@ def _full_load(
 
 
 def _many_sessions(world: World, browser: Browser, seconds: float) -> Figures:
-    """No two requests in a row are of one session: what helps a page that calls in bursts helps nobody here."""
+    """No two requests in a row are of one session: what helps a page that calls in bursts does not help here."""
     browsers = sessions_of(world, browser.proxy, SESSIONS)
 
     def load(length: float) -> FullLoad:
@@ -125,7 +125,7 @@ def _streams(_: World, browser: Browser, seconds: float) -> Figures:
     run_paced(browser, path="/api/1k", connections=64, rate=RATE / 10, seconds=min(1.0, seconds))
     idle = cost.proportional_bytes(pid)
     with open_streams(browser, "/api/side/stream", count=STREAMS) as streams:
-        time.sleep(1.0)  # let whoever frees later free
+        time.sleep(1.0)  # give late frees their time
         used = cost.proportional_bytes(pid) - idle
         alive = still_open(streams)
     if alive < STREAMS:

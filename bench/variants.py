@@ -39,7 +39,7 @@ class Variant:
     sign_in_path: str | None = None  # None: no authentication, the browser brings the bearer itself
     callback_path: str = "/callback"
     refreshes: bool = False
-    rotates: bool = False  # signs nobody out when the provider replaces refresh tokens and ends grants on reuse
+    rotates: bool = False  # signs no user out when the provider replaces refresh tokens and ends grants on reuse
     websockets: bool = True
     only_in: frozenset[str] | None = None  # scenarios; None: all
     beside: Callable[[World, int, int], Launch] | None = (

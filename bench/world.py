@@ -85,7 +85,7 @@ def write_conf(name: str, target: Path, **values: object) -> Path:
 
 
 def nginx_user() -> str:
-    """As root nginx would become nobody, who cannot read our directory."""
+    """As root nginx would change to the user `nobody`, which cannot read our directory."""
     return "user root;" if os.geteuid() == 0 else ""
 
 

@@ -11,15 +11,22 @@ A key is read from PEM (PKCS #8, PKCS #1, SEC 1; not encrypted) or from a privat
 the thumbprint of RFC 7638, so that a provider that takes our public keys from our JWKS finds the one that signed.
 """
 
+import hashlib
 import json
 import re
+import secrets
 import warnings
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    derive_private_key,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -32,6 +39,9 @@ SMALLEST_RSA_BITS = 2048
 
 _OF_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _OF_CURVE = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA", "Ed25519")}
+_P256_ORDER = (
+    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5, SP 800-186 section 3.2.1.3
+)
 _PUBLIC = frozenset({"kty", "crv", "x", "y", "n", "e"})
 _PEM = re.compile(r"-----BEGIN ((?:[A-Z]+ )?)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL)
 
@@ -82,6 +92,18 @@ class SigningKey:
 def generate() -> SigningKey:
     """A new key for ES256: 256 bits, signed within 50 us."""
     return _signing_key(ECKey.generate_key("P-256"), jwk={})
+
+
+def new_seed() -> str:
+    """256 random bits in 43 characters, of which `from_seed` makes a key."""
+    return secrets.token_urlsafe(32)
+
+
+def from_seed(seed: str) -> SigningKey:
+    """The ES256 key that belongs to a seed, always the same one: a session keeps 43 characters and no key."""
+    # FIPS 186-5 appendix A.2.1: 64 bits more than the order has, reduced, so that no key is likelier than another
+    wide = int.from_bytes(hashlib.sha512(b"bff signing key\0" + seed.encode()).digest()[:40], "big")
+    return _signing_key(ECKey.import_key(derive_private_key(wide % (_P256_ORDER - 1) + 1, SECP256R1())), jwk={})
 
 
 def load(text: str) -> SigningKey:

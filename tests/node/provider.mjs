@@ -4,7 +4,7 @@
 //                      clients     registered metadata
 //                      resources   {"<resource>": <access token lifetime in seconds>}
 //                      opaque      true: access tokens for resources are opaque, not JWTs
-//                      signing     algorithms of the ID tokens that it can sign: one key for each, RS256 unless said
+//                      signing     algorithms of the ID tokens that it can sign besides RS256: one key for each
 //                      par         true: authorization requests must be pushed
 //                      signed      true: they must be signed request objects
 //                      dpop        true: DPoP, with a nonce demanded in every proof
@@ -37,13 +37,13 @@ console.info = console.error; // the package's notices: standard output is the j
 
 const settings = JSON.parse(await text(process.stdin));
 const { clients, resources, tls } = settings;
-const signing = settings.signing ?? ['RS256'];
+const signing = [...new Set([...(settings.signing ?? []), 'RS256'])]; // RS256 signs access tokens
 const note = (entry) => process.stdout.write(`${JSON.stringify(entry)}\n`);
 
 const configuration = {
   clients,
   jwks: { keys: signing.map(signingKey) },
-  enabledJWA: { idTokenSigningAlgValues: [...new Set([...signing, 'RS256'])] },
+  enabledJWA: { idTokenSigningAlgValues: signing },
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none',
     ...(tls ? ['tls_client_auth', 'self_signed_tls_client_auth'] : [])],
   cookies: { keys: [randomBytes(32).toString('hex')] },

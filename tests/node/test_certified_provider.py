@@ -7,124 +7,16 @@ which verifies signature, type, issuer, audience and expiry of each bearer by th
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import pytest
 
-from bff.demo.api import SampleApi
-from bff.demo.loopback_sockets import bind_loopback, port_of
-from bff.server.process import serving
-from support.certified_provider import CertifiedProvider
-from support.echo_upstream import EchoUpstream
-from support.served_gateway import ServedGateway
+from support.certified_world import CLIENT_ID, CLIENT_SECRET, SESSION, SESSION_KEY, CertifiedWorld, certified_world
 from support.strict_browser import Browser
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 pytestmark = pytest.mark.node
-
-SESSION = "__Host-Http-bff"
-CLIENT_ID = "shop/web: 1"
-CLIENT_SECRET = "50% of p+ss & w:rds/are=odd, ~this too"
-SESSION_KEY = "a session key that is long enough 0123456789"
-LIFETIME_SECONDS = 600
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertifiedWorld:
-    """Everything a journey talks to."""
-
-    gateway: ServedGateway
-    provider: CertifiedProvider
-    valkey: ValkeyServer
-    browser: Browser
-    upstream: EchoUpstream
-
-    async def sign_in(self, *, user: str = "alice") -> Any:
-        """From a link of the app through the provider's login and consent forms and back; returns the last page."""
-        asked = await self.browser.navigate("/bff/login?return_to=/", from_url=self.gateway.url + "/")
-        return await self.provider.sign_in(self.browser, asked, user=user)
-
-    async def claims(self, path: str = "/api/orders") -> dict[str, Any]:
-        """What the sample API read in the bearer of a call; it answers 200 to nobody whose token it cannot verify."""
-        answer = await self.browser.fetch(path)
-        assert answer.status_code == 200, answer.text
-        claims: dict[str, Any] = answer.json()["claims"]
-        return claims
-
-
-@asynccontextmanager
-async def certified_world(
-    valkey: ValkeyServer,
-    *,
-    client_auth: str = "client_secret_basic",
-    lifetime_seconds: int = LIFETIME_SECONDS,
-    gateways_secret: str = CLIENT_SECRET,
-    workers: int = 1,
-    **provider_settings: Any,
-) -> AsyncIterator[CertifiedWorld]:
-    """Start it all. `/api` and `/machine` lead to the sample API, `/echo` to one that notes bearers."""
-    port, management = free_port(), free_port()
-    url = f"http://localhost:{port}"
-    api_sockets, echo_sockets = bind_loopback(), bind_loopback()
-    api, echo = (f"http://127.0.0.1:{port_of(sockets)}" for sockets in (api_sockets, echo_sockets))
-    with CertifiedProvider(clients=[_client(url, client_auth)], resources={api: lifetime_seconds}) as provider:
-        settings = {
-            "public_url": url,
-            "listen": f"127.0.0.1:{port}",
-            "management": f"127.0.0.1:{management}",
-            "session": {"store": valkey.url, "keys": [{"file": "session-key"}]},
-            "providers": {
-                "corp": {
-                    "issuer": provider.issuer,
-                    "client_id": CLIENT_ID,
-                    "client_secret": {"file": "client-secret"},
-                    "client_auth": client_auth,
-                    "scope": "openid profile email offline_access orders:read",
-                    **provider_settings,
-                }
-            },
-            "routes": [
-                {"path": "/api", "upstream": api, "resource": api},
-                {
-                    "path": "/machine",
-                    "upstream": f"{api}/rates",
-                    "token": "client",
-                    "resource": api,
-                    "scope": "rates:read",
-                },
-                {"path": "/echo", "upstream": echo, "scope": "openid profile email"},
-                {"path": "/", "upstream": echo, "token": "none"},
-            ],
-        }
-        upstream = EchoUpstream()
-        secrets = {"session-key": SESSION_KEY, "client-secret": gateways_secret}
-        with ServedGateway(settings, secrets=secrets, workers=workers) as gateway:
-            async with (
-                serving(SampleApi(issuer=provider.issuer, audience=api).app, api_sockets),
-                serving(upstream, echo_sockets),
-                Browser(app=url) as browser,
-            ):
-                yield CertifiedWorld(
-                    gateway=gateway, provider=provider, valkey=valkey, browser=browser, upstream=upstream
-                )
-
-
-def _client(gateway: str, client_auth: str) -> dict[str, Any]:
-    return {
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "token_endpoint_auth_method": client_auth,
-        "redirect_uris": [f"{gateway}/bff/callback/corp"],
-        "post_logout_redirect_uris": [f"{gateway}/"],
-        "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
-        "response_types": ["code"],
-        "backchannel_logout_uri": f"{gateway}/bff/backchannel-logout/corp",
-        "backchannel_logout_session_required": True,
-    }
 
 
 @pytest.mark.requirement("R-001", "R-030", "R-031", "R-071", "R-072", "R-075", "R-100")

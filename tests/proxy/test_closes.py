@@ -29,17 +29,17 @@ def test_the_upstream_always_hears_a_close_that_may_be_sent(code: int | None, re
 
 
 @pytest.mark.requirement("R-256")
-@given(heard=st.none() | any_close, told=st.none() | any_close)
-def test_the_browser_always_hears_a_close_that_may_be_sent(heard: Close | None, told: Close | None) -> None:
+@given(received=st.none() | any_close, sent=st.none() | any_close)
+def test_the_browser_always_hears_a_close_that_may_be_sent(received: Close | None, sent: Close | None) -> None:
     """Whatever came from the upstream, or never came."""
-    ending = left_by_upstream(heard=heard, told=told)
+    ending = left_by_upstream(received=received, sent=sent)
     assert ending.browser is not None
     assert may_be_sent(ending.browser)
     assert may_be_sent(ending.upstream)
 
 
 @pytest.mark.parametrize(
-    ("heard", "told", "ending"),
+    ("received", "sent", "ending"),
     [
         (Close(4401, "why"), None, Ending(Close(4401, "why"), None)),
         (Close(1009, "too much"), None, Ending(Close(1009, "too much"), None)),
@@ -51,6 +51,6 @@ def test_the_browser_always_hears_a_close_that_may_be_sent(heard: Close | None, 
         (Close(1005), None, Ending(Close(1000), None)),
     ],
 )
-def test_who_spoke_first_decides(heard: Close | None, told: Close | None, ending: Ending) -> None:
-    """What the upstream said passes; what we had to say to it is told as what it was."""
-    assert left_by_upstream(heard=heard, told=told) == ending
+def test_who_spoke_first_decides(received: Close | None, sent: Close | None, ending: Ending) -> None:
+    """What the upstream said passes; what we had to say to it is sent as what it was."""
+    assert left_by_upstream(received=received, sent=sent) == ending

@@ -14,6 +14,7 @@ from bff.config.model import RouteConfig, TimeoutConfig
 from bff.errors import BffError
 from support.asgi_browser import AsgiBrowser
 from support.forwarding import Forwarding, forwarding
+from support.pool_usage import usage
 from support.scripted_upstream import Conversation, Received, response, scripted_upstream
 from support.upstream_rooms import until
 
@@ -146,8 +147,8 @@ async def test_nobody_receives_anybody_elses_bytes(requests: int) -> None:
         async with forwarding(route) as room:
             await asyncio.gather(*(user() for _ in range(CONCURRENT)))
             (pool,) = room.pools
-            assert pool.usage.active == pool.usage.waiting == 0
-            await until(lambda: pool.usage.connections == pool.usage.idle)
+            assert usage(pool).active == usage(pool).waiting == 0
+            await until(lambda: usage(pool).connections == usage(pool).idle)
         await until(lambda: upstream.open == 0)
         await until(lambda: len(asyncio.all_tasks()) == tasks)
     assert sum(endings.values()) == requests

@@ -19,6 +19,7 @@ from bff.errors import (
 )
 from bff.proxy.places import Owner
 from support.asgi_browser import AsgiBrowser
+from support.pool_usage import usage
 from support.scripted_upstream import (
     Conversation,
     Script,
@@ -46,7 +47,7 @@ async def test_one_connection_serves_requests_one_by_one() -> None:
             browser = await fetch(pool, a_request(target=b"/%d" % number))
             assert (browser.status, browser.content, browser.complete) == (200, b"/%d|" % number, True)
         assert len(upstream.conversations) == 1
-        assert pool.usage == (1, 1, 0, 0)
+        assert usage(pool) == (1, 1, 0, 0)
 
 
 async def test_a_small_response_is_one_message() -> None:
@@ -60,7 +61,7 @@ async def test_the_last_one_used_is_used_next() -> None:
     async with scripted_upstream(echo) as upstream, pool_to(upstream) as pool:
         await asyncio.gather(*(fetch(pool, a_request(target=b"/%d" % n)) for n in range(5)))
         seen = [it.number for it in upstream.conversations]
-        assert len(seen) == pool.usage.idle
+        assert len(seen) == usage(pool).idle
         before = len(upstream.conversations)
         for _ in range(5):
             await fetch(pool, a_request())
@@ -83,7 +84,7 @@ async def test_bytes_on_an_idle_connection_close_it(extra: bytes) -> None:
     async with scripted_upstream(late, echo) as upstream, pool_to(upstream) as pool:
         await fetch(pool, a_request())
         over_sent.set()
-        await until(lambda: pool.usage.connections == 0)
+        await until(lambda: usage(pool).connections == 0)
         assert (await fetch(pool, a_request(target=b"/next"))).content == b"/next|"
 
 
@@ -93,7 +94,7 @@ async def test_bytes_after_a_response_never_reach_the_next_user(extra: bytes) ->
     """A second response in one segment is nobody's: the first caller gets his, the next one a new connection."""
     async with scripted_upstream(saying(response(b"first") + extra), echo) as upstream, pool_to(upstream) as pool:
         assert (await fetch(pool, a_request())).content == b"first"
-        assert pool.usage.idle == 0
+        assert usage(pool).idle == 0
         assert (await fetch(pool, a_request(target=b"/next"))).content == b"/next|"
 
 
@@ -151,7 +152,7 @@ async def test_responses_without_content_end_at_once(method: bytes, wire: bytes)
         browser = await fetch(pool, a_request(method))
         assert (browser.content, browser.complete) == (b"", True)
         for number in range(3):
-            if pool.usage.idle and not number:  # the script would not answer a second request
+            if usage(pool).idle and not number:  # the script would not answer a second request
                 break
             assert (await fetch(pool, a_request(target=b"/next"))).content == b"/next|"
 
@@ -192,7 +193,7 @@ async def test_a_cut_response_is_never_complete(ending: str, wire: bytes) -> Non
                 await fetch(pool, a_request(b"POST"), browser)
             assert not browser.complete
             assert b"hello".startswith(browser.content)
-        await until(lambda: pool.usage.connections == 0)
+        await until(lambda: usage(pool).connections == 0)
 
 
 async def test_what_came_before_a_break_is_delivered() -> None:
@@ -336,7 +337,7 @@ async def test_a_silently_closed_connection_is_noticed_before_it_is_used() -> No
 
     async with scripted_upstream(one, answering(b"second")) as upstream, pool_to(upstream) as pool:
         await fetch(pool, a_request())
-        await until(lambda: pool.usage.connections == 0)
+        await until(lambda: usage(pool).connections == 0)
         assert (await fetch(pool, a_request(b"POST"))).content == b"second"
 
 
@@ -450,7 +451,7 @@ async def test_an_early_answer_is_delivered_and_its_connection_closed(status: st
     ):
         browser = await fetch(pool, a_request(b"POST", chunked=True), AsgiBrowser([b"x"], ends=False))
         assert (browser.status, browser.content, browser.complete) == (int(status[:3]), b"early", True)
-        assert pool.usage.idle == 0
+        assert usage(pool).idle == 0
         assert (await fetch(pool, a_request(target=b"/next"))).content == b"/next|"
 
 
@@ -502,7 +503,7 @@ async def test_both_ways_at_once() -> None:
         browser.push(b"three", more=False)
         await relay
         assert (browser.content, browser.complete) == (b"onetwothree", True)
-        assert pool.usage.idle == 1  # both came to their end
+        assert usage(pool).idle == 1  # both came to their end
 
 
 # --- the browser leaves -----------------------------------------------------------------------------------------------
@@ -577,7 +578,7 @@ async def test_an_endless_response_is_not_drained_for_nobody(turns: int) -> None
         browser.leave()
         with pytest.raises(BrowserGone):
             await task
-        await until(lambda: pool.usage.connections == 0)
+        await until(lambda: usage(pool).connections == 0)
 
 
 @pytest.mark.requirement("R-262")
@@ -629,7 +630,7 @@ async def test_discarding_a_response_closes_its_connection_unless_it_was_complet
         (await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())).discard()
         await until(lambda: upstream.open == 0)
         (await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())).discard()
-        assert pool.usage == (1, 1, 0, 0)
+        assert usage(pool) == (1, 1, 0, 0)
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -656,7 +657,7 @@ async def test_websockets_and_calls_have_places_of_their_own() -> None:
 
     async with scripted_upstream(slow) as upstream, pool_to(upstream, max_connections=1) as pool:
         asking = asyncio.create_task(fetch(pool, a_request()))
-        await until(lambda: pool.usage.connections == 1)
+        await until(lambda: usage(pool).connections == 1)
         for _ in range(2):
             with pool.websocket_place(a_new_owner()), pytest.raises(UpstreamBusy), pool.websocket_place(a_new_owner()):
                 pytest.fail("a second of one place")
@@ -685,7 +686,7 @@ async def test_browsers_without_a_session_do_not_hold_up_users() -> None:
             )
             for n in range(5)
         ]
-        await until(lambda: upstream.open == 4 and pool.usage.waiting == 1)
+        await until(lambda: upstream.open == 4 and usage(pool).waiting == 1)
         assert (await fetch(pool, a_request())).status == 200
         gate.set()
         for task in anonymous:
@@ -698,8 +699,8 @@ async def test_a_place_is_taken_when_there_is_content_to_send() -> None:
     async with scripted_upstream(echo) as upstream, pool_to(upstream, max_connections=1) as pool:
         silent_browser = AsgiBrowser([], ends=False)
         upload = asyncio.create_task(fetch(pool, a_request(b"POST", length=5), silent_browser))
-        await until(lambda: pool.usage.active == 1)
-        assert pool.usage.connections == 0
+        await until(lambda: usage(pool).active == 1)
+        assert usage(pool).connections == 0
         assert (await fetch(pool, a_request())).status == 200
         silent_browser.push(b"hello")
         assert (await upload).status == 200
@@ -725,7 +726,7 @@ async def test_time_in_line_is_not_the_browsers() -> None:
         await until(lambda: upstream.open == 1)
         browser = AsgiBrowser([b"a"], ends=False)
         upload = asyncio.create_task(fetch(pool, a_request(b"POST", length=2), browser))
-        await until(lambda: pool.usage.waiting == 1)
+        await until(lambda: usage(pool).waiting == 1)
         await clock.later(29.0)
         gate.set()
         await first
@@ -741,7 +742,7 @@ async def test_a_full_line_refuses_at_once() -> None:
         first = asyncio.ensure_future(fetch(pool, a_request()))
         await until(lambda: upstream.open == 1)
         second = asyncio.ensure_future(fetch(pool, a_request()))
-        await until(lambda: pool.usage.waiting == 1)
+        await until(lambda: usage(pool).waiting == 1)
         with pytest.raises(UpstreamBusy):
             await fetch(pool, a_request())
         for task in (first, second):
@@ -780,7 +781,7 @@ async def test_leaving_the_line_keeps_it_in_order() -> None:
         gone = asyncio.ensure_future(fetch(pool, a_request(), leaving))
         cancelled = asyncio.ensure_future(fetch(pool, a_request()))
         last = asyncio.ensure_future(fetch(pool, a_request(target=b"/last")))
-        await until(lambda: pool.usage.waiting == 3)
+        await until(lambda: usage(pool).waiting == 3)
         leaving.leave()
         with pytest.raises(BrowserGone):
             await gone
@@ -789,7 +790,7 @@ async def test_leaving_the_line_keeps_it_in_order() -> None:
         cancelled.cancel()  # by now it may have been granted the connection
         assert (await last).content == b"/last|"
         await asyncio.gather(cancelled, return_exceptions=True)
-        assert pool.usage == (1, 1, 0, 0)
+        assert usage(pool) == (1, 1, 0, 0)
 
 
 # --- time, on a clock that the test moves (all limits are 20 ms, the total 100 ms) ----------------------------------------------
@@ -936,7 +937,7 @@ async def test_a_browser_that_stops_reading_gives_the_connection_up() -> None:
         task = asyncio.ensure_future(fetch(pool, a_request(), browser))
         await browser.got.wait()
         browser.reads.clear()
-        while pool.usage.connections:  # the upstream may go on for a while: what fits in between counts as progress
+        while usage(pool).connections:  # the upstream may go on for a while: what fits in between counts as progress
             clock.now += 21 * MS
             await asyncio.sleep(0.01)
         browser.reads.set()
@@ -954,7 +955,7 @@ async def test_a_response_that_nobody_relays_is_given_up() -> None:
     ):
         await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())
         await clock.later(21 * MS)
-        await until(lambda: pool.usage == (0, 0, 0, 0))
+        await until(lambda: usage(pool) == (0, 0, 0, 0))
 
 
 @pytest.mark.requirement("R-279")
@@ -969,7 +970,7 @@ async def test_waiting_in_line_ends() -> None:
         first = asyncio.ensure_future(fetch(pool, a_request()))
         await until(lambda: upstream.open == 1)
         second = asyncio.ensure_future(fetch(pool, a_request()))
-        await until(lambda: pool.usage.waiting == 1)
+        await until(lambda: usage(pool).waiting == 1)
         await _ends_with(UpstreamBusy, second, clock, after=21.0)
         assert not first.done()
         first.cancel()
@@ -988,12 +989,12 @@ async def test_idle_connections_are_closed_in_time(said: str, kept: float) -> No
         pool_to(upstream, timeouts=QUICK, clock=clock) as pool,
     ):
         await fetch(pool, a_request())
-        assert pool.usage.idle == 1
+        assert usage(pool).idle == 1
         if kept:
             await clock.later(kept - 0.5)
-            assert pool.usage.idle == 1
+            assert usage(pool).idle == 1
         await clock.later(0.6)
-        await until(lambda: pool.usage.connections == 0)
+        await until(lambda: usage(pool).connections == 0)
 
 
 async def test_nobody_is_there_to_connect_to() -> None:
@@ -1004,7 +1005,7 @@ async def test_nobody_is_there_to_connect_to() -> None:
         for _ in range(3):
             with pytest.raises(UpstreamUnreachable):
                 await fetch(pool, a_request())
-        assert pool.usage.connections == 0
+        assert usage(pool).connections == 0
 
 
 async def test_connecting_takes_too_long() -> None:
@@ -1036,7 +1037,7 @@ async def test_what_the_loop_has_not_told_yet_counts(said: str) -> None:
                 plain.send(response(b"evil"))
             else:
                 plain.shutdown(socket.SHUT_WR)
-            assert pool.usage.idle == 1  # the loop has not turned
+            assert usage(pool).idle == 1  # the loop has not turned
             assert (await fetch(pool, a_request(b"POST"))).content == b"second"
 
 
@@ -1054,7 +1055,7 @@ async def test_a_request_that_is_not_all_written_leaves_nothing_behind() -> None
     async with scripted_upstream(hasty, answering(b"second")) as upstream, pool_to(upstream) as pool:
         first = await fetch(pool, a_request(b"POST", length=size), AsgiBrowser([b"x" * size]))
         assert (first.status, first.content) == (200, b"enough")
-        assert pool.usage.idle == 0
+        assert usage(pool).idle == 0
         assert (await fetch(pool, a_request())).content == b"second"
 
 
@@ -1063,13 +1064,13 @@ async def test_a_closed_pool_keeps_no_connection() -> None:
     async with scripted_upstream(echo) as upstream, pool_to(upstream) as pool:
         await pool.aclose()
         assert (await fetch(pool, a_request())).status == 200
-        assert pool.usage.idle == 0
+        assert usage(pool).idle == 0
 
 
 async def test_closing_the_pool_breaks_what_is_under_way() -> None:
     """Whoever waits for an answer, or for a connection, hears of the end."""
     async with scripted_upstream(silent) as upstream, pool_to(upstream, max_connections=1) as pool:
         tasks = [asyncio.ensure_future(fetch(pool, a_request())) for _ in range(2)]
-        await until(lambda: upstream.open == 1 and pool.usage.waiting == 1)
+        await until(lambda: upstream.open == 1 and usage(pool).waiting == 1)
         await pool.aclose()
         assert all(isinstance(end, UpstreamUnreachable) for end in await asyncio.gather(*tasks, return_exceptions=True))

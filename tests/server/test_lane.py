@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from support.gateway_world import SERVER
 from support.mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
+from support.pool_usage import usage
 from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Script, response, saying, silent
@@ -279,7 +280,7 @@ async def warm(*scripts: Script, lane: str, routes: list[dict[str, Any]] | None 
 def pools_are_quiet(site: RawWorld) -> bool:
     """Whether no exchange is under way, and no place is taken."""
     pools = tuple(site.world.app.process.pools)
-    return all(pool.usage.active == 0 for pool in pools) and not any(
+    return all(usage(pool).active == 0 for pool in pools) and not any(
         places.taken for pool in pools for places in pool._places.values()
     )
 

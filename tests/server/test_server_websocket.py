@@ -27,6 +27,7 @@ from bff.proxy.websocket_upstream import UpstreamHandshake
 from bff.server.tunnel import End, Tunnel
 from bff.server.websocket import Handshake
 from support.gateway_world import GatewayWorld, gateway_world
+from support.pool_usage import usage
 from support.raw_browser import RawBrowser, raw_browser
 from support.scripted_upstream import Conversation, scripted_upstream
 from support.tls_certificates import Authority
@@ -382,7 +383,7 @@ async def test_a_browser_that_leaves_during_the_handshake_leaves_nothing_behind(
             await until(lambda: upstream.open == 1)
             browser.leave()
             await until(lambda: upstream.open == 0)
-        assert sum(pool.usage.connections for pool in world.app.process.pools) == 0
+        assert sum(usage(pool).connections for pool in world.app.process.pools) == 0
 
 
 # --- closes -------------------------------------------------------------------------------------------------------------

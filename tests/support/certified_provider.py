@@ -42,19 +42,23 @@ def missing() -> str | None:
 class Call:
     """One call of a client, as the provider saw and answered it."""
 
-    route: str  # token, revocation, userinfo; or backchannel: its own call to the gateway
+    route: str  # token, revocation, userinfo, pushed_authorization_request; or backchannel: its own call to the gateway
     status: int
     auth: str | None
     form: dict[str, str]
     answer: Any
+    dpop: str | None = None  # the proof
 
 
 class CertifiedProvider:
-    """One provider process. `clients` is their registered metadata, `resources` maps each API to its tokens' lifetime."""
+    """One provider process. `clients` is their registered metadata, `resources` maps each API to its tokens' lifetime.
 
-    def __init__(self, *, clients: list[dict[str, Any]], resources: dict[str, int]) -> None:
+    `settings` are the others of `provider.mjs`.
+    """
+
+    def __init__(self, *, clients: list[dict[str, Any]], resources: dict[str, int], **settings: Any) -> None:
         self.issuer = ""
-        self._settings = {"clients": clients, "resources": resources}
+        self._settings = {"clients": clients, "resources": resources, **settings}
         self._directory = Path(tempfile.mkdtemp(prefix="certified-"))
         self._journal = self._directory / "journal"
         self._process: subprocess.Popen[str] | None = None
@@ -92,6 +96,7 @@ class CertifiedProvider:
                 auth=line.get("auth"),
                 form=line["form"],
                 answer=line.get("answer"),
+                dpop=line.get("dpop"),
             )
             for line in self._lines()[1:]
         ]

@@ -12,6 +12,7 @@ from bff.proxy.response import UpstreamResponse
 from bff.proxy.routes import RouteTable
 from bff.request_head import RequestHead, field_block, head_of_scope
 from support.asgi_browser import AsgiBrowser
+from support.pool_usage import usage
 
 Field = tuple[bytes, bytes]
 
@@ -85,6 +86,6 @@ async def forwarding(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] 
     room = Forwarding(a_config(*routes, trusted_proxies=trusted_proxies))
     try:
         yield room
-        assert [pool.usage.active for pool in room.pools] == [0] * len(list(room.pools))
+        assert [usage(pool).active for pool in room.pools] == [0] * len(list(room.pools))
     finally:
         await room.pools.aclose()

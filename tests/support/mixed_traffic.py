@@ -18,6 +18,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from bff.telemetry import metrics
+from support.pool_usage import usage
 from support.raw_browser import RawBrowser, Truncated
 from support.raw_world import RawWorld
 from support.scripted_upstream import Conversation, PeerLeft, Received, chunked, response
@@ -371,7 +372,7 @@ class Player:
             (connections.index(number), one.method, self._masked(one.target), self._masked_fields(one), one.content)
             for number, one in self._upstream.seen
         ]
-        seen.events = sorted((self._event(one) for one in events if not _is_refused_content(one)), key=str)
+        seen.events = sorted((self._event(one) for one in events), key=str)
         after = _counts()
         seen.counts = {key: after[key] - before.get(key, 0.0) for key in after if after[key] != before.get(key, 0.0)}
 
@@ -418,8 +419,8 @@ class Player:
         process = self._site.world.app.process
         await until(lambda: not process.tasks._tasks)
         if not but_answers:
-            await until(lambda: not tasks_of_exchanges() and all(pool.usage.active == 0 for pool in process.pools))
-            await until(lambda: self._site.upstream.open == sum(pool.usage.connections for pool in process.pools))
+            await until(lambda: not tasks_of_exchanges() and all(usage(pool).active == 0 for pool in process.pools))
+            await until(lambda: self._site.upstream.open == sum(usage(pool).connections for pool in process.pools))
 
     def _filled(self, piece: bytes) -> bytes:
         return piece.replace(b"{host}", self._site.host).replace(b"{cookie}", self._cookie)
@@ -445,11 +446,6 @@ class Player:
         return {
             key: "..." if key in hidden else self._masked(str(value).encode()) for key, value in sorted(event.items())
         }
-
-
-def _is_refused_content(event: Any) -> bool:
-    """Whether a request ended without an answer of its own: it is logged, unless its task had not begun yet."""
-    return bool(event["event"] == "request.served" and event["status"] == 0)
 
 
 def tasks_of_exchanges() -> list["asyncio.Task[Any]"]:

@@ -31,8 +31,8 @@ class Authority:
         self.file = directory / f"{name}.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, *names: str, expired: bool = False, newest_tls: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-        """A server's context with a certificate for these host names or addresses."""
+    def server_file(self, *names: str, expired: bool = False) -> Path:
+        """A server's certificate for these host names or addresses, and its key, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream")])
         certificate = (
@@ -49,8 +49,12 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        return file
+
+    def server(self, *names: str, expired: bool = False, newest_tls: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """A server's context with a certificate for these host names or addresses."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
+        context.load_cert_chain(self.server_file(*names, expired=expired))
         if newest_tls is not None:
             context.set_ciphers("DEFAULT@SECLEVEL=0")  # else OpenSSL itself refuses what the client is to refuse
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):

@@ -15,6 +15,7 @@ from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
 from bff.request_head import NO_FIELDS, field_block
 from support.asgi_browser import AsgiBrowser
+from support.pool_usage import usage
 from support.scripted_upstream import ScriptedUpstream
 
 _numbers = itertools.count()
@@ -88,11 +89,11 @@ async def pool_to(
     )
     try:
         yield pool
-        assert pool.usage.active == 0
-        assert pool.usage.waiting == 0
+        assert usage(pool).active == 0
+        assert usage(pool).waiting == 0
     finally:
         await pool.aclose()
-    await until(lambda: pool.usage.connections == 0)
+    await until(lambda: usage(pool).connections == 0)
 
 
 async def until(condition: object) -> None:

@@ -477,3 +477,38 @@ async def test_a_policy_that_forgets_framing_does_not_allow_it() -> None:
     async with door(**with_headers({"set": {"content-security-policy": "default-src 'self'"}})) as world:
         answer = await get(world, "/app/")
         assert answer.all("content-security-policy") == ["default-src 'self'", "frame-ancestors 'self'"]
+
+
+@pytest.mark.requirement("R-370")
+async def test_a_field_of_the_files_own_is_replaced_not_doubled() -> None:
+    """`set` of what a file carries anyway, its type among it, leaves one field; `Vary` for codings stays beside the operator's."""
+    changes = {"set": {"Content-Type": "text/plain", "Cache-Control": "no-store", "Vary": "Origin"}, "remove": ["ETag"]}
+    async with door(**with_headers(changes)) as world:
+        (world.folder / "dist/assets/app.js.gz").write_bytes(CODED[".gz"])
+        answer = await get(world, "/app/assets/app.js", {"accept-encoding": "gzip"})
+        assert (answer.field("content-type"), answer.field("cache-control")) == ("text/plain", "no-store")
+        assert (answer.all("vary"), answer.all("etag")) == (["Origin", "accept-encoding"], [])
+        assert answer.field("content-encoding") == "gzip"
+
+
+@pytest.mark.requirement("R-370", "R-017")
+@pytest.mark.parametrize("swapped", ["assets", "assets/app.js"])
+async def test_a_link_that_is_put_there_meanwhile_is_not_followed(
+    swapped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at a name and its opening a folder or file becomes a link out of the folder: 404, not the other file."""
+    async with door() as world:
+        (world.folder / "app.js").write_text("canary")
+        resolve = os.path.realpath
+
+        def swap_after(path: str, **options: bool) -> str:
+            found = resolve(path, **options)
+            if found.endswith("app.js"):
+                at = world.folder / "dist" / swapped
+                at.rename(world.folder / "taken away")
+                at.symlink_to(world.folder if swapped == "assets" else world.folder / "app.js")
+            return found
+
+        monkeypatch.setattr("os.path.realpath", swap_after)
+        answer = await get(world, "/app/assets/app.js", FETCH)
+        assert (answer.status, b"canary" in answer.body) == (404, False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bff.web.gateway import Gateway, build_gateway
+from support.pool_usage import usage
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Received, response
 from support.switched_lane import switched
@@ -78,7 +79,7 @@ async def test_content_follows_its_head() -> None:
     async with a_site() as (site, upstream), site.connect() as browser:
         upstream.may_answer.set()
         await browser.say(site.request("POST /api/x", b"Content-Length: 8"), b"half")
-        await until(lambda: any(pool.usage.active for pool in site.world.app.process.pools))
+        await until(lambda: any(usage(pool).active for pool in site.world.app.process.pools))
         site.world.app.replace(without_api(site))
         await browser.say(b"half")
         assert (await browser.reply(to="POST")).status == 200

@@ -50,13 +50,13 @@ async def _failed(what: str, question: Awaitable[object]) -> int:
     try:
         await question
     except BffError as error:
-        click.echo(f"FAIL {what}: {_told(error)}")
+        click.echo(f"FAIL {what}: {_message(error)}")
         return 1
     click.echo(f"ok   {what}")
     return 0
 
 
-def _told(error: BffError) -> str:
+def _message(error: BffError) -> str:
     """The error; with its cause if there was no answer, because a cause without an answer cannot quote one."""
     if not isinstance(error, StoreUnavailable | ProviderUnavailable) or error.__cause__ is None:
         return str(error)

@@ -47,10 +47,10 @@ def silence() -> None:
 
 
 def _level(settings: LogConfig) -> str:
-    said = os.environ.get(LEVEL_VARIABLE, "").lower() or settings.level
-    if said not in LEVELS:
+    level = os.environ.get(LEVEL_VARIABLE, "").lower() or settings.level
+    if level not in LEVELS:
         raise click.UsageError(f"{LEVEL_VARIABLE} is not one of {', '.join(LEVELS)}")
-    return said
+    return level
 
 
 def _renderer(*, as_json: bool) -> Any:

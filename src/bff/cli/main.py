@@ -12,7 +12,7 @@ _config_option = click.option(
     "-c",
     "--config",
     "given",
-    type=click.Path(path_type=Path, readable=False),  # what is wrong with the file is told like all that is wrong in it
+    type=click.Path(path_type=Path, readable=False),  # an unreadable file is reported like a mistake in it
     help="The YAML file. Default: $BFF_CONFIG, ./bff.yaml, /etc/bff/bff.yaml.",
 )
 
@@ -68,8 +68,8 @@ def demo(headless: bool, eject: Path | None, app: str | None, api: str | None) -
         try:
             written = ejecting.eject(eject)
         except OSError as error:
-            told = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
-            raise click.ClickException(told) from error
+            message = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
+            raise click.ClickException(message) from error
         for file in written:
             click.echo(file)
         return

@@ -25,7 +25,7 @@ APP = "bff.cli.serve:app_from_environment"
 
 
 def serve(file: Path, *, workers: int) -> None:
-    """Run the gateway until it is told to stop; exits with 2 for a bad configuration and 3 if it could not start."""
+    """Run the gateway until a signal stops it; exits with 2 for a bad configuration and 3 if it could not start."""
     config = load_or_exit(file)
     if workers > 1 and config.session.store.in_memory:
         _refuse("memory:// holds sessions for one process; use a redis:// store with --workers")

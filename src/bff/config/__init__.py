@@ -1,4 +1,4 @@
-"""What the operator said: one YAML file, typed, checked as a whole before anything starts.
+"""The configuration: one YAML file, typed, checked as a whole before anything starts.
 
 Nouns: a *setting* is one key of the file; a *reference* names where a secret is kept (`{file: PATH}`, `{env: NAME}`);
 a *mark* says how a setting is spelt, or where it stands in the file; a *problem* is one thing wrong, and where.

@@ -1,4 +1,4 @@
-"""What needs more than one key to judge. Each check looks at sound keys only, so that one mistake is told once."""
+"""What needs more than one key to judge. Each check looks at sound keys only, so that one mistake is reported once."""
 
 from bff.config.model import Config
 from bff.config.problems import Findings
@@ -22,8 +22,8 @@ def _check_addresses(config: Config, findings: Findings) -> None:
     if config.management is None or not findings.sound(("listen",), ("management",)):
         return
     if config.management.port == config.listen.port != 0:
-        said = "management" if "management" in config.model_fields_set else "listen"
-        findings.report((said,), "listen and management share a port: the management endpoints are never public")
+        key = "management" if "management" in config.model_fields_set else "listen"
+        findings.report((key,), "listen and management share a port: the management endpoints are never public")
 
 
 def _check_limits(config: Config, findings: Findings) -> None:

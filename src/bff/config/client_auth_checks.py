@@ -77,15 +77,15 @@ def _check_public_client(provider: ProviderConfig, path: KeyPath, findings: Find
             " if the provider has nothing else, write `insecure_public_client: true` too",
         )
     if provider.client_secrets:
-        said = "client_secrets" if findings.known((*path, "client_secrets")) else "client_secret"
-        findings.report((*path, said), "is never sent with `client_auth: none`: remove one of the two")
+        key = "client_secrets" if findings.known((*path, "client_secrets")) else "client_secret"
+        findings.report((*path, key), "is never sent with `client_auth: none`: remove one of the two")
 
 
 def _check_hmac_secrets(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
     if any(_length(secret) < _SHORTEST_HMAC_SECRET for secret in provider.client_secrets):
-        said = "client_secrets" if findings.known((*path, "client_secrets")) else "client_secret"
+        key = "client_secrets" if findings.known((*path, "client_secrets")) else "client_secret"
         findings.report(
-            (*path, said), f"has fewer than {_SHORTEST_HMAC_SECRET} bytes, which `client_auth: client_secret_jwt` needs"
+            (*path, key), f"has fewer than {_SHORTEST_HMAC_SECRET} bytes, which `client_auth: client_secret_jwt` needs"
         )
 
 

@@ -120,6 +120,7 @@ class ProviderConfig(Model):
     client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
     insecure_public_client: bool = False  # `client_auth: none` is meant
     par: Literal["auto", "required", "off"] = "auto"  # `auto`: where the metadata requires it (RFC 9126)
+    dpop: Literal["off", "on"] = "off"  # RFC 9449: tokens are bound to a key of the session
     request_object: Literal["off", "signed"] = "off"  # RFC 9101
     scope: Scope = "openid profile email"
     discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` whenever token_endpoint is given
@@ -209,6 +210,7 @@ class RouteConfig(Model):
     bearer: Literal["drop", "pass"] = "drop"  # a request's own bearer token, where no session cookie is with it
     session: Literal["required", "none"] = "required"  # for `token: client`
     csrf: Literal["header", "origin"] = "header"
+    cross_site_pages: bool = False  # with `csrf: origin`: links of other sites lead to a page without a click on ours
     websocket: bool = False
     timeouts: TimeoutConfig = TimeoutConfig()
     ca_file: CaFile | None = None
@@ -236,6 +238,16 @@ class LimitsConfig(Model):
     head_timeout: Timeout = 10.0
 
 
+class PagesConfig(Model):
+    """What people see of the gateway itself (`web/pages.py`), and pages of the app that take its place."""
+
+    title: Annotated[str, Spelt(words.site_title)] | None = None  # None: the host of public_url
+    logo: Annotated[str, Spelt(paths.own_page)] | None = None
+    support_url: Annotated[str, Spelt(urls.support)] | None = None
+    signed_out: Annotated[str, Spelt(paths.own_page)] | None = None  # where a sign-out ends
+    sign_in_error: Annotated[str, Spelt(paths.own_page)] | None = None  # where a failed sign-in ends
+
+
 class Config(Model):
     """The whole file."""
 
@@ -247,5 +259,6 @@ class Config(Model):
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
     session: SessionConfig = SessionConfig()
+    pages: PagesConfig = PagesConfig()
     providers: Annotated[dict[Annotated[str, Spelt(words.provider_name)], ProviderConfig], Checked(not_empty)]
     routes: Annotated[tuple[RouteConfig, ...], Checked(not_empty)]

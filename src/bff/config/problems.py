@@ -1,7 +1,7 @@
 """What is wrong with the file, and where each of its keys stands.
 
 A *key path* is `("routes", 0, "path")`, shown as `routes[0].path`. A path is *sound* while nothing is wrong at it or
-below it: a check that needs two keys looks at sound ones only, so that one mistake is told once.
+below it: a check that needs two keys looks at sound ones only, so that one mistake is reported once.
 """
 
 import difflib

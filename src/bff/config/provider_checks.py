@@ -49,7 +49,7 @@ def _check_discovery(provider: ProviderConfig, path: KeyPath, findings: Findings
     if provider.discovery != "off" or not findings.sound((*path, "discovery")):
         return
     if provider.token_endpoint is None and findings.sound((*path, "token_endpoint")):
-        findings.report((*path, "token_endpoint"), "is missing: with `discovery: off` nobody else tells it")
+        findings.report((*path, "token_endpoint"), "is missing: with `discovery: off` it must be given here")
     if provider.userinfo and provider.userinfo_endpoint is None and findings.sound((*path, "userinfo_endpoint")):
         findings.report((*path, "userinfo_endpoint"), "is missing: `userinfo: true` asks it, and discovery is off")
 
@@ -66,6 +66,4 @@ def _check_sign_in(provider: ProviderConfig, path: KeyPath, findings: Findings) 
     if provider.authorization_endpoint is None and findings.sound((*path, "authorization_endpoint")):
         findings.report((*path, "authorization_endpoint"), "is missing: people sign in here, and discovery is off")
     if asks_openid and provider.jwks_uri is None and findings.sound((*path, "jwks_uri")):
-        findings.report(
-            (*path, "jwks_uri"), "is missing: `openid` in scope brings ID tokens, and nobody tells their keys"
-        )
+        findings.report((*path, "jwks_uri"), "is missing: `openid` in scope brings ID tokens, whose keys are needed")

@@ -62,16 +62,16 @@ class Reader:
             self.findings.spoil(*((*path, key) for key in keys))
             return _with_gaps(model, {})
         values: dict[str, object] = {}
-        said: dict[str, str] = {}
+        given: dict[str, str] = {}
         for key, value_node in node.entries.items():
             if key not in keys:
                 self._report_unknown(key, path, known=keys)
-            elif keys[key].name in said:
-                self.findings.report_key((*path, key), f"says the same as {said[keys[key].name]}: keep one of them")
+            elif keys[key].name in given:
+                self.findings.report_key((*path, key), f"says the same as {given[keys[key].name]}: keep one of them")
             else:
-                said[keys[key].name] = key
+                given[keys[key].name] = key
                 self._read_into(values, keys[key], value_node, (*path, key))
-        self._report_missing(keys, said, path)
+        self._report_missing(keys, given, path)
         return self._finish(model, values, path)
 
     def _report_unknown(self, key: str, path: KeyPath, *, known: Iterable[str]) -> None:
@@ -80,8 +80,8 @@ class Reader:
         if meant is not None:  # no second problem for the key that was meant: one mistake is reported once
             self.findings.spoil((*path, meant))
 
-    def _report_missing(self, keys: Mapping[str, _Key], said: Container[str], path: KeyPath) -> None:
-        missing = {key.name: spelling for spelling, key in keys.items() if key.required and key.name not in said}
+    def _report_missing(self, keys: Mapping[str, _Key], given: Container[str], path: KeyPath) -> None:
+        missing = {key.name: spelling for spelling, key in keys.items() if key.required and key.name not in given}
         for name, spelling in missing.items():  # the last spelling of a name is the short one
             if self.findings.sound((*path, name), (*path, spelling)):
                 self.findings.report((*path, spelling), "is missing, and has no default")

@@ -61,7 +61,7 @@ Node = ScalarNode | SequenceNode | MappingNode
 
 
 class _UnusableError(Exception):
-    """Not even a tree: nothing else can be said about this file."""
+    """Not a tree: the file cannot be checked further."""
 
     def __init__(self, mark: Mark, message: str) -> None:
         super().__init__(message)
@@ -134,7 +134,7 @@ def _syntax_error(error: yaml.MarkedYAMLError) -> _UnusableError:
 
 def _hint(problem: str, began_at: yaml.Mark | None) -> str:
     line = began_at.line + 1 if began_at else 1
-    return next((f"; {hint.format(line=line)}" for said, hint in _HINTS.items() if said in problem), "")
+    return next((f"; {hint.format(line=line)}" for part, hint in _HINTS.items() if part in problem), "")
 
 
 def _mark(mark: yaml.Mark) -> Mark:

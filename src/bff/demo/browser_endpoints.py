@@ -66,7 +66,7 @@ class BrowserEndpoints(TokenIssuer):
             if session is not None and not self._must_ask(wanted, session):
                 return self._grant(wanted, session)
             if "none" in wanted.prompts:
-                raise OAuthError("login_required", "nobody is signed in here")
+                raise OAuthError("login_required", "no user is signed in here")
         except OAuthError as error:
             return self._refuse(addressee, error)
         return self.ask(wanted)

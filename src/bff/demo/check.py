@@ -99,9 +99,9 @@ async def _page(walk: Walk) -> str:
 
 async def _nobody(walk: Walk) -> str:
     user = await walk.call("/bff/user")
-    _expect(user.get("authenticated") is False, "somebody is signed in already")
+    _expect(user.get("authenticated") is False, "a user is signed in already")
     await walk.call("/api/orders", status=401)
-    return "nobody is signed in, and the API cannot be called (401)"
+    return "no user is signed in, and the API cannot be called (401)"
 
 
 async def _sign_in(walk: Walk) -> str:
@@ -110,7 +110,7 @@ async def _sign_in(walk: Walk) -> str:
     back = await walk.browser.submit(page, user="alice")
     _expect(back.url == walk.url("/") and back.status == 200, f"status {back.status}, not back at the page")
     claims = _claims(await walk.call("/bff/user"))
-    _expect(claims.get("sub") == "alice", "the gateway names somebody else")
+    _expect(claims.get("sub") == "alice", "the gateway names another user")
     return "signed in as alice"
 
 
@@ -158,7 +158,7 @@ async def _sign_out(walk: Walk) -> str:
 
 async def _dead_cookie(walk: Walk) -> str:
     user = await walk.call("/bff/user")
-    _expect(user.get("authenticated") is False, "somebody is still signed in")
+    _expect(user.get("authenticated") is False, "a user is still signed in")
     headers = {**CSRF, "cookie": walk.dead_cookie}
     _json(await walk.browser.fetch(walk.url("/api/orders"), headers=headers), status=401)
     return "the old cookie is dead (401)"

@@ -77,7 +77,7 @@ def _sample_api(addresses: Addresses) -> str:
     upstream: {addresses.api}/events
     resource: {addresses.api}
     csrf: origin
-  - path: /api                           # with the access token of whoever is signed in
+  - path: /api                           # with the access token of the signed-in user
     upstream: {addresses.api}
     resource: {addresses.api}
   - path: /rates                         # with the gateway's own token
@@ -90,7 +90,7 @@ def _sample_api(addresses: Addresses) -> str:
 def _own_api(url: str) -> str:
     """The token is for the API as it is typed: its `aud`."""
     return f"""\
-  - path: /api                           # with the access token of whoever is signed in
+  - path: /api                           # with the access token of the signed-in user
     upstream: {url}
     resource: {url}
     websocket: true"""

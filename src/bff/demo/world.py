@@ -169,7 +169,7 @@ def _behind(world: World) -> list[str]:
     app, api = world.behind.app, world.behind.api
     lines = [] if app is None else [f"  app       {app}   at / of the address above"]
     if api is None:
-        return [*lines, f"  API       {world.addresses.api}   at /api; answers nobody without a token"]
+        return [*lines, f"  API       {world.addresses.api}   at /api; answers 401 without a token"]
     return [*lines, f"  API       {api}   at /api; it verifies iss {world.addresses.provider} and aud {api}"]
 
 

@@ -42,10 +42,9 @@ def authorization_parameters(
     resources: tuple[str, ...] = (),
     max_age: float | None = None,
     acr_values: tuple[str, ...] = (),
-    dpop_jkt: str | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> Fields:
-    """What we ask (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core 3.1.2.1, RFC 9449 section 10).
+    """What we ask (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core 3.1.2.1).
 
     `extra` is the operator's (`authorization_params`) and never the browser's: it adds, and sets nothing of
     `RESERVED_PARAMETERS`; an empty value leaves a parameter out. `nonce` is sent with the scope `openid` only.
@@ -65,7 +64,6 @@ def authorization_parameters(
         **_openid_parameters(scope=scope, nonce=nonce),
         **({} if max_age is None else {"max_age": str(int(max_age))}),
         **({"acr_values": " ".join(acr_values)} if acr_values else {}),
-        **({} if dpop_jkt is None else {"dpop_jkt": dpop_jkt}),
         **{name: value for name, value in (extra or {}).items() if name not in RESERVED_PARAMETERS},
     }
     present = ((name, value) for name, value in parameters.items() if value)
@@ -162,6 +160,8 @@ def _check_iss(iss: str | None, *, issuer: str, supported: bool, unadvertised: L
             raise CallbackRefused("the response does not say which provider it is from", reason="iss_missing")
         return
     if not supported and unadvertised == "discard":
-        raise CallbackRefused("the response names a provider that never said it would", reason="iss_unadvertised")
+        raise CallbackRefused(
+            "the response has an `iss` parameter that the provider does not announce", reason="iss_unadvertised"
+        )
     if iss != issuer:
         raise CallbackRefused("the response is from another provider", reason="iss_mismatch")

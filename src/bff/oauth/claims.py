@@ -1,4 +1,4 @@
-"""The checks that our JWTs share (OpenID Connect Core 3.1.3.7, Back-Channel Logout 2.6): who said it, to whom, when.
+"""The checks that our JWTs share (OpenID Connect Core 3.1.3.7, Back-Channel Logout 2.6): issuer, audience, times.
 
 A claim has the type that its specification gives it or the token is refused; nothing is converted.
 """

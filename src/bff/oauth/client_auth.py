@@ -67,12 +67,12 @@ class Authentication:
 
 def form_request(url: str, fields: Iterable[tuple[str, str | None]], *, by: Authentication) -> ProviderRequest:
     """A form post to an endpoint that authenticates the client; fields without a value are left out."""
-    said = [(name, value) for name, value in fields if value]
+    sent = [(name, value) for name, value in fields if value]
     return ProviderRequest(
         method="POST",
         url=url,
         headers=(("Accept", "application/json"), ("Content-Type", CONTENT_TYPE), *by.headers),
-        body=encode_body([*said, *by.form]),
+        body=encode_body([*sent, *by.form]),
     )
 
 

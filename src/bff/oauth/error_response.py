@@ -94,5 +94,5 @@ def _code_in(member: object) -> str | None:
     """The code in an `error` member: the text itself, or the first usable text of an object, or of a list's first object."""
     if isinstance(member, list):
         member = member[0] if member and isinstance(member[0], dict) else None
-    said = [member.get(name) for name in _INSIDE] if isinstance(member, dict) else [member]
-    return next((code for code in said if isinstance(code, str) and is_error_code(code)), None)
+    codes = [member.get(name) for name in _INSIDE] if isinstance(member, dict) else [member]
+    return next((code for code in codes if isinstance(code, str) and is_error_code(code)), None)

@@ -1,4 +1,4 @@
-"""Signing out at the provider (RP-Initiated Logout 1.0), and being told by it to sign out (Back-Channel Logout 1.0).
+"""Signing out at the provider (RP-Initiated Logout 1.0), and at its request (Back-Channel Logout 1.0).
 
 A logout token is an ID token's look-alike with the power to end sessions, so each kind is refused in the other's place:
 a logout token has `events` and never a `nonce`, and is refused under any `typ` but its own. Without a `typ` it is

@@ -1,6 +1,6 @@
 """Signed request objects: the authorization request as a JWT that only we can have written (RFC 9101).
 
-Nobody between us and the provider, the browser included, can change a parameter. It takes the parameters of
+Its signature protects every parameter on the way to the provider, also from the browser. It takes the parameters of
 `authorization.authorization_parameters` and gives those that are sent in their place.
 """
 

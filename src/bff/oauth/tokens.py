@@ -40,6 +40,7 @@ class TokenResponse:
     refresh_token: str | None = field(repr=False)
     refresh_token_expires_at: float | None
     id_token: str | None = field(repr=False)  # not yet verified
+    dpop_seed: str | None = field(default=None, repr=False)  # of the key that its tokens are bound to (`dpop.py`)
 
 
 def build_code_exchange_request(
@@ -136,6 +137,7 @@ def parse_token_response(
     now: float,
     default_lifetime_seconds: float | None = None,
     exchanged: bool = False,
+    dpop_seed: str | None = None,
 ) -> TokenResponse:
     """The tokens that the provider issued (RFC 6749 section 5.1). Unknown members are ignored.
 
@@ -143,6 +145,8 @@ def parse_token_response(
     late must not make it look younger (R-347).
     `exchanged`: the answer is of a token exchange, whose `token_type` is `N_A` for a token that is no access token by name, such as
     a JWT (RFC 8693 section 2.2.1).
+    `dpop_seed`: the request was proved with this key, and nothing but a token that is bound to it is taken: a Bearer token would be
+    the way back that an attacker wants (RFC 9449 section 5).
 
     Raises:
         ProviderUnavailable: 408, 429, 5xx, or an error code that says "later".
@@ -155,13 +159,15 @@ def parse_token_response(
     if "access_token" not in members and has_error_member(members):
         raise_error_member(members, provider=provider, status=response.status)
     known = {"bearer", "n_a"} if exchanged else {"bearer"}
-    _check_token_type(members.get("token_type"), known=known, provider=provider)
+    bound = dpop_seed is not None
+    _check_token_type(members.get("token_type"), known={"dpop"} if bound else known, provider=provider)
     return TokenResponse(
         access_token=_access_token(members.get("access_token"), provider=provider),
         expires_at=_expires_at(members, now=now, default_lifetime_seconds=default_lifetime_seconds),
         refresh_token=_text(members, "refresh_token", provider=provider) or None,
         refresh_token_expires_at=_refresh_token_expires_at(members, now=now),
         id_token=_text(members, "id_token", provider=provider) or None,
+        dpop_seed=dpop_seed,
     )
 
 

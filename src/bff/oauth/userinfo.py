@@ -4,6 +4,8 @@ The answer is JSON, or a signed JWT under `application/jwt`: ask `signed_userinf
 `jws`, then `check_signed_userinfo`; if it returns None, `parse_userinfo_response`.
 """
 
+from typing import Literal
+
 from bff.errors import JwtRefused, ProviderMisbehaved, ProviderRefused
 from bff.oauth.claims import Claims, check_audience, check_issuer
 from bff.oauth.error_response import check_available, check_ok
@@ -13,12 +15,14 @@ from bff.oauth.messages import ProviderRequest, ProviderResponse, media_type, pa
 _PROTOCOL_CLAIMS = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti"})
 
 
-def build_userinfo_request(*, endpoint: str, access_token: str) -> ProviderRequest:
+def build_userinfo_request(
+    *, endpoint: str, access_token: str, scheme: Literal["Bearer", "DPoP"] = "Bearer"
+) -> ProviderRequest:
     """GET with the access token in the Authorization field (Core 5.3.1, RFC 6750 section 2.1)."""
     return ProviderRequest(
         method="GET",
         url=endpoint,
-        headers=(("Accept", "application/json, application/jwt"), ("Authorization", f"Bearer {access_token}")),
+        headers=(("Accept", "application/json, application/jwt"), ("Authorization", f"{scheme} {access_token}")),
     )
 
 

@@ -12,6 +12,7 @@ from bff.oauth import authorization, par, request_object
 from bff.oauth.form import Fields
 from bff.oauth.metadata import ProviderMetadata
 from bff.provider.calls import AuthenticatedCalls
+from bff.signing_key import SigningKey
 
 
 async def authorization_url(
@@ -21,19 +22,22 @@ async def authorization_url(
     config: ProviderConfig,
     calls: AuthenticatedCalls,
     clock: Clock,
+    key: SigningKey | None,
 ) -> str:
-    """The URL that the browser is sent to.
+    """The URL that the browser is sent to. `key` binds what will be granted: a pushed request is proved with it.
 
     Raises:
         ProviderError: the request cannot be pushed, or there is no authorization endpoint.
         SecretUnavailable: no usable key or credential.
     """
+    if key is not None:
+        calls.check_proofs(known)
     pushes = config.par == "required" or (config.par == "auto" and known.requires_pushed_requests)
     if config.request_object == "signed":
         signed = _signed(parameters, known=known, calls=calls, now=clock())
         parameters = signed if pushes else (*request_object.outside_too(parameters), *signed)
     if pushes:
-        parameters = await _pushed(parameters, known=known, calls=calls)
+        parameters = await _pushed(parameters, known=known, calls=calls, key=key)
     return authorization.build_authorization_request(parameters, metadata=known, provider=calls.client.provider)
 
 
@@ -43,7 +47,9 @@ def _signed(parameters: Fields, *, known: ProviderMetadata, calls: Authenticated
     return request_object.signed_request(parameters, client=calls.client, key=key, alg=alg, now=now)
 
 
-async def _pushed(parameters: Fields, *, known: ProviderMetadata, calls: AuthenticatedCalls) -> Fields:
+async def _pushed(
+    parameters: Fields, *, known: ProviderMetadata, calls: AuthenticatedCalls, key: SigningKey | None
+) -> Fields:
     provider, endpoint = calls.client.provider, known.pushed_authorization_request_endpoint
     if endpoint is None:
         raise ProviderMisbehaved("has no endpoint for pushed requests", provider=provider, reason="no_par_endpoint")
@@ -51,5 +57,6 @@ async def _pushed(parameters: Fields, *, known: ProviderMetadata, calls: Authent
         partial(par.build_par_request, endpoint=endpoint, parameters=parameters),
         lambda response, _: par.parse_par_response(response, provider=provider),
         known=known,
+        key=key,
     )
     return pushed.parameters(client_id=calls.client.client_id)

@@ -2,6 +2,7 @@
 
 a call    build, send, parse with the credential that worked last; on `invalid_client` all three with the other one
           (`credentials.py`)
+proved    with a DPoP proof; once more with another one if the provider demands a nonce (`oauth/dpop.py`)
 """
 
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from typing import Protocol, TypeVar
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
+from bff.oauth import dpop
 from bff.oauth.client_auth import Authentication, Client, ClientAuth
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.provider.credentials import Credentials
 from bff.provider.http import ProviderHttp
+from bff.signing_key import SigningKey
 
 T = TypeVar("T")
 
@@ -35,10 +38,18 @@ class AuthenticatedCalls:
         self.client = Client(provider=provider, client_id=config.client_id, issuer=config.issuer)
         self._http = http
         self._clock = clock
+        self._nonces = dpop.Nonces()
         self._needs_tls = config.client_auth in {"tls_client_auth", "self_signed_tls_client_auth"}
 
-    async def call(self, build: Build, parse: Callable[[ProviderResponse, float], T], *, known: ProviderMetadata) -> T:
-        """What `parse` makes of the answer and of the instant at which the request was sent.
+    async def call(
+        self,
+        build: Build,
+        parse: Callable[[ProviderResponse, float], T],
+        *,
+        known: ProviderMetadata,
+        key: SigningKey | None = None,
+    ) -> T:
+        """What `parse` makes of the answer and of the instant at which the request was sent; with `key`, the request is proved.
 
         Raises:
             ProviderError: what `parse` raises, or no answer.
@@ -47,17 +58,54 @@ class AuthenticatedCalls:
 
         async def attempt(auth: ClientAuth) -> T:
             sent_at = self._clock()
-            request = build(by=auth.apply(self.client, now=sent_at))
-            self._check_tls(request)
-            return parse(await self._http.send(request), sent_at)
+            response = await self.send(lambda: self._authenticated(build, auth), key=key)
+            return parse(response, sent_at)
 
+        if key is not None:
+            self.check_proofs(known)
         return await self.credentials.call(attempt, known=known)
 
-    def _check_tls(self, request: ProviderRequest) -> None:
-        """Without TLS no certificate is shown, and the request would be nobody's (R-091)."""
+    async def send(
+        self, request: Callable[[], ProviderRequest], *, key: SigningKey | None, access_token: str | None = None
+    ) -> ProviderResponse:
+        """The answer to a request; with `key`, proved, and once more if the provider demands a nonce (RFC 9449 section 8).
+
+        The repeat is a request of its own: a proof and a client assertion are used once. A provider demands a nonce before it
+        looks at the grant, so no code and no refresh token is spent by the first one.
+        """
+        if key is None:
+            return await self._http.send(request())
+        response = await self._proved(request(), key, access_token=access_token)
+        if not dpop.challenged_by_provider(response) or response.dpop_nonce is None:
+            return response
+        return await self._proved(request(), key, access_token=access_token)
+
+    async def _proved(self, request: ProviderRequest, key: SigningKey, *, access_token: str | None) -> ProviderResponse:
+        nonce = self._nonces.of(request.url)
+        proved = dpop.proved(request, key, now=self._clock(), nonce=nonce, access_token=access_token)
+        response = await self._http.send(proved)
+        self._nonces.note(request.url, response.dpop_nonce)
+        return response
+
+    def _authenticated(self, build: Build, auth: ClientAuth) -> ProviderRequest:
+        request = build(by=auth.apply(self.client, now=self._clock()))
         if self._needs_tls and not request.url.startswith("https:"):
+            # Without TLS no certificate is shown, and the request would not be authenticated (R-091).
             raise ProviderMisbehaved(
                 "has an endpoint without TLS, which sees no certificate",
                 provider=self.client.provider,
                 reason="endpoint",
+            )
+        return request
+
+    def check_proofs(self, known: ProviderMetadata) -> None:
+        """The provider can verify our proofs, as far as its metadata says.
+
+        Raises:
+            ProviderMisbehaved: `dpop_alg`.
+        """
+        listed = known.dpop_signing_algorithms
+        if listed and dpop.ALGORITHM not in listed:
+            raise ProviderMisbehaved(
+                f"takes no DPoP proofs signed with {dpop.ALGORITHM}", provider=self.client.provider, reason="dpop_alg"
             )

@@ -13,13 +13,13 @@ from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth import jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
-from bff.oauth.messages import ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider import authorization_requests
 from bff.provider.calls import AuthenticatedCalls, Build
 from bff.provider.documents import Documents
 from bff.provider.http import ProviderHttp, Transport
+from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
 
@@ -51,6 +51,7 @@ class Provider:
             transport=transport,
         )
         self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock)
+        self._own_seed = signing_key.new_seed() if config.dpop == "on" else None  # of tokens that are not a user's
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
 
     async def close(self) -> None:
@@ -88,19 +89,30 @@ class Provider:
         except (OSError, ValueError) as error:
             raise SecretUnavailable(f"file {shown.certificate}", reason=type(error).__name__) from None
 
-    async def authorization_url(self, parameters: Fields) -> str:
+    async def authorization_url(self, parameters: Fields, *, dpop_seed: str | None = None) -> str:
         """The URL that asks for these parameters: with them, with a signed request object, or with a pushed request.
+
+        With `dpop_seed` what is granted will be bound to its key (RFC 9449 section 10).
 
         Raises:
             ProviderError: the request cannot be pushed now, or the provider has no authorization endpoint.
             SecretUnavailable: no usable key or credential.
         """
+        key = _key(dpop_seed)
+        if key is not None:
+            parameters = (*parameters, ("dpop_jkt", key.kid))
         return await authorization_requests.authorization_url(
-            parameters, known=await self.metadata(), config=self.config, calls=self._calls, clock=self._clock
+            parameters, known=await self.metadata(), config=self.config, calls=self._calls, clock=self._clock, key=key
         )
 
     async def exchange_code(
-        self, code: AuthorizationCode, *, code_verifier: str, redirect_uri: str, resource: str | None
+        self,
+        code: AuthorizationCode,
+        *,
+        code_verifier: str,
+        redirect_uri: str,
+        resource: str | None,
+        dpop_seed: str | None = None,
     ) -> TokenResponse:
         """Redeem an authorization code, once (RFC 6749 section 4.1.3).
 
@@ -116,10 +128,16 @@ class Provider:
             code_verifier=code_verifier,
             resource=resource,
         )
-        return await self._token_call("authorization_code", build, known=known)
+        return await self._token_call("authorization_code", build, known=known, dpop_seed=dpop_seed)
 
     async def refresh(
-        self, refresh_token: str, *, scope: str | None, resource: str | None, audience: str | None
+        self,
+        refresh_token: str,
+        *,
+        scope: str | None,
+        resource: str | None,
+        audience: str | None,
+        dpop_seed: str | None = None,
     ) -> TokenResponse:
         """Ask for a new access token (RFC 6749 section 6).
 
@@ -135,7 +153,7 @@ class Provider:
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("refresh_token", build, known=known)
+        return await self._token_call("refresh_token", build, known=known, dpop_seed=dpop_seed)
 
     async def client_credentials(
         self, *, scope: str | None, resource: str | None, audience: str | None
@@ -153,9 +171,11 @@ class Provider:
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("client_credentials", build, known=known)
+        return await self._token_call("client_credentials", build, known=known, dpop_seed=self._own_seed)
 
-    async def exchange_token(self, subject_token: str, *, asked: Exchange) -> TokenResponse:
+    async def exchange_token(
+        self, subject_token: str, *, asked: Exchange, dpop_seed: str | None = None
+    ) -> TokenResponse:
         """Exchange a user's access token for another (RFC 8693 section 2.1).
 
         Raises:
@@ -163,7 +183,7 @@ class Provider:
         """
         known = await self.metadata()
         build = partial(tokens.build_token_exchange_request, metadata=known, subject_token=subject_token, asked=asked)
-        return await self._token_call("token_exchange", build, known=known, exchanged=True)
+        return await self._token_call("token_exchange", build, known=known, exchanged=True, dpop_seed=dpop_seed)
 
     async def revoke(self, token: str, *, token_type_hint: str) -> None:
         """Revoke a token, where the provider can (RFC 7009 section 2.1).
@@ -201,7 +221,7 @@ class Provider:
                 raise KeyUndecided("unknown key", provider=self.name, reason=unknown.reason) from unknown
             return self._verify(token, keys=newer, types=types)
 
-    async def userinfo(self, access_token: str, *, subject: str) -> dict[str, object]:
+    async def userinfo(self, access_token: str, *, subject: str, dpop_seed: str | None = None) -> dict[str, object]:
         """The claims of the UserInfo endpoint, for the subject of the ID token only (Core 5.3.2).
 
         Raises:
@@ -210,8 +230,12 @@ class Provider:
         known = await self.metadata()
         if known.userinfo_endpoint is None:
             raise ProviderMisbehaved("has no UserInfo endpoint", provider=self.name, reason="no_userinfo_endpoint")
-        request = userinfo.build_userinfo_request(endpoint=known.userinfo_endpoint, access_token=access_token)
-        response = await self._http.send(request)
+        request = userinfo.build_userinfo_request(
+            endpoint=known.userinfo_endpoint,
+            access_token=access_token,
+            scheme="Bearer" if dpop_seed is None else "DPoP",
+        )
+        response = await self._calls.send(lambda: request, key=_key(dpop_seed), access_token=access_token)
         signed = userinfo.signed_userinfo(response, provider=self.name)
         if signed is None:
             return userinfo.parse_userinfo_response(response, provider=self.name, subject=subject)
@@ -221,20 +245,30 @@ class Provider:
         )
 
     async def _token_call(
-        self, grant_type: str, build: Build, *, known: ProviderMetadata, exchanged: bool = False
+        self,
+        grant_type: str,
+        build: Build,
+        *,
+        known: ProviderMetadata,
+        dpop_seed: str | None,
+        exchanged: bool = False,
     ) -> TokenResponse:
-        with telemetry.token_call(provider=self.name, grant_type=grant_type):
-            return await self._calls.call(build, partial(self._parse_tokens, exchanged=exchanged), known=known)
-
-    def _parse_tokens(self, response: ProviderResponse, sent_at: float, *, exchanged: bool) -> TokenResponse:
-        return tokens.parse_token_response(
-            response,
+        parse = partial(
+            tokens.parse_token_response,
             provider=self.name,
-            now=sent_at,
             default_lifetime_seconds=self.config.default_token_lifetime,
             exchanged=exchanged,
+            dpop_seed=dpop_seed,
         )
+        with telemetry.token_call(provider=self.name, grant_type=grant_type):
+            return await self._calls.call(
+                build, lambda response, sent_at: parse(response, now=sent_at), known=known, key=_key(dpop_seed)
+            )
 
     def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:
         algorithms = self.config.id_token_algorithms
         return jws.verify(token, keys=keys, algorithms=algorithms, types=types, provider=self.name)
+
+
+def _key(dpop_seed: str | None) -> SigningKey | None:
+    return None if dpop_seed is None else signing_key.from_seed(dpop_seed)

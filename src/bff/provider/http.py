@@ -77,6 +77,8 @@ class ProviderHttp:
         return ProviderResponse(
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
+            dpop_nonce=response.headers.get("dpop-nonce"),
+            www_authenticate=response.headers.get("www-authenticate", ""),
             body=body,
         )
 

@@ -7,7 +7,7 @@ Knows no sessions and no OAuth: it is handed a bearer.
     Match            the route that a request belongs to, and what follows its prefix      routes.py     pure
     verdict          what becomes of a field because of its name                           fields.py     pure
     UpstreamRequest  method, target, fields and framing, ready to be written               rewrite.py    pure
-    hops             where a request came from, as the upstream is told                     hops.py       pure
+    hops             where a request came from, for the upstream                            hops.py       pure
     Upload           a request's content, framed as it is written                          writer.py     pure
     ResponseReader   one response, as its bytes come in                                    reader.py     pure
     Connection       carries exchanges one by one                                          connection.py I/O

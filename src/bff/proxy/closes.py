@@ -49,13 +49,15 @@ def left_by_browser(code: int | None, reason: str | None) -> Ending:
     return Ending(None, _sendable(Close(code or 1005, reason or "")) or GOING_AWAY)
 
 
-def left_by_upstream(*, heard: Close | None, told: Close | None) -> Ending:
-    """The upstream has closed, or is lost. `heard` came from it; `told` we said on our own account, if we did."""
-    if told is not None and told.code == MESSAGE_TOO_BIG.code:
-        return Ending(MESSAGE_TOO_BIG, None)  # the connection measured what came, has told the upstream, and is closed
-    if heard is None:
+def left_by_upstream(*, received: Close | None, sent: Close | None) -> Ending:
+    """The upstream has closed, or is lost. `received` came from it; `sent` was sent on our own account, if we did."""
+    if sent is not None and sent.code == MESSAGE_TOO_BIG.code:
+        return Ending(
+            MESSAGE_TOO_BIG, None
+        )  # the connection measured what came, has sent it to the upstream, and is closed
+    if received is None:
         return UPSTREAM_LOST
-    return Ending(_sendable(heard) or UPSTREAM_LOST.browser, None)
+    return Ending(_sendable(received) or UPSTREAM_LOST.browser, None)
 
 
 def answer_to(code: int | None) -> Close:

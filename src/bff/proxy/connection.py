@@ -145,9 +145,9 @@ class Connection(asyncio.Protocol):
         elif reader.buffered > HIGH_WATER:
             self._reading_paused = True
             cast(asyncio.Transport, self._transport).pause_reading()
-            self._tell()
+            self._call_waker()
         elif reader.status:
-            self._tell()
+            self._call_waker()
 
     def eof_received(self) -> None:
         """The upstream sends nothing more; then the transport closes by itself."""
@@ -174,9 +174,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """There is room again."""
         self.write_paused = False
-        self._tell()
+        self._call_waker()
 
-    def _tell(self) -> None:
+    def _call_waker(self) -> None:
         if self._wake is not None:
             self._wake()
 

@@ -13,6 +13,7 @@ from bff.errors import MalformedRequest
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
+ROUNDS_COOKIE = "__Host-Http-bff-rounds"
 
 
 class Verdict(Enum):
@@ -51,6 +52,7 @@ HOP_BY_HOP = frozenset(
 OURS_TO_SAY = frozenset(
     {
         b"authorization",
+        b"dpop",  # RFC 9449: proves the possession of a key, which is ours
         b"client-ip",
         b"destination",  # RFC 4918 section 10.3: would name a target that the route's prefix never saw
         b"cf-connecting-ip",
@@ -94,7 +96,7 @@ PASSED = frozenset(
     (
         b"accept accept-charset accept-encoding accept-language access-control-request-headers "
         b"access-control-request-method baggage cache-control content-disposition content-encoding "
-        b"content-language content-location content-range content-type date dnt dpop from if-match "
+        b"content-language content-location content-range content-type date dnt from if-match "
         b"if-modified-since if-none-match if-range if-unmodified-since last-event-id origin pragma prefer priority "
         b"purpose range referer save-data sec-ch-ua sec-ch-ua-arch sec-ch-ua-mobile sec-ch-ua-model "
         b"sec-ch-ua-platform sec-ch-ua-platform-version sec-fetch-dest sec-fetch-mode sec-fetch-site "

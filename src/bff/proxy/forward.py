@@ -73,13 +73,13 @@ class Forwarder:
         response.fields = response_fields(response.status, response.fields, private_default=bool(credentials.fields))
         return response
 
-    async def hear_out(self, route: Route, response: UpstreamResponse, receive: Receive, *, private: bool) -> None:
+    async def receive_head(self, route: Route, response: UpstreamResponse, receive: Receive, *, private: bool) -> None:
         """Wait for a response that `send_at_once` of the route's pool has begun, and rewrite its fields; `private`: with a token.
 
         Raises:
             as `send`.
         """
-        await self.pool(route).hear_out(response, receive)
+        await self.pool(route).receive_head(response, receive)
         response.fields = response_fields(response.status, response.fields, private_default=private)
 
     async def websocket(

@@ -20,7 +20,7 @@ _FOR = re.compile(rb'(?:^|[;,])[ \t]*for[ \t]*=[ \t]*"?([^";, \t]*)"?', re.IGNOR
 def trace(
     *, peer_host: str | None, earlier: tuple[bytes, ...], via: Iterable[bytes], scheme: bytes, host: bytes
 ) -> tuple[Field, ...]:
-    """The fields; `earlier` are the hops before the peer, `via` what `Via` said so far, the rest is our public URL's.
+    """The fields; `earlier` are the hops before the peer, `via` the value of `Via` so far, the rest is our public URL's.
 
     Raises:
         LoopDetected: we stand in `Via` already.

@@ -35,15 +35,6 @@ TICK_SECONDS = 0.25  # the clock's grain, and how soon we listen to the browser 
 _KEEP_ALIVE = re.compile(rb"timeout[ \t]*=[ \t]*\"?([0-9]{1,6})", re.IGNORECASE)
 
 
-class Usage(NamedTuple):
-    """What a pool is doing now; for metrics."""
-
-    connections: int  # made or being made, and places of WebSockets
-    idle: int
-    active: int  # exchanges, those that wait for a place too
-    waiting: int
-
-
 class UpstreamPool:
     """All connections to one origin under one set of limits. `ssl_context` is needed for https."""
 
@@ -75,13 +66,6 @@ class UpstreamPool:
         self._active: set[UpstreamResponse] = set()
         self._closed = False
 
-    @property
-    def usage(self) -> Usage:
-        """A look at what is taken."""
-        websockets = sum(self._places[Kind.WEBSOCKET, signed_in].taken for signed_in in (True, False))
-        waiting = sum(places.waiting for places in self._calls)
-        return Usage(len(self._connections) + websockets, len(self._idle), len(self._active), waiting)
-
     async def send(
         self, request: UpstreamRequest, receive: Receive, *, max_body: int, owner: Owner
     ) -> UpstreamResponse:
@@ -93,7 +77,7 @@ class UpstreamPool:
         """
         _judge_length(request, max_body=max_body)
         response = self._begin(request, max_body=max_body, owner=owner)
-        response.be_driven(receive)
+        response.attach_task(receive)
         try:
             if request.has_content:
                 await response.first_content()
@@ -110,7 +94,7 @@ class UpstreamPool:
     ) -> UpstreamResponse | None:
         """The response of a request whose head has been written; None, and nothing was done, if that would have to wait.
 
-        `follower` is called whenever something happens from now on; look at `failure` at once. `hear_out` hands the response to
+        `follower` is called whenever something happens from now on; look at `failure` at once. `receive_head` hands the response to
         a task.
 
         Raises:
@@ -129,13 +113,13 @@ class UpstreamPool:
         self._start(response, connection)
         return response
 
-    async def hear_out(self, response: UpstreamResponse, receive: Receive) -> None:
+    async def receive_head(self, response: UpstreamResponse, receive: Receive) -> None:
         """Wait for status and fields of a response that was begun by `send_at_once`.
 
         Raises:
             as `send`.
         """
-        response.be_driven(receive)
+        response.attach_task(receive)
         try:
             await self._head(response)
         except BaseException:  # also CancelledError
@@ -326,8 +310,8 @@ def _judge_length(request: UpstreamRequest, *, max_body: int) -> None:
 
 def _kept_seconds(keep_alive: bytes | None) -> float:
     """How long an idle connection is kept; the upstream may close it earlier than we would."""
-    said = None if keep_alive is None else _KEEP_ALIVE.search(keep_alive)
-    return IDLE_SECONDS if said is None else min(IDLE_SECONDS, max(0.0, int(said[1]) - 1.0))
+    announced = None if keep_alive is None else _KEEP_ALIVE.search(keep_alive)
+    return IDLE_SECONDS if announced is None else min(IDLE_SECONDS, max(0.0, int(announced[1]) - 1.0))
 
 
 class PoolKey(NamedTuple):

@@ -42,7 +42,7 @@ _QUEUED, _CONNECTING, _UPLOAD, _HEAD, _CONTENT = Phase
 class UpstreamResponse:
     """A response of which status and fields are in; its content comes through `relay`.
 
-    `fields` are the upstream's own until somebody puts a rewritten list in their place; `relay` sends what stands there. Whoever
+    `fields` are the upstream's own until a rewritten list replaces them; `relay` sends the list that is there. The caller that
     is given a response calls `relay` or `discard`, once. `replayable`: the request may be sent again after a 401.
     """
 
@@ -79,7 +79,7 @@ class UpstreamResponse:
         self._receive: Receive | None = None  # set once a task drives the exchange
         self.follower: Callable[[], None] | None = None  # called instead of waking a task
         self._begun: tuple[bytes, bool] | None = None  # the first content, until there is a connection for it
-        self._browser: Browser | None = None  # None: nobody listens to it
+        self._browser: Browser | None = None  # None: its messages are not read
         self._upload: Upload | None = None  # None: no content, or no more
         self.reader = ResponseReader(request.method == b"HEAD")  # the response as it comes in
         self._connection: Connection | None = None
@@ -215,8 +215,8 @@ class UpstreamResponse:
             self._connection = None
             self.reader = ResponseReader(self.request.method == b"HEAD")
 
-    def be_driven(self, receive: Receive) -> None:
-        """From now on the running task drives the exchange; `receive` is the browser's side of it."""
+    def attach_task(self, receive: Receive) -> None:
+        """From now on events of the exchange resume the running task; `receive` gives the browser's messages."""
         self._receive = receive
         if self.follower is not None:
             self.follower = None
@@ -354,7 +354,7 @@ class UpstreamResponse:
             self._browser = Browser(self._receive, wake=self.wake)
 
     def _listen(self) -> bool:
-        """Hears one message of the browser, if there is one; false when there is nothing to do but wait."""
+        """Handles one message of the browser, if there is one; false when there is nothing to do but wait."""
         if self._browser is None or self.upload_is_held:
             return False
         message = self._browser.poll()

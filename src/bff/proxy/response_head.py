@@ -1,6 +1,6 @@
 """The head of a response that says how long its content is, read whole. Pure.
 
-llhttp judges it, and its lines are its fields: to be told by llhttp of each field costs 1.5 us of 20 a call. Everything else (no
+llhttp judges it, and its lines are its fields: a callback of llhttp for each field costs 1.5 us of 20 a call. Everything else (no
 length, chunks, interim responses) is for the parser in `reader.py` to tell.
 
 An API's heads repeat: within a second also their `Date` is the same. So the last ones are kept, with what was made of them. None is

@@ -42,7 +42,7 @@ Special = tuple[Verdict, bytes]  # a verdict that needs the value, too, and the 
 _PASS, _DROP, _COOKIE, _CONNECTION = Verdict.PASS, Verdict.DROP, Verdict.COOKIE, Verdict.CONNECTION
 
 _PLAIN_CONNECTIONS: tuple[list[bytes], ...] = ([], [b"keep-alive"], [b"close"])  # nearly all; they name no field
-# 204 has no length (RFC 9110 section 8.6); a 304 may leave it out, and none is said for content that does not follow.
+# 204 has no length (RFC 9110 section 8.6); a 304 may leave it out, and none is sent for content that does not follow.
 _NO_CONTENT = frozenset({204, 304})
 
 _QUERY = bytes(c for c in range(0x21, 0x7F) if c != 0x23)  # visible ASCII, as browsers send it; never `#`
@@ -52,7 +52,7 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 _LINES_TO_SPACES = bytes.maketrans(b"\r\n\0", b"   ")
 
-_SHARED_CACHES_TOLD = re.compile(
+_SHARED_CACHES_NAMED = re.compile(
     rb"(?:^|[ \t,])(?:private|no-store|public|s-maxage|must-revalidate)(?:$|[ \t,=])", re.IGNORECASE
 )
 _PRIVATE = ((b"cache-control", b"private"),)
@@ -125,16 +125,26 @@ def upstream_request(
     chunked = False
     if kept.special:
         content_length, chunked = _framing(kept.special)
-        said = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
-        said += _framing_fields(head.method, content_length=content_length, chunked=chunked)
+        framing = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
+        framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
         traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host)
-        ours = (field_block(said), credentials, field_block(traced))
+        ours = (field_block(framing), credentials, field_block(traced))
     else:
         ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host))
     for block in ours:
         if block.splits_lines:
             raise _control_character()
     return UpstreamRequest(head.method, target, upstream.authority, kept.passed, ours, content_length, chunked)
+
+
+def upstream_url(match: Match) -> str:
+    """The URL that the match's upstream sees, without the query."""
+    upstream = match.route.upstream
+    if upstream is None:
+        raise ValueError("the route has no upstream")
+    scheme = "https" if upstream.tls else "http"
+    path = upstream.base_path + match.rest or b"/"
+    return f"{scheme}://{upstream.authority.decode('ascii')}{path.decode('latin-1')}"
 
 
 class _Kept(Struct, frozen=True):
@@ -190,7 +200,7 @@ def _control_character() -> MalformedRequest:
 
 
 def _without(fields: list[Field], listed: list[bytes]) -> list[Field]:
-    """Without what `Connection` names; other names in it were not to be passed anyway, or are said by us."""
+    """Without what `Connection` names; other names in it were not to be passed anyway, or are set by us."""
     options = connection_options(listed)
     return [field for field in fields if field[0] not in options]
 
@@ -245,7 +255,7 @@ def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[
 
 
 def _trace(special: list[Special], *, peer: Peer, scheme: bytes, host: bytes) -> tuple[Field, ...]:
-    """(d): `Via`, `X-Forwarded-*` and `Forwarded`, said by us."""
+    """(d): `Via`, `X-Forwarded-*` and `Forwarded`, set by us."""
     forwarded_for, forwarded = _values(special, Verdict.FORWARDED_FOR), _values(special, Verdict.FORWARDED)
     earlier = earlier_hops(forwarded_for=forwarded_for, forwarded=forwarded) if peer.trusted else ()
     via = _values(special, Verdict.VIA)
@@ -264,7 +274,7 @@ def response_fields(status: int, fields: list[Field], *, private_default: bool) 
 
     Dropped: hop-by-hop fields and the fields that `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
     clear our cookies, `Alt-Svc`, and a Content-Length where no content follows. With `private_default` (a user's token
-    was attached) caches between the browser and us, which cannot see it, are told so (RFC 9111 section 3.5).
+    was attached) caches between the browser and us, which cannot see it, must be forbidden to store it (RFC 9111 section 3.5).
     """
     out: list[Field] = []
     listed: list[bytes] = []
@@ -307,10 +317,10 @@ def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:
 
 
 def _cache_defaults(status: int, fields: list[Field]) -> tuple[Field, ...]:
-    """What an upstream left unsaid about caching; nothing for 304, which would rewrite what is stored already."""
+    """`Cache-Control` where the upstream sends none; nothing for 304, which would rewrite what is stored already."""
     if status == 304:
         return ()
-    said = [value for name, value in fields if name == b"cache-control"]
-    if said:
-        return () if _SHARED_CACHES_TOLD.search(b",".join(said)) else _PRIVATE
+    directives = [value for name, value in fields if name == b"cache-control"]
+    if directives:
+        return () if _SHARED_CACHES_NAMED.search(b",".join(directives)) else _PRIVATE
     return _PRIVATE if any(name == b"expires" for name, _ in fields) else _PRIVATE_NO_STORE

@@ -227,14 +227,14 @@ async def _first_ending(*parts: Coroutine[None, None, Ending | None]) -> Ending:
     """Runs all of them until one says how the conversation ended; leaves no task behind."""
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
-        return await _first_said(tasks)
+        return await _first_close(tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _first_said(tasks: Iterable[asyncio.Task[Ending | None]]) -> Ending:
+async def _first_close(tasks: Iterable[asyncio.Task[Ending | None]]) -> Ending:
     pending = set(tasks)
     while pending:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -267,13 +267,13 @@ async def _from_upstream(send: Send, connection: ClientConnection) -> Ending:
             content = await connection.recv()
         except ConnectionClosed as closed:
             return left_by_upstream(
-                heard=_said(closed.rcvd), told=None if closed.rcvd_then_sent else _said(closed.sent)
+                received=_close(closed.rcvd), sent=None if closed.rcvd_then_sent else _close(closed.sent)
             )
         kind = "text" if isinstance(content, str) else "bytes"
         await send({"type": "websocket.send", kind: content})
 
 
-def _said(close: frames.Close | None) -> Close | None:
+def _close(close: frames.Close | None) -> Close | None:
     return None if close is None else Close(close.code, close.reason)
 
 

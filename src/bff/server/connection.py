@@ -16,9 +16,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from bff.clock import steady
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError, RequestTimeout
-from bff.request_head import Peer
+from bff.request_head import Peer, RequestHead
 from bff.server.answer import closing_answer
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp, Exchange
@@ -27,6 +28,7 @@ from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
 from bff.server.tunnel import Stoppable
 from bff.server.websocket import HandedOver, Handshake
+from bff.telemetry import requests as telemetry
 from bff.web.answers import OwnAnswer
 from bff.web.app import App
 
@@ -43,11 +45,20 @@ class Served:
     limits: LimitsConfig
     rest_seconds: float  # that a connection may be idle between messages
     trusts: Callable[[str], bool]  # whether this peer is a trusted proxy
-    problem: Callable[[BrowserError], OwnAnswer]  # a refusal as it goes over the wire
+    problem: "ProblemOf"
     lane: Lane | None  # None: every message takes an exchange
     management_ports: frozenset[int]
     descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
+    logs_access: Callable[[], bool] = lambda: False
+
+
+class ProblemOf(Protocol):
+    """Makes a refusal as it goes over the wire: a page if `head` says that a person waits for one."""
+
+    def __call__(self, error: BrowserError, head: RequestHead | None = None, /) -> OwnAnswer:
+        """The answer to an error."""
+        ...
 
 
 class ServerState(Protocol):
@@ -296,15 +307,21 @@ class BrowserConnection(asyncio.Protocol):
         if current is None and self._reader.refused_content:  # of a message that has its answer, which must arrive
             self._end(linger=True)
             return
-        if current is not None:
+        if current is not None and current.started:
             current.browser_left()
-            if current.started:
-                self.output.close()
-                return
-            head_only = current.message.head.method == b"HEAD"
+            self.output.close()
+            return
         problem = self._served.problem(error)
+        if current is not None:
+            self._log_refused(current, status=problem.status)
+            current.refused()
+            head_only = current.message.head.method == b"HEAD"
         self.output.write(closing_answer(problem.status, problem.fields, problem.body, head_only=head_only))
         self._end(linger=True)
+
+    def _log_refused(self, current: Exchange | LaneCall | Handshake, *, status: int) -> None:
+        if isinstance(current, Exchange | LaneCall) and self._served.logs_access():
+            telemetry.request_served(current.message.head, status=status, seconds=steady() - current.began)
 
     # --- reading ---
 

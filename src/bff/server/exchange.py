@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
+from bff.clock import steady
 from bff.server.answer import CONTINUE, Answer, AnswerError, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
@@ -54,14 +55,16 @@ class Exchange:
     __slots__ = (
         "_connection",
         "_continue_owed",
+        "_end_delivered",
         "_ended",
         "_finished",
         "_gone",
         "_held",
         "_news",
         "_room",
-        "_told_end",
         "answer",
+        "began",
+        "is_refused",
         "message",
     )
 
@@ -69,13 +72,15 @@ class Exchange:
         self._connection = connection
         self._held = bytearray()
         self._ended = not message.has_content  # all content has come
-        self._told_end = False  # and the application knows
+        self._end_delivered = False  # and the application knows
         self._continue_owed = message.expects_continue and message.has_content
         self._gone = False
         self._finished = False
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self.message = message
+        self.began = steady()
+        self.is_refused = False
         self.answer = Answer(version=message.version, method=message.head.method, keep_alive=keep_alive)
 
     # --- for the connection ---
@@ -101,10 +106,15 @@ class Exchange:
         self._news.set()
 
     def browser_left(self) -> None:
-        """The connection is gone, or was answered by a refusal."""
+        """The connection is gone."""
         self._gone = True
         self._news.set()
         self._room.set()
+
+    def refused(self) -> None:
+        """Its content cannot be read on, and the connection has answered and logged that."""
+        self.is_refused = True
+        self.browser_left()
 
     def has_room(self) -> None:
         """The browser has read."""
@@ -155,7 +165,7 @@ class Exchange:
             "headers": head.fields,
             "client": self._connection.address,
             "server": self._connection.local_address,
-            "extensions": {"bff.request_head": head},
+            "extensions": {"bff.request_head": head, "bff.exchange": self},
         }
 
     # --- for the application ---
@@ -165,7 +175,7 @@ class Exchange:
         if self._continue_owed and not self.answer.started:
             self._continue_owed = False
             self._connection.output.write(CONTINUE)
-        while not (self._held or self._gone or self._finished or (self._ended and not self._told_end)):
+        while not (self._held or self._gone or self._finished or (self._ended and not self._end_delivered)):
             self._news.clear()
             await self._news.wait()
         if self._gone or self._finished:
@@ -173,7 +183,7 @@ class Exchange:
         data = bytes(self._held)
         self._held.clear()
         self._connection.hold_content(False)
-        self._told_end = self._ended
+        self._end_delivered = self._ended
         return {"type": "http.request", "body": data, "more_body": not self._ended}
 
     async def send(self, message: AsgiMessage) -> None:

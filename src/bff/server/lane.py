@@ -115,15 +115,15 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
         return None  # the store has to be asked
     if policy.requirement is not None:
         admission.access(gateway, policy, live, now=now)
-    remarks = gateway.process.copies.remarks(cookie)
-    ready = remarks.get(policy)
+    memo = gateway.process.copies.memo(cookie)
+    ready = memo.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:
         return Call(head, admitted, live, ready.source, ready.token), ready.credentials
     found = _token(gateway, Call(head, admitted, live, None, None), now=now)
     if found is not None:
         call, credentials = found
         if call.source is not None and call.token is not None:
-            remarks[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
+            memo[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
     return found
 
 
@@ -133,11 +133,13 @@ def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBloc
     if source is None:
         return call, NO_FIELDS
     token = source.at_once()
-    return None if token is None else (replace(call, source=source, token=token), bearer(token))
+    if token is None or token.dpop_seed is not None:  # a proof serves one request, and may be asked for once more
+        return None
+    return replace(call, source=source, token=token), bearer(token)
 
 
 class LaneCall:
-    """One call in the lane. Its connection tells it of content, room and the browser's leaving; its response, of everything else."""
+    """One call in the lane. The connection reports content, room and the browser's leaving; the response all else."""
 
     __slots__ = (
         "_answer",
@@ -228,6 +230,11 @@ class LaneCall:
         """There is no browser to answer to."""
         self._end()
 
+    def refused(self) -> None:
+        """Its content cannot be read on, and the connection has answered and logged that."""
+        self.began = 0.0
+        self._end()
+
     def has_room(self) -> None:
         """The browser has read."""
         if self._response is not None and self.started and not self.is_over:
@@ -258,8 +265,8 @@ class LaneCall:
         self._response = None
         app, gateway, call, began = self._app, self._gateway, self._call, self.began
 
-        async def go_on(_: Scope, receive: Receive, send: Send) -> None:
-            await app.go_on(gateway, call, response, receive, send, began=began)
+        async def go_on(scope: Scope, receive: Receive, send: Send) -> None:
+            await app.go_on(gateway, call, response, scope, receive, send, began=began)
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 
@@ -317,7 +324,7 @@ class LaneCall:
             self._break_off(response.failure)
 
     def _break_off(self, failure: BffError) -> None:
-        if not isinstance(failure, LoginRequired):  # `streams.ended` has told of that
+        if not isinstance(failure, LoginRequired):  # logged as `streams.ended`
             telemetry.upstream_broke_off(failure)
         self._end()
         self._browser.break_off(reset=self._message.version == b"1.0")

@@ -90,6 +90,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         problem=app.problem,
         lane=Lane(app) if Lane.is_on() else None,
         websockets=app,
+        logs_access=lambda: app.gateway.logs_access,
         management_ports=app.management_ports,
         descriptors=Descriptors(),
     )

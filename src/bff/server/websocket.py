@@ -17,19 +17,21 @@ from typing import NamedTuple, Protocol
 
 from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
+from bff.proxy.rewrite import upstream_url
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
 from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
-from bff.request_head import NO_FIELDS, Field
+from bff.request_head import Field
 from bff.server.answer import STATUS_LINE, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
 from bff.sessions.model import AccessToken
-from bff.tokens.sources import bearer
+from bff.tokens.proofs import challenged
 from bff.web.answers import OwnAnswer
 from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
+from bff.web.sending import credentials_of
 from bff.web.websocket import admit_websocket
 
 
@@ -122,6 +124,10 @@ class Handshake:
         if self._task is not None:
             self._task.cancel()
 
+    def refused(self) -> None:
+        """The connection has answered."""
+        self.browser_left()
+
     def close_after_answer(self) -> None:
         """The server stops."""
         self._stopping = True
@@ -153,6 +159,9 @@ class Handshake:
         held.enter_context(gateway.forwarder.pool(call.admitted.match.route).websocket_place(call.owner))
         upstream = await _ask(gateway, call, offer, token=call.token)
         try:
+            if _demands_nonce(gateway, call, upstream):
+                upstream.abort()
+                upstream = await _ask(gateway, call, offer, token=call.token)
             if upstream.reader.status == 401:
                 upstream = await _once_more(gateway, call, offer, upstream)
             if upstream.reader.status == 101:
@@ -214,10 +223,18 @@ class Handshake:
 
 async def _ask(gateway: Gateway, call: Call, offer: Offer, *, token: AccessToken | None) -> UpstreamHandshake:
     route = call.admitted.match.route
-    credentials = NO_FIELDS if token is None else bearer(token)
+    credentials = credentials_of(gateway, call.admitted.match, call.head, token=token)
     request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
     pool = gateway.forwarder.pool(route)
     return await shake_hands(pool, with_offer(request, offer), seconds=route.config.timeouts.first_byte)
+
+
+def _demands_nonce(gateway: Gateway, call: Call, answer: UpstreamHandshake) -> bool:
+    """Whether the nonce of this answer is what the handshake lacked (RFC 9449 section 9)."""
+    if call.token is None or call.token.dpop_seed is None:
+        return False
+    fresh = gateway.process.proofs.heard(answer.reader.fields, url=upstream_url(call.admitted.match))
+    return fresh and challenged(answer.reader.status, answer.reader.fields)
 
 
 async def _once_more(gateway: Gateway, call: Call, offer: Offer, refused: UpstreamHandshake) -> UpstreamHandshake:

@@ -35,7 +35,7 @@ class _Copy:
     live: LiveSession
     made_at: float
     ends_at: float
-    remarks: dict[object, object] = field(default_factory=dict, repr=False)
+    memo: dict[object, object] = field(default_factory=dict, repr=False)
 
 
 class LocalCopies:
@@ -54,9 +54,9 @@ class LocalCopies:
     def __len__(self) -> int:
         return len(self._copies)
 
-    def remarks(self, cookie: bytes) -> dict[object, object]:
-        """What others have worked out from the copy under this cookie value, which must be there; it goes when the copy goes."""
-        return self._copies[cookie].remarks
+    def memo(self, cookie: bytes) -> dict[object, object]:
+        """A place for values derived from the copy under this cookie value, which must be there; dropped with the copy."""
+        return self._copies[cookie].memo
 
     def get(self, cookie: bytes, *, now: float) -> LiveSession | None:
         """The copy under this cookie value, if it may be used at `now`."""
@@ -147,6 +147,6 @@ class ChangeFanout:
             listener.changes_interrupted()
 
     def changes_resumed(self) -> None:
-        """Changes are heard again."""
+        """Changes arrive again."""
         for listener in self._listeners:
             listener.changes_resumed()

@@ -33,7 +33,7 @@ MAX_IN_STATE = (
 class LoginTransaction:
     """What is known between an authorization request and its response (RFC 6749 section 4.1, RFC 9700 section 4.7.1).
 
-    `nonce` and `code_verifier` are derived from `seed`, which only the gateway can read.
+    `nonce`, `code_verifier` and `dpop_seed` are derived from `seed`, which only the gateway can read.
     """
 
     provider: str
@@ -59,6 +59,11 @@ class LoginTransaction:
     def code_verifier(self) -> str:
         """43 unreserved characters (RFC 7636 section 4.1 asks for 43 to 128)."""
         return self._derived("code_verifier")
+
+    @property
+    def dpop_seed(self) -> str:
+        """43 characters, of which the key is made that binds the tokens of this sign-in (`signing_key.from_seed`)."""
+        return self._derived("dpop_seed")
 
     def _derived(self, purpose: str) -> str:
         digest = hmac.digest(self.seed, b"bff login " + purpose.encode(), "sha256")

@@ -43,6 +43,7 @@ class AccessToken:
     value: str = field(repr=False)
     expires_at: float | None
     refresh_at: float | None
+    dpop_seed: str | None = field(default=None, repr=False)  # of the key that it is bound to; None: a bearer token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Grant:
     refresh_token_expires_at: float | None
     access_tokens: tuple[tuple[Target, AccessToken], ...]
     granted_at: float
+    dpop_seed: str | None = field(default=None, repr=False)  # of the key that this grant's tokens are bound to
     refusals: tuple[
         tuple[Target, str], ...
     ] = ()  # targets that the provider renews no more until a sign-in, and its error code

@@ -14,7 +14,7 @@ from bff.oauth.step_up import StepUp
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.sessions.model import Session
 
-FORMAT = b"\x02"
+FORMAT = b"\x03"
 
 T = TypeVar("T")
 

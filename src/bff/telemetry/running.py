@@ -1,4 +1,4 @@
-"""Outcomes of the process itself: start and stop, what it hears of the store, open streams, file descriptors."""
+"""Outcomes of the process itself: start and stop, changes in the store, open streams, file descriptors."""
 
 import structlog
 

@@ -121,12 +121,12 @@ class ExchangedTokens:
         provider, asked = self._providers[wanted.provider], wanted.exchange
         subject = await wanted.users.usable()
         try:
-            return await provider.exchange_token(subject.value, asked=asked)
+            return await provider.exchange_token(subject.value, asked=asked, dpop_seed=subject.dpop_seed)
         except ProviderRefused as refused:
             another = await wanted.users.instead_of(subject) if refused.error in _SUBJECT_REFUSED else None
             if another is None:
                 raise
-        return await provider.exchange_token(another.value, asked=asked)
+        return await provider.exchange_token(another.value, asked=asked, dpop_seed=another.dpop_seed)
 
     def _keep(self, wanted: Wanted, token: AccessToken) -> None:
         self._tokens.pop(wanted, None)

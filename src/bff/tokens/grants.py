@@ -18,6 +18,7 @@ def access_token(response: TokenResponse, *, now: float) -> AccessToken:
         value=response.access_token,
         expires_at=response.expires_at,
         refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=jitter),
+        dpop_seed=response.dpop_seed,
     )
 
 
@@ -47,6 +48,7 @@ def granted(
         refresh_token_expires_at=response.refresh_token_expires_at,
         access_tokens=((target, access_token(response, now=now)),),
         granted_at=now,
+        dpop_seed=response.dpop_seed,
     )
 
 
@@ -82,7 +84,7 @@ def renewable(grant: Grant, target: Target, *, now: float) -> bool:
 
 
 def ended(grant: Grant, *, now: float) -> bool:
-    """Whether the provider told us that this grant is over: no session outlives its refresh token (RFC 10017 section 6.1.2.2).
+    """Whether this grant is over, by the provider's own answer: no session outlives its refresh token (RFC 10017 section 6.1.2.2).
 
     It is also over when the provider wants the user to sign in again for every target, and no access token serves any more (R-320).
     """

@@ -33,7 +33,9 @@ class Refresher:
         grant = session.grant(provider)
         if grant is None or grants.ended(grant, now=now):
             refusal = None if grant is None else grant.refusal(target)
-            raise LoginRequired("Nobody is signed in at the provider of this route.", provider=provider, reason=refusal)
+            raise LoginRequired(
+                "This session holds nothing from the provider of this route.", provider=provider, reason=refusal
+            )
         token = grant.access_token(target)
         state = freshness(token, renewable=grants.renewable(grant, target, now=now), now=now)
         if state is Freshness.ENDED:

@@ -122,6 +122,7 @@ class Renewal:
             scope=need.target.scope,
             resource=need.target.resource,
             audience=need.target.audience,
+            dpop_seed=grant.dpop_seed,
         )
 
     async def _judge(self, response: TokenResponse, grant: Grant, session: Session) -> IdToken | None:

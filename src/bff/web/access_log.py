@@ -26,6 +26,8 @@ def with_access_log(serve: Serving, *, began: float | None = None) -> Serving:
         try:
             await serve(head, scope, receive, noting)
         finally:
-            telemetry.request_served(head, status=status, seconds=steady() - started)
+            exchange = scope.get("extensions", {}).get("bff.exchange")
+            if exchange is None or not exchange.is_refused:  # a refusal is logged by the server, which answered it
+                telemetry.request_served(head, status=status, seconds=steady() - started)
 
     return logged

@@ -5,13 +5,14 @@ the first 64 KiB of the content: builds for containers give every file the same 
 they name have the same size.
 """
 
-import asyncio
 import hashlib
 import mimetypes
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import PurePosixPath
 from typing import Any
+
+from starlette.concurrency import run_in_threadpool
 
 from bff.config.values.header_changes import CSP, HeaderChanges
 from bff.request_head import Field, RequestHead
@@ -66,22 +67,24 @@ class FileAnswer:
 def file_answer(found: Found, head: RequestHead, *, https: bool, changes: HeaderChanges) -> FileAnswer:
     """What is answered to a GET or HEAD of this file."""
     size, etag, modified = found.file.size, _etag(found), _http_date(found.file)
-    common = [*_common_fields(found, https=https, changes=changes), (b"etag", etag), (b"last-modified", modified)]
+    cache_control = _FOR_A_YEAR if is_hashed(found.name) else _ASK_AGAIN
+    common = [*app_fields(cache_control=cache_control, https=https), (b"etag", etag), (b"last-modified", modified)]
+    sent = _Sent(varies=found.varies, changes=changes)
     if _is_unchanged(head, etag=etag, modified=modified):
-        return FileAnswer(status=304, fields=common, part=None)
+        return FileAnswer(status=304, fields=sent.fields(common), part=None)
     try:
         part = ranges.wanted(_range(head, etag=etag, modified=modified), size=size)
     except ranges.BadRange:
-        return FileAnswer(status=400, fields=[*common, _length(0)], part=None)
+        return FileAnswer(status=400, fields=sent.fields(common, _length(0)), part=None)
     except ranges.BeyondEnd:
         beyond = (b"content-range", b"bytes */%d" % size)
-        return FileAnswer(status=416, fields=[*common, beyond, _length(0)], part=None)
-    start, end = part or (0, size)
-    fields = [*common, *_content_fields(found), _length(end - start)]
-    if part is not None:
-        fields.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size)))
+        return FileAnswer(status=416, fields=sent.fields(common, beyond, _length(0)), part=None)
+    whole = Part(*(part or (0, size)))
+    about = [*common, (b"content-type", _media_type(found.name).encode("ascii")), (b"accept-ranges", b"bytes")]
     return FileAnswer(
-        status=200 if part is None else 206, fields=fields, part=None if head.method == b"HEAD" else Part(start, end)
+        status=200 if part is None else 206,
+        fields=sent.fields(about, *_framing(found, whole, is_part=part is not None)),
+        part=None if head.method == b"HEAD" else whole,
     )
 
 
@@ -100,24 +103,36 @@ async def send_file(found: Found, answer: FileAnswer, send: Any) -> None:
 async def _read(file: OpenFile, at: int, size: int) -> bytes:
     if at < len(file.first):
         return file.first[at : at + size]
-    return await asyncio.to_thread(file.read, at, size)
+    return await run_in_threadpool(file.read, at, size)
 
 
-def _common_fields(found: Found, *, https: bool, changes: HeaderChanges) -> list[Field]:
-    """What every answer about a file carries, also 304 and a refused range; the operator's changes are made here."""
-    fields = app_fields(cache_control=_FOR_A_YEAR if is_hashed(found.name) else _ASK_AGAIN, https=https)
-    changed = changes.apply(fields)
-    policies = [value for name, value in changes.set if name == CSP]
-    if policies and not any(b"frame-ancestors" in policy.lower() for policy in policies):
-        changed.append((CSP, FRAMED_BY_US))  # browsers enforce both; without it any site may frame the app
-    if found.varies:
-        changed.append((b"vary", b"accept-encoding"))  # a second line beside the operator's is one list (RFC 9110 5.3)
-    return changed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """The fields of every answer about a file, 304 and refused ranges too, after the operator's changes."""
+
+    varies: bool
+    changes: HeaderChanges
+
+    def fields(self, fields: list[Field], *framing: Field) -> list[Field]:
+        """`framing` is added last: no change of the operator's can touch it."""
+        changed = self.changes.apply(fields)
+        policies = [value for name, value in self.changes.set if name == CSP]
+        if policies and not any(b"frame-ancestors" in policy.lower() for policy in policies):
+            changed.append((CSP, FRAMED_BY_US))  # browsers enforce both; without it any site may frame the app
+        if self.varies:
+            changed.append(
+                (b"vary", b"accept-encoding")
+            )  # a second line beside the operator's is one list, RFC 9110 5.3
+        return [*changed, *framing]
 
 
-def _content_fields(found: Found) -> list[Field]:
-    fields = [(b"content-type", _media_type(found.name).encode("ascii")), (b"accept-ranges", b"bytes")]
-    return fields if found.coding is None else [*fields, (b"content-encoding", found.coding.encode("ascii"))]
+def _framing(found: Found, part: Part, *, is_part: bool) -> list[Field]:
+    fields = [_length(part.end - part.start)]
+    if found.coding is not None:
+        fields.append((b"content-encoding", found.coding.encode("ascii")))
+    if is_part:
+        fields.append((b"content-range", b"bytes %d-%d/%d" % (part.start, part.end - 1, found.file.size)))
+    return fields
 
 
 def _media_type(name: str) -> str:

@@ -7,11 +7,12 @@ no secrets and must load without a Strict cookie.
     answer      `file_answer.py`: unchanged 304, a part 206, else 200
 """
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from starlette.concurrency import run_in_threadpool
 
 from bff.config.values.header_changes import HeaderChanges
 from bff.errors import NoRoute
@@ -50,12 +51,12 @@ class AppFiles:
         try:
             if not match.rest and match.route.prefix:
                 raise IsFolder  # the route's own path is the app's folder
-            found = await asyncio.to_thread(self._find, name, codings)
+            found = await run_in_threadpool(self._find, name, codings)
         except IsFolder:
             await send_answer(redirect(_with_slash(head), https=self._https), send)
             return
         if found is None and _wants_page(name, head):
-            found = await asyncio.to_thread(self._find, START_PAGE, codings)
+            found = await run_in_threadpool(self._find, START_PAGE, codings)
         if found is None:
             raise NoRoute("There is no such file.")
         try:
@@ -126,7 +127,7 @@ def _wants_page(name: str, head: RequestHead) -> bool:
     """
     if head.is_navigation:
         return True
-    if _ASSET.search(name) or b"x-csrf" in head.named:
+    if _ASSET.search(name) or _is_never_there(name.rstrip("/")) or b"x-csrf" in head.named:
         return False
     if head.named.get(b"sec-fetch-dest", b"document") not in {b"document", b"empty"}:
         return False

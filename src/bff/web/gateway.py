@@ -31,6 +31,7 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.keeping import TokenKeepings
+from bff.tokens.proofs import Proofs
 from bff.tokens.refresh import Refresher
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
@@ -51,6 +52,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
+    proofs: Proofs
     providers: Providers
     tokens: TokenKeepings
 
@@ -142,6 +144,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
         pools=UpstreamPools(),
+        proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport),
         tokens=TokenKeepings(store=store, tasks=tasks, clock=clock),
     )

@@ -61,19 +61,19 @@ def transport(gateway: Gateway, head: RequestHead) -> None:
     Raises:
         PlainHttp: a navigation may be repeated over https; a call has already spoilt what it carried, and must fail loudly.
     """
-    if not head.peer.trusted or not gateway.site.https or _told_scheme(head.fields) != b"http":
+    if not head.peer.trusted or not gateway.site.https or _forwarded_scheme(head.fields) != b"http":
         return
     location = gateway.site.url(head.target.decode("ascii", "replace")) if head.is_navigation else None
     raise PlainHttp(f"Use {gateway.site.origin}: this came over plain http.", location=location)
 
 
-def _told_scheme(fields: Iterable[Field]) -> bytes | None:
+def _forwarded_scheme(fields: Iterable[Field]) -> bytes | None:
     """The scheme that the browser used, by a proxy's field. `X-Forwarded-Proto` wins where both forms are there, as for addresses."""
     found = {name: value for name, value in reversed([*fields]) if name in {b"x-forwarded-proto", b"forwarded"}}
     if b"x-forwarded-proto" in found:
         return found[b"x-forwarded-proto"].partition(b",")[0].strip().lower()
-    told = _PROTO.search(found.get(b"forwarded", b"").partition(b",")[0])
-    return told[1].lower() if told else None
+    match = _PROTO.search(found.get(b"forwarded", b"").partition(b",")[0])
+    return match[1].lower() if match else None
 
 
 def csrf(head: RequestHead, *, by: str, public_origin: bytes) -> None:
@@ -169,7 +169,7 @@ async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSe
 
 
 async def session_to_end(gateway: Gateway, head: RequestHead) -> LiveSession | None:
-    """The session of this browser, whoever gave its grants: who signs out wants it gone. It holds our grants only.
+    """The session of this browser, also with grants of former providers: a sign-out ends it. It holds our grants only.
 
     Raises:
         StoreUnavailable: the store does not answer.

@@ -1,6 +1,6 @@
 """Whether a file's name holds a hash of its content, as bundlers write it: then the content of that name never changes.
 
-A wrong yes would keep an old file in browsers for a year, a wrong no costs one question. So words are told from hashes with care:
+A wrong yes would keep an old file in browsers for a year, a wrong no costs one question. So a hash must not look like a word:
 
     Vite, Rollup       index-B4nZq_x9.js       8 letters, digits, _ and -, after `-` or `.`
     esbuild, Angular   main-5QWERTY2.js        8 capitals and digits

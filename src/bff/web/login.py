@@ -14,7 +14,7 @@ from bff.oauth.form import Fields
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
-from bff.request_head import RequestHead
+from bff.request_head import Field, RequestHead
 from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser
 from bff.sessions.model import Grant, LiveSession, session_key
 from bff.telemetry import sign_in as telemetry
@@ -24,6 +24,7 @@ from bff.tokens.sign_in import keep_sign_in
 from bff.web import guards, navigation, query, step_up, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
+from bff.web.problems import SignInFailed
 from bff.web.route_policy import sign_in_target, user_targets
 
 
@@ -41,14 +42,18 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     provider = gateway.provider(asked.get("provider"))
     ticket = asked.get("step_up")
     stronger = None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name)
+    if navigation.must_click(gateway, head, return_to=return_to):
+        return navigation.lead_on(gateway, head, at_once=False)
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
-        return navigation.bounce_page(head, https=gateway.site.https)
+        return navigation.lead_on(gateway, head, at_once=True)
     live = await guards.session(gateway, head, touch=False)
     browser = await _beginning_browser(gateway, head, live)
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=stronger)
     if transaction.return_to != return_to:
         browser = browser.with_way_back(transaction, return_to)
-    url = await provider.authorization_url(_authorization_parameters(gateway, provider, transaction))
+    url = await provider.authorization_url(
+        _authorization_parameters(gateway, provider, transaction), dpop_seed=_dpop_seed(provider, transaction)
+    )
     telemetry.login_started(provider=provider.name)
     return redirect(url, https=gateway.site.https, more=(transactions.kept_by_browser(gateway, browser),))
 
@@ -60,6 +65,11 @@ async def _beginning_browser(gateway: Gateway, head: RequestHead, live: LiveSess
     if browser.is_old(now=now) or await transactions.session_after(gateway, browser.id) is not None:
         browser = browser.renewed(used=browser.id, now=now)
     return replace(browser, session_key=live.session.key if live else None)
+
+
+def _dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:
+    """Of the key that binds the tokens of this sign-in, where the provider is to bind them (RFC 9449)."""
+    return transaction.dpop_seed if provider.config.dpop == "on" else None
 
 
 def _authorization_parameters(gateway: Gateway, provider: Provider, transaction: LoginTransaction) -> Fields:
@@ -81,25 +91,35 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     """`GET /callback/{provider}`: the redirection endpoint.
 
     Raises:
-        CallbackRefused: not the answer to a question of this browser.
-        ProviderError, StoreUnavailable: the sign-in could not be completed.
+        SignInFailed: in CallbackRefused, it is not the answer to a question of this browser; in ProviderError or StoreUnavailable,
+            the sign-in could not be completed.
     """
     provider = gateway.provider(name)
+    return_to = "/"
     try:
-        return await _complete(gateway, provider, head)
+        parameters = authorization.parse_callback_query(head.query)
+        browser = transactions.known_browser(gateway, head)
+        transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
+        return_to = browser.way_back(transaction)
+        cookies_to_set = await _complete(gateway, provider, parameters, browser, transaction)
     except BffError as error:
         telemetry.login_declined(error, provider=provider.name)
-        raise
+        raise SignInFailed(error, provider=provider.name, return_to=return_to) from error
+    return navigation.way_back(gateway, head, return_to, more=cookies_to_set)
 
 
-async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
-    parameters = authorization.parse_callback_query(head.query)
-    browser = transactions.known_browser(gateway, head)
-    transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
+async def _complete(
+    gateway: Gateway,
+    provider: Provider,
+    parameters: authorization.CallbackParameters,
+    browser: BrowserLogins,
+    transaction: LoginTransaction,
+) -> tuple[Field, ...]:
+    """The cookies of the session that this sign-in makes; none if it was made before."""
     known = await provider.metadata()
     if not await transactions.use(gateway, transaction):  # a second click: nothing is redeemed (R-303)
         telemetry.login_repeated(provider=provider.name)
-        return redirect(browser.way_back(transaction), https=gateway.site.https)
+        return ()
     code = _judge_response(parameters, provider, iss_supported=known.iss_parameter_supported)
     tokens = await _redeem(gateway, provider, transaction, code)
     id_token = await _checked_id_token(gateway, provider, transaction, tokens)
@@ -109,7 +129,7 @@ async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> 
 
 async def _signed_in(
     gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins, grant: Grant
-) -> OwnAnswer:
+) -> tuple[Field, ...]:
     """Keep the sign-in in the browser's session, and renew the login cookie. One at a time for each browser, so that sign-ins
     that end side by side keep each other's grants (R-305)."""
     store, now = gateway.process.store, gateway.process.clock()
@@ -126,8 +146,7 @@ async def _signed_in(
         )
     telemetry.login_completed(provider=grant.provider)
     cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
-    more = (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
-    return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)
+    return (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
 
 
 async def _current_session(gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins) -> str | None:
@@ -165,6 +184,7 @@ async def _redeem(
             code_verifier=transaction.code_verifier,
             redirect_uri=provider.redirect_uri,
             resource=sign_in_target(gateway.config, provider.name).resource,
+            dpop_seed=_dpop_seed(provider, transaction),
         )
     except ProviderRefused as refused:
         if refused.error == "invalid_grant":
@@ -208,7 +228,7 @@ def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str,
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
     userinfo: dict[str, object] = {}
     if provider.config.userinfo and id_token is not None:
-        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject)
+        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject, dpop_seed=tokens.dpop_seed)
     return grants.granted(
         tokens,
         provider=provider.name,

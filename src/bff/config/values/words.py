@@ -30,6 +30,7 @@ class Method(StrEnum):
     SEARCH = "SEARCH"
 
 
+MAX_TITLE = 80  # characters
 METHODS = tuple(Method)
 FILE_METHODS = (Method.GET, Method.HEAD)
 _REFUSED_METHODS = {
@@ -40,9 +41,9 @@ _REFUSED_METHODS = {
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _REFUSED_ALGORITHMS = {
     "none": "an unsigned ID token proves nothing",
-    "HS256": "symmetric signatures are refused: whoever can check them can make them",
-    "HS384": "symmetric signatures are refused: whoever can check them can make them",
-    "HS512": "symmetric signatures are refused: whoever can check them can make them",
+    "HS256": "symmetric signatures are refused: every key that checks them can also make them",
+    "HS384": "symmetric signatures are refused: every key that checks them can also make them",
+    "HS512": "symmetric signatures are refused: every key that checks them can also make them",
 }
 
 # Parameters of an authorization request that the gateway sets itself, or that have a key of their own.
@@ -96,6 +97,13 @@ def signing_algorithm(text: str) -> str:
     return word(text, known=SIGNING_ALGORITHMS, refused=_REFUSED_ALGORITHMS)
 
 
+def site_title(text: str) -> str:
+    """What people call the app."""
+    if len(text) > MAX_TITLE or not text.isprintable():
+        raise SpellingError(f"must be at most {MAX_TITLE} printable characters on one line")
+    return text
+
+
 def provider_name(text: str) -> str:
     """A provider's name: it stands in a redirect URI, registered character by character."""
     if not _PROVIDER_NAME.fullmatch(text):
@@ -146,6 +154,6 @@ def namespace(text: str) -> str:
 
 def cookie_suffix(text: str) -> str:
     """The end of our cookies' names. One with `login` in front would make a session cookie of another gateway's login cookie."""
-    if text == "login" or text.startswith("login-"):
-        raise SpellingError("cannot begin with login: that is how login cookies are called")
+    if text.partition("-")[0] in {"login", "rounds"}:
+        raise SpellingError("cannot begin with login or rounds: that is how other cookies of the gateway are called")
     return namespace(text)

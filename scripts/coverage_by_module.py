@@ -1,0 +1,158 @@
+"""How much of each module is run by its own test files, after `tests/maxi_cov.py` of python-websockets.
+
+    python scripts/coverage_by_module.py           every module; exit code 1 if one is below its floor
+    python scripts/coverage_by_module.py web/      the modules of one package
+
+A line that only a journey runs is not tested: the test beside the module would not fail if it were wrong. So all unit tests run
+once, each line is noted with the test file that ran it, and of a module count the lines that its own test files ran. What an import
+runs counts for each module. Floors, exceptions and unusual names are in `coverage_by_module.toml`.
+"""
+
+import importlib
+import io
+import os
+import pkgutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import coverage
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+SOURCE = REPOSITORY / "src" / "bff"
+TESTS = REPOSITORY / "tests"
+RULES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+IMPORTED = "import"
+NOT_UNIT_TESTS = ("browser", "docs", "http", "journeys", "node", "support")
+WORKERS = 2
+
+
+def modules(below: str) -> list[str]:
+    """The modules below this folder of the package, e.g. `web/app.py`."""
+    return sorted(
+        name
+        for file in SOURCE.rglob("*.py")
+        if (name := file.relative_to(SOURCE).as_posix()).startswith(below)
+        and file.name not in {"__init__.py", "__main__.py"}
+    )
+
+
+def own_tests(module: str) -> list[str]:
+    """The module's own test files, e.g. `web/test_web_app.py`."""
+    if module in RULES["tests"]:
+        return list(RULES["tests"][module])
+    package, _, stem = module.removesuffix(".py").rpartition("/")
+    names = [*(TESTS / package).glob(f"test_{stem}.py"), *(TESTS / package).glob(f"test_*_{stem}.py")]
+    return sorted({file.relative_to(TESTS).as_posix() for file in names})
+
+
+def unit_tests() -> list[str]:
+    """The test files that are measured, the largest first."""
+    files = [file for file in TESTS.rglob("test_*.py") if file.relative_to(TESTS).parts[0] not in NOT_UNIT_TESTS]
+    return [file.relative_to(TESTS).as_posix() for file in sorted(files, key=lambda file: -file.stat().st_size)]
+
+
+class ByTestFile:
+    """A plugin of pytest: what a test runs is noted under its file."""
+
+    def __init__(self, measured: coverage.Coverage) -> None:
+        self._measured = measured
+
+    def pytest_sessionstart(self) -> None:
+        """Import every module of the package, so that no test file is taken for what an import runs."""
+        self._measured.switch_context(IMPORTED)
+        package = importlib.import_module("bff")
+        for module in pkgutil.walk_packages(package.__path__, "bff."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Switch before the fixtures of a test are made."""
+        self._measured.switch_context(item.path.relative_to(TESTS).as_posix())
+        return (yield)
+
+
+def measure(data_file: str, files: Sequence[str]) -> int:
+    """Run these test files in this process; the exit code of pytest."""
+    os.environ["COVERAGE_CORE"] = "ctrace"  # the other core of coverage notes no contexts
+    measured = coverage.Coverage(data_file=data_file, source=[str(SOURCE)], config_file=False)
+    measured.start()
+    code = pytest.main(
+        ["-q", "-p", "no:cacheprovider", *(str(TESTS / file) for file in files)], plugins=[ByTestFile(measured)]
+    )
+    measured.stop()
+    measured.save()
+    return int(code)
+
+
+def measured_in_workers(folder: str, files: Sequence[str]) -> coverage.CoverageData:
+    """What all of these test files ran, measured in some processes at a time."""
+    parts = [(f"{folder}/data.{number}", files[number::WORKERS]) for number in range(WORKERS)]
+
+    def run(part: tuple[str, Sequence[str]]) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(  # noqa: S603 - this file, with names of test files
+            [sys.executable, __file__, "--measure", part[0], *part[1]], capture_output=True, check=False
+        )
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for ran in pool.map(run, parts):
+            if ran.returncode:
+                sys.exit(ran.stdout.decode()[-5000:] + ran.stderr.decode()[-2000:])
+    whole = coverage.CoverageData(no_disk=True)
+    for name, _ in parts:
+        part = coverage.CoverageData(basename=name)
+        part.read()
+        whole.update(part)
+    return whole
+
+
+def percent_run(module: str, data: coverage.CoverageData) -> tuple[int, list[int]]:
+    """How much of a module its own tests run, in percent rounded down, and the lines that they do not run."""
+    statements, excluded = _statements(SOURCE / module)
+    data.set_query_contexts(["^" + name.replace(".", r"\.") + "$" for name in (IMPORTED, *own_tests(module))])
+    ran = set(data.lines(str(SOURCE / module)) or ()) & statements
+    wanted = statements - excluded
+    missing = sorted(wanted - ran)
+    return (100 if not wanted else 100 * (len(wanted) - len(missing)) // len(wanted)), missing
+
+
+def _statements(file: Path) -> tuple[set[int], set[int]]:
+    _, statements, excluded, _, _ = coverage.Coverage(data_file=None, config_file=False).analysis2(str(file))
+    return set(statements), set(excluded)
+
+
+def main(below: str) -> int:
+    """Print what is below its floor, and what has risen above its exception."""
+    exceptions, failed = RULES["exceptions"], False
+    wanted = sorted({file for module in modules(below) for file in own_tests(module)})
+    files = [file for file in unit_tests() if file in wanted]
+    with tempfile.TemporaryDirectory() as folder:
+        data = measured_in_workers(folder, files)
+    out = io.StringIO()
+    for module in modules(below):
+        percent, missing = percent_run(module, data)
+        floor = exceptions[module]["floor"] if module in exceptions else RULES["floor"]
+        failed |= percent < floor
+        mark = "BELOW" if percent < floor else "-----" if module in exceptions else "     "
+        print(f"{mark} {percent:3}% of {floor:3}%  {module:40} {_ranges(missing)}", file=out)
+    unknown = [name for name in (*exceptions, *RULES["tests"]) if name not in modules("")]
+    failed |= bool(unknown)
+    print(out.getvalue(), *(f"no such module: {name}\n" for name in unknown), sep="", end="")
+    return int(failed)
+
+
+def _ranges(lines: Sequence[int]) -> str:
+    shown = ",".join(str(line) for line in lines)
+    return shown if len(shown) <= 70 else shown[:67] + "..."
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        sys.exit(measure(sys.argv[2], sys.argv[3:]))
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))

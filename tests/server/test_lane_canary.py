@@ -1,6 +1,6 @@
 """Thousands of calls through the whole gateway, most in the lane, disturbed at random: each browser sees only bytes of its own.
 
-`tests/proxy/test_forward_canary.py` does the same to the forwarder alone, with cancelled tasks. Here the connections are real: they are
+`tests/proxy/test_forward_canary.py` does the same to the forwarder alone, with cancelled tasks. Here connections are real: they are
 reset before the answer, in its middle, and in the middle of what the browser sends.
 """
 

@@ -148,7 +148,7 @@ class FakeProvider(DemoProvider):
     @functools.cached_property
     def foreign_key(self) -> RSAKey:
         """A key with the name of a real one, but not that key."""
-        return new_key("demo-1")
+        return new_key(self.keys.current.kid)
 
     # --- what a test says ---------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bff.cli import logs
-from bff.cli.config_file import load_or_exit
+from bff.cli.config_file import load_with_warnings_or_exit
 from bff.clock import wall
 from bff.config.model import Config, TokenKind
 from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
@@ -17,8 +17,8 @@ from bff.sessions.opening import open_store
 
 
 def check(file: Path, *, online: bool) -> int:
-    """Print what is wrong; 0 if nothing, 1 if something online, 2 (by `load_or_exit`) if the file itself."""
-    config = load_or_exit(file)
+    """Print what is wrong; 0 if nothing or warnings only, 1 if something online, 2 (on the way) if the file itself."""
+    config = load_with_warnings_or_exit(file)
     logs.silence()
     click.echo(f"{file}: ok ({len(config.providers)} provider(s), {len(config.routes)} route(s))")
     return asyncio.run(_check_online(config)) if online else 0

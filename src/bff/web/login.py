@@ -21,7 +21,7 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import guards, navigation, transactions
+from bff.web import form_post, guards, navigation, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.login_request import LoginRequest, login_request
@@ -80,6 +80,7 @@ def _authorization_parameters(gateway: Gateway, asked: LoginRequest, transaction
         max_age=_max_age(provider, transaction),
         acr_values=_acr_values(provider, transaction),
         extra={**provider.config.authorization_params, **asked.parameters},
+        response_mode=provider.config.response_mode,
     )
 
 
@@ -99,7 +100,8 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
 
 
 async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
-    parameters = authorization.parse_callback_query(head.query)
+    response = form_post.response_of(gateway, provider, head)
+    parameters = authorization.parse_callback_query(response)
     browser = transactions.known_browser(gateway, head)
     transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
     known = await provider.metadata()
@@ -109,7 +111,7 @@ async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> 
     code = _judge_response(parameters, provider, iss_supported=known.iss_parameter_supported)
     tokens = await _redeem(gateway, provider, transaction, code)
     id_token = await _checked_id_token(gateway, provider, transaction, tokens)
-    grant = await _grant(gateway, provider, tokens, id_token)
+    grant = await _grant(gateway, provider, tokens, id_token, said=form_post.name_of(response))
     return await _signed_in(gateway, transaction, browser, grant)
 
 
@@ -215,7 +217,10 @@ def _acr_values(provider: Provider, transaction: LoginTransaction) -> tuple[str,
     return (transaction.step_up.acr_values if transaction.step_up else ()) or provider.config.acr_values
 
 
-async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
+async def _grant(
+    gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None, *, said: dict[str, object]
+) -> Grant:
+    """`said` is what an unsigned form says of the user: it gives way to all else."""
     subject, claims = await _who(provider, tokens, id_token)
     return grants.granted(
         tokens,
@@ -224,7 +229,7 @@ async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id
         client_id=provider.config.client_id,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
-        userinfo=claims,
+        userinfo={**said, **claims},
         subject=subject,
         now=gateway.process.clock(),
     )

@@ -136,6 +136,17 @@ def kept_by_browser(gateway: Gateway, logins: BrowserLogins) -> Field:
     return gateway.cookies.set_login(_spelt(sealed).decode("ascii"))
 
 
+def sealed(gateway: Gateway, kind: bytes, text: bytes) -> str:
+    """`text` in a form that only `unsealed` with the same `kind` opens, for a query."""
+    return _spelt(gateway.login_sealer.seal(text, bound_to=_bound_to(gateway, kind))).decode("ascii")
+
+
+def unsealed(gateway: Gateway, kind: bytes, text: bytes) -> bytes | None:
+    """What was sealed as `kind`; None for anything else."""
+    envelope = _read(text)
+    return None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_bound_to(gateway, kind))
+
+
 def _bound_to(gateway: Gateway, kind: bytes) -> bytes:
     return b"%b of %b" % (kind, gateway.config.session.namespace.encode("ascii"))
 

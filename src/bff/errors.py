@@ -7,6 +7,8 @@
     │   ├── MalformedRequest           unusable path, repeated parameter
     │   ├── CallbackRefused            an authorization response that is not the answer to our question
     │   ├── CsrfRefused                the call does not prove that it comes from our own pages
+    │   │   └── NotAPage                   an API was opened as a page
+    │   ├── SignInLoop                 signing in has not helped, twice
     │   ├── LoginRequired              no session, or none at the route's provider
     │   │   └── StepUpRequired             the user has to authenticate in another way, or again
     │   ├── NotPermitted               the user's claims are not those that the route requires
@@ -121,6 +123,18 @@ class CallbackRefused(BrowserError):
 
 class CsrfRefused(BrowserError):
     """The call does not prove that it comes from our own pages (RFC 10017 section 6.1.3.3)."""
+
+
+class NotAPage(CsrfRefused):
+    """A page load on a route that asks for a header which no page load can send (R-317)."""
+
+
+class SignInLoop(BrowserError):
+    """This browser was signed in twice within a minute, and has no session on the page that asks for one (R-301)."""
+
+    def __init__(self, detail: str, *, provider: str) -> None:
+        super().__init__(detail)
+        self.provider = provider
 
 
 class LoginRequired(BrowserError):

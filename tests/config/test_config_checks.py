@@ -505,6 +505,62 @@ def test_keys_for_memory(tmp_path: Path, session: str) -> None:
     assert min(len(key) for key in keys) >= 43
 
 
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("title", '"a\\u200bb"', "printable"),
+        ("title", "x" * 81, "80"),
+        ("logo", "logo.svg", "single /"),
+        ("logo", "https://cdn.example/logo.svg", "single /"),
+        ("logo", "//cdn.example/logo.svg", "single /"),
+        ("logo", "'/a\"b.svg'", "character"),
+        ("support_url", "javascript:alert(1)", "is no URL"),
+        ("support_url", "http://help.example.com", "plain http"),
+        ("support_url", "mailto:help", "no address"),
+        ("signed_out", "/a/../b", "dot segment"),
+        ("signed_out", "'/bye#x'", "character"),
+        ("sign_in_error", "//evil.example", "single /"),
+    ],
+)
+def test_refused_pages(key: str, value: str, what: str) -> None:
+    """Logo and pages are paths of this site; help is a secure page or an address for mail."""
+    found = problem(f"pages:\n  {key}: {value}\n{TWELVE_LINES}")
+    assert (found.line, found.key) == (2, f"pages.{key}")
+    assert what in found.message
+
+
+def test_pages_are_loaded(tmp_path: Path) -> None:
+    """Every key of the section arrives as it was written."""
+    written = {
+        "title": "Shop & Söhne",
+        "logo": "/assets/logo.svg?v=2",
+        "support_url": "mailto:help@example.com",
+        "signed_out": "/bye",
+        "sign_in_error": "/sorry?from=bff",
+    }
+    section = "".join(f"  {key}: {value}\n" for key, value in written.items())
+    assert loaded(f"pages:\n{section}{TWELVE_LINES}", tmp_path).pages.model_dump() == written
+
+
+@pytest.mark.requirement("R-316")
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        (("cross_site_pages: true",), "csrf: origin"),
+        (("csrf: origin", "token: none", "cross_site_pages: true"), "nothing on this route rests on the cookie"),
+    ],
+)
+def test_cross_site_pages_that_mean_nothing(lines: tuple[str, ...], what: str) -> None:
+    """Only a route with `csrf: origin` and a token serves pages that another site could lead to."""
+    found = problem(with_route_keys(*lines))
+    assert found.key == "routes[0].cross_site_pages"
+    assert what in found.message
+
+
 @pytest.mark.parametrize(
     ("lines", "key"),
     [

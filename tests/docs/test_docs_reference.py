@@ -53,7 +53,7 @@ def anchors(file: Path) -> set[str]:
 
 def test_every_error_is_documented_with_its_status_and_title() -> None:
     """The table of errors is that of `web/problems.py`, the last resort included."""
-    table = rows(page("reference/errors.md").partition("## What a page")[0])
+    table = rows(page("reference/errors.md").partition("## Pages for people")[0])
     documented = {codes(row[0])[0]: (int(row[1]), row[2]) for row in table}
     assert documented == {row.type: (row.status, row.title) for row in (*TABLE.values(), LAST_RESORT)}
 

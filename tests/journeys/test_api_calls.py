@@ -74,26 +74,43 @@ async def test_user_tells_who_is_signed_in_and_no_token(world: GatewayWorld) -> 
     [
         ({"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "sec-fetch-site": "none"}, 303),
         ({"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "sec-fetch-site": "same-origin"}, 303),
-        ({"sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe", "sec-fetch-site": "same-origin"}, 403),
+        ({"sec-fetch-mode": "navigate", "sec-fetch-dest": "empty", "sec-fetch-site": "same-origin"}, 303),
+        ({"sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe", "sec-fetch-site": "same-origin"}, 401),
         ({"sec-fetch-mode": "cors", "sec-fetch-site": "same-origin", "x-csrf": "1"}, 401),
         ({"sec-fetch-mode": "cors", "sec-fetch-site": "same-origin", "x-csrf": "1", "accept": "text/html"}, 401),
         ({"accept": "text/html"}, 303),
         ({"accept": "application/json", "x-csrf": "1"}, 401),
         ({"accept": "text/html", "x-csrf": "1"}, 401),
-        ({}, 403),
+        ({}, 401),
     ],
 )
 async def test_only_a_navigation_is_redirected(world: GatewayWorld, headers: dict[str, str], expected: int) -> None:
     """Without a session a navigation is sent to sign in, a fetch gets a 401 problem with a challenge of our own scheme."""
     browser = await world.browser()
     sent = {"host": f"localhost:{world.url.rsplit(':', 1)[1]}", "accept": "*/*", **headers}
-    answer = await browser.http.get(f"{world.url}/api/orders?a=1", headers=sent)
+    answer = await browser.http.get(f"{world.url}/pages/orders?a=1", headers=sent)
     assert answer.status_code == expected
     if expected == 303:
-        assert answer.headers["location"] == "/bff/login?provider=corp&return_to=/api/orders%3Fa%3D1"
-    if expected == 401:
+        assert answer.headers["location"] == "/bff/login?provider=corp&return_to=/pages/orders%3Fa%3D1"
+    if expected == 401 and headers.get("sec-fetch-dest") != "iframe":
         assert answer.json()["login_url"] == "/bff/login?provider=corp"
+    if expected == 401:
         assert answer.headers["www-authenticate"].startswith("BFF ")
+    assert world.upstream.seen == []
+
+
+@pytest.mark.requirement("R-317", "R-302")
+@pytest.mark.parametrize("signed_in", [False, True])
+@pytest.mark.parametrize("from_url", [None, "https://mail.example/inbox", "http://localhost:1/"])
+async def test_an_api_is_no_page(world: GatewayWorld, signed_in: bool, from_url: str | None) -> None:
+    """Opening an API's address says so, and starts no sign-in that would end in a refusal."""
+    browser = await world.signed_in() if signed_in else await world.browser()
+    before = len(world.corp.calls_to("/authorize"))
+    page = await browser.navigate("/api/orders", from_url=from_url)
+    assert page.status_code == 403
+    assert "This is not a page" in page.text
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert len(world.corp.calls_to("/authorize")) == before
     assert world.upstream.seen == []
 
 
@@ -161,6 +178,7 @@ async def test_a_route_with_csrf_origin_takes_navigations_and_no_header(world: G
 async def test_a_link_in_a_mail_reaches_a_guarded_page_through_the_bounce(world: GatewayWorld) -> None:
     """A cross-site navigation comes without the Strict cookie, is repeated from our own site, and then passes: no sign-in."""
     browser = await world.signed_in()
+    browser.clicks = True
     logins = len(world.token_calls("authorization_code"))
     page = await browser.navigate("/pages/report?id=%22%3E%3Cscript%3E", from_url="https://mail.example/inbox")
     assert page.status_code == 200
@@ -172,6 +190,7 @@ async def test_a_link_in_a_mail_reaches_a_guarded_page_through_the_bounce(world:
 async def test_a_link_in_a_mail_without_a_session_signs_in_and_arrives(world: GatewayWorld) -> None:
     """Without a session the same link goes by the bounce page, the provider and back, once, and ends on the page."""
     browser = await world.browser()
+    browser.clicks = True
     world.corp.sign_in_as = "alice"
     page = await browser.navigate("/pages/report", from_url="https://mail.example/inbox")
     assert page.status_code == 200
@@ -183,6 +202,7 @@ async def test_a_navigation_that_can_never_be_served_does_not_run_in_circles(wor
     """A provider whose tokens are dead on arrival ends in an error page, not in a redirect loop."""
     world.corp.misbehave(token_answer=lambda answer: {**without("refresh_token")(answer), "expires_in": 0})
     browser = await world.browser()
+    browser.clicks = True
     world.corp.sign_in_as = "alice"
     page = await browser.navigate("/pages/report", from_url="https://mail.example/inbox")
     assert page.status_code in {401, 502}

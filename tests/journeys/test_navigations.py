@@ -16,10 +16,10 @@ FROM = ["https://mail.example/inbox", "http://localhost:1/", None]
 FROM_NAMES = ["foreign", "sibling", "typed"]
 
 
-async def a_browser(world: GatewayWorld, *, as_chromium: bool) -> Browser:
+async def a_browser(world: GatewayWorld, *, as_chromium: bool, clicks: bool = True) -> Browser:
     """A fresh browser of one kind or the other; alice signs in without a question."""
     world.corp.sign_in_as = "alice"
-    return await world.browsers.enter_async_context(Browser(app=world.url, as_chromium=as_chromium))
+    return await world.browsers.enter_async_context(Browser(app=world.url, as_chromium=as_chromium, clicks=clicks))
 
 
 def pages(world: GatewayWorld) -> list[Any]:
@@ -89,4 +89,81 @@ async def test_only_opening_a_page_is_repeated(world: GatewayWorld, as_chromium:
     fetched = await browser.fetch("/pages/report", csrf=False, from_url=from_url)
     framed = await browser.open_once("/pages/report", from_url=from_url, headers={"sec-fetch-dest": "iframe"})
     assert [answer.status_code for answer in (posted, fetched, framed)] == [403, 403, 403]
+    assert pages(world) == []
+
+
+@pytest.mark.requirement("R-316")
+@pytest.mark.parametrize("from_url", FROM[:2], ids=FROM_NAMES[:2])
+@pytest.mark.parametrize("target", ["/pages/delete?id=1", "/bff/login?return_to=/pages/delete%3Fid%3D1"])
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_another_site_alone_reaches_no_page(
+    world: GatewayWorld, as_chromium: bool, from_url: str, target: str, signed_in: bool
+) -> None:
+    """Without a click nothing that another site starts reaches the upstream, not by way of a sign-in either; with one it does."""
+    browser = await a_browser(world, as_chromium=as_chromium, clicks=False)
+    if signed_in:
+        await world.sign_in(browser)
+    asked = await browser.navigate(target, from_url=from_url)
+    assert asked.status_code == 200
+    assert "Continue to" in asked.text
+    assert world.upstream.seen == []
+    browser.clicks = True
+    page = await browser.navigate(target, from_url=from_url)
+    assert page.json()["target"] == "/pages/delete?id=1"
+
+
+@pytest.mark.requirement("R-316", "R-007")
+@pytest.mark.parametrize("from_url", FROM, ids=FROM_NAMES)
+async def test_pages_that_other_sites_may_lead_to(as_chromium: bool, from_url: str | None) -> None:
+    """With `cross_site_pages` a link from anywhere arrives without a click, with one sign-in."""
+    route = {
+        "path": "/pages",
+        "upstream": "{upstream}/pages",
+        "provider": "corp",
+        "csrf": "origin",
+        "cross_site_pages": True,
+    }
+    async with gateway_world(routes=[route, {"path": "/", "files": "dist"}]) as world:
+        browser = await a_browser(world, as_chromium=as_chromium, clicks=False)
+        for visit in (1, 2):
+            assert (await browser.navigate("/pages/report", from_url=from_url)).status_code == 200
+            assert len(pages(world)) == visit
+        assert len(world.token_calls("authorization_code")) == 1
+
+
+@pytest.mark.requirement("R-301")
+@pytest.mark.parametrize("from_url", FROM, ids=FROM_NAMES)
+@pytest.mark.parametrize("cross_site_pages", [True, False])
+async def test_a_browser_without_fetch_metadata_arrives(
+    as_chromium: bool, from_url: str | None, cross_site_pages: bool
+) -> None:
+    """Without `Sec-Fetch-*` the way back from the provider brings the Strict cookie: one sign-in, then the page."""
+    route = {"path": "/pages", "upstream": "{upstream}/pages", "provider": "corp", "csrf": "origin"}
+    routes = [{**route, "cross_site_pages": cross_site_pages}, {"path": "/", "files": "dist"}]
+    async with gateway_world(routes=routes) as world:
+        browser = await a_browser(world, as_chromium=as_chromium)
+        browser.sends_fetch_metadata = False
+        page = await browser.navigate("/pages/report?id=1", from_url=from_url)
+        assert page.json()["target"] == "/pages/report?id=1"
+        assert len(world.token_calls("authorization_code")) == 1
+        assert (await browser.navigate("/pages/report", from_url=world.url + "/")).status_code == 200
+        assert len(world.token_calls("authorization_code")) == 1
+
+
+@pytest.mark.requirement("R-301")
+@pytest.mark.parametrize("sends_fetch_metadata", [True, False])
+async def test_a_browser_that_loses_the_session_goes_round_twice(
+    world: GatewayWorld, as_chromium: bool, sends_fetch_metadata: bool
+) -> None:
+    """A browser that keeps no session cookie is signed in twice, then gets a page; a minute later it may try again."""
+    browser = await a_browser(world, as_chromium=as_chromium)
+    browser.sends_fetch_metadata = sends_fetch_metadata
+    browser.loses = {"__Host-Http-bff"}
+    page = await browser.navigate("/pages/report")
+    assert page.status_code == 400
+    assert "Signing in does not help" in page.text
+    assert len(world.token_calls("authorization_code")) == 2
+    world.clock.now += 61
+    assert (await browser.navigate("/pages/report")).status_code == 400
+    assert len(world.token_calls("authorization_code")) == 4
     assert pages(world) == []

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import re
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -120,7 +121,8 @@ async def test_an_unusable_callback_is_refused_before_the_provider_is_asked(
     url = edited(await callback_url(world, browser), **changes)
     refused = await browser.open_once(url, from_url=world.corp.issuer)
     assert refused.status_code == 400
-    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["content-type"] == "text/html; charset=utf-8"
+    assert 'href="/bff/login?provider=corp&amp;return_to=/"' in refused.text
     assert world.token_calls("authorization_code") == []
     assert browser.cookie(SESSION) is None
 
@@ -461,12 +463,11 @@ async def test_a_swapped_response_parameter_is_refused(world: GatewayWorld) -> N
 
 
 async def test_an_authorization_response_for_somebody_else_is_told_in_plain_words(world: GatewayWorld) -> None:
-    """A wrong iss set by the provider itself is refused with a problem that says what to do."""
+    """A wrong iss set by the provider itself is refused with a page that says what to do."""
     world.corp.misbehave(authorization_response=with_parameters(iss="https://evil.example"))
     browser = await world.browser()
     refused = await browser.open_once(await callback_url(world, browser))
-    told = refused.json()
-    assert told["status"] == 400
-    assert told["title"]
-    assert told["detail"]
-    assert told["request_id"]
+    assert refused.status_code == 400
+    assert "You were not signed in" in refused.text
+    assert "failed a security check" in refused.text
+    assert re.search(r"Reference <code>[0-9a-f]{16}</code>", refused.text)

@@ -8,6 +8,7 @@ What it is strict about is what our cookies rest on (RFC 6265bis, layered cookie
   ones go with top-level GET navigations; a cross-site fetch carries neither;
 - with `as_chromium`, who began the navigation decides alone about cookies, whatever its redirects passed (Chromium leaves the
   redirect chains of RFC 6265bis section 5.2.1 out), though Sec-Fetch-Site still counts them;
+- with `clicks`, the person clicks on the page that leads on from another site; without, such a page is where a journey ends;
 - every byte that it receives is kept in `received`, for canaries.
 """
 
@@ -41,6 +42,9 @@ class Browser:
 
     app: str
     as_chromium: bool = False
+    clicks: bool = False
+    sends_fetch_metadata: bool = True
+    loses: set[str] = field(default_factory=set)  # names of cookies that it does not keep
     jar: dict[tuple[str, str], Cookie] = field(default_factory=dict)  # (host, name)
     received: list[bytes] = field(default_factory=list)
     set_cookies: list[str] = field(default_factory=list)
@@ -78,6 +82,8 @@ class Browser:
                 if _is_html(response)
                 else None
             )
+            if refresh is None and self.clicks and _is_html(response):
+                refresh = re.search(r'<a href="([^"]*)" id="go">', response.text)
             if refresh is None:
                 return response
             came_from, url = [url], urljoin(url, unescape(refresh[1]))  # a new navigation, begun by that page
@@ -132,7 +138,8 @@ class Browser:
         form: dict[str, str] | None = None,
     ) -> httpx2.Response:
         site = _site_relation(came_from, url)
-        sent = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+        metadata = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+        sent = metadata if self.sends_fetch_metadata else {}
         sent["accept"] = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8" if mode == "navigate" else "*/*"
         if came_from and (method not in {"GET", "HEAD"} or (mode == "cors" and site != "same-origin")):
             sent["origin"] = _origin(came_from[0])
@@ -173,6 +180,8 @@ class Browser:
             return
         if attributes.get("max-age") == "0":
             self.jar.pop((host, name), None)
+            return
+        if name in self.loses:
             return
         self.jar[host, name] = Cookie(value, attributes.get("samesite", "Lax"), attributes)
 

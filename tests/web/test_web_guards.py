@@ -472,10 +472,13 @@ async def test_a_page_that_only_looks_keeps_no_call_from_counting() -> None:
         ("/api/x", "GET", FETCH, 401),
         ("/api/x", "POST", FETCH, 401),
         ("/api/x", "GET", {**FETCH, "authorization": "Bearer stolen"}, 401),
-        ("/api/x", "GET", NAVIGATION, 303),
-        ("/api/x", "HEAD", NAVIGATION, 303),
-        ("/api/x", "GET", TYPED, 303),
-        ("/api/x", "GET", FROM_ELSEWHERE, 200),
+        ("/api/x", "GET", NAVIGATION, 403),
+        ("/api/x", "HEAD", NAVIGATION, 403),
+        ("/api/x", "GET", FROM_ELSEWHERE, 403),
+        ("/pages/x", "GET", NAVIGATION, 303),
+        ("/pages/x", "HEAD", NAVIGATION, 303),
+        ("/pages/x", "GET", TYPED, 303),
+        ("/pages/x", "GET", FROM_ELSEWHERE, 200),
         ("/api/x", "GET", {**FETCH, "sec-fetch-site": "cross-site"}, 403),
         ("/api/x", "OPTIONS", {"origin": "https://evil.example", "access-control-request-method": "PUT"}, 403),
         ("/machine/x", "GET", {}, 403),
@@ -512,7 +515,9 @@ async def test_who_is_let_through(path: str, method: str, headers: dict[str, str
         if status == 405:
             assert answer.field("allow")
         if status >= 400:
-            assert answer.field("content-type") == "application/problem+json"
+            is_page = headers.get("sec-fetch-mode") == "navigate"
+            shape = "text/html; charset=utf-8" if is_page else "application/problem+json"
+            assert answer.field("content-type") == shape
             assert answer.all("set-cookie") == []
             assert answer.all("access-control-allow-origin") == []
         assert world.corp.calls_to("/token") == []

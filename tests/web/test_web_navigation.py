@@ -1,4 +1,4 @@
-"""The bounce page: a navigation from another site is repeated from our own, once (R-007)."""
+"""Page loads from elsewhere: repeated from our own site, once, after a click or at once; and sign-ins that go round (R-007, R-316)."""
 
 import re
 from html.parser import HTMLParser
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.web import navigation
+from bff.web.page_template import render
+from bff.web.pages import Look, bounce_page, requested_path
 from support.door import FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
 from support.request_heads import a_head
 
@@ -27,17 +28,42 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
+BOUNCE = [
+    "html",
+    "head",
+    "meta",
+    "meta",
+    "meta",
+    "title",
+    "noscript",
+    "meta",
+    "style",
+    "body",
+    "main",
+    "p",
+    "h1",
+    "p",
+    "a",
+    "script",
+]
+
+
 def page_for(raw_path: bytes, query: bytes = b"") -> Page:
     """The bounce page for a request."""
-    response = navigation.bounce_page(a_head(path=raw_path, query=query), https=True)
-    return Page(bytes(response.body).decode())
+    page = bounce_page(requested_path(a_head(path=raw_path, query=query)), Look(site="Shop", origin=ORIGIN))
+    return Page(render(page).decode())
 
 
 def refresh_url(page: Page) -> str:
-    """Where the page goes by itself."""
+    """Where the page goes by itself, without its script."""
     (content,) = [attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs]
     assert content is not None
     return content.removeprefix("0;url=")
+
+
+def links(page: Page) -> list[str | None]:
+    """Where a click leads."""
+    return [attrs["href"] for tag, attrs in page.tags if tag == "a"]
 
 
 @pytest.mark.requirement("R-061", "R-064")
@@ -47,8 +73,8 @@ def test_page_repeats_the_request_and_nothing_else(query: bytes) -> None:
     page = page_for(b"/a;b'\"<i>", query)
     wanted = "/a;b'\"<i>" + (f"?{query.decode()}" if query else "")
     assert refresh_url(page) == wanted
-    assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == [wanted]
-    assert [tag for tag, _ in page.tags] == ["html", "head", "meta", "title", "meta", "body", "p", "a"]
+    assert links(page) == [wanted]
+    assert [tag for tag, _ in page.tags] == BOUNCE
 
 
 @pytest.mark.requirement("R-061")
@@ -56,7 +82,7 @@ def test_page_repeats_the_request_and_nothing_else(query: bytes) -> None:
 def test_no_request_breaks_the_page(path: bytes, query: bytes) -> None:
     """Whatever was asked for, the page has the same tags and leads to a path of ours."""
     page = page_for(b"/" + path, query)
-    assert [tag for tag, _ in page.tags] == ["html", "head", "meta", "title", "meta", "body", "p", "a"]
+    assert [tag for tag, _ in page.tags] == BOUNCE
     assert re.match(r"/(?!/)", refresh_url(page))
 
 
@@ -67,49 +93,115 @@ def test_what_is_no_path_to_come_back_to_leads_home(path: bytes) -> None:
     assert refresh_url(page_for(path)) == "/"
 
 
-@pytest.mark.requirement("R-007")
-@pytest.mark.parametrize("path", ["/api/orders", "/bff/login"])
-async def test_cross_site_navigation_is_bounced_once_and_then_sent_to_sign_in(path: str) -> None:
-    """A link in a mail: first our page, then, from our own site, the redirect; never the page again."""
+@pytest.mark.requirement("R-309")
+def test_what_is_too_long_to_come_back_to_loses_its_query() -> None:
+    """A long address comes back to its path, not to the start page."""
+    assert refresh_url(page_for(b"/reports/7", b"filter=" + b"x" * 3000)) == "/reports/7"
+
+
+@pytest.mark.requirement("R-007", "R-300")
+async def test_a_sign_in_from_elsewhere_is_bounced_once_and_then_begins() -> None:
+    """First our page, then, from our own site, the redirect; never the page again."""
     async with door() as world:
-        first = await world.ask(path, FROM_ELSEWHERE, query="a=1")
+        first = await world.ask("/bff/login", FROM_ELSEWHERE, query="a=1")
         assert first.status == 200
         assert first.field("content-type") == "text/html; charset=utf-8"
         assert first.field("cache-control") == "no-store"
-        again = Page(first.body.decode())
-        assert refresh_url(again) == f"{path}?a=1"
+        assert refresh_url(Page(first.body.decode())) == "/bff/login?a=1"
         for site in ("same-origin", "none", "same-site"):
-            second = await world.ask(path, {**NAVIGATION, "sec-fetch-site": site}, query="a=1")
+            second = await world.ask("/bff/login", {**NAVIGATION, "sec-fetch-site": site}, query="a=1")
             assert second.status == 303
+
+
+@pytest.mark.requirement("R-316")
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("signed_in", [False, True])
+@pytest.mark.parametrize("dest", ["document", "empty"])
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/pages/delete", "id=1"),
+        ("/bff/login", "return_to=/pages/delete%3Fid%3D1"),
+        ("/bff/login", "provider=corp&return_to=%2Fpages"),
+        ("/bff/login", "return_to=/pages%23x"),
+    ],
+)
+async def test_another_site_leads_to_a_page_by_a_click_only(
+    site: str, signed_in: bool, dest: str, path: str, query: str
+) -> None:
+    """A page load of another origin, or a sign-in that would end on one, is answered with a link and goes nowhere by itself."""
+    async with door() as world:
+        cookie = (await world.session())[1] if signed_in else {}
+        asked = {**NAVIGATION, "sec-fetch-site": site, "sec-fetch-dest": dest, **cookie}
+        answer = await world.ask(path, asked, query=query)
+        page = Page(answer.body.decode())
+        assert answer.status == 200
+        assert links(page)[0] == f"{path}?{query}"
+        assert not [tag for tag, attrs in page.tags if "http-equiv" in attrs or "data-now" in attrs]
+        clicked = await world.ask(path, {**NAVIGATION, "sec-fetch-site": "same-origin"}, query=query)
+        assert clicked.status == 303
+
+
+@pytest.mark.requirement("R-316", "R-007")
+async def test_a_route_may_let_other_sites_lead_to_its_pages() -> None:
+    """With `cross_site_pages` the page goes on by itself, and so does a sign-in that ends there."""
+    pages = {
+        "path": "/pages",
+        "upstream": "http://127.0.0.1:9",
+        "provider": "corp",
+        "csrf": "origin",
+        "cross_site_pages": True,
+    }
+    async with door(routes=[pages]) as world:
+        for path, query in (("/pages/report", "a=1"), ("/bff/login", "return_to=/pages/report")):
+            answer = await world.ask(path, FROM_ELSEWHERE, query=query)
+            assert refresh_url(Page(answer.body.decode())) == f"{path}?{query}"
 
 
 @pytest.mark.requirement("R-007")
 async def test_navigation_to_sign_in_remembers_where_it_was_going() -> None:
     """The redirect leads to `/login` with the path that was asked for, escaped."""
     async with door() as world:
-        answer = await world.ask("/api/a", TYPED, query="x=1&y=%26")
-        assert answer.field("location") == "/bff/login?provider=corp&return_to=/api/a%3Fx%3D1%26y%3D%2526"
+        answer = await world.ask("/pages/a", TYPED, query="x=1&y=%26")
+        assert answer.field("location") == "/bff/login?provider=corp&return_to=/pages/a%3Fx%3D1%26y%3D%2526"
 
 
-@pytest.mark.requirement("R-007")
-async def test_cross_site_navigation_with_the_cookie_is_not_bounced() -> None:
-    """Where the cookie came along there is nothing to repeat."""
-    async with door(routes=[{"path": "/bff2", "upstream": "http://127.0.0.1:9", "provider": "corp"}]) as world:
-        dead = await world.ask("/bff2/x", {**FROM_ELSEWHERE, "cookie": world.cookie()})
-        assert dead.status == 303
+@pytest.mark.requirement("R-301")
+async def test_a_third_round_within_a_minute_is_stopped() -> None:
+    """Two sign-ins that led to the page and have not helped: the third is a page with a button, until the minute is over."""
+    async with door() as world:
+        now = int(world.clock())
+        cookie = {"cookie": f"__Host-Http-bff-rounds={now - 5}.{now - 30}"}
+        stopped = await world.ask("/pages/a", {**TYPED, **cookie})
+        assert stopped.status == 400
+        assert "Signing in does not help" in stopped.body.decode()
+        assert links(Page(stopped.body.decode())) == ["/bff/login?provider=corp&return_to=/pages/a", "/"]
+        world.clock.advance(40)
+        assert (await world.ask("/pages/a", {**TYPED, **cookie})).status == 303
+
+
+@pytest.mark.requirement("R-301")
+@pytest.mark.parametrize(
+    "value", ["", ".", "x", "-1.-2", "1.2", "99999999999999999999.99999999999999999999", "9" * 5000, "\xff.\xff"]
+)
+async def test_a_broken_mark_stops_nothing(value: str) -> None:
+    """What is no time of the last minute is no round."""
+    async with door() as world:
+        cookie = {"cookie": f"__Host-Http-bff-rounds={value}"}
+        assert (await world.ask("/pages/a", {**TYPED, **cookie})).status == 303
 
 
 @pytest.mark.requirement("R-007")
 async def test_browser_that_follows_is_at_the_provider_after_two_steps() -> None:
-    """Bounce, redirect, provider: no sequence of these loops, whatever the browser says about sites."""
+    """A click, redirect, provider: no sequence of these loops, whatever the browser says about sites."""
     async with door() as world:
-        path, headers, seen = "/api/orders", FROM_ELSEWHERE, []
+        path, headers, seen = "/pages/orders", FROM_ELSEWHERE, []
         for _ in range(6):
             target, _, query = path.partition("?")
             answer = await world.ask(target, headers, query=query)
             seen.append(answer.status)
             if answer.status == 200:
-                path, headers = refresh_url(Page(answer.body.decode())), NAVIGATION
+                path, headers = str(links(Page(answer.body.decode()))[0]), NAVIGATION
                 continue
             path = answer.field("location")
             if path.startswith("http"):
@@ -123,4 +215,4 @@ async def test_browser_that_follows_is_at_the_provider_after_two_steps() -> None
 async def test_head_of_a_cross_site_navigation_has_no_body_trouble() -> None:
     """A HEAD is answered like its GET."""
     async with door() as world:
-        assert (await world.ask("/api/orders", FROM_ELSEWHERE, method="HEAD")).status == 200
+        assert (await world.ask("/pages/orders", FROM_ELSEWHERE, method="HEAD")).status == 200

@@ -237,6 +237,7 @@ class RouteConfig(Model):
     bearer: Literal["drop", "pass"] = "drop"  # a request's own bearer token, where no session cookie is with it
     session: Literal["required", "none"] = "required"  # for `token: client`
     csrf: Literal["header", "origin"] = "header"
+    cross_site_pages: bool = False  # with `csrf: origin`: links of other sites lead to a page without a click on ours
     websocket: bool = False
     timeouts: TimeoutConfig = TimeoutConfig()
     ca_file: CaFile | None = None
@@ -264,6 +265,16 @@ class LimitsConfig(Model):
     head_timeout: Timeout = 10.0
 
 
+class PagesConfig(Model):
+    """What people see of the gateway itself (`web/pages.py`), and pages of the app that take its place."""
+
+    title: Annotated[str, Spelt(words.site_title)] | None = None  # None: the host of public_url
+    logo: Annotated[str, Spelt(paths.own_page)] | None = None
+    support_url: Annotated[str, Spelt(urls.support)] | None = None
+    signed_out: Annotated[str, Spelt(paths.own_page)] | None = None  # where a sign-out ends
+    sign_in_error: Annotated[str, Spelt(paths.own_page)] | None = None  # where a failed sign-in ends
+
+
 class Config(Model):
     """The whole file."""
 
@@ -275,5 +286,6 @@ class Config(Model):
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
     session: SessionConfig = SessionConfig()
+    pages: PagesConfig = PagesConfig()
     providers: Annotated[dict[Annotated[str, Spelt(words.provider_name)], ProviderConfig], Checked(not_empty)]
     routes: Annotated[tuple[RouteConfig, ...], Checked(not_empty)]

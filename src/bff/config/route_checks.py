@@ -16,6 +16,7 @@ def check_routes(config: Config, findings: Findings) -> None:
         _check_own_endpoints(route, config.base_path, path, findings)
         _check_token(route, path, findings)
         _check_provider(route, config, path, findings)
+        _check_pages(route, path, findings)
         _check_require(route, path, findings)
         _check_exchange(route, path, findings)
         _check_response_headers(route, path, findings)
@@ -61,6 +62,15 @@ def _check_provider(route: RouteConfig, config: Config, path: KeyPath, findings:
         findings.report(at, f"is missing: say which of {', '.join(config.providers)}")
     elif route.provider not in config.providers:
         findings.report(at, f"is no provider of this file{suggestion(route.provider, config.providers)}")
+
+
+def _check_pages(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    if not route.cross_site_pages or not findings.sound((*path, "csrf"), (*path, "token"), (*path, "files")):
+        return
+    if route.token is TokenKind.NONE:
+        findings.report_key((*path, "cross_site_pages"), "is of no use here: nothing on this route rests on the cookie")
+    elif route.csrf != "origin":
+        findings.report_key((*path, "cross_site_pages"), "needs `csrf: origin`: other routes serve no pages")
 
 
 def _check_require(route: RouteConfig, path: KeyPath, findings: Findings) -> None:

@@ -13,6 +13,7 @@ from bff.errors import MalformedRequest
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
+ROUNDS_COOKIE = "__Host-Http-bff-rounds"
 
 
 class Verdict(Enum):

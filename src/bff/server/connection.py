@@ -19,7 +19,7 @@ from typing import Protocol, cast
 from bff.clock import steady
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError, RequestTimeout
-from bff.request_head import Peer
+from bff.request_head import Peer, RequestHead
 from bff.server.answer import closing_answer
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp, Exchange
@@ -45,12 +45,20 @@ class Served:
     limits: LimitsConfig
     rest_seconds: float  # that a connection may be idle between messages
     trusts: Callable[[str], bool]  # whether this peer is a trusted proxy
-    problem: Callable[[BrowserError], OwnAnswer]  # a refusal as it goes over the wire
+    problem: "ProblemOf"
     lane: Lane | None  # None: every message takes an exchange
     management_ports: frozenset[int]
     descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
     logs_access: Callable[[], bool] = lambda: False
+
+
+class ProblemOf(Protocol):
+    """Makes a refusal as it goes over the wire: a page if `head` says that a person waits for one."""
+
+    def __call__(self, error: BrowserError, head: RequestHead | None = None, /) -> OwnAnswer:
+        """The answer to an error."""
+        ...
 
 
 class ServerState(Protocol):

@@ -14,7 +14,7 @@ import re
 
 from msgspec import Struct
 
-from bff.errors import LoginRequired, MalformedRequest
+from bff.errors import LoginRequired, MalformedRequest, NotAPage
 from bff.proxy.routes import Match
 from bff.request_head import RequestHead
 from bff.sessions.model import LiveSession
@@ -70,6 +70,16 @@ def same_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> None:
         guards.csrf(head, by=policy.csrf, public_origin=gateway.site.origin_bytes)
 
 
+def may_be_opened(policy: RoutePolicy) -> None:
+    """A page load may be for this route: one that asks for a header could never be answered, signed in or not (R-317).
+
+    Raises:
+        NotAPage: it is an API.
+    """
+    if policy.asks_csrf and policy.csrf == "header":
+        raise NotAPage("This is an API, not a page: its calls carry X-CSRF: 1, which opening an address cannot send.")
+
+
 def brought(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> BroughtToken | None:
     """The bearer token that the request itself brings, on a route with `bearer: pass`; None: none, or a session cookie is there.
 
@@ -109,7 +119,7 @@ def access(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, n
 
 
 def must_come_from_our_site(head: RequestHead, policy: RoutePolicy) -> bool:
-    """Whether this page load is first repeated from our own site (`navigation.bounce_page`)."""
+    """Whether this page load is first repeated from our own site (`navigation.lead_on`)."""
     return policy.asks_csrf and policy.csrf == "origin" and navigation.comes_from_elsewhere(head)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bff.request_head import Field
-from bff.web.fields import own_fields
+from bff.web.fields import NOTHING, own_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +17,12 @@ class OwnAnswer:
     body: bytes
 
 
-def answer(status: int, body: bytes, content_type: str, *, https: bool, more: tuple[Field, ...] = ()) -> OwnAnswer:
+def answer(
+    status: int, body: bytes, content_type: str, *, https: bool, csp: Field = NOTHING, more: tuple[Field, ...] = ()
+) -> OwnAnswer:
     """An answer with our own fields and `more`."""
     length = (b"content-length", b"%d" % len(body))
-    return OwnAnswer(status=status, fields=[*own_fields(content_type, https=https), length, *more], body=body)
+    return OwnAnswer(status=status, fields=[*own_fields(content_type, https=https, csp=csp), length, *more], body=body)
 
 
 def json_answer(content: object, *, https: bool, more: tuple[Field, ...] = ()) -> OwnAnswer:

@@ -2,6 +2,7 @@
 
     1 admission.route      pure, on the raw path; Host                        404, 405, 400, 421
     2 admission.brought    a bearer token of the request's own: then 3 to 6 are not asked  400
+      of a page load: may it be opened, and does it come from our own site    403, or a page that leads on
     3 admission.same_site  header, Sec-Fetch-Site, Origin                     403
     4 guards.session       cookie -> local copy, else signature -> store      401, 503
     5 admission.access     what the route requires of the sign-in             403, 401
@@ -14,11 +15,10 @@ The server's fast lane runs the same lines without waiting; what it has begun an
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-from urllib.parse import quote
 
 from msgspec import Struct
 
-from bff.errors import BffError, BrowserGone, LoginRequired, StepUpRequired, UpstreamBusy
+from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy
 from bff.oauth.step_up import step_up_of_challenge
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
@@ -32,6 +32,7 @@ from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
 from bff.web.answers import redirect, send_answer
 from bff.web.gateway import Gateway
+from bff.web.pages import requested_path, with_return_to
 from bff.web.problems import login_url
 from bff.web.route_policy import RoutePolicy
 
@@ -79,9 +80,11 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
         await _forward(gateway, Call(head, admitted, None, own, own.at_once()), receive, send)
         return
     opening = head.is_navigation
-    if opening and admission.must_come_from_our_site(head, policy):
-        await send_answer(navigation.bounce_page(head, https=gateway.site.https), send)
-        return
+    if opening:
+        admission.may_be_opened(policy)
+        if admission.must_come_from_our_site(head, policy):
+            await send_answer(navigation.lead_on(gateway, head, at_once=policy.cross_site_pages), send)
+            return
     live: LiveSession | None = None
     try:
         if not opening:
@@ -206,11 +209,12 @@ def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) 
 
 
 async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead, send: Send) -> None:
-    """A person waits for a page: repeat the navigation from our own site, or begin the sign-in that it needs."""
-    https = gateway.site.https
-    if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
-        await send_answer(navigation.bounce_page(head, https=https), send)
-        return
+    """A person waits for a page: begin the sign-in that it needs.
+
+    Raises:
+        SignInLoop: two sign-ins have just not helped.
+    """
+    if navigation.goes_round(gateway, head):
+        raise SignInLoop("Two sign-ins within a minute have not helped.", provider=needed.provider)
     url = login_url(gateway.site.base_path, needed)
-    back = quote(navigation.requested_path(head), safe="/")
-    await send_answer(redirect(f"{url}&return_to={back}", https=https), send)
+    await send_answer(redirect(with_return_to(url, requested_path(head)), https=gateway.site.https), send)

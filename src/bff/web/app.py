@@ -27,7 +27,8 @@ from bff.web.answers import OwnAnswer, answer, redirect, send_answer
 from bff.web.endpoints import endpoint
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running
 from bff.web.health import management
-from bff.web.problems import problem_of
+from bff.web.pages import look_of
+from bff.web.problems import Shown, problem_of
 from bff.web.sending import credentials_of
 from bff.web.websocket import admit_websocket
 
@@ -90,14 +91,14 @@ class App:
         """Answer what the lane has begun; `began`: when (on the steady clock), or 0.0 without an access log."""
 
         async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
-            await self._answer(gateway, lambda: api.go_on(gateway, call, response, receive, send), send)
+            await self._answer(gateway, lambda: api.go_on(gateway, call, response, receive, send), call.head, send)
 
         serve = with_access_log(finish, began=began) if began else finish
         await serve(call.head, scope, receive, send)
 
-    def problem(self, error: Exception) -> OwnAnswer:
+    def problem(self, error: Exception, head: RequestHead | None = None) -> OwnAnswer:
         """The answer to an error that no gateway has judged; it is logged and counted here."""
-        return _problem(self.gateway, error)
+        return _problem(self.gateway, error, head)
 
     async def _http(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         server = scope.get("server")
@@ -111,9 +112,9 @@ class App:
             else:
                 await api.api(gateway, head, scope, receive, send)
 
-        await self._answer(gateway, serve, send)
+        await self._answer(gateway, serve, head, send)
 
-    async def _answer(self, gateway: Gateway, serve: Answering, send: Send) -> None:
+    async def _answer(self, gateway: Gateway, serve: Answering, head: RequestHead, send: Send) -> None:
         try:
             await serve()
         except BrowserGone:
@@ -125,7 +126,8 @@ class App:
         except PlainHttp as error:
             https = gateway.site.https
             await send_answer(
-                _problem(gateway, error) if error.location is None else redirect(error.location, https=https), send
+                _problem(gateway, error, head) if error.location is None else redirect(error.location, https=https),
+                send,
             )
         except (
             MaxForwardsReached
@@ -135,7 +137,7 @@ class App:
                 answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=(allow,)), send
             )
         except Exception as error:  # noqa: BLE001 - the ASGI edge: the browser gets a problem for every error
-            await send_answer(_problem(gateway, error), send)
+            await send_answer(_problem(gateway, error, head), send)
 
     async def _websocket(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         """The long way, for other ASGI servers; ours passes frames (`server/websocket.py`)."""
@@ -170,5 +172,8 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _problem(gateway: Gateway, error: Exception) -> OwnAnswer:
-    return problem_of(error, base_path=gateway.config.base_path, https=gateway.site.https)
+def _problem(gateway: Gateway, error: Exception, head: RequestHead | None = None) -> OwnAnswer:
+    """A page if `head` says that a person waits for one."""
+    config = gateway.config
+    shown = Shown(look=look_of(config), sign_in_error=config.pages.sign_in_error)
+    return problem_of(error, head, base_path=config.base_path, https=gateway.site.https, shown=shown)

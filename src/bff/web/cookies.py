@@ -5,6 +5,8 @@ Both are `Secure; HttpOnly; Path=/` without `Domain`, which the prefix `__Host-H
 know it reads plain `__Host-`). The session cookie is Strict; the login cookie is Lax, because the callback arrives from another
 site. Deleting repeats every attribute, or browsers keep a prefixed cookie (CVE-2025-55162).
 
+A third one lives a minute: when the last two sign-ins ended (`navigation.py`). It is not signed: it says nothing but where to stop.
+
 The signature is checked before the store is asked, so a flood of invented cookies costs no round trip. Keys are read again when
 they change: the newest signs, all verify.
 """
@@ -17,7 +19,7 @@ from functools import lru_cache
 from itsdangerous import BadSignature, Signer
 
 from bff.config.values.secrets import Secret
-from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
+from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SESSION_COOKIE
 from bff.request_head import Field
 from bff.sessions.sealing import derive
 
@@ -90,6 +92,7 @@ class Cookies:
         end = "" if suffix is None else f"-{suffix}"
         self.session = f"{SESSION_COOKIE}{end}".encode("ascii")
         self.login = f"{LOGIN_COOKIE}{end}".encode("ascii")
+        self.rounds = f"{ROUNDS_COOKIE}{end}".encode("ascii")
 
     def set_session(self, signed: str) -> Field:
         """Sets a new session's cookie; it ends with the browser, and on the server before that."""
@@ -106,6 +109,10 @@ class Cookies:
     def clear_login(self) -> Field:
         """Removes the login cookie (R-311)."""
         return _set(self.login, "", "SameSite=Lax; Max-Age=0")
+
+    def set_rounds(self, marks: str) -> Field:
+        """Notes when sign-ins of this browser ended; gone after a minute."""
+        return _set(self.rounds, marks, "SameSite=Lax; Max-Age=60")
 
 
 def _set(name: bytes, value: str, attributes: str) -> Field:

@@ -5,20 +5,21 @@ from email.utils import formatdate
 from bff.request_head import Field
 
 HSTS = (b"strict-transport-security", b"max-age=31536000")
+NOTHING = (
+    b"content-security-policy",
+    b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+)
 FRAMED_BY_US = b"frame-ancestors 'self'"
 
 
-def own_fields(content_type: str, *, https: bool) -> list[Field]:
+def own_fields(content_type: str, *, https: bool, csp: Field = NOTHING) -> list[Field]:
     """What every answer of our own carries, `Date` included (RFC 9110 section 6.6.1)."""
     fields = [
         (b"content-type", content_type.encode("ascii")),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
-        (
-            b"content-security-policy",
-            b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-        ),
+        csp,
         (b"date", formatdate(usegmt=True).encode("ascii")),
     ]
     return [*fields, HSTS] if https else fields

@@ -126,7 +126,7 @@ def _wants_page(name: str, head: RequestHead) -> bool:
     """
     if head.is_navigation:
         return True
-    if _ASSET.search(name) or b"x-csrf" in head.named:
+    if _ASSET.search(name) or _is_never_there(name.rstrip("/")) or b"x-csrf" in head.named:
         return False
     if head.named.get(b"sec-fetch-dest", b"document") not in {b"document", b"empty"}:
         return False

@@ -9,10 +9,12 @@ Apple sends the user's name in this form, at the first sign-in only, and nowhere
 it, so it makes claims to greet a person with and is never believed over an ID token or UserInfo.
 """
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from bff.errors import CallbackRefused, MethodNotAllowed
 from bff.oauth import strict_json
+from bff.oauth.authorization import CallbackParameters, parse_callback_query
 from bff.oauth.form import CONTENT_TYPE, RepeatedParameter, decode_once
 from bff.oauth.messages import media_type
 from bff.provider.client import Provider
@@ -45,31 +47,22 @@ async def posted_callback(gateway: Gateway, head: RequestHead, name: str, receiv
     return redirect(f"{head.path.decode('ascii')}?{_SEALED}={sealed}", https=gateway.site.https)
 
 
-def response_of(gateway: Gateway, provider: Provider, head: RequestHead) -> bytes:
-    """The authorization response of a callback, as a query: the one that a form brought, or the query itself.
+def callback_parameters(gateway: Gateway, provider: Provider, head: RequestHead) -> CallbackParameters:
+    """The authorization response of a callback: the one that a form brought, or the one in the query.
 
     Raises:
-        CallbackRefused: `malformed`: it was not sealed here, for this provider.
+        CallbackRefused: `malformed` (or not sealed here, for this provider) or `repeated_parameter`.
     """
-    if provider.config.response_mode != "form_post":
-        return head.query
-    try:
-        sealed = decode_once(head.query, names=frozenset({_SEALED})).get(_SEALED)
-    except ValueError:
-        raise CallbackRefused("The provider's answer is damaged. Sign in again.", reason="malformed") from None
-    if sealed is None:
-        return head.query
-    response = transactions.unsealed(gateway, _kind(provider), sealed.encode())
-    if response is None:
-        raise CallbackRefused("The provider's answer is damaged. Sign in again.", reason="malformed")
-    return response
+    form = _posted(gateway, provider, head) if provider.config.response_mode == "form_post" else None
+    if form is None:
+        return parse_callback_query(head.query)
+    return replace(parse_callback_query(form), user=decode_once(form, names=frozenset({"user"})).get("user"))
 
 
-def name_of(response: bytes) -> dict[str, object]:
+def name_of(user: str | None) -> dict[str, object]:
     """`given_name`, `family_name` and `name` from Apple's `user` parameter; empty where there is none, or anything odd in it."""
     try:
-        user = decode_once(response, names=frozenset({"user"})).get("user", "{}")
-        parts = strict_json.parse_object(user.encode()).get("name")
+        parts = strict_json.parse_object((user or "{}").encode()).get("name")
     except ValueError:
         return {}
     if not isinstance(parts, dict):
@@ -77,6 +70,20 @@ def name_of(response: bytes) -> dict[str, object]:
     given, family = _text(parts.get("firstName")), _text(parts.get("lastName"))
     said = {"given_name": given, "family_name": family, "name": f"{given} {family}".strip()}
     return {claim: value for claim, value in said.items() if value}
+
+
+def _posted(gateway: Gateway, provider: Provider, head: RequestHead) -> bytes | None:
+    """The form that this redirect of ours carries; None if it carries none."""
+    try:
+        sealed = decode_once(head.query, names=frozenset({_SEALED})).get(_SEALED)
+    except ValueError:
+        sealed = ""
+    if sealed is None:
+        return None
+    form = transactions.unsealed(gateway, _kind(provider), sealed.encode())
+    if form is None:
+        raise CallbackRefused("The provider's answer is damaged. Sign in again.", reason="malformed")
+    return form
 
 
 def _kept(content: bytes, kind: str) -> bytes:

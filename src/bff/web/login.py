@@ -14,7 +14,7 @@ from bff.oauth.form import Fields
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
-from bff.request_head import RequestHead
+from bff.request_head import Field, RequestHead
 from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser
 from bff.sessions.model import Grant, LiveSession, session_key
 from bff.telemetry import sign_in as telemetry
@@ -25,6 +25,7 @@ from bff.web import form_post, guards, navigation, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.login_request import LoginRequest, login_request
+from bff.web.problems import SignInFailed
 from bff.web.route_policy import sign_in_target, user_targets
 
 
@@ -39,8 +40,10 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     guards.top_level(head)
     asked = login_request(gateway, head)
     provider = asked.provider
+    if navigation.must_click(gateway, head, return_to=asked.return_to):
+        return navigation.lead_on(gateway, head, at_once=False)
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
-        return navigation.bounce_page(head, https=gateway.site.https)
+        return navigation.lead_on(gateway, head, at_once=True)
     live = await guards.session(gateway, head, touch=False)
     browser = await _beginning_browser(gateway, head, live)
     transaction = transactions.begin(gateway, provider, browser, return_to=asked.return_to, step_up=asked.step_up)
@@ -88,36 +91,45 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     """`GET /callback/{provider}`: the redirection endpoint.
 
     Raises:
-        CallbackRefused: not the answer to a question of this browser.
-        ProviderError, StoreUnavailable: the sign-in could not be completed.
+        SignInFailed: in CallbackRefused, it is not the answer to a question of this browser; in ProviderError or StoreUnavailable,
+            the sign-in could not be completed.
     """
     provider = gateway.provider(name)
+    return_to = "/"
     try:
-        return await _complete(gateway, provider, head)
+        parameters = form_post.callback_parameters(gateway, provider, head)
+        browser = transactions.known_browser(gateway, head)
+        transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
+        return_to = browser.way_back(transaction)
+        cookies_to_set = await _complete(gateway, provider, parameters, browser, transaction)
     except BffError as error:
         telemetry.login_declined(error, provider=provider.name)
-        raise
+        raise SignInFailed(error, provider=provider.name, return_to=return_to) from error
+    return navigation.way_back(gateway, head, return_to, more=cookies_to_set)
 
 
-async def _complete(gateway: Gateway, provider: Provider, head: RequestHead) -> OwnAnswer:
-    response = form_post.response_of(gateway, provider, head)
-    parameters = authorization.parse_callback_query(response)
-    browser = transactions.known_browser(gateway, head)
-    transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
+async def _complete(
+    gateway: Gateway,
+    provider: Provider,
+    parameters: authorization.CallbackParameters,
+    browser: BrowserLogins,
+    transaction: LoginTransaction,
+) -> tuple[Field, ...]:
+    """The cookies of the session that this sign-in makes; none if it was made before."""
     known = await provider.metadata()
     if not await transactions.use(gateway, transaction):  # a second click: nothing is redeemed (R-303)
         telemetry.login_repeated(provider=provider.name)
-        return redirect(browser.way_back(transaction), https=gateway.site.https)
+        return ()
     code = _judge_response(parameters, provider, iss_supported=known.iss_parameter_supported)
     tokens = await _redeem(gateway, provider, transaction, code)
     id_token = await _checked_id_token(gateway, provider, transaction, tokens)
-    grant = await _grant(gateway, provider, tokens, id_token, said=form_post.name_of(response))
+    grant = await _grant(gateway, provider, tokens, id_token, said=form_post.name_of(parameters.user))
     return await _signed_in(gateway, transaction, browser, grant)
 
 
 async def _signed_in(
     gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins, grant: Grant
-) -> OwnAnswer:
+) -> tuple[Field, ...]:
     """Keep the sign-in in the browser's session, and renew the login cookie. One at a time for each browser, so that sign-ins
     that end side by side keep each other's grants (R-305)."""
     store, now = gateway.process.store, gateway.process.clock()
@@ -134,8 +146,7 @@ async def _signed_in(
         )
     telemetry.login_completed(provider=grant.provider)
     cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
-    more = (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
-    return redirect(browser.way_back(transaction), https=gateway.site.https, more=more)
+    return (cookie, transactions.kept_by_browser(gateway, renewed.without_way_back(transaction)))
 
 
 async def _current_session(gateway: Gateway, transaction: LoginTransaction, browser: BrowserLogins) -> str | None:

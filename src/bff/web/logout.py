@@ -44,21 +44,22 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
 
 
 async def _logout_url(gateway: Gateway, grant: Grant | None) -> str:
-    """The provider's end-session URL (RP-Initiated Logout 1.0 section 2), or our own start page where it has none."""
+    """The provider's end-session URL (RP-Initiated Logout 1.0 section 2), or our own page where it has none."""
+    landing = gateway.config.pages.signed_out or "/"
     if grant is None:
-        return "/"
+        return landing
     provider = gateway.providers[grant.provider]
     try:
         endpoint = (await provider.metadata()).end_session_endpoint
     except ProviderError:
-        return "/"
+        return landing
     if endpoint is None:
-        return "/"
+        return landing
     return build_end_session_url(
         end_session_endpoint=endpoint,
         client_id=provider.config.client_id,
         id_token_hint=grant.id_token,
-        post_logout_redirect_uri=gateway.site.url("/"),
+        post_logout_redirect_uri=gateway.site.url(landing),
         state=secrets.token_urlsafe(16),
         extra=provider.config.end_session_params,
     )

@@ -1,28 +1,31 @@
-"""Navigations without a session: first the bounce page, then the redirect to sign-in. No sequence of these may loop.
+"""Page loads that come from elsewhere, and those that need a sign-in. No sequence of these may loop.
 
-A Strict cookie is withheld when a navigation comes from another site (a link in a mail, the way back from the provider). So a
-navigation with `Sec-Fetch-Site: cross-site` and without a session cookie is answered with a page of ours that repeats it from our
-own site. The repetition has `same-origin`, so it is never bounced again: either it brings the cookie, or there is no session.
-
-Routes with `csrf: origin` are meant to be opened, and take calls of our own origin only; so every navigation to them that comes from
-elsewhere is repeated, with the cookie or without. With it: from a sibling subdomain, and in Chromium on the way back from the
-provider, where the cookie depends on who began the redirects, and `Sec-Fetch-Site` on all who took part in them.
+from elsewhere   A Strict cookie is withheld when a navigation comes from another site, and another site may lead a signed-in person
+                 to an address that does something. So a page load that comes from another origin does not reach an upstream: it is
+                 answered with a page of ours that leads on, after a click, or at once where the route says `cross_site_pages`. What
+                 follows has `Sec-Fetch-Site: same-origin`, so it is never answered like this again.
+to sign-in       `/login` from another site is repeated at once, to see whether there is a session; if it is to end on a page as
+                 above it needs the click: a sign-in must not be a way round it.
+the way back     The redirect from the provider counts as coming from another site, whatever the browser says about it. So the
+                 callback leads to such a page by a page of ours, which needs no `Sec-Fetch-Site`.
+the breaker      The callback notes in a cookie when it led there. A page load that finds two such marks of the last minute and no
+                 session is not sent to sign in a third time (R-301).
 """
 
-import html
-from contextlib import suppress
+import re
 
-from bff.errors import MalformedRequest
-from bff.request_head import RequestHead
+from bff.errors import BffError
+from bff.request_head import Field, RequestHead
 from bff.web import cookies
-from bff.web.answers import OwnAnswer, answer
-from bff.web.guards import local_path
+from bff.web.answers import OwnAnswer, redirect
+from bff.web.gateway import Gateway
+from bff.web.pages import bounce_page, look_of, page_answer, question_page, requested_path
+from bff.web.route_policy import RoutePolicy
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>One moment</title>
-<meta http-equiv="refresh" content="0;url={url}"></head>
-<body><p><a href="{url}">Continue</a></p></body></html>
-"""
+ROUNDS_SECONDS = 60
+MAX_ROUNDS = 2
+
+_MARK = re.compile(rb"[0-9]{1,12}")
 
 
 def must_bounce(head: RequestHead, *, session_cookie: bytes) -> bool:
@@ -36,15 +39,53 @@ def comes_from_elsewhere(head: RequestHead) -> bool:
     return head.named.get(b"sec-fetch-site") in {b"cross-site", b"same-site"}
 
 
-def bounce_page(head: RequestHead, *, https: bool) -> OwnAnswer:
-    """The page that repeats this navigation from our own site."""
-    page = _PAGE.format(url=html.escape(requested_path(head), quote=True))
-    return answer(200, page.encode(), "text/html; charset=utf-8", https=https)
+def must_click(gateway: Gateway, head: RequestHead, *, return_to: str) -> bool:
+    """Whether a sign-in that another origin begins would end on a page that only a click may lead to."""
+    policy = _policy_of_page(gateway, return_to)
+    return policy is not None and not policy.cross_site_pages and comes_from_elsewhere(head)
 
 
-def requested_path(head: RequestHead) -> str:
-    """Path and query as they were asked for; without the query if they are too long to come back to; the root if they are no path."""
-    for asked in (head.target, head.path):
-        with suppress(UnicodeDecodeError, MalformedRequest):
-            return local_path(asked.decode("ascii"))
-    return "/"
+def lead_on(gateway: Gateway, head: RequestHead, *, at_once: bool) -> OwnAnswer:
+    """The page that repeats this navigation from our own site, at once or after a click."""
+    url, look = requested_path(head), look_of(gateway.config)
+    page = bounce_page(url, look) if at_once else question_page(url, look)
+    return page_answer(200, page, https=gateway.site.https)
+
+
+def way_back(gateway: Gateway, head: RequestHead, return_to: str, *, more: tuple[Field, ...]) -> OwnAnswer:
+    """The answer that leads from a completed sign-in to where it began."""
+    https = gateway.site.https
+    policy = _policy_of_page(gateway, return_to)
+    if policy is None:
+        return redirect(return_to, https=https, more=more)
+    marked = (*more, gateway.cookies.set_rounds(_rounds_after(gateway, head)))
+    if policy.cross_site_pages and b"sec-fetch-site" in head.named:
+        return redirect(return_to, https=https, more=marked)  # the page load that follows is repeated itself
+    return page_answer(200, bounce_page(return_to, look_of(gateway.config)), https=https, more=marked)
+
+
+def goes_round(gateway: Gateway, head: RequestHead) -> bool:
+    """Whether this browser has been through `MAX_ROUNDS` sign-ins just now; the next would not help either."""
+    return len(_rounds(gateway, head)) >= MAX_ROUNDS
+
+
+def _rounds(gateway: Gateway, head: RequestHead) -> list[int]:
+    """When sign-ins of this browser ended on pages, within the last minute."""
+    now = gateway.process.clock()
+    value = cookies.find(head.named.get(b"cookie"), gateway.cookies.rounds) or b""
+    marks = [int(mark) for mark in value.split(b".")[:MAX_ROUNDS] if _MARK.fullmatch(mark)]
+    return [mark for mark in marks if now - ROUNDS_SECONDS < mark <= now]
+
+
+def _rounds_after(gateway: Gateway, head: RequestHead) -> str:
+    return ".".join(map(str, [int(gateway.process.clock()), *_rounds(gateway, head)][:MAX_ROUNDS]))
+
+
+def _policy_of_page(gateway: Gateway, path: str) -> RoutePolicy | None:
+    """The policy of the route with `csrf: origin` that a page at this path belongs to; None: it is another's page, or no page."""
+    raw = path.partition("#")[0].partition("?")[0].encode("ascii")
+    try:
+        policy = gateway.policies[gateway.routes.match(raw, b"GET").route.prefix]
+    except BffError:
+        return None
+    return policy if policy.asks_csrf and policy.csrf == "origin" else None

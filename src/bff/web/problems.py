@@ -7,11 +7,14 @@ words of this table, with the request id under which the log has the rest (ASVS 
 import json
 import secrets
 from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlencode
 
 from bff import errors
+from bff.request_head import Field, RequestHead
 from bff.telemetry import requests as telemetry
-from bff.web.answers import OwnAnswer
-from bff.web.fields import own_fields
+from bff.web.answers import OwnAnswer, answer, redirect
+from bff.web.pages import Look, Told, page_answer, problem_page, requested_path, with_return_to
 
 RETRY_AFTER_SECONDS = 5
 
@@ -39,6 +42,8 @@ TABLE: dict[type[Exception], Row] = {
     errors.StepUpRequired: Row(401, "step-up-required", "A stronger or more recent sign-in is required"),
     errors.NotPermitted: Row(403, "not-permitted", "Not permitted"),
     errors.CsrfRefused: Row(403, "csrf-refused", "Refused by the CSRF defence"),
+    errors.NotAPage: Row(403, "not-a-page", "Not a page"),
+    errors.SignInLoop: Row(400, "sign-in-loop", "Signing in does not help"),
     errors.PlainHttp: Row(403, "plain-http", "HTTPS required"),
     errors.NoRoute: Row(404, "no-route", "Not found"),
     errors.MethodNotAllowed: Row(405, "method-not-allowed", "Method not allowed"),
@@ -81,33 +86,104 @@ TABLE: dict[type[Exception], Row] = {
 LAST_RESORT = Row(500, "internal-error", "Internal error", "Something went wrong on our side.")
 
 
-def problem_of(error: Exception, *, base_path: str, https: bool) -> OwnAnswer:
-    """The answer to an error; the request id in it is also in the log event written here."""
-    row = _row(error)
+class SignInFailed(Exception):
+    """A sign-in at `provider` ended in `error`; it was to lead to `return_to`. `error` may be shared, so it is not changed."""
+
+    def __init__(self, error: Exception, *, provider: str, return_to: str) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.provider = provider
+        self.return_to = return_to
+
+
+class Shown(NamedTuple):
+    """To whom and how an error is shown: `page` is where a failed sign-in ends instead of on a page of ours."""
+
+    look: Look
+    sign_in_error: str | None
+
+
+def problem_of(
+    error: Exception, head: RequestHead | None = None, *, base_path: str, https: bool, shown: Shown | None = None
+) -> OwnAnswer:
+    """The answer to an error; the request id in it is also in the log event written here.
+
+    A person gets a page: where `head` says that one waits, and `shown` says how pages look.
+    """
+    failed = error if isinstance(error, SignInFailed) else None
+    cause = error if failed is None else failed.error
+    row = _row(cause)
     request_id = secrets.token_hex(8)
-    telemetry.problem_answered(error, kind=row.type, status=row.status, request_id=request_id)
+    telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=request_id)
+    detail = cause.detail if isinstance(cause, errors.BrowserError) else row.detail
+    url = login_url(base_path, cause) if isinstance(cause, errors.LoginRequired) else None
+    more = _fields(cause, row, url)
+    if head is None or shown is None or not head.wants_page:
+        return _json(row, detail, request_id, url, more=more, https=https)
+    if failed is not None and shown.sign_in_error is not None:
+        return redirect(_page_of_the_app(shown.sign_in_error, failed, row, request_id), https=https)
+    told = Told(
+        status=row.status,
+        kind=row.type,
+        detail=detail,
+        request_id=request_id,
+        login_url=_sign_in_again(error, head, base_path),
+        retry_after=RETRY_AFTER_SECONDS if row.status == 503 else None,
+    )
+    return page_answer(row.status, problem_page(told, cause, head, shown.look), https=https, more=more)
+
+
+def _json(
+    row: Row, detail: str, request_id: str, url: str | None, *, more: tuple[Field, ...], https: bool
+) -> OwnAnswer:
     content: dict[str, object] = {
         "type": f"urn:bff:problem:{row.type}",
         "title": row.title,
         "status": row.status,
-        "detail": error.detail if isinstance(error, errors.BrowserError) else row.detail,
+        "detail": detail,
         "request_id": request_id,
+        **({} if url is None else {"login_url": url}),
     }
-    fields = own_fields("application/problem+json", https=https)
-    if isinstance(error, errors.LoginRequired):
-        content["login_url"] = login_url(base_path, error)
-        fields.append((b"www-authenticate", f'BFF login_url="{content["login_url"]}"'.encode("ascii")))
-    if isinstance(error, errors.StepUpRequired):  # RFC 9110 section 11.6.1: a 401 may carry several challenges
-        fields += [(b"www-authenticate", challenge) for challenge in error.challenges]
+    return answer(row.status, json.dumps(content).encode(), "application/problem+json", https=https, more=more)
+
+
+def _fields(error: Exception, row: Row, url: str | None) -> tuple[Field, ...]:
+    """The fields that belong to the status."""
+    if url is not None:  # RFC 9110 section 11.6.1: a 401 may carry several challenges
+        others = error.challenges if isinstance(error, errors.StepUpRequired) else ()
+        challenges = (f'BFF login_url="{url}"'.encode("ascii"), *others)
+        return tuple((b"www-authenticate", challenge) for challenge in challenges)
     if isinstance(error, errors.MethodNotAllowed):
-        fields.append((b"allow", error.allow.encode("ascii")))
+        return ((b"allow", error.allow.encode("ascii")),)
     if isinstance(error, errors.WebSocketVersion):
         # RFC 9110 section 15.5.22: "The server MUST send an Upgrade header field in a 426 response"; RFC 6455 section 4.4.
-        fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
-    if row.status == 503:
-        fields.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode("ascii")))
-    body = json.dumps(content).encode()
-    return OwnAnswer(status=row.status, fields=[*fields, (b"content-length", str(len(body)).encode())], body=body)
+        return ((b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
+    return ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS),) if row.status == 503 else ()
+
+
+def _sign_in_again(error: Exception, head: RequestHead, base_path: str) -> str | None:
+    """Where a sign-in starts that leads where this request, or the sign-in that failed, was to lead; None: none would help."""
+    if isinstance(error, SignInFailed):
+        return with_return_to(sign_in_url(base_path, provider=error.provider), error.return_to)
+    return_to = requested_path(head) if head.is_navigation else "/"
+    if isinstance(error, errors.LoginRequired):
+        return with_return_to(login_url(base_path, error), return_to)
+    if isinstance(error, errors.SignInLoop):
+        return with_return_to(sign_in_url(base_path, provider=error.provider), return_to)
+    return None
+
+
+def _page_of_the_app(path: str, failed: SignInFailed, row: Row, request_id: str) -> str:
+    """The app's own page for failed sign-ins, with what it needs to tell them and to begin another one."""
+    facts = {
+        "error": row.type,
+        "reason": getattr(failed.error, "reason", None),
+        "provider": failed.provider,
+        "return_to": failed.return_to,
+        "request_id": request_id,
+    }
+    told = urlencode({name: value for name, value in facts.items() if value is not None}, safe="/")
+    return f"{path}{'&' if '?' in path else '?'}{told}"
 
 
 def login_url(base_path: str, needed: errors.LoginRequired) -> str:

@@ -18,6 +18,7 @@ class RoutePolicy:
     target: Target
     needs_session: bool
     csrf: str
+    cross_site_pages: bool  # a link of another site leads to a page here without a click on ours
     takes_user: bool  # a signed-in user's own token is attached
     takes_client: bool  # else the gateway's own
     reads_session: bool
@@ -37,6 +38,7 @@ def route_policy(route: RouteConfig) -> RoutePolicy:
         target=Target(resource=route.resource, audience=route.audience, scope=route.scope),
         needs_session=kind is TokenKind.USER or (kind is TokenKind.CLIENT and route.session == "required"),
         csrf=route.csrf,
+        cross_site_pages=route.cross_site_pages,
         takes_user=kind in {TokenKind.USER, TokenKind.USER_OR_CLIENT, TokenKind.USER_OR_NONE},
         takes_client=kind in {TokenKind.CLIENT, TokenKind.USER_OR_CLIENT},
         reads_session=kind is not TokenKind.NONE and route.session == "required",

@@ -56,6 +56,20 @@ def base_path(text: str) -> str:
     return parse_prefix(text).text
 
 
+def own_page(text: str) -> str:
+    """A page or picture of this site: a path, and a query if there is one."""
+    path, _, query = text.partition("?")
+    if not path.startswith("/") or path.startswith("//"):
+        raise SpellingError("must be a path of this site that begins with a single /")
+    if not _CHARACTERS.fullmatch(path) or not _CHARACTERS.fullmatch(query.replace("?", "")):
+        raise SpellingError(
+            "has a character that is refused here (%, #, *, \\, ;, quotes, spaces, letters beyond ASCII)"
+        )
+    if any(segment in {".", ".."} for segment in path.split("/")):
+        raise SpellingError("has a dot segment")
+    return text
+
+
 def app_folder(path: Path) -> None:
     """Refuse a folder that holds no single-page app."""
     if not os.path.isdir(path):

@@ -156,6 +156,17 @@ def is_plain_http_abroad(url: str) -> bool:
     return url.startswith("http://") and not is_loopback(_http(url.replace(TENANT, "tenant")).host)
 
 
+def support(text: str) -> str:
+    """Where people get help: a page, or an address for mail."""
+    if text.startswith("mailto:"):
+        _check_characters(text)
+        if "@" not in text:
+            raise SpellingError("is no address for mail: write mailto:NAME@HOST")
+        return text
+    _secure(text)
+    return text
+
+
 def resource(text: str) -> str:
     """A resource indicator (RFC 8707 section 2: an absolute URI without a fragment)."""
     _check_characters(text)

@@ -30,6 +30,7 @@ class Method(StrEnum):
     SEARCH = "SEARCH"
 
 
+MAX_TITLE = 80  # characters
 METHODS = tuple(Method)
 FILE_METHODS = (Method.GET, Method.HEAD)
 _REFUSED_METHODS = {
@@ -100,6 +101,13 @@ def method(text: str) -> Method:
 def signing_algorithm(text: str) -> str:
     """An asymmetric JWS algorithm."""
     return word(text, known=SIGNING_ALGORITHMS, refused=_REFUSED_ALGORITHMS)
+
+
+def site_title(text: str) -> str:
+    """What people call the app."""
+    if len(text) > MAX_TITLE or not text.isprintable():
+        raise SpellingError(f"must be at most {MAX_TITLE} printable characters on one line")
+    return text
 
 
 def provider_name(text: str) -> str:
@@ -189,6 +197,6 @@ def namespace(text: str) -> str:
 
 def cookie_suffix(text: str) -> str:
     """The end of our cookies' names. One with `login` in front would make a session cookie of another gateway's login cookie."""
-    if text == "login" or text.startswith("login-"):
-        raise SpellingError("cannot begin with login: that is how login cookies are called")
+    if text.partition("-")[0] in {"login", "rounds"}:
+        raise SpellingError("cannot begin with login or rounds: that is how other cookies of the gateway are called")
     return namespace(text)

@@ -1,0 +1,143 @@
+"""Pages for people: what a navigation is answered with where a fetch gets a problem, with the same status (R-302).
+
+Every page says what happened, what to do, and has a way out as a button. It names no inner address and nothing secret: what a person
+may read comes from `page_texts.py`, from the request itself, and from the configuration's `pages`.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from bff.config.model import Config
+from bff.errors import MalformedRequest, MisdirectedRequest
+from bff.request_head import Field, RequestHead
+from bff.web.answers import OwnAnswer, answer
+from bff.web.guards import local_path
+from bff.web.page_template import Link, Page, policy, render
+from bff.web.page_texts import Button, PageText, text_of
+
+HTML = "text/html; charset=utf-8"
+MAX_SHOWN_PATH = 100  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the operator says about all pages; `origin` is the one of `public_url`."""
+
+    site: str
+    origin: str
+    logo: str | None = None
+    support_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a page needs of a problem. `login_url`: where a new sign-in begins, if one helps; `retry_after` is in seconds."""
+
+    status: int
+    kind: str
+    detail: str
+    request_id: str
+    login_url: str | None
+    retry_after: int | None
+
+
+def look_of(config: Config) -> Look:
+    """The look that the configuration describes."""
+    origin, pages = config.public_url.text, config.pages
+    return Look(
+        site=pages.title or config.public_url.host,
+        origin=origin,
+        logo=pages.logo,
+        support_url=pages.support_url,
+    )
+
+
+def problem_page(told: Told, error: Exception, head: RequestHead, look: Look) -> Page:
+    """The page that tells a problem."""
+    text = text_of(told.kind, reason=getattr(error, "reason", None))
+    links = (_link(button, told, head) for button in _buttons(text, told, head))
+    return Page(
+        site=look.site,
+        logo=look.logo,
+        title=text.title,
+        paragraphs=(text.happened, _hosts(error), _to_do(text, told)),
+        links=(Link(url=look.origin + "/", text=f"Open {look.origin}"),)
+        if isinstance(error, MisdirectedRequest)
+        else tuple(links),
+        detail=told.detail if text.shows_detail else None,
+        reference=told.request_id,
+        support_url=look.support_url,
+    )
+
+
+def bounce_page(url: str, look: Look) -> Page:
+    """The page that goes on to `url` by itself, so that the page load comes from our own site."""
+    go_on = Link(url=url, text="Continue", goes_on=True, at_once=True)
+    return Page(site=look.site, logo=look.logo, title="One moment", paragraphs=(), links=(go_on,))
+
+
+def question_page(url: str, look: Look) -> Page:
+    """The page that goes on to `url` after a click: another site led here (R-316)."""
+    path = unquote(url.partition("?")[0], errors="replace")
+    shown = path if len(path) <= MAX_SHOWN_PATH else path[:MAX_SHOWN_PATH] + "..."
+    return Page(
+        site=look.site,
+        logo=look.logo,
+        title=f"Continue to {look.site}?",
+        paragraphs=(f"Another site led you here, to the page {shown}", "Continue if you meant to open it."),
+        links=(Link(url=url, text="Continue", goes_on=True), Link(url="/", text="Go to the app")),
+    )
+
+
+def page_answer(status: int, page: Page, *, https: bool, more: tuple[Field, ...] = ()) -> OwnAnswer:
+    """The answer with this page.
+
+    `Vary: *` keeps it out of the caches of service workers, which pass over `no-store`: a kept page, or redirect, would be shown
+    instead of what it stood for (https://w3c.github.io/ServiceWorker/#cache-put).
+    """
+    return answer(status, render(page), HTML, https=https, csp=policy(page), more=(*more, (b"vary", b"*")))
+
+
+def requested_path(head: RequestHead) -> str:
+    """Path and query as they were asked for; without the query if they are too long; the root if they are no path to come back to."""
+    for asked in (head.target, head.path):
+        with suppress(UnicodeDecodeError, MalformedRequest):
+            return local_path(asked.decode("ascii"))
+    return "/"
+
+
+def with_return_to(login_url: str, return_to: str) -> str:
+    """Where a sign-in starts that comes back to `return_to`."""
+    return f"{login_url}&return_to={quote(return_to, safe='/')}"
+
+
+def _hosts(error: Exception) -> str:
+    if not isinstance(error, MisdirectedRequest):
+        return ""
+    return f"The request names the host {error.seen}; this site is {error.wanted}."
+
+
+def _to_do(text: PageText, told: Told) -> str:
+    if told.retry_after is None:
+        return text.to_do
+    return text.to_do.replace("shortly", f"in {told.retry_after} seconds")
+
+
+def _buttons(text: PageText, told: Told, head: RequestHead) -> list[Button]:
+    """The text's buttons, but for those that lead nowhere: repeating a post, signing in again without a provider."""
+    can_repeat = head.is_navigation and head.method == b"GET"
+    usable = {Button.SIGN_IN: told.login_url is not None, Button.AGAIN: can_repeat or told.login_url is not None}
+    found = [button for button in text.buttons if usable.get(button, True)]
+    at_start = can_repeat and head.target == b"/"
+    if at_start:  # where the app's own start page fails, there is nothing but to try again
+        found = [Button.AGAIN if button is Button.APP else button for button in found]
+    return list(dict.fromkeys(found)) or [Button.APP]
+
+
+def _link(button: Button, told: Told, head: RequestHead) -> Link:
+    if button is Button.APP:
+        return Link(url="/", text="Go to the app")
+    if told.login_url is not None:
+        return Link(url=told.login_url, text="Sign in again" if button is Button.SIGN_IN else "Try again")
+    return Link(url=requested_path(head), text="Try again")

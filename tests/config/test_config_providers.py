@@ -43,6 +43,7 @@ REFUSED = [
     ("login_params: {prompt: login}", "is not a list"),
     ("login_params: {prompt: [login, any]}", "without brackets"),
     ("login_params: {'a b': any}", "is no parameter name"),
+    ("response_mode: query", "is not one of form_post"),
     ("end_session_params: {'a b': x}", "is no parameter name"),
     ("proxy: https://proxy:3128", "is no outbound proxy"),
     ("proxy: http://proxy", "is no outbound proxy"),

@@ -20,7 +20,7 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import login, navigation, transactions
+from bff.web import form_post, login, navigation, transactions
 from bff.web.answers import OwnAnswer
 from bff.web.gateway import Gateway
 from bff.web.problems import SignInFailed
@@ -66,7 +66,7 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
 
 def _belonging(gateway: Gateway, provider: Provider, head: RequestHead) -> Callback:
     try:
-        parameters = authorization.parse_callback_query(head.query)
+        parameters = form_post.callback_parameters(gateway, provider, head)
         browser = transactions.known_browser(gateway, head)
         transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
     except BffError as error:
@@ -109,7 +109,7 @@ async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
         return await _without_code(gateway, call, refused)
     tokens = await _redeem(gateway, call.provider, call.transaction, code)
     id_token = await _checked_id_token(gateway, call.provider, call.transaction, tokens)
-    grant = await _grant(gateway, call.provider, tokens, id_token)
+    grant = await _grant(gateway, call, tokens, id_token)
     return await _signed_in(gateway, call, grant)
 
 
@@ -209,7 +209,8 @@ async def _checked_id_token(
     )
 
 
-async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
+async def _grant(gateway: Gateway, call: Callback, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
+    provider = call.provider
     subject, claims = await _who(provider, tokens, id_token)
     return grants.granted(
         tokens,
@@ -218,7 +219,7 @@ async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id
         client_id=provider.config.client_id,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
-        userinfo=claims,
+        userinfo={**form_post.name_of(call.parameters.user), **claims},
         subject=subject,
         now=gateway.process.clock(),
     )

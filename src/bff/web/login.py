@@ -81,6 +81,7 @@ def _authorization_parameters(
         max_age=max_age(provider, transaction),
         acr_values=acr_values(provider, transaction),
         extra={**provider.config.authorization_params, **more},
+        response_mode=provider.config.response_mode,
     )
 
 

@@ -179,7 +179,7 @@ async def test_form_post_error() -> None:
         assert "max_age=0" in begun.headers["location"]
         assert "prompt=none" in begun.headers["location"]
         state = begun.headers["location"].partition("state=")[2].partition("&")[0]
-        form = {"state": state, "error": "interaction_required", "iss": world.corp.issuer}
+        form = {"state": state, "error": "login_required", "iss": world.corp.issuer}
         page = await browser.navigate("/bff/callback/corp", method="POST", form=form, from_url=world.corp.issuer)
         assert page.status_code == 400
 

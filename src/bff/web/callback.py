@@ -30,6 +30,9 @@ from bff.web.route_policy import sign_in_target
 # `authentication_expired`; lua-resty-openidc#549).
 BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "login_required"})
 
+# What a provider answers to `prompt=none` where it would have to ask the user something (OpenID Connect Core section 3.1.2.6).
+NOT_SILENTLY = frozenset({"login_required", "interaction_required", "account_selection_required", "consent_required"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
@@ -125,7 +128,11 @@ def _judge_response(call: Callback, *, iss_supported: bool) -> authorization.Aut
 
 async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefused) -> OwnAnswer:
     """The provider's error, in a response that is its own (R-055): begin again once where it wants that (R-304)."""
-    if refused.error not in BEGIN_AGAIN or call.transaction.begun_again:
+    if call.transaction.silent and refused.error in NOT_SILENTLY:
+        telemetry.login_not_silent(provider=call.provider.name, reason=refused.error)
+        return navigation.way_back(gateway, call.head, call.return_to, more=())
+    never_asks = call.provider.config.authorization_params.get("prompt") == "none"
+    if refused.error not in BEGIN_AGAIN or call.transaction.begun_again or never_asks:
         raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
     telemetry.login_begun_again(provider=call.provider.name, reason=refused.error)
     browser = await transactions.beginning_browser(gateway, call.head)

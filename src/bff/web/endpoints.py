@@ -15,6 +15,7 @@ from bff.web.form_post import posted_callback
 from bff.web.gateway import Gateway
 from bff.web.jwks import jwks
 from bff.web.login import login
+from bff.web.login_request import posted_login
 from bff.web.logout import logout
 from bff.web.user import user
 
@@ -30,6 +31,7 @@ class Endpoint(NamedTuple):
 
 ENDPOINTS = (
     Endpoint(b"GET", "/login", False, lambda gateway, head, _, __: login(gateway, head)),
+    Endpoint(b"POST", "/login", False, lambda gateway, head, _, receive: posted_login(gateway, head, receive)),
     Endpoint(b"GET", "/callback", True, lambda gateway, head, provider, _: callback(gateway, head, provider)),
     Endpoint(b"POST", "/callback", True, posted_callback),
     Endpoint(b"GET", "/user", False, lambda gateway, head, _, __: user(gateway, head)),

@@ -149,7 +149,10 @@ def test_without_metadata_iss_is_compared(lines: tuple[str, ...], policy: str, t
     assert loaded(with_provider_keys(*lines), tmp_path).providers["corp"].unadvertised_iss == policy
 
 
-URL_KEYS = ["issuer", "metadata_url", "authorization_endpoint", "jwks_uri", "userinfo_endpoint", "end_session_endpoint"]
+URL_KEYS = [
+    *("issuer", "metadata_url", "authorization_endpoint", "jwks_uri", "userinfo_endpoint", "end_session_endpoint"),
+    *("revocation_endpoint", "pushed_authorization_request_endpoint"),
+]
 
 
 @pytest.mark.requirement("R-329", "R-121", "R-122")

@@ -319,3 +319,117 @@ async def test_a_cookie_with_junk_is_no_session(world: GatewayWorld) -> None:
     for junk in ("~", "!", "=", "A", "."):
         browser.jar["localhost", SESSION] = Cookie(f"{value}{junk}", "Strict", {})
         assert (await browser.fetch("/api/x")).status_code == 401
+
+
+@pytest.mark.requirement("R-303", "R-059")
+async def test_a_second_click_while_the_first_is_under_way_signs_in(world: GatewayWorld) -> None:
+    """The browser gives up the first callback for the second while the token endpoint thinks: it is signed in, by one token call."""
+    browser = await world.browser()
+    url = await begun(world, browser, return_to="/orders")
+    gate = world.corp.hold("/token")
+    first = asyncio.create_task(ended(world, browser, url))
+    await world.corp.arrived("/token")
+    first.cancel()
+    with suppress(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(ended(world, browser, url))
+    third = asyncio.create_task(ended(world, browser, url))
+    gate.set()
+    for answer in (await second, await third):
+        assert (answer.status_code, answer.headers["location"]) == (303, "/orders")
+    assert len(world.token_calls("authorization_code")) == 1
+    assert (await logins(browser))["corp"]
+
+
+@pytest.mark.requirement("R-303", "R-033")
+async def test_another_browser_gets_nothing_of_a_callback_under_way(world: GatewayWorld) -> None:
+    """While a callback is under way the same URL in another browser is refused, and gets no cookie."""
+    browser, other = await world.browser(), await world.browser()
+    url = await begun(world, browser)
+    await begun(world, other)
+    gate = world.corp.hold("/token")
+    first = asyncio.create_task(ended(world, browser, url))
+    await world.corp.arrived("/token")
+    assert (await ended(world, other, url)).status_code == 400
+    assert other.cookie(SESSION) is None
+    gate.set()
+    assert (await first).status_code == 303
+
+
+def refused_with(url: str, error: str) -> str:
+    """The callback with an error instead of its code."""
+    parts = urlsplit(url)
+    kept = {name: value[0] for name, value in parse_qs(parts.query).items() if name != "code"}
+    return parts._replace(query=urlencode({**kept, "error": error})).geturl()
+
+
+@pytest.mark.requirement("R-304")
+@pytest.mark.parametrize("error", ["temporarily_unavailable", "authentication_expired", "login_required"])
+async def test_a_sign_in_begins_again_once_where_the_provider_wants_it(world: GatewayWorld, error: str) -> None:
+    """The browser is sent to the provider once more with a new state, and comes back to its place; the second time it is a page."""
+    browser = await world.browser()
+    place = "/orders?" + "q" * 400
+    url = await begun(world, browser, return_to=place)
+    again = await ended(world, browser, refused_with(url, error))
+    assert again.status_code == 303
+    assert again.headers["location"].startswith(f"{world.corp.issuer}/authorize?")
+    answered = await browser.open_once(again.headers["location"], from_url=world.url + "/")
+    assert state_of(answered.headers["location"]) != state_of(url)
+    refused = await ended(world, browser, refused_with(answered.headers["location"], error))
+    assert refused.status_code == 400
+    second = await begun(world, browser, return_to=place)
+    again = await ended(world, browser, refused_with(second, error))
+    answered = await browser.open_once(again.headers["location"], from_url=world.url + "/")
+    assert (await ended(world, browser, answered.headers["location"])).headers["location"] == place
+    assert (await logins(browser))["corp"]
+
+
+@pytest.mark.requirement("R-304", "R-055")
+async def test_nothing_else_begins_again(world: GatewayWorld) -> None:
+    """Another error, another issuer's error, another browser's state, a used state: no new request to the provider."""
+    browser, other = await world.browser(), await world.browser()
+    url = refused_with(await begun(world, browser), "login_required")
+    await begun(world, other)
+    assert (await ended(world, other, url)).status_code == 400
+    assert (await ended(world, browser, url.replace("iss=", "iss=x"))).status_code == 400
+    assert (await ended(world, browser, url)).headers["location"] == "/"
+    declined = refused_with(await begun(world, browser), "access_denied")
+    assert (await ended(world, browser, declined)).status_code == 400
+
+
+@pytest.mark.requirement("R-305", "R-040")
+async def test_tabs_of_a_new_browser_that_begin_at_the_same_time_all_end_well(world: GatewayWorld) -> None:
+    """Eight tabs of a browser without any cookie begin at once, and all end well; one login cookie is left."""
+    browser = await world.browser()
+    urls = await asyncio.gather(*(begun(world, browser, return_to=f"/tab/{n}") for n in range(8)))
+    for n, url in enumerate(urls):
+        answer = await ended(world, browser, url)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/tab/{n}")
+    assert {name for host, name in browser.jar if host == "localhost"} == {SESSION, LOGIN}
+
+
+@pytest.mark.requirement("R-040")
+async def test_login_cookies_of_tabs_are_bounded_and_end(world: GatewayWorld) -> None:
+    """The second cookie of a new browser ends with its sign-in's time, a later start joins it, and sign-out removes it."""
+    browser = await world.browser()
+    await begun(world, browser)
+    (own,) = [line for line in browser.set_cookies if line.startswith(f"{LOGIN}.")]
+    assert "Max-Age=600" in own
+    await begun(world, browser)
+    assert [name for host, name in browser.jar if host == "localhost"] == [LOGIN]
+    new = await world.browser()
+    await begun(world, new)
+    await new.fetch("/bff/logout", method="POST")
+    assert [name for host, name in new.jar if host == "localhost"] == []
+
+
+@pytest.mark.requirement("R-305", "R-311")
+async def test_a_forged_cookie_of_a_tab_is_passed_over(world: GatewayWorld) -> None:
+    """A login cookie of a tab that we did not seal changes nothing, and is removed."""
+    browser = await world.browser()
+    await begun(world, browser)
+    forged = Cookie("AAAA", "Lax", {})
+    browser.jar["localhost", f"{LOGIN}.0badbad0"] = forged
+    url = await begun(world, browser)
+    assert (await ended(world, browser, url)).status_code == 303
+    assert ("localhost", f"{LOGIN}.0badbad0") not in browser.jar

@@ -17,13 +17,16 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from bff.oauth.step_up import StepUp
 
 ID_LIFETIME_SECONDS = 3600.0
-MAX_EARLIER = 6  # ids: a sign-in puts the id that it used in front, so tabs that began together never lose theirs
-MAX_LONG_BYTES = 2300  # of ways back in the login cookie, which stays below 3.5 KB with them
+MAX_EARLIER = (
+    16  # ids: enough for eight tabs that began at the same time, each with an id of its own, and their renewals
+)
+MAX_LONG_BYTES = 2150  # of ways back in the login cookie, which stays below 3.5 KB with them
 MAX_IN_STATE = (
     192  # bytes of a way back in `state`, which stays below 500 characters with it: some providers take no more
 )
@@ -93,12 +96,19 @@ class BrowserLogins:
         known = dict.fromkeys((used, self.id, *self.earlier))
         return replace(self, id=new_browser_id(), made_at=now, earlier=tuple(known)[:MAX_EARLIER])
 
+    def joined(self, ids_of_tabs: Iterable[bytes]) -> "BrowserLogins":
+        """With further ids of this browser: those of tabs that began at the same time, before it had a cookie."""
+        ids = dict.fromkeys((*ids_of_tabs, *self.earlier))
+        return replace(self, earlier=tuple(known for known in ids if known != self.id)[:MAX_EARLIER])
+
     def way_back(self, transaction: LoginTransaction) -> str:
         """Where its sign-in leads."""
         return dict(self.long).get(transaction.name[:8], transaction.return_to)
 
     def with_way_back(self, transaction: LoginTransaction, return_to: str) -> "BrowserLogins":
-        """With a way back that is too long for `state`; the oldest make room for it."""
+        """With its way back, where that is too long for `state`; the oldest make room for it."""
+        if return_to == transaction.return_to:
+            return self
         kept, size = [], 0
         for name, path in ((transaction.name[:8], return_to), *self.long):
             size += len(path) + 12

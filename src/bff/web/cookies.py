@@ -102,13 +102,24 @@ class Cookies:
         """Removes the session cookie."""
         return _set(self.session, "", "SameSite=Strict; Max-Age=0")
 
-    def set_login(self, sealed: str) -> Field:
-        """Sets what binds login transactions to this browser; it ends with the browser."""
-        return _set(self.login, sealed, "SameSite=Lax")
+    def set_login(self, sealed: str, *, name: bytes | None = None, seconds: float | None = None) -> Field:
+        """Sets what binds login transactions to this browser; it ends with the browser, or after `seconds`."""
+        end = "" if seconds is None else f"; Max-Age={int(seconds)}"
+        return _set(self.login if name is None else name, sealed, f"SameSite=Lax{end}")
 
-    def clear_login(self) -> Field:
+    def clear_login(self, *, name: bytes | None = None) -> Field:
         """Removes the login cookie (R-311)."""
-        return _set(self.login, "", "SameSite=Lax; Max-Age=0")
+        return self.set_login("", name=name, seconds=0)
+
+    def of_tab(self, tab: str) -> bytes:
+        """The name of the login cookie of one tab: two tabs that begin at once, in a browser without a login cookie, would
+        overwrite each other's. No suffix holds a dot."""
+        return self.login + b"." + tab.encode("ascii")
+
+    def tabs(self, cookie_field: bytes | None) -> list[bytes]:
+        """The names of all login cookies of tabs that this `Cookie` field holds."""
+        pairs = (cookie_field or b"").replace(b"; ", b";").split(b";")
+        return [name for name in (pair.partition(b"=")[0] for pair in pairs) if name.startswith(self.login + b".")]
 
     def set_rounds(self, marks: str) -> Field:
         """Notes when sign-ins of this browser ended; gone after a minute."""

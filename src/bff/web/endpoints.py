@@ -9,10 +9,11 @@ from bff.request_head import RequestHead
 from bff.web import admission
 from bff.web.answers import OwnAnswer
 from bff.web.backchannel_logout import backchannel_logout
+from bff.web.callback import callback
 from bff.web.client_script import serve_client_script
 from bff.web.gateway import Gateway
 from bff.web.jwks import jwks
-from bff.web.login import callback, login
+from bff.web.login import login
 from bff.web.logout import logout
 from bff.web.user import user
 

@@ -15,6 +15,7 @@ from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
+from bff.issuers import accepts
 from bff.provider.client import Provider
 from bff.provider.http import Transport
 from bff.provider.providers import Providers
@@ -33,6 +34,7 @@ from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.keeping import TokenKeepings
 from bff.tokens.proofs import Proofs
 from bff.tokens.refresh import Refresher
+from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
@@ -52,6 +54,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
+    sign_ins: "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are being answered, by the transaction's name
     proofs: Proofs
     providers: Providers
     tokens: TokenKeepings
@@ -96,10 +99,10 @@ class Gateway:
         """Whether a provider of this configuration gave it, to this client: sessions outlive changes of names and issuers (R-143),
         and another gateway may use the same store (R-307)."""
         provider = self.providers.get(grant.provider)
-        return provider is not None and (provider.config.issuer, provider.config.client_id) == (
-            grant.issuer,
-            grant.client_id,
-        )
+        if provider is None or provider.config.client_id != grant.client_id:
+            return False
+        tenants = provider.config.allowed_tenants or ()
+        return accepts(grant.issuer, template=provider.config.issuer, allowed_tenants=tenants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
         pools=UpstreamPools(),
+        sign_ins={},
         proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport),
         tokens=TokenKeepings(store=store, tasks=tasks, clock=clock),

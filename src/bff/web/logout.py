@@ -13,7 +13,7 @@ from bff.request_head import RequestHead
 from bff.sessions.model import Grant
 from bff.telemetry.sign_in import signed_out
 from bff.telemetry.tokens import revocation_failed
-from bff.web import guards
+from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, json_answer, redirect
 from bff.web.gateway import Gateway
 
@@ -37,7 +37,7 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         signed_out(session_key=live.session.key)
         gateway.process.tasks.start(revoke(gateway, live.session.grants))
     url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
-    more = (gateway.cookies.clear_session(), gateway.cookies.clear_login(), CLEAR_SITE_DATA)
+    more = (gateway.cookies.clear_session(), *transactions.forgotten_by_browser(gateway, head), CLEAR_SITE_DATA)
     if by_form:
         return redirect(url, https=gateway.site.https, more=more)
     return json_answer({"logout_url": url}, https=gateway.site.https, more=more)
@@ -61,6 +61,7 @@ async def _logout_url(gateway: Gateway, grant: Grant | None) -> str:
         id_token_hint=grant.id_token,
         post_logout_redirect_uri=gateway.site.url(landing),
         state=secrets.token_urlsafe(16),
+        extra=provider.config.end_session_params,
     )
 
 

@@ -34,6 +34,7 @@ from bff.sessions.records import decode_logins, decode_transaction, encode_login
 from bff.web import cookies
 from bff.web.gateway import Gateway
 
+MAX_TABS = 16  # login cookies of tabs that one request is taken to hold
 CLOCKS_DIFFER_SECONDS = (
     300.0  # by which the clocks of two processes may differ: marks outlive what they mark by so much
 )
@@ -118,22 +119,57 @@ async def renew(gateway: Gateway, logins: BrowserLogins, *, used: bytes, session
     return replace(logins.renewed(used=used, now=now), session_key=session_key)
 
 
+async def beginning_browser(gateway: Gateway, head: RequestHead) -> BrowserLogins:
+    """This browser's part of a sign-in that begins: under an id that no sign-in has renewed elsewhere (R-311)."""
+    now = gateway.process.clock()
+    browser = of_browser(gateway, head) or values.new_browser(now=now)
+    if browser.is_old(now=now) or await session_after(gateway, browser.id) is not None:
+        return browser.renewed(used=browser.id, now=now)
+    return browser
+
+
 def of_browser(gateway: Gateway, head: RequestHead) -> BrowserLogins | None:
-    """What this browser's login cookie says; None if it has none that we sealed."""
-    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.login)
+    """What this browser's login cookie says, and those of its tabs; None if it has none that we sealed."""
+    field = head.named.get(b"cookie")
+    found = _unsealed(gateway, cookies.find(field, gateway.cookies.login))
+    names = gateway.cookies.tabs(field)[:MAX_TABS] if field and gateway.cookies.login + b"." in field else []
+    tabs = [tab for tab in (_unsealed(gateway, cookies.find(field, name)) for name in names) if tab is not None]
+    if found is None and tabs:
+        found = tabs[0]
+    return None if found is None else found.joined(tab.id for tab in tabs)
+
+
+def kept_by_browser(gateway: Gateway, head: RequestHead, browser: BrowserLogins) -> tuple[Field, ...]:
+    """The fields that set the login cookie.
+
+    A browser without one may be beginning in several tabs at once, and keep the last cookie only. So it gets a second one, under a
+    name of this tab's own. The next answer joins those into one.
+    """
+    sealed = _sealed(gateway, browser)
+    field = head.named.get(b"cookie")
+    own = gateway.cookies
+    if cookies.find(field, own.login) is None and not own.tabs(field):
+        timeout = gateway.config.session.login_timeout
+        return own.set_login(sealed), own.set_login(sealed, name=own.of_tab(secrets.token_hex(4)), seconds=timeout)
+    return own.set_login(sealed), *(own.clear_login(name=name) for name in own.tabs(field)[:MAX_TABS])
+
+
+def forgotten_by_browser(gateway: Gateway, head: RequestHead) -> tuple[Field, ...]:
+    """The fields that remove the login cookie, and those of tabs."""
+    tabs = gateway.cookies.tabs(head.named.get(b"cookie"))[:MAX_TABS]
+    return gateway.cookies.clear_login(), *(gateway.cookies.clear_login(name=name) for name in tabs)
+
+
+def _sealed(gateway: Gateway, browser: BrowserLogins) -> str:
+    bound_to = _bound_to(gateway, gateway.cookies.login)
+    return _spelt(gateway.login_sealer.seal(encode_logins(browser), bound_to=bound_to)).decode("ascii")
+
+
+def _unsealed(gateway: Gateway, cookie: bytes | None) -> BrowserLogins | None:
     envelope = _read(cookie) if cookie else None
-    record = (
-        None
-        if envelope is None
-        else gateway.login_sealer.open(envelope, bound_to=_bound_to(gateway, gateway.cookies.login))
-    )
+    bound_to = _bound_to(gateway, gateway.cookies.login)
+    record = None if envelope is None else gateway.login_sealer.open(envelope, bound_to=bound_to)
     return None if record is None else decode_logins(record)
-
-
-def kept_by_browser(gateway: Gateway, logins: BrowserLogins) -> Field:
-    """The field that sets the login cookie."""
-    sealed = gateway.login_sealer.seal(encode_logins(logins), bound_to=_bound_to(gateway, gateway.cookies.login))
-    return gateway.cookies.set_login(_spelt(sealed).decode("ascii"))
 
 
 def _bound_to(gateway: Gateway, kind: bytes) -> bytes:

@@ -1,0 +1,237 @@
+"""`GET /callback/{provider}` takes the browser back from the provider (RFC 6749 section 4.1.2) and signs it in.
+
+What protects it, in the order of the recipe: the transaction is ours, of this browser and this provider, not too old, and used once
+(`transactions.py`); the response's `iss` is judged before anything else in it; the code is redeemed once; no token is used before
+signature, issuer, audience, nonce and time of the ID token were checked; the session gets a new id.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from bff.errors import BffError, CallbackRefused, ProviderRefused
+from bff.oauth import authorization
+from bff.oauth.id_token import IdToken, check_id_token
+from bff.oauth.tokens import TokenResponse
+from bff.provider.client import Provider
+from bff.request_head import RequestHead
+from bff.sessions.logins import BrowserLogins, LoginTransaction
+from bff.sessions.model import Grant, session_key
+from bff.telemetry import sign_in as telemetry
+from bff.tokens import grants
+from bff.tokens.lease import lease
+from bff.tokens.sign_in import keep_sign_in
+from bff.web import login, navigation, transactions
+from bff.web.answers import OwnAnswer
+from bff.web.gateway import Gateway
+from bff.web.problems import SignInFailed
+from bff.web.route_policy import sign_in_target
+
+# What providers answer where a person took too long, or came from another tab (Keycloak: `temporarily_unavailable` with
+# `authentication_expired`; lua-resty-openidc#549).
+BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "login_required"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """A response that belongs to a transaction of this browser at this provider; nothing else in it is judged yet."""
+
+    provider: Provider
+    head: RequestHead
+    parameters: authorization.CallbackParameters
+    browser: BrowserLogins
+    transaction: LoginTransaction
+
+    @property
+    def return_to(self) -> str:
+        """Where the sign-in leads."""
+        return self.browser.way_back(self.transaction)
+
+
+async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
+    """The redirection endpoint.
+
+    Raises:
+        SignInFailed: in CallbackRefused, it is not the answer to a question of this browser; in ProviderError or StoreUnavailable,
+            the sign-in could not be completed.
+    """
+    provider = gateway.provider(name)
+    return_to = "/"
+    try:
+        call = _belonging(gateway, provider, head)
+        return_to = call.return_to
+        return await asyncio.shield(_under_way(gateway, call))
+    except BffError as error:
+        raise SignInFailed(error, provider=provider.name, return_to=return_to) from error
+
+
+def _belonging(gateway: Gateway, provider: Provider, head: RequestHead) -> Callback:
+    try:
+        parameters = authorization.parse_callback_query(head.query)
+        browser = transactions.known_browser(gateway, head)
+        transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
+    except BffError as error:
+        telemetry.login_declined(error, provider=provider.name)
+        raise
+    return Callback(provider=provider, head=head, parameters=parameters, browser=browser, transaction=transaction)
+
+
+def _under_way(gateway: Gateway, call: Callback) -> asyncio.Task[OwnAnswer]:
+    """The work for this transaction, begun now or by an earlier click (R-303).
+
+    It belongs to the application and not to the request: a browser drops its first request at the second click, and the code that
+    was sent can be sent no more.
+    """
+    sign_ins, name = gateway.process.sign_ins, call.transaction.name
+    if name in sign_ins:
+        telemetry.login_repeated(provider=call.provider.name)
+        return sign_ins[name]
+    sign_ins[name] = gateway.process.tasks.start(_judged(gateway, call))
+    sign_ins[name].add_done_callback(lambda _: sign_ins.pop(name))
+    return sign_ins[name]
+
+
+async def _judged(gateway: Gateway, call: Callback) -> OwnAnswer:
+    try:
+        return await _complete(gateway, call)
+    except BffError as error:
+        telemetry.login_declined(error, provider=call.provider.name)
+        raise
+
+
+async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
+    known = await call.provider.metadata()
+    if not await transactions.use(gateway, call.transaction):  # nothing is redeemed (R-051, R-303)
+        telemetry.login_repeated(provider=call.provider.name)
+        return navigation.way_back(gateway, call.head, call.return_to, more=())
+    try:
+        code = _judge_response(call, iss_supported=known.iss_parameter_supported)
+    except ProviderRefused as refused:
+        return await _without_code(gateway, call, refused)
+    tokens = await _redeem(gateway, call.provider, call.transaction, code)
+    id_token = await _checked_id_token(gateway, call.provider, call.transaction, tokens)
+    grant = await _grant(gateway, call.provider, tokens, id_token)
+    return await _signed_in(gateway, call, grant)
+
+
+def _judge_response(call: Callback, *, iss_supported: bool) -> authorization.AuthorizationCode:
+    return authorization.parse_authorization_response(
+        call.parameters,
+        provider=call.provider.name,
+        issuer=call.provider.config.issuer,
+        iss_supported=iss_supported,
+        unadvertised_iss=call.provider.config.unadvertised_iss,
+    )
+
+
+async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefused) -> OwnAnswer:
+    """The provider's error, in a response that is its own (R-055): begin again once where it wants that (R-304)."""
+    if refused.error not in BEGIN_AGAIN or call.transaction.begun_again:
+        raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
+    telemetry.login_begun_again(provider=call.provider.name, reason=refused.error)
+    browser = await transactions.beginning_browser(gateway, call.head)
+    again = transactions.begin(
+        gateway, call.provider, browser, return_to=call.return_to, step_up=call.transaction.step_up
+    )
+    again = replace(again, begun_again=True)
+    browser = browser.with_way_back(again, call.return_to)
+    return await login.to_provider(gateway, call.provider, call.head, browser, again, more={})
+
+
+async def _signed_in(gateway: Gateway, call: Callback, grant: Grant) -> OwnAnswer:
+    """Keep the sign-in in the browser's session, and renew the login cookie.
+
+    One at a time for each browser: sign-ins that end side by side keep each other's grants (R-305).
+    """
+    store, used = gateway.process.store, call.transaction.browser
+    async with lease(store, f"sign-in {used.hex()}"):
+        session_id = await keep_sign_in(
+            store,
+            grant=grant,
+            previous_key=await _current_session(gateway, call),
+            absolute_timeout_seconds=gateway.config.session.absolute_timeout,
+            now=gateway.process.clock(),
+        )
+        browser = await transactions.renew(gateway, call.browser, used=used, session_key=session_key(session_id))
+    telemetry.login_completed(provider=grant.provider)
+    session_cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
+    login_cookie = transactions.kept_by_browser(gateway, call.head, browser.without_way_back(call.transaction))
+    return navigation.way_back(gateway, call.head, call.return_to, more=(session_cookie, *login_cookie))
+
+
+async def _current_session(gateway: Gateway, call: Callback) -> str | None:
+    """The session that this browser has now: by its login cookie, or by a sign-in that has just ended in another tab."""
+    for key in (call.browser.session_key, await transactions.session_after(gateway, call.transaction.browser)):
+        live = key and await gateway.process.store.read(key, touch=False, now=gateway.process.clock())
+        if live and any(map(gateway.gave, live.session.grants)):  # not one of another gateway on this host (R-307)
+            return key
+    return None
+
+
+async def _redeem(
+    gateway: Gateway, provider: Provider, transaction: LoginTransaction, code: authorization.AuthorizationCode
+) -> TokenResponse:
+    try:
+        return await provider.exchange_code(
+            code,
+            code_verifier=transaction.code_verifier,
+            redirect_uri=provider.redirect_uri,
+            resource=sign_in_target(gateway.config, provider.name).resource,
+            dpop_seed=login.dpop_seed(provider, transaction),
+        )
+    except ProviderRefused as refused:
+        if refused.error == "invalid_grant":
+            raise CallbackRefused("The sign-in took too long. Sign in again.", reason="invalid_grant") from refused
+        raise
+
+
+async def _checked_id_token(
+    gateway: Gateway, provider: Provider, transaction: LoginTransaction, tokens: TokenResponse
+) -> IdToken | None:
+    """The ID token after every check of OpenID Connect Core section 3.1.3.7; None for plain OAuth 2.0."""
+    if "openid" not in provider.config.scope.split():
+        return None
+    if tokens.id_token is None:
+        raise CallbackRefused("The provider sent no ID token.", reason="id_token_missing")
+    return check_id_token(
+        await provider.verify(tokens.id_token, types=("JWT",)),
+        provider=provider.name,
+        issuer=provider.config.issuer,
+        client_id=provider.config.client_id,
+        nonce=transaction.nonce,
+        access_token=tokens.access_token,
+        now=gateway.process.clock(),
+        leeway=provider.config.leeway,
+        max_age=login.max_age(provider, transaction),
+        acr_values=login.acr_values(provider, transaction),
+        allowed_tenants=provider.config.allowed_tenants or (),
+        trusted_audiences=provider.config.trusted_audiences,
+        insecure_no_nonce=provider.config.insecure_no_nonce,
+    )
+
+
+async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
+    subject, claims = await _who(provider, tokens, id_token)
+    return grants.granted(
+        tokens,
+        provider=provider.name,
+        issuer=id_token.issuer if id_token else provider.config.issuer,
+        client_id=provider.config.client_id,
+        target=sign_in_target(gateway.config, provider.name),
+        id_token=id_token,
+        userinfo=claims,
+        subject=subject,
+        now=gateway.process.clock(),
+    )
+
+
+async def _who(
+    provider: Provider, tokens: TokenResponse, id_token: IdToken | None
+) -> tuple[str | None, dict[str, object]]:
+    """The subject, and what UserInfo says of it if it is asked: a provider without ID tokens says there who the user is."""
+    subject = id_token.subject if id_token else None
+    if not provider.config.userinfo:
+        return subject, {}
+    if subject is not None:
+        return subject, await provider.userinfo(tokens.access_token, subject=subject, dpop_seed=tokens.dpop_seed)
+    user = await provider.user(tokens.access_token, dpop_seed=tokens.dpop_seed)
+    return user.subject, user.claims

@@ -13,6 +13,7 @@ from bff.config.model import Config, TokenKind
 from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.oauth.authorization import AuthorizationCode
 from bff.provider.client import Provider
+from bff.provider.features import unsupported
 from bff.sessions.opening import open_store
 
 
@@ -40,10 +41,21 @@ async def _ask_provider(config: Config, provider: Provider) -> int:
     name = f"provider {provider.name}"
     if await _failed(f"{name}: metadata", provider.metadata()):
         return 1
-    failures = await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
+    failures = await _lacking(name, provider)
+    failures += await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
     if "openid" in provider.config.scope.split():
         failures += await _failed(f"{name}: keys", provider.keys())
-    return failures
+    return failures + _compare_clocks(name, provider)
+
+
+def _compare_clocks(name: str, provider: Provider) -> int:
+    """1 if the provider's clock, by the `Date` of its answers, differs from ours by more than a sign-in tolerates (R-349)."""
+    seconds = provider.skew.seconds
+    if seconds is None:
+        return 0
+    apart = abs(seconds) > provider.config.leeway
+    click.echo(f"{'FAIL' if apart else 'ok  '} {name}: clock ({seconds:+.0f} s)")
+    return int(apart)
 
 
 async def _failed(what: str, question: Awaitable[object]) -> int:
@@ -70,6 +82,15 @@ async def _ask_store(config: Config) -> None:
         await store.ping()
     finally:
         await store.close()
+
+
+async def _lacking(name: str, provider: Provider) -> int:
+    """1 if the metadata says that the provider lacks what the configuration relies on; a line is printed then only."""
+    lacking = None if provider.config.discovery == "off" else unsupported(provider.config, await provider.metadata())
+    if lacking is None:
+        return 0
+    click.echo(f"FAIL {name}: {lacking}")
+    return 1
 
 
 async def _ask_tokens(config: Config, provider: Provider) -> None:

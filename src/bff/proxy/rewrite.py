@@ -37,7 +37,17 @@ from bff.proxy.fields import (
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
 from bff.proxy.response_head import ResponseHead
 from bff.proxy.routes import Match
-from bff.request_head import NO_FIELDS, Field, FieldBlock, FieldSection, Peer, RequestHead, field_block, splits_lines
+from bff.request_head import (
+    NO_FIELDS,
+    Field,
+    FieldBlock,
+    FieldSection,
+    Peer,
+    RequestHead,
+    field_block,
+    field_lines,
+    splits_lines,
+)
 
 MAX_FIELDS = 100
 
@@ -170,9 +180,9 @@ class _Kept(Struct, frozen=True):
 
 def _kept(section: FieldSection, rules: RequestRules) -> _Kept:
     """What `_sorted` gives; pages repeat their fields from call to call, and then the same section is here again."""
-    kept = section.remarks.get(rules)
+    kept = section.memo.get(rules)
     if not isinstance(kept, _Kept):
-        kept = section.remarks[rules] = _sorted(section, rules)
+        kept = section.memo[rules] = _sorted(section, rules)
     return kept
 
 
@@ -340,7 +350,7 @@ def response_lines(head: ResponseHead, *, private_default: bool, rules: Response
     lines = head.shown.get(key)
     if lines is None:
         shown = response_fields(head.status, head.fields, private_default=private_default, rules=rules)
-        lines = head.shown[key] = field_block(shown).lines
+        lines = head.shown[key] = field_lines(shown)
     return lines
 
 

@@ -39,13 +39,18 @@ async def send(
         BffError: as `Forwarder.send`.
     """
 
+    def credentials() -> FieldBlock:
+        return credentials_of(gateway, match, head, token=token)
+
     async def forward(receive: Receive) -> UpstreamResponse:
-        credentials = credentials_of(gateway, match, head, token=token)
+        # A closed connection may have taken the proof along, which serves once (RFC 9449 section 11.1).
+        renew = credentials if bound else None
         return await gateway.forwarder.send(
-            match, head, receive, credentials=credentials, operators=operators, owner=owner
+            match, head, receive, credentials=credentials(), operators=operators, owner=owner, renew=renew
         )
 
-    if token is None or token.dpop_seed is None:
+    bound = token is not None and token.dpop_seed is not None
+    if not bound:
         return await forward(receive)
     content = KeptContent(receive)
     response = await forward(content)

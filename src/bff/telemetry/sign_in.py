@@ -29,6 +29,11 @@ def login_begun_again(*, provider: str, reason: str) -> None:
     log.info("login.begun_again", provider=provider, reason=reason)
 
 
+def login_not_silent(*, provider: str, reason: str) -> None:
+    """A sign-in with `prompt=none` ended without one: the provider would have had to ask the user."""
+    log.info("login.not_silent", provider=provider, reason=reason)
+
+
 def login_declined(error: BffError, *, provider: str) -> None:
     """A callback was refused, or could not be completed."""
     outcome = type(error).__name__

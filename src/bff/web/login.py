@@ -39,7 +39,9 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     live = await guards.session(gateway, head, touch=False)
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)
-    transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=stronger)
+    transaction = transactions.begin(
+        gateway, provider, browser, return_to=return_to, step_up=stronger, silent=is_silent(provider)
+    )
     answer = await to_provider(gateway, provider, head, browser.with_way_back(transaction, return_to), transaction)
     telemetry.login_started(provider=provider.name)
     return answer
@@ -53,6 +55,11 @@ async def to_provider(
         _authorization_parameters(gateway, provider, transaction), dpop_seed=dpop_seed(provider, transaction)
     )
     return redirect(url, https=gateway.site.https, more=transactions.kept_by_browser(gateway, head, browser))
+
+
+def is_silent(provider: Provider) -> bool:
+    """Whether the provider is asked to show nothing to the user (OpenID Connect Core section 3.1.2.1)."""
+    return provider.config.authorization_params.get("prompt") == "none"
 
 
 def dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:

@@ -43,7 +43,13 @@ _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 
 
 def begin(
-    gateway: Gateway, provider: Provider, logins: BrowserLogins, *, return_to: str, step_up: StepUp | None
+    gateway: Gateway,
+    provider: Provider,
+    logins: BrowserLogins,
+    *,
+    return_to: str,
+    step_up: StepUp | None,
+    silent: bool = False,
 ) -> LoginTransaction:
     """A new transaction of this browser at this provider; `return_to` as much as `state` can hold of it."""
     return LoginTransaction(
@@ -54,6 +60,7 @@ def begin(
         return_to=values.short_way_back(return_to, step_up=step_up),
         begun_at=gateway.process.clock(),
         step_up=step_up,
+        silent=silent,
     )
 
 

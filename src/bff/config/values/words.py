@@ -55,6 +55,7 @@ _OUR_PARAMETERS = frozenset(
     }
 )
 
+_OUR_COOKIES = ("login", "rounds", "out")
 _NAME_OF_OURS = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
@@ -153,7 +154,7 @@ def namespace(text: str) -> str:
 
 
 def cookie_suffix(text: str) -> str:
-    """The end of our cookies' names. One with `login` in front would make a session cookie of another gateway's login cookie."""
-    if text.partition("-")[0] in {"login", "rounds"}:
-        raise SpellingError("cannot begin with login or rounds: that is how other cookies of the gateway are called")
+    """The end of our cookies' names. It cannot begin like another cookie of ours: one gateway's would be another's."""
+    if text.partition("-")[0] in _OUR_COOKIES:
+        raise SpellingError(f"cannot begin with {', '.join(_OUR_COOKIES)}: these are other cookies of the gateway")
     return namespace(text)

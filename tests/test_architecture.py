@@ -21,6 +21,7 @@ FLOORS = {
     "backoff": 0,
     "clock": 0,
     "errors": 0,
+    "issuers": 0,
     "loopback": 0,
     "request_head": 0,
     "signing_key": 0,

@@ -38,6 +38,10 @@
         ├── UpstreamBroke              broke HTTP, or went away before an answer
         └── UpstreamTimeout            too slow
 
+Where two values differ that should not, `found` holds what came and `configured` what was expected (for keys: those that
+were published). They are texts, quoted and cut, and no secrets. They are for the log, never for a browser, and stand in no
+message of `JwtRefused`.
+
 Decisions read attributes, never message text. No message carries a token, code, cookie, secret or query string (invariant 10).
 The HTTP status of each class stands in one table, `web/problems.py`.
 """
@@ -47,6 +51,12 @@ from dataclasses import dataclass
 
 class BffError(Exception):
     """Base of every error that this package raises on purpose."""
+
+
+def evidence(error: BffError) -> dict[str, str]:
+    """What an error found and what it expected, as fields of a log event; empty where it compared nothing."""
+    names = ("found", "configured")
+    return {name: value for name in names if (value := getattr(error, name, None)) is not None}
 
 
 # --- the operator -----------------------------------------------------------------------------------------------------
@@ -63,12 +73,15 @@ class ConfigProblem:
 
 
 class ConfigError(BffError):
-    """The configuration cannot be run. `problems` holds all of them, in the order of the file."""
+    """The configuration cannot be run. `problems` holds all of them, in the order of the file; `warnings` the rest."""
 
-    def __init__(self, *, file: str, problems: tuple[ConfigProblem, ...]) -> None:
+    def __init__(
+        self, *, file: str, problems: tuple[ConfigProblem, ...], warnings: tuple[ConfigProblem, ...] = ()
+    ) -> None:
         super().__init__(f"{file}: {len(problems)} problem(s)")
         self.file = file
         self.problems = problems
+        self.warnings = warnings
 
 
 class SecretUnavailable(BffError):
@@ -101,9 +114,11 @@ class CallbackRefused(BrowserError):
     `reason` is a short stable word for logs and tests, e.g. `state_unknown`, `iss_mismatch`, `nonce_mismatch`.
     """
 
-    def __init__(self, detail: str, *, reason: str) -> None:
+    def __init__(self, detail: str, *, reason: str, found: str | None = None, configured: str | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.found = found
+        self.configured = configured
 
 
 class CsrfRefused(BrowserError):
@@ -265,17 +280,37 @@ class ProviderRefused(ProviderError):
 class ProviderMisbehaved(ProviderError):
     """An answer that breaks the specification. `reason` is a short stable word, e.g. `token_type`, `not_json`."""
 
-    def __init__(self, message: str, *, provider: str, reason: str) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        reason: str,
+        found: str | None = None,
+        configured: str | None = None,
+    ) -> None:
         super().__init__(message, provider=provider)
         self.reason = reason
+        self.found = found
+        self.configured = configured
 
 
 class JwtRefused(ProviderError):
     """A JWT that fails a check. `reason` is a short stable word, e.g. `signature`, `nonce`, `expired`, `aud`, `alg`."""
 
-    def __init__(self, message: str, *, provider: str, reason: str) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        reason: str,
+        found: str | None = None,
+        configured: str | None = None,
+    ) -> None:
         super().__init__(message, provider=provider)
         self.reason = reason
+        self.found = found
+        self.configured = configured
 
 
 # --- the store --------------------------------------------------------------------------------------------------------

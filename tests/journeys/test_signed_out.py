@@ -83,9 +83,10 @@ async def test_sign_out_clears_the_apps_storage_unless_told_not_to(clears: bool)
 @pytest.mark.parametrize("error", ["login_required", "interaction_required", "consent_required", "access_denied"])
 async def test_a_silent_sign_in_that_fails_comes_back_without_a_page(error: str) -> None:
     """With `prompt=none` an error of the provider leads to return_to, signed out; it is not begun again."""
-    async with gateway_world(corp={"authorization_params": {"prompt": "none"}}) as world:
+    async with gateway_world(corp={"login_params": {"prompt": ["none"]}}) as world:
         browser = await world.browser()
-        begun = await browser.open_once("/bff/login?return_to=/start?x=1", from_url=world.url)
+        begun = await browser.open_once("/bff/login?prompt=none&return_to=/start?x=1", from_url=world.url)
+        assert "prompt=none" in begun.headers["location"]
         state = begun.headers["location"].partition("state=")[2].partition("&")[0]
         url = f"/bff/callback/corp?error={error}&state={state}&iss={world.corp.issuer}"
         answer = await browser.open_once(url, from_url=world.corp.issuer)

@@ -10,7 +10,7 @@ from bff.errors import JwtRefused, MalformedRequest
 from bff.oauth.claims import FAR_OFF_SECONDS
 from bff.oauth.id_token import check_id_token
 from bff.oauth.jws import VerifiedJwt
-from bff.oauth.logout import LogoutToken, build_end_session_url, check_logout_token, parse_backchannel_body
+from bff.oauth.logout import LONGEST_URL, LogoutToken, build_end_session_url, check_logout_token, parse_backchannel_body
 from support.signed_jwts import CLIENT_ID, ISSUER, LEEWAY, NOW, PROVIDER, Json, verified
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -129,6 +129,7 @@ def check(changes: Json | None = None, *, typ: str | None = "logout+jwt") -> Log
 def test_a_good_token_says_whose_sessions_end() -> None:
     """A token that passes gives sub, sid, jti, and until when its jti has to be remembered."""
     assert check() == LogoutToken(
+        issuer=ISSUER,
         subject="248289761001",
         sid="08a5019c-17e1-4977-8f42-65a12843ea02",
         jti="bWJq",
@@ -263,3 +264,43 @@ def test_any_claims_are_judged_or_refused(changes: dict[str, object]) -> None:
         return
     assert token.subject or token.sid
     assert token.jti
+
+
+def end_session_parameters(extra: dict[str, str] | None = None, *, id_token_hint: str | None = None) -> dict[str, str]:
+    """The parameters of the end-session URL with these additions of the operator."""
+    url = build_end_session_url(
+        end_session_endpoint="https://p/logout?tenant=1",
+        client_id="shop",
+        id_token_hint=id_token_hint or "the.id.token",
+        post_logout_redirect_uri="https://app.example.com/",
+        state="the-state",
+        extra=extra,
+    )
+    assert len(url) <= LONGEST_URL
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+@pytest.mark.requirement("R-330")
+def test_the_operator_adds_replaces_and_leaves_out() -> None:
+    """Cognito's sign-out wants `logout_uri` and nothing of OpenID Connect's but `client_id`."""
+    cognito = {"logout_uri": "{return_to}", "id_token_hint": "", "post_logout_redirect_uri": "", "state": ""}
+    assert end_session_parameters(cognito) == {
+        "tenant": "1",
+        "client_id": "shop",
+        "logout_uri": "https://app.example.com/",
+    }
+    assert end_session_parameters({"client_id": "other"})["client_id"] == "other"
+    assert end_session_parameters({"next": "x{return_to}y"})["next"] == "xhttps://app.example.com/y"
+
+
+@pytest.mark.requirement("R-308")
+@pytest.mark.parametrize("size", [4000, 8700, 100_000])
+def test_a_long_id_token_is_left_out_of_the_end_session_url(size: int) -> None:
+    """A URL above 4 KiB goes without the hint; what remains names us, and where to come back to."""
+    assert end_session_parameters(id_token_hint="h" * size) == {
+        "tenant": "1",
+        "client_id": "shop",
+        "post_logout_redirect_uri": "https://app.example.com/",
+        "state": "the-state",
+    }
+    assert end_session_parameters(id_token_hint="h" * 3900)["id_token_hint"] == "h" * 3900

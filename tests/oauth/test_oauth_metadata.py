@@ -231,6 +231,37 @@ def test_any_text_is_an_endpoint_or_not(url: str) -> None:
     assert is_endpoint(f"https://{url}") in {True, False}
 
 
+@pytest.mark.requirement("R-329", "R-122")
+@pytest.mark.parametrize("url", ["http://127.0.0.1/token", "http://localhost:9000/token", "http://idp.localhost/token"])
+def test_metadata_of_an_https_issuer_names_no_plain_http(url: str) -> None:
+    """A document that came over TLS sends the secret nowhere in the clear, not to this machine either."""
+    with pytest.raises(ProviderMisbehaved) as told:
+        parse({**DOCUMENT, "token_endpoint": url})
+    assert told.value.reason == "endpoint"
+    assert url in str(told.value)
+    local = {**DOCUMENT, "issuer": "http://idp.localhost:9000", "token_endpoint": url}
+    assert parse(local, issuer="http://idp.localhost:9000").token_endpoint == url
+
+
+@pytest.mark.requirement("R-330")
+def test_another_issuer_is_told_with_both_names() -> None:
+    """The message and the error's attributes hold what was found and what is configured."""
+    with pytest.raises(ProviderMisbehaved) as told:
+        parse({**DOCUMENT, "issuer": "https://found.example"})
+    assert "https://found.example" in str(told.value)
+    assert ISSUER in str(told.value)
+    assert (told.value.found, told.value.configured) == ("'https://found.example'", repr(ISSUER))
+
+
+@pytest.mark.requirement("R-327")
+def test_the_metadata_of_many_tenants_is_that_of_organizations() -> None:
+    """A template has its metadata below `organizations`, and the document names the template itself."""
+    template = "https://login.microsoftonline.com/{tenantid}/v2.0"
+    expected = "https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration"
+    assert metadata_url(template, discovery="openid") == expected
+    assert parse({**DOCUMENT, "issuer": template}, issuer=template).issuer == template
+
+
 @pytest.mark.requirement("R-091")
 def test_aliases_for_clients_with_a_certificate() -> None:
     """RFC 8705 section 5: an alias takes its endpoint's place for such a client; what has none, and unknown names, stay."""

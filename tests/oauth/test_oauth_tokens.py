@@ -279,7 +279,23 @@ def test_a_missing_lifetime_takes_the_default() -> None:
 )
 def test_odd_lifetimes_end(expires_in: object, lifetime: float) -> None:
     """Whatever expires_in says, the token is usable and ends: by the table at the top of the module."""
-    assert parse({**MINIMAL, "expires_in": expires_in}).expires_at == NOW + lifetime
+    assert parse({**MINIMAL, "refresh_token": "rt", "expires_in": expires_in}).expires_at == NOW + lifetime
+
+
+@pytest.mark.requirement("R-331")
+@pytest.mark.parametrize("zero", [0, "0", 0.0])
+@pytest.mark.parametrize("refresh_token", [{}, {"refresh_token": None}, {"refresh_token": ""}])
+def test_zero_without_a_refresh_token_is_no_known_end(zero: object, refresh_token: dict[str, object]) -> None:
+    """Providers whose tokens do not expire write 0: the token is used until an API answers 401, or for the default."""
+    assert parse({**MINIMAL, **refresh_token, "expires_in": zero}).expires_at is None
+    assert parse({**MINIMAL, **refresh_token, "expires_in": zero}, default=60.0).expires_at == NOW + 60
+
+
+@pytest.mark.requirement("R-331", "R-081")
+@pytest.mark.parametrize("expires_in", [False, -1, -0.5])
+def test_only_zero_is_taken_for_unknown(expires_in: object) -> None:
+    """What is below zero, or no number, ends as the table says, with or without a refresh token."""
+    assert parse({**MINIMAL, "expires_in": expires_in}).expires_at is not None
 
 
 @pytest.mark.requirement("R-081")
@@ -430,7 +446,6 @@ def test_a_revocation_succeeds_by_its_status(response: ProviderResponse) -> None
 @pytest.mark.parametrize(
     ("response", "error"),
     [
-        (json_response({"error": "unsupported_token_type"}, status=400), ProviderRefused),
         (json_response({"error": "invalid_client"}, status=401), ProviderRefused),
         (ProviderResponse(status=503), ProviderUnavailable),
         (ProviderResponse(status=404, body=b"<html>"), ProviderMisbehaved),
@@ -441,3 +456,11 @@ def test_a_failed_revocation_says_why(response: ProviderResponse, error: type[Pr
     """A refusal, an outage and nonsense are told apart."""
     with pytest.raises(error):
         parse_revocation_response(response, provider=PROVIDER)
+
+
+@pytest.mark.requirement("R-335")
+@pytest.mark.parametrize("error", ["invalid_token", "unsupported_token_type"])
+@pytest.mark.parametrize("status", [200, 400, 401])
+def test_revoking_what_is_gone_is_done(error: str, status: int) -> None:
+    """A provider that calls the token gone, or of a kind that it cannot revoke, has nothing left to revoke."""
+    parse_revocation_response(json_response({"error": error}, status=status), provider="corp")

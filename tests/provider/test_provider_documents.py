@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,8 +15,10 @@ from support.fake_internet import (
     fake_host,
     provider_at,
 )
-from support.fake_provider import Answer, having
+from support.fake_provider import Answer, having, without
 from support.provider_pair import DISCOVERY, exchange, pair
+
+OAUTH_METADATA = "/.well-known/oauth-authorization-server"
 
 # --- metadata ---------------------------------------------------------------------------------------------------------
 
@@ -225,17 +228,101 @@ async def test_flood_of_unknown_kids_is_throttled() -> None:
         assert len(world.fake.calls_to("/jwks")) <= 3
 
 
-@pytest.mark.requirement("R-113")
-async def test_keys_that_were_fetched_a_moment_ago_decide_nothing() -> None:
+@pytest.mark.requirement("R-113", "R-333")
+async def test_keys_that_were_demanded_in_vain_a_moment_ago_decide_nothing() -> None:
     """A key that is unknown while it is too soon to ask again is neither right nor forged yet, and is not accepted."""
     async with pair() as world:
-        token = await world.id_token()
-        await world.ours.verify(token, types=("JWT",))
-        world.fake.rotate_keys()
-        with pytest.raises(KeyUndecided):
+        honest = await world.id_token()
+        world.fake.misbehave(id_token_signature="unknown_kid")
+        with pytest.raises(JwtRefused):
             await world.ours.verify(await world.id_token(), types=("JWT",))
+        world.fake.misbehave(id_token_signature="honest")
+        await world.ours.verify(honest, types=("JWT",))
+        world.fake.rotate_keys()
+        with pytest.raises(KeyUndecided) as undecided:
+            await world.ours.verify(await world.id_token(), types=("JWT",))
+        assert world.fake.keys.current.kid in (undecided.value.found or "")
         world.clock.advance(REFETCH_INTERVAL_SECONDS)
         assert await world.ours.verify(await world.id_token(), types=("JWT",))
+
+
+@pytest.mark.requirement("R-333")
+async def test_rotations_without_notice_are_followed_at_once() -> None:
+    """However soon one rotation follows another, each first token under a new key has the keys fetched and is taken."""
+    async with pair() as world:
+        for _ in range(4):
+            assert await world.ours.verify(await world.id_token(), types=("JWT",))
+            world.fake.rotate_keys()
+        assert len(world.fake.calls_to("/jwks")) == 4
+
+
+@pytest.mark.requirement("R-333")
+async def test_forged_logout_tokens_do_not_use_up_the_demand_of_a_sign_in() -> None:
+    """Tokens that anyone can send are throttled apart from those that the provider gave us itself."""
+    async with pair() as world:
+        await world.ours.keys()
+        world.fake.misbehave(id_token_signature="unknown_kid")
+        forged = await world.id_token()
+        world.fake.misbehave(id_token_signature="honest")
+        for _ in range(5):
+            with pytest.raises(JwtRefused):
+                await world.ours.verify(forged, types=("JWT",), anonymous=True)
+        world.fake.rotate_keys()
+        assert await world.ours.verify(await world.id_token(), types=("JWT",))
+        assert len(world.fake.calls_to("/jwks")) == 3
+
+
+# --- metadata of providers with habits --------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-326")
+async def test_metadata_may_lie_elsewhere_than_below_the_issuer() -> None:
+    """`metadata_url` says where the document is; its issuer is still compared with the configured one."""
+    elsewhere = "http://127.0.0.1:7001/.well-known/oauth-authorization-server"
+    async with pair(metadata_url=elsewhere) as world:
+        document = {"issuer": world.fake.issuer, "token_endpoint": "http://127.0.0.1:7001/token"}
+        world.fake.misbehave(answers={OAUTH_METADATA: Answer(body=json.dumps(document).encode())})
+        assert (await world.ours.metadata()).token_endpoint == "http://127.0.0.1:7001/token"
+        assert world.internet.paths() == [OAUTH_METADATA]
+    async with pair(metadata_url=elsewhere) as world:
+        world.fake.misbehave(answers={OAUTH_METADATA: Answer(body=b'{"issuer": "https://other.example"}')})
+        with pytest.raises(ProviderMisbehaved) as told:
+            await world.ours.metadata()
+        assert told.value.reason == "issuer"
+        assert "https://other.example" in str(told.value)
+        assert world.fake.issuer in str(told.value)
+
+
+@pytest.mark.requirement("R-326")
+@pytest.mark.parametrize("name", ["token_endpoint", "jwks_uri", "authorization_endpoint", "userinfo_endpoint"])
+async def test_a_written_endpoint_fills_what_the_metadata_lacks(name: str) -> None:
+    """An endpoint that the metadata does not name, or names badly, may be written into the configuration (Facebook)."""
+    async with pair(discovery="openid", **{name: "http://127.0.0.1:7001/written"}) as world:
+        world.fake.misbehave(metadata=without(name))
+        assert getattr(await world.ours.metadata(), name) == "http://127.0.0.1:7001/written"
+    async with pair(discovery="openid", **{name: "http://127.0.0.1:7001/written"}) as world:
+        world.fake.misbehave(metadata=having(**{name: 7}))
+        assert getattr(await world.ours.metadata(), name) == "http://127.0.0.1:7001/written"
+
+
+@pytest.mark.requirement("R-329")
+async def test_insecure_http_lets_metadata_name_plain_http() -> None:
+    """With `insecure_http` the endpoints of an inner network are taken as the metadata names them."""
+    async with pair(insecure_http=True) as world:
+        world.fake.misbehave(metadata=having(token_endpoint="http://keycloak:8080/token"))
+        assert (await world.ours.metadata()).token_endpoint == "http://keycloak:8080/token"
+
+
+@pytest.mark.requirement("R-330")
+async def test_unusable_metadata_says_both_issuers_in_the_log() -> None:
+    """The event of unusable metadata holds the issuer that was found and the configured one."""
+    async with pair() as world:
+        world.fake.misbehave(metadata=having(issuer="https://found.example"))
+        with capture_logs() as logs, pytest.raises(ProviderMisbehaved):
+            await world.ours.metadata()
+        (event,) = logs
+        assert "https://found.example" in event["found"]
+        assert world.fake.issuer in event["configured"]
 
 
 @pytest.mark.requirement("R-113", "R-123")
@@ -259,9 +346,11 @@ async def test_keys_of_another_provider_are_not_taken() -> None:
     async with pair() as world:
         other = fake_host(world.internet, name="partner", port=7002, clock=world.clock)
         theirs = provider_at(world.internet, other, clock=world.clock, name="partner")
+        for fake in (world.fake, other):
+            fake.misbehave(jwks=lambda jwks: {"keys": [{**jwk, "kid": "one"} for jwk in jwks["keys"]]})
+            fake.misbehave(id_token_header=having(kid="one"))
         mine = await world.id_token()
         response = await exchange(theirs, await authorization_code(theirs))
-        assert world.fake.keys.current.kid == other.keys.current.kid
         await world.ours.verify(mine, types=("JWT",))
         await theirs.verify(response.id_token, types=("JWT",))
         with pytest.raises(JwtRefused):

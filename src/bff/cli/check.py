@@ -7,18 +7,19 @@ from pathlib import Path
 import click
 
 from bff.cli import logs
-from bff.cli.config_file import load_or_exit
+from bff.cli.config_file import load_with_warnings_or_exit
 from bff.clock import wall
 from bff.config.model import Config, TokenKind
 from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.oauth.authorization import AuthorizationCode
 from bff.provider.client import Provider
+from bff.provider.features import unsupported
 from bff.sessions.opening import open_store
 
 
 def check(file: Path, *, online: bool) -> int:
-    """Print what is wrong; 0 if nothing, 1 if something online, 2 (by `load_or_exit`) if the file itself."""
-    config = load_or_exit(file)
+    """Print what is wrong; 0 if nothing or warnings only, 1 if something online, 2 (on the way) if the file itself."""
+    config = load_with_warnings_or_exit(file)
     logs.silence()
     click.echo(f"{file}: ok ({len(config.providers)} provider(s), {len(config.routes)} route(s))")
     return asyncio.run(_check_online(config)) if online else 0
@@ -40,7 +41,8 @@ async def _ask_provider(config: Config, provider: Provider) -> int:
     name = f"provider {provider.name}"
     if await _failed(f"{name}: metadata", provider.metadata()):
         return 1
-    failures = await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
+    failures = await _lacking(name, provider)
+    failures += await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
     if "openid" in provider.config.scope.split():
         failures += await _failed(f"{name}: keys", provider.keys())
     return failures
@@ -70,6 +72,15 @@ async def _ask_store(config: Config) -> None:
         await store.ping()
     finally:
         await store.close()
+
+
+async def _lacking(name: str, provider: Provider) -> int:
+    """1 if the metadata says that the provider lacks what the configuration relies on; a line is printed then only."""
+    lacking = None if provider.config.discovery == "off" else unsupported(provider.config, await provider.metadata())
+    if lacking is None:
+        return 0
+    click.echo(f"FAIL {name}: {lacking}")
+    return 1
 
 
 async def _ask_tokens(config: Config, provider: Provider) -> None:

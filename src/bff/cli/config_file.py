@@ -3,10 +3,11 @@
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from bff.config.load import format_problems, load
+from bff.config.load import format_problems, format_warnings, load, load_with_warnings
 from bff.config.model import Config
 from bff.errors import ConfigError
 
@@ -35,6 +36,21 @@ def load_or_exit(file: Path) -> Config:
     try:
         return load(file)
     except ConfigError as error:
-        for line in format_problems(error):
-            click.echo(line, err=True)
-        sys.exit(BAD_CONFIG)
+        _print_and_exit(error)
+
+
+def load_with_warnings_or_exit(file: Path) -> Config:
+    """The same, and prints every warning; warnings alone exit nothing."""
+    try:
+        loaded = load_with_warnings(file)
+    except ConfigError as error:
+        _print_and_exit(error)
+    for line in format_warnings(loaded.warnings, file=str(file)):
+        click.echo(line, err=True)
+    return loaded.config
+
+
+def _print_and_exit(error: ConfigError) -> NoReturn:
+    for line in (*format_problems(error), *format_warnings(error.warnings, file=error.file)):
+        click.echo(line, err=True)
+    sys.exit(BAD_CONFIG)

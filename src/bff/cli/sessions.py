@@ -2,8 +2,9 @@
 
 import click
 
-from bff.config.model import Config
+from bff.config.model import Config, ProviderConfig
 from bff.errors import StoreUnavailable
+from bff.issuers import is_template, of_tenant
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.opening import open_store
 
@@ -21,9 +22,11 @@ async def end(config: Config, *, provider: str | None, subject: str | None) -> i
         if subject is None:
             ended = await store.delete_all()
         else:
-            name = provider or next(iter(config.providers))
-            keys = sessions_to_end(store, issuer=config.providers[name].issuer, subject=subject)
-            ended = sum([await store.delete(key) async for key in keys])
+            settings = config.providers[provider or next(iter(config.providers))]
+            ended = 0
+            for issuer in _issuers(settings):
+                keys = sessions_to_end(store, issuer=issuer, subject=subject)
+                ended += sum([await store.delete(key) async for key in keys])
     except StoreUnavailable as error:
         click.echo(f"error: {error}", err=True)
         return 1
@@ -31,3 +34,10 @@ async def end(config: Config, *, provider: str | None, subject: str | None) -> i
         await store.close()
     click.echo(f"{ended} session(s) ended")
     return 0
+
+
+def _issuers(settings: ProviderConfig) -> list[str]:
+    """The issuers that a subject may be known under: one for each tenant, where the configuration lists them."""
+    if not is_template(settings.issuer):
+        return [settings.issuer]
+    return [of_tenant(settings.issuer, tenant) for tenant in settings.allowed_tenants or ()]

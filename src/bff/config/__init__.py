@@ -6,7 +6,8 @@ a *mark* says how a setting is spelt, or where it stands in the file; a *problem
     model.py                        the manual: every key, its type, its default, its spelling
     load.py                         the recipe: YAML file -> Config, or every problem at once
     yaml_tree.py, reader.py        YAML -> tree with marks -> typed sections
-    defaults.py, checks.py        what follows from other keys; what contradicts them (provider_checks, route_checks)
+    defaults.py, checks.py        what follows from other keys; what contradicts them (provider_, sign_in_, route_checks)
+    insecure.py                     the keys that weaken security, for the log of each start
     values/                         how one value is spelt, and the class that it is parsed into
     variables.py                    `${NAME}` inside a text
     spelling.py, problems.py        the marks on the model; what is wrong, and where

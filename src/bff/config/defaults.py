@@ -1,6 +1,7 @@
 """Defaults that follow from another key.
 
-provider with token_endpoint    discovery: off
+provider with token_endpoint    discovery: off (not with metadata_url)
+provider without discovery      unadvertised_iss: check
 provider without a secret       client_auth: private_key_jwt, client_assertion or tls_client_auth, by what there is
 route with files                token: none
 route that needs a token        provider: the only one
@@ -35,9 +36,12 @@ def _session(session: SessionConfig) -> SessionConfig:
 
 
 def _provider(provider: ProviderConfig) -> ProviderConfig:
+    said = provider.model_fields_set
     update: dict[str, object] = {}
-    if provider.token_endpoint is not None and "discovery" not in provider.model_fields_set:
+    if provider.token_endpoint is not None and provider.metadata_url is None and "discovery" not in said:
         update["discovery"] = "off"
+    if update.get("discovery", provider.discovery) == "off" and "unadvertised_iss" not in said:
+        update["unadvertised_iss"] = "check"  # nothing could have advertised it
     if provider.client_auth is None and not provider.client_secrets:
         update["client_auth"] = _client_auth(provider)
     return provider.model_copy(update=update) if update else provider

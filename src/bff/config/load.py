@@ -6,8 +6,10 @@ Each step reports into one list of findings and goes on with what is sound. No m
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bff.config.checks import check
 from bff.config.defaults import complete
@@ -18,7 +20,20 @@ from bff.config.yaml_tree import MAX_BYTES, MappingNode, read_tree
 from bff.errors import ConfigError, ConfigProblem
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A configuration that can be run, and what in it is probably not what is wanted."""
+
+    config: Config
+    warnings: tuple[ConfigProblem, ...] = ()
+
+
 def load(path: Path, *, env: Mapping[str, str] | None = None) -> Config:
+    """`load_with_warnings` without the warnings."""
+    return load_with_warnings(path, env=env).config
+
+
+def load_with_warnings(path: Path, *, env: Mapping[str, str] | None = None) -> Loaded:
     """The configuration in `path`, with every secret readable. `env` stands for the process's environment.
 
     Raises:
@@ -35,17 +50,22 @@ def load(path: Path, *, env: Mapping[str, str] | None = None) -> Config:
     check(config, findings)
     if not findings.sound(()):
         raise findings.error(str(path))
-    return config
+    return Loaded(config=config, warnings=findings.warnings())
 
 
 def format_problems(error: ConfigError) -> list[str]:
     """One line for each problem: `FILE:LINE:COL: error: KEY: what is wrong; did you mean ...`."""
-    return [_line(error.file, problem) for problem in error.problems]
+    return [_line(error.file, problem, kind="error") for problem in error.problems]
 
 
-def _line(file: str, problem: ConfigProblem) -> str:
+def format_warnings(warnings: Iterable[ConfigProblem], *, file: str) -> list[str]:
+    """One line for each warning: `FILE:LINE:COL: warning: KEY: what is probably wrong`."""
+    return [_line(file, warning, kind="warning") for warning in warnings]
+
+
+def _line(file: str, problem: ConfigProblem, *, kind: Literal["error", "warning"]) -> str:
     key = f"{problem.key}: " if problem.key else ""
-    return f"{file}:{problem.line}:{problem.column}: error: {key}{problem.message}"
+    return f"{file}:{problem.line}:{problem.column}: {kind}: {key}{problem.message}"
 
 
 def _contents(path: Path) -> bytes:

@@ -11,7 +11,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrOff, Parsed, Singular, Spelt, not_empty, positive
+from bff.config.spelling import (
+    Checked,
+    MayBeEmpty,
+    OneOrMore,
+    OrOff,
+    OrWord,
+    Parsed,
+    Singular,
+    Spelt,
+    not_empty,
+    positive,
+)
 from bff.config.values import addresses, certificates, header_changes, paths, secrets, stores, units, urls, words
 from bff.config.values.addresses import Network
 from bff.config.values.header_changes import HeaderChanges
@@ -54,11 +65,17 @@ Size = Annotated[int, Spelt(units.parse_size)]
 Limit = Annotated[int, Spelt(units.parse_size), Checked(positive)]
 Issuer = Annotated[str, Spelt(urls.issuer)]
 Endpoint = Annotated[str, Spelt(urls.endpoint)]
+ANY = (words.ANY,)  # the word `any` in place of a list: fails closed where it is taken for the list
+Tenants = Annotated[tuple[Annotated[str, Spelt(words.tenant_id)], ...], OrWord(ANY, words.ANY), Checked(not_empty)]
+LoginValues = Annotated[
+    tuple[Annotated[str, Spelt(words.login_value)], ...], OrWord(ANY, words.ANY), Checked(not_empty)
+]
 Scope = Annotated[str, Spelt(words.scope)]
 CaFile = Annotated[Path, Checked(certificates.authorities)]
 # A dump shows references, never the secrets: pydantic would dump the fields of a dataclass (R-172).
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
 ClientKey = Annotated[Secret, Checked(secrets.client_key), PlainSerializer(repr, return_type=str)]
+ClientAssertion = Annotated[Secret, Checked(secrets.client_assertion), PlainSerializer(repr, return_type=str)]
 ClientAuth = Literal[
     "client_secret_basic",
     "client_secret_post",
@@ -111,21 +128,23 @@ class CertificateConfig(Model):
 class ProviderConfig(Model):
     """One authorization server or OpenID Provider, and us as its client."""
 
-    issuer: Issuer
+    issuer: Issuer  # may hold `{tenantid}`: then `allowed_tenants` says which
+    allowed_tenants: Tenants | None = None  # ANY is `any`
+    metadata_url: Endpoint | None = None  # None: below the issuer
     client_id: str
     client_secrets: Annotated[
         tuple[Reference, ...], Singular("client_secret"), Checked(secrets.one_or_two)
     ] = ()  # newest first
     client_keys: Annotated[tuple[ClientKey, ...], Checked(secrets.one_or_two)] = ()  # newest first
     client_certificate: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None
-    client_assertion: Reference | None = None
+    client_assertion: ClientAssertion | None = None
     client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
     insecure_public_client: bool = False  # `client_auth: none` is meant
     par: Literal["auto", "required", "off"] = "auto"  # `auto`: where the metadata requires it (RFC 9126)
     dpop: Literal["off", "on"] = "off"  # RFC 9449: tokens are bound to a key of the session
     request_object: Literal["off", "signed"] = "off"  # RFC 9101
     scope: Scope = "openid profile email"
-    discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` whenever token_endpoint is given
+    discovery: Literal["openid", "oauth", "off"] = "openid"  # `off` if token_endpoint is given and metadata_url is not
     authorization_endpoint: Endpoint | None = None
     token_endpoint: Endpoint | None = None
     jwks_uri: Endpoint | None = None
@@ -136,16 +155,24 @@ class ProviderConfig(Model):
     id_token_algorithms: Annotated[tuple[Annotated[str, Spelt(words.signing_algorithm)], ...], Checked(not_empty)] = (
         "RS256",
     )
-    unadvertised_iss: Literal["discard", "check"] = "discard"  # RFC 9207 section 2.4
+    unadvertised_iss: Literal["discard", "check"] = "discard"  # RFC 9207 section 2.4; `check` with discovery: off
+    trusted_audiences: tuple[str, ...] = ()  # what `aud` of a token may hold beside our client id
     userinfo: bool = False  # also ask the UserInfo endpoint at sign-in
+    subject_claim: str = "sub"  # plain OAuth 2.0: the member of the UserInfo answer that names the user
+    userinfo_path: Annotated[str, Spelt(words.member_path)] | None = None  # where the claims lie in that answer
     authorization_params: dict[Annotated[str, Spelt(words.authorization_parameter)], Annotated[str, MayBeEmpty()]] = {}
     # fixed additions to the authorization request, e.g. `prompt: consent`; an empty one is not sent at all
+    login_params: dict[Annotated[str, Spelt(words.login_parameter)], LoginValues] = {}  # what a page may add at /login
+    end_session_params: dict[Annotated[str, Spelt(words.end_session_parameter)], Annotated[str, MayBeEmpty()]] = {}
     max_age: Duration | None = None
     acr_values: tuple[str, ...] = ()
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
     timeout: Timeout = 30.0  # a refresh that is given up may have spent its refresh token: better to wait (R-133)
     ca_file: CaFile | None = None
+    proxy: Annotated[str, Spelt(urls.proxy)] | None = None  # for every call to this provider
+    insecure_http: bool = False  # its URLs may be http outside loopback
+    insecure_no_nonce: bool = False  # an ID token without a nonce is taken
 
 
 class TimeoutConfig(Model):

@@ -1,7 +1,8 @@
 """What is wrong with the file, and where each of its keys stands.
 
 A *key path* is `("routes", 0, "path")`, shown as `routes[0].path`. A path is *sound* while nothing is wrong at it or
-below it: a check that needs two keys looks at sound ones only, so that one mistake is reported once.
+below it: a check that needs two keys looks at sound ones only, so that one mistake is reported once. A *warning* makes
+nothing unsound: the file can be run.
 """
 
 import difflib
@@ -40,6 +41,7 @@ class Findings:
         start = Mark(line=1, column=1)
         self._places: dict[KeyPath, Place] = {(): Place(key=start, value=start)}
         self._problems: list[ConfigProblem] = []
+        self._warnings: list[ConfigProblem] = []
         self._unsound: set[KeyPath] = set()
 
     def place(self, path: KeyPath, place: Place) -> None:
@@ -68,6 +70,12 @@ class Findings:
         self._problems.append(ConfigProblem(line=mark.line, column=mark.column, key=dotted(path), message=message))
         self._unsound.update(path[:length] for length in range(len(path) + 1))
 
+    def warn(self, path: KeyPath, message: str) -> None:
+        """The value at `path` can be run, and is probably not what is wanted."""
+        place = self._nearest(path)
+        mark = place.value if path in self._places else place.key
+        self._warnings.append(ConfigProblem(line=mark.line, column=mark.column, key=dotted(path), message=message))
+
     def spoil(self, *paths: KeyPath) -> None:
         """What stands here cannot be known, for a reason that is reported elsewhere."""
         self._unsound.update(paths)
@@ -78,12 +86,20 @@ class Findings:
 
     def error(self, file: str) -> ConfigError:
         """All of it in the order of the file."""
-        return ConfigError(file=file, problems=tuple(sorted(self._problems, key=lambda p: (p.line, p.column))))
+        return ConfigError(file=file, problems=_in_order(self._problems), warnings=self.warnings())
+
+    def warnings(self) -> tuple[ConfigProblem, ...]:
+        """What can be run all the same, in the order of the file."""
+        return _in_order(self._warnings)
 
     def _nearest(self, path: KeyPath) -> Place:
         while path not in self._places:
             path = path[:-1]
         return self._places[path]
+
+
+def _in_order(problems: Iterable[ConfigProblem]) -> tuple[ConfigProblem, ...]:
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
 
 
 def dotted(path: KeyPath) -> str:

@@ -3,8 +3,15 @@
 from bff.config.client_auth_checks import check_client_auth, check_public_clients, check_requests
 from bff.config.model import Config, ProviderConfig, TokenKind
 from bff.config.problems import Findings, KeyPath
+from bff.config.sign_in_checks import check_sign_in
+from bff.config.values.urls import is_plain_http_abroad
+from bff.issuers import is_template, matches
 
 _LONGEST_LEEWAY_SECONDS = 300.0
+_URLS = (
+    *("issuer", "metadata_url", "authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"),
+    *("end_session_endpoint", "revocation_endpoint"),
+)
 
 
 def check_providers(config: Config, findings: Findings) -> None:
@@ -14,10 +21,13 @@ def check_providers(config: Config, findings: Findings) -> None:
     for name, provider in config.providers.items():
         path: KeyPath = ("providers", name)
         _check_discovery(provider, path, findings)
+        _check_tenants(provider, path, findings)
+        _check_plain_http(provider, path, findings)
+        _warn_of_weaknesses(provider, path, findings)
         check_client_auth(provider, path, findings)
         check_requests(provider, path, findings)
         if signs_in(name, config, findings):
-            _check_sign_in(provider, path, findings)
+            check_sign_in(provider, path, findings)
         if provider.leeway > _LONGEST_LEEWAY_SECONDS:
             findings.report((*path, "leeway"), "is more than 5m: expired ID tokens would be accepted")
 
@@ -39,9 +49,12 @@ def _check_issuers(config: Config, findings: Findings) -> None:
         path: KeyPath = ("providers", name, "issuer")
         if not findings.sound(path):
             continue
-        if provider.issuer in first:
-            line = findings.line(first[provider.issuer])
-            findings.report(path, f"is the issuer of another provider too (line {line}): their answers would mix up")
+        for other, place in first.items():
+            if matches(other, template=provider.issuer) or matches(provider.issuer, template=other):
+                line = findings.line(place)
+                findings.report(
+                    path, f"is the issuer of another provider too (line {line}): their answers would mix up"
+                )
         first.setdefault(provider.issuer, path)
 
 
@@ -50,20 +63,42 @@ def _check_discovery(provider: ProviderConfig, path: KeyPath, findings: Findings
         return
     if provider.token_endpoint is None and findings.sound((*path, "token_endpoint")):
         findings.report((*path, "token_endpoint"), "is missing: with `discovery: off` it must be given here")
+    if provider.metadata_url is not None and findings.sound((*path, "metadata_url")):
+        findings.report_key((*path, "metadata_url"), "is not asked with `discovery: off`: keep one of the two")
     if provider.userinfo and provider.userinfo_endpoint is None and findings.sound((*path, "userinfo_endpoint")):
         findings.report((*path, "userinfo_endpoint"), "is missing: `userinfo: true` asks it, and discovery is off")
 
 
-def _check_sign_in(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
-    asks_openid = "openid" in provider.scope.split(" ")
-    scope_known = findings.sound((*path, "scope"), (*path, "discovery"), (*path, "token_endpoint"))
-    if provider.discovery == "openid" and not asks_openid and scope_known:
-        findings.report(
-            (*path, "scope"), "lacks `openid`, which OpenID Connect needs; plain OAuth is `discovery: oauth`"
-        )
-    if provider.discovery != "off" or not scope_known:
+def _check_tenants(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
+    if not findings.sound((*path, "issuer"), (*path, "allowed_tenants")):
         return
-    if provider.authorization_endpoint is None and findings.sound((*path, "authorization_endpoint")):
-        findings.report((*path, "authorization_endpoint"), "is missing: people sign in here, and discovery is off")
-    if asks_openid and provider.jwks_uri is None and findings.sound((*path, "jwks_uri")):
-        findings.report((*path, "jwks_uri"), "is missing: `openid` in scope brings ID tokens, whose keys are needed")
+    many = is_template(provider.issuer)
+    if many and provider.allowed_tenants is None:
+        findings.report(
+            (*path, "allowed_tenants"),
+            "is missing: an issuer with {tenantid} needs the tenants that may sign in, or `any`",
+        )
+    if not many and provider.allowed_tenants is not None:
+        findings.report_key((*path, "allowed_tenants"), "is of no use: the issuer holds no {tenantid}")
+
+
+def _check_plain_http(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
+    """Secrets and tokens go to these URLs (RFC 6749 sections 3.1 and 3.2: TLS), and what comes back is believed."""
+    if provider.insecure_http or not findings.sound((*path, "insecure_http")):
+        return
+    for key in _URLS:
+        url = getattr(provider, key)
+        if url and findings.sound((*path, key)) and is_plain_http_abroad(url):
+            findings.report(
+                (*path, key),
+                "is plain http outside loopback: use https, or `insecure_http: true` where the network itself encrypts",
+            )
+
+
+def _warn_of_weaknesses(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
+    if provider.insecure_http:
+        findings.warn((*path, "insecure_http"), "lets client secrets and tokens cross the network in the clear")
+    if provider.insecure_no_nonce:
+        findings.warn(
+            (*path, "insecure_no_nonce"), "takes ID tokens without a nonce: PKCE alone binds them to a sign-in"
+        )

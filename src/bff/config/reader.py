@@ -16,7 +16,7 @@ from unicodedata import category
 from pydantic import BaseModel, ValidationError
 
 from bff.config.problems import Findings, KeyPath, closest, suggestion
-from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrOff, Singular, SpellingError, Spelt
+from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrWord, Singular, SpellingError, Spelt
 from bff.config.values.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
 from bff.config.values.units import parse_count
 from bff.config.values.words import boolean, word
@@ -108,13 +108,16 @@ class Reader:
 
     def _value(self, shape: _Shape, node: Node, path: KeyPath) -> object:
         for mark in shape.marks:
-            if isinstance(mark, OrOff) and self._text(node) == "off":
+            if isinstance(mark, OrWord) and self._is_word(node, mark.word):
                 return mark.value
         value = self._unjudged(shape, node, path)
         for mark in shape.marks:
             if isinstance(mark, Checked) and self.findings.sound(path):
                 mark.judge(value)
         return value
+
+    def _is_word(self, node: Node, word: str) -> bool:
+        return isinstance(node, ScalarNode) and not node.null and substitute(node.text, self.env) == word
 
     def _unjudged(self, shape: _Shape, node: Node, path: KeyPath) -> object:
         kind = get_origin(shape.kind) or shape.kind

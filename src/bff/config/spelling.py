@@ -44,10 +44,18 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class OrOff:
-    """The word `off` is accepted too and stands for `value`."""
+class OrWord:
+    """`word` is accepted too and stands for `value`."""
 
     value: object
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrOff(OrWord):
+    """The word `off` is accepted too and stands for `value`."""
+
+    word: str = "off"
 
 
 @dataclass(frozen=True, slots=True)

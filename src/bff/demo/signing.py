@@ -4,7 +4,6 @@ The newest key signs; the one before it stays published, so that tokens signed j
 (OpenID Connect Core section 10.1.1).
 """
 
-import itertools
 from typing import cast
 
 from joserfc import jwt
@@ -18,9 +17,14 @@ class TokenError(Exception):
     """A JWT that this provider did not sign, or not in this form."""
 
 
-def new_key(kid: str) -> RSAKey:
-    """An RSA key for RS256; 2048 bits, the least that clients accept."""
-    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"}, private=True)
+def new_key(kid: str | None = None) -> RSAKey:
+    """An RSA key for RS256; 2048 bits, the least that clients accept. Its `kid` is its thumbprint (RFC 7638).
+
+    A name that counts would name another key after a restart, and clients that cached the old one would refuse ours.
+    """
+    key = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, private=True)
+    parameters = {**key.as_dict(private=True), "kid": kid or key.thumbprint()}
+    return RSAKey.import_key(parameters)
 
 
 def sign(key: RSAKey, *, header: dict[str, object], claims: dict[str, object]) -> str:
@@ -32,11 +36,7 @@ class SigningKeys:
     """The keys in use, newest first."""
 
     def __init__(self) -> None:
-        self._names = itertools.count(1)
-        self._keys = [self._next()]
-
-    def _next(self) -> RSAKey:
-        return new_key(f"demo-{next(self._names)}")
+        self._keys = [new_key()]
 
     @property
     def current(self) -> RSAKey:
@@ -45,7 +45,7 @@ class SigningKeys:
 
     def rotate(self) -> None:
         """Sign with a new key from now on; the oldest published key is withdrawn."""
-        self._keys = [self._next(), *self._keys][:PUBLISHED_KEYS]
+        self._keys = [new_key(), *self._keys][:PUBLISHED_KEYS]
 
     def published(self) -> dict[str, object]:
         """The JWK Set (RFC 7517 section 5): public halves only."""

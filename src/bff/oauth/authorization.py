@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bff.errors import CallbackRefused, ProviderMisbehaved, ProviderRefused
+from bff.issuers import matches
 from bff.oauth.error_response import is_error_code
 from bff.oauth.form import Fields, RepeatedParameter, add_to_query, decode_once
+from bff.oauth.messages import shown
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.pkce import CODE_CHALLENGE_METHOD
 
@@ -43,11 +45,13 @@ def authorization_parameters(
     max_age: float | None = None,
     acr_values: tuple[str, ...] = (),
     extra: Mapping[str, str] | None = None,
+    response_mode: Literal["form_post"] | None = None,
 ) -> Fields:
     """What we ask (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core 3.1.2.1).
 
-    `extra` is the operator's (`authorization_params`) and never the browser's: it adds, and sets nothing of
-    `RESERVED_PARAMETERS`; an empty value leaves a parameter out. `nonce` is sent with the scope `openid` only.
+    `extra` is the operator's (`authorization_params`), and what the operator lets a page say (`login_params`): it adds,
+    and sets nothing of `RESERVED_PARAMETERS`; an empty value leaves a parameter out. `nonce` is sent with the scope
+    `openid` only. `response_mode` is said only where a provider insists on another one than `query`.
     A signed request object (`request_object.py`) and a pushed request (`par.py`) take these parameters and give others.
 
     Raises:
@@ -62,6 +66,7 @@ def authorization_parameters(
         "code_challenge": code_challenge,
         "code_challenge_method": CODE_CHALLENGE_METHOD,
         **_openid_parameters(scope=scope, nonce=nonce),
+        "response_mode": response_mode or "",
         **({} if max_age is None else {"max_age": str(int(max_age))}),
         **({"acr_values": " ".join(acr_values)} if acr_values else {}),
         **{name: value for name, value in (extra or {}).items() if name not in RESERVED_PARAMETERS},
@@ -161,7 +166,12 @@ def _check_iss(iss: str | None, *, issuer: str, supported: bool, unadvertised: L
         return
     if not supported and unadvertised == "discard":
         raise CallbackRefused(
-            "the response has an `iss` parameter that the provider does not announce", reason="iss_unadvertised"
+            "the response has an `iss` parameter that the provider does not announce",
+            reason="iss_unadvertised",
+            found=shown(iss),
+            configured=shown(issuer),
         )
-    if iss != issuer:
-        raise CallbackRefused("the response is from another provider", reason="iss_mismatch")
+    if not matches(iss, template=issuer):
+        raise CallbackRefused(
+            "the response is from another provider", reason="iss_mismatch", found=shown(iss), configured=shown(issuer)
+        )

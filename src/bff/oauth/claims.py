@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bff.errors import JwtRefused
+from bff.issuers import ANY_TENANT, is_template, tenant_in
+from bff.oauth.messages import shown
 
 FAR_OFF_SECONDS = 86400.0  # a token that was issued longer ago was not issued for what happens now
 BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -22,9 +24,12 @@ class Claims:
     provider: str
     members: Mapping[str, object] = field(repr=False)
 
-    def refusal(self, message: str, *, reason: str) -> JwtRefused:
-        """The error to raise."""
-        return JwtRefused(message, provider=self.provider, reason=reason)
+    def refusal(self, message: str, *, reason: str, configured: object = None) -> JwtRefused:
+        """The error to raise. With `configured`, what was expected, the claim named `reason` is kept beside it."""
+        if configured is None:
+            return JwtRefused(message, provider=self.provider, reason=reason)
+        found, wanted = shown(self.members.get(reason)), shown(configured)
+        return JwtRefused(message, provider=self.provider, reason=reason, found=found, configured=wanted)
 
     def text(self, name: str, *, longest: int = 255) -> str | None:
         """The claim as a string of 1 to `longest` characters; None if absent.
@@ -67,18 +72,39 @@ class Claims:
         return value
 
 
-def check_issuer(claims: Claims, *, issuer: str) -> None:
-    """Core 3.1.3.7-2: "MUST exactly match". Raises JwtRefused `iss`."""
-    if claims.members.get("iss") != issuer:
-        raise claims.refusal("iss is another issuer", reason="iss")
+def check_issuer(claims: Claims, *, issuer: str, allowed_tenants: tuple[str, ...] = ()) -> str:
+    """Core 3.1.3.7-2: "MUST exactly match"; of a template, the issuer of an allowed tenant. Returns `iss`.
+
+    Raises:
+        JwtRefused: `iss`, or `tid`: the tenant is not allowed, or not the one that the token itself names.
+    """
+    found = claims.members.get("iss")
+    if is_template(issuer) and isinstance(found, str):
+        return _check_tenant(claims, found, template=issuer, allowed_tenants=allowed_tenants)
+    if found != issuer:
+        raise claims.refusal("iss is another issuer", reason="iss", configured=issuer)
+    return issuer
 
 
-def check_audience(claims: Claims, *, client_id: str) -> None:
-    """Core 3.1.3.7-3: we are an audience, and no one else is, as we trust no other. Raises JwtRefused `aud`."""
+def _check_tenant(claims: Claims, iss: str, *, template: str, allowed_tenants: tuple[str, ...]) -> str:
+    tenant = tenant_in(iss, template=template)
+    if tenant is None:
+        raise claims.refusal("iss is another issuer", reason="iss", configured=template)
+    if claims.members.get("tid", tenant) != tenant:
+        raise claims.refusal("tid is another tenant than that of iss", reason="tid", configured=tenant)
+    if tenant not in allowed_tenants and allowed_tenants != ANY_TENANT:
+        raise claims.refusal("its tenant is none of allowed_tenants", reason="tid", configured=list(allowed_tenants))
+    return iss
+
+
+def check_audience(claims: Claims, *, client_id: str, trusted: tuple[str, ...] = ()) -> None:
+    """Core 3.1.3.7-3: we are an audience, and all others are `trusted`. Raises JwtRefused `aud`."""
     audience = claims.members.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
-    if not audiences or any(one != client_id for one in audiences):
-        raise claims.refusal("aud is not this client alone", reason="aud")
+    if client_id not in audiences or any(one != client_id and one not in trusted for one in audiences):
+        raise claims.refusal(
+            "aud is not this client alone, or with trusted_audiences", reason="aud", configured=[client_id, *trusted]
+        )
 
 
 def check_times(claims: Claims, *, now: float, leeway: float, oldest_seconds: float = FAR_OFF_SECONDS) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 
 from bff.errors import JwtRefused
+from bff.issuers import is_template
 from bff.oauth.claims import BACKCHANNEL_LOGOUT_EVENT, Claims, check_audience, check_issuer, check_times, wrong_time
 from bff.oauth.jws import VerifiedJwt
 
@@ -35,6 +36,11 @@ class IdToken:
     session_expiry: float | None = None  # when the provider's session ends (IPSIE, OpenID Connect profile)
     wrong_time: str | None = None  # after a refresh: `expired`, `iat` or `nbf` where our clock disagrees
 
+    @property
+    def issuer(self) -> str:
+        """`iss`: of a provider for many tenants, that of the user's own."""
+        return str(self.claims["iss"])
+
 
 def check_id_token(
     jwt: VerifiedJwt,
@@ -48,16 +54,26 @@ def check_id_token(
     leeway: float,
     max_age: float | None = None,
     acr_values: tuple[str, ...] = (),
+    allowed_tenants: tuple[str, ...] = (),
+    trusted_audiences: tuple[str, ...] = (),
+    insecure_no_nonce: bool = False,
 ) -> IdToken:
     """Judge the ID token of a sign-in; `nonce`, `max_age` and `acr_values` are those of the authorization request.
+
+    `issuer` may be a template for the `allowed_tenants`. `insecure_no_nonce` takes a token without a nonce, never one with
+    another.
 
     Raises:
         JwtRefused: the claim at fault is the reason; `expired` for a past `exp`, `typ` for a logout token.
     """
     claims = Claims(provider=provider, members=jwt.claims)
-    subject = _check_parties(claims, issuer=issuer, client_id=client_id)
+    check_issuer(claims, issuer=issuer, allowed_tenants=allowed_tenants)
+    if is_template(issuer):
+        claims.required_text("tid")
+    subject = _check_parties(claims, client_id=client_id, trusted_audiences=trusted_audiences)
     check_times(claims, now=now, leeway=leeway)
-    _check_nonce(claims, nonce=nonce)
+    if "nonce" in claims.members or not insecure_no_nonce:
+        _check_nonce(claims, nonce=nonce)
     _check_acr(claims, acr_values=acr_values)
     _check_auth_time(claims, max_age=max_age, now=now, leeway=leeway)
     _check_at_hash(claims, access_token=access_token, alg=jwt.alg)
@@ -77,8 +93,9 @@ def check_refreshed_id_token(
     now: float,
     leeway: float,
     sid: str | None = None,
+    trusted_audiences: tuple[str, ...] = (),
 ) -> IdToken:
-    """Judge an ID token that came with a refresh; `subject`, `auth_time`, `nonce` and `sid` are those of the last one (Core 12.2).
+    """Judge an ID token that came with a refresh; `issuer`, `subject`, `auth_time`, `nonce` and `sid` are the last one's (Core 12.2).
 
     Times that our clock disagrees with refuse nothing (R-324): the token came over TLS in answer to our own question, so they show
     that a clock is wrong. `wrong_time` of the result names the claim.
@@ -87,7 +104,8 @@ def check_refreshed_id_token(
         JwtRefused: as `check_id_token`; `sub` or `nonce` that differ, an `auth_time` that is earlier, or later with another `sid`.
     """
     claims = Claims(provider=provider, members=jwt.claims)
-    if _check_parties(claims, issuer=issuer, client_id=client_id) != subject:
+    check_issuer(claims, issuer=issuer)
+    if _check_parties(claims, client_id=client_id, trusted_audiences=trusted_audiences) != subject:
         raise claims.refusal("sub is another user", reason="sub")
     wrong = wrong_time(claims, now=now, leeway=leeway, oldest_seconds=REFRESHED_WITHIN_SECONDS)
     if "nonce" in jwt.claims:  # "SHOULD NOT have a nonce Claim [...] if it is present, its value MUST be the same"
@@ -108,12 +126,11 @@ def _check_new_auth_time(claims: Claims, *, auth_time: float | None, sid: str | 
         raise claims.refusal("sid is another session at the provider", reason="sid")
 
 
-def _check_parties(claims: Claims, *, issuer: str, client_id: str) -> str:
-    """From whom, for us, about whom: returns `sub`."""
-    check_issuer(claims, issuer=issuer)
-    check_audience(claims, client_id=client_id)
+def _check_parties(claims: Claims, *, client_id: str, trusted_audiences: tuple[str, ...]) -> str:
+    """For us, asked for by us, about whom: returns `sub`."""
+    check_audience(claims, client_id=client_id, trusted=trusted_audiences)
     if claims.members.get("azp", client_id) != client_id:
-        raise claims.refusal("azp is another client", reason="azp")
+        raise claims.refusal("azp is another client", reason="azp", configured=client_id)
     events = claims.members.get("events")
     if isinstance(events, dict) and BACKCHANNEL_LOGOUT_EVENT in events:
         raise claims.refusal("it is a logout token", reason="typ")
@@ -128,7 +145,7 @@ def _check_nonce(claims: Claims, *, nonce: str | None) -> None:
 
 def _check_acr(claims: Claims, *, acr_values: tuple[str, ...]) -> None:
     if acr_values and claims.members.get("acr") not in acr_values:
-        raise claims.refusal("acr is none of those asked for", reason="acr")
+        raise claims.refusal("acr is none of those asked for", reason="acr", configured=list(acr_values))
 
 
 def _check_auth_time(claims: Claims, *, max_age: float | None, now: float, leeway: float) -> None:

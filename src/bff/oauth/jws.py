@@ -22,7 +22,7 @@ from joserfc.jws import JWSRegistry
 from bff.errors import JwtRefused, ProviderMisbehaved
 from bff.oauth import strict_json
 from bff.oauth.error_response import check_ok
-from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
+from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object, shown
 
 LONGEST_TOKEN = 128 * 1024  # characters
 MOST_KEYS = 100
@@ -142,7 +142,13 @@ def _object(segment: bytes, *, reason: str, provider: str) -> dict[str, object]:
 def _checked_alg(header: Mapping[str, object], *, algorithms: tuple[str, ...], provider: str) -> str:
     alg = header.get("alg")
     if not isinstance(alg, str) or alg not in algorithms or alg not in _KEY_TYPE:
-        raise JwtRefused("a JWT is signed with an algorithm that we do not take", provider=provider, reason="alg")
+        raise JwtRefused(
+            "a JWT is signed with an algorithm that we do not take",
+            provider=provider,
+            reason="alg",
+            found=shown(alg),
+            configured=shown(list(algorithms)),
+        )
     if "crit" in header:
         raise JwtRefused("a JWT demands an extension that we do not know", provider=provider, reason="crit")
     return alg
@@ -167,11 +173,24 @@ def _checked_kid(header: Mapping[str, object], *, provider: str) -> str | None:
 def _candidates(kid: str | None, *, alg: str, keys: KeySet, provider: str) -> list[_PublicKey]:
     named = [key for key in keys.keys if kid is None or key.kid == kid]
     fitting = [key for key in named if key.key_type == _KEY_TYPE[alg] and key.alg in {None, alg}]
-    if not fitting and (kid is None or not named):
-        raise UnknownKey("a JWT is signed with an unknown key", provider=provider, reason="key_unknown")
-    if not fitting:
-        raise JwtRefused("a JWT's key is not for its algorithm", provider=provider, reason="key_unfit")
-    return fitting
+    if fitting:
+        return fitting
+    published = shown([key.kid for key in keys.keys])
+    if kid is None or not named:
+        raise UnknownKey(
+            "a JWT is signed with an unknown key",
+            provider=provider,
+            reason="key_unknown",
+            found=shown(kid),
+            configured=published,
+        )
+    raise JwtRefused(
+        "a JWT's key is not for its algorithm",
+        provider=provider,
+        reason="key_unfit",
+        found=shown({"kid": kid, "alg": alg}),
+        configured=published,
+    )
 
 
 def _signed_by(key: _PublicKey, *, alg: str, signing_input: bytes, signature: bytes) -> bool:

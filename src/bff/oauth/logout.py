@@ -6,6 +6,7 @@ taken, because section 2.4 only recommends one; so `jws.verify` is called for it
 and an explicit `JWT` is refused here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bff.errors import MalformedRequest
@@ -21,6 +22,9 @@ from bff.oauth.form import CONTENT_TYPE, RepeatedParameter, add_to_query, decode
 from bff.oauth.jws import VerifiedJwt
 from bff.oauth.messages import media_type
 
+LONGEST_URL = 4096  # bytes; proxies take 8 KiB for a whole request line (R-308)
+RETURN_TO = "{return_to}"
+
 
 def build_end_session_url(
     *,
@@ -29,21 +33,34 @@ def build_end_session_url(
     id_token_hint: str | None,
     post_logout_redirect_uri: str,
     state: str | None = None,
+    extra: Mapping[str, str] | None = None,
 ) -> str:
-    """Where the browser goes to sign out at the provider (RP-Initiated Logout section 2)."""
+    """Where the browser goes to sign out at the provider (RP-Initiated Logout section 2).
+
+    `extra` is the operator's (`end_session_params`): it adds and replaces parameters, an empty value leaves one out, and
+    `{return_to}` in it stands for `post_logout_redirect_uri`. A URL above `LONGEST_URL` goes without `id_token_hint`:
+    an ID token with many groups makes one that proxies answer with 414, and `client_id` names us as well.
+    """
     parameters = {
         "client_id": client_id,
         "id_token_hint": id_token_hint,
         "post_logout_redirect_uri": post_logout_redirect_uri,
         "state": state,
+        **{name: value.replace(RETURN_TO, post_logout_redirect_uri) for name, value in (extra or {}).items()},
     }
-    return add_to_query(end_session_endpoint, [(name, value) for name, value in parameters.items() if value])
+    present = {name: value for name, value in parameters.items() if value}
+    url = add_to_query(end_session_endpoint, present.items())
+    if len(url) <= LONGEST_URL:
+        return url
+    present.pop("id_token_hint", None)
+    return add_to_query(end_session_endpoint, present.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogoutToken:
     """Whose sessions are to end: that of `sid`, or without one all of `subject`. One of the two is there."""
 
+    issuer: str
     subject: str | None
     sid: str | None
     jti: str
@@ -70,7 +87,15 @@ def parse_backchannel_body(body: bytes, content_type: str) -> str:
 
 
 def check_logout_token(
-    jwt: VerifiedJwt, *, provider: str, issuer: str, client_id: str, now: float, leeway: float
+    jwt: VerifiedJwt,
+    *,
+    provider: str,
+    issuer: str,
+    client_id: str,
+    now: float,
+    leeway: float,
+    allowed_tenants: tuple[str, ...] = (),
+    trusted_audiences: tuple[str, ...] = (),
 ) -> LogoutToken:
     """Judge a logout token (section 2.6); that its `jti` is new is the caller's to check.
 
@@ -79,8 +104,8 @@ def check_logout_token(
             `sid` or `jti`.
     """
     claims = Claims(provider=provider, members=jwt.claims)
-    check_issuer(claims, issuer=issuer)
-    check_audience(claims, client_id=client_id)
+    iss = check_issuer(claims, issuer=issuer, allowed_tenants=allowed_tenants)
+    check_audience(claims, client_id=client_id, trusted=trusted_audiences)
     check_times(claims, now=now, leeway=leeway)
     if jwt.typ not in {None, "logout+jwt"}:
         raise claims.refusal("it is a token of another kind", reason="typ")
@@ -89,7 +114,7 @@ def check_logout_token(
     if subject is None and sid is None:
         raise claims.refusal("it names neither sub nor sid", reason="sub")
     jti, expires_at = claims.required_text("jti"), _refused_from(claims, leeway=leeway)
-    return LogoutToken(subject=subject, sid=sid, jti=jti, expires_at=expires_at)
+    return LogoutToken(issuer=iss, subject=subject, sid=sid, jti=jti, expires_at=expires_at)
 
 
 def _check_event(claims: Claims) -> None:

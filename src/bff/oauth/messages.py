@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from bff.errors import ProviderMisbehaved
 from bff.oauth import strict_json
 
+_LONGEST_SHOWN = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRequest:
@@ -25,6 +27,12 @@ class ProviderResponse:
     dpop_nonce: str | None = None  # RFC 9449 section 8.1
     www_authenticate: str = ""
     body: bytes = field(default=b"", repr=False)
+
+
+def shown(value: object) -> str:
+    """A value that a provider sent and that is no secret, for a message: quoted, escaped and cut."""
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def media_type(content_type: str) -> str:

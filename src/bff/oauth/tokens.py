@@ -6,6 +6,7 @@ An access token is opaque: nothing of it is parsed and its lifetime is only what
     expires_in                              the access token expires
     absent                                  after `default_lifetime_seconds`; None: unknown, until an API answers 401
     number above 0, or digits in a string   after so many seconds, at most a year
+    0, without a refresh token              unknown: Mailchimp and VK write 0 for a token that does not expire
     0 or below                              at once
     anything else, null too                 after `default_lifetime_seconds`, or five minutes: never "forever"
 
@@ -17,7 +18,7 @@ import re
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from bff.errors import ProviderMisbehaved
+from bff.errors import ProviderMisbehaved, ProviderRefused
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.client_auth import Authentication, form_request
 from bff.oauth.error_response import has_error_member, raise_error_member, raise_error_response
@@ -29,6 +30,7 @@ ASSUMED_LIFETIME_SECONDS = 300.0
 
 _VISIBLE = re.compile(r"[!-~]+")  # RFC 6749 appendix A.12 less the space: it has to fit into an Authorization field
 _DIGITS = re.compile(r"[0-9]{1,15}")
+_GONE = frozenset({"invalid_token", "unsupported_token_type"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,16 +174,23 @@ def parse_token_response(
 
 
 def parse_revocation_response(response: ProviderResponse, *, provider: str) -> None:
-    """Return if the token is revoked, or was never known (RFC 7009 section 2.2).
+    """Return if the token is revoked, was never known (RFC 7009 section 2.2), or is of a kind that cannot be revoked.
+
+    RFC 7009 section 2.2: "invalid tokens do not cause an error response", but Google answers `invalid_token`; Cognito
+    answers `unsupported_token_type` for access tokens. Neither can be mended, so both count as done (R-335).
 
     Raises:
         ProviderUnavailable: 408, 429, 5xx: the token has to be taken to still exist (section 2.2.1).
-        ProviderRefused: e.g. `unsupported_token_type`, `invalid_client`.
+        ProviderRefused: e.g. `invalid_client`.
         ProviderMisbehaved: anything else.
     """
     if response.status in {200, 204}:
         return
-    raise_error_response(response, provider=provider)
+    try:
+        raise_error_response(response, provider=provider)
+    except ProviderRefused as refused:
+        if refused.error not in _GONE:
+            raise
 
 
 def _check_token_type(token_type: object, *, known: Set[str], provider: str) -> None:
@@ -205,7 +214,8 @@ def _text(members: dict[str, object], name: str, *, provider: str) -> str | None
 
 
 def _expires_at(members: dict[str, object], *, now: float, default_lifetime_seconds: float | None) -> float | None:
-    if "expires_in" not in members:
+    means_unknown = _is_zero(members.get("expires_in")) and not members.get("refresh_token")
+    if "expires_in" not in members or means_unknown:
         return None if default_lifetime_seconds is None else now + default_lifetime_seconds
     stated = _lifetime_seconds(members["expires_in"])
     if stated is None:
@@ -216,6 +226,10 @@ def _expires_at(members: dict[str, object], *, now: float, default_lifetime_seco
 def _refresh_token_expires_at(members: dict[str, object], *, now: float) -> float | None:
     stated = _lifetime_seconds(members.get("refresh_expires_in", members.get("refresh_token_expires_in")))
     return now + stated if stated else None  # 0 is Keycloak's word for an offline token, which does not expire
+
+
+def _is_zero(stated: object) -> bool:
+    return stated == "0" or (stated == 0 and not isinstance(stated, bool))
 
 
 def _lifetime_seconds(stated: object) -> float | None:

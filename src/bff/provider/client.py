@@ -9,16 +9,19 @@ from functools import partial
 from bff import signing_key
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
-from bff.errors import ProviderMisbehaved, SecretUnavailable
+from bff.errors import ProviderMisbehaved
 from bff.oauth import jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
+from bff.oauth.messages import ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import Exchange, TokenResponse
+from bff.oauth.userinfo import User
 from bff.provider import authorization_requests
 from bff.provider.calls import AuthenticatedCalls, Build
 from bff.provider.documents import Documents
 from bff.provider.http import ProviderHttp, Transport
+from bff.provider.public_keys import public_keys
 from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
@@ -47,6 +50,7 @@ class Provider:
             provider=name,
             timeout_seconds=config.timeout,
             ca_file=config.ca_file,
+            proxy=config.proxy,
             client_certificate=config.client_certificate,
             transport=transport,
         )
@@ -74,20 +78,13 @@ class Provider:
         """
         return await self._documents.keys()
 
-    def public_keys(self) -> list[dict[str, object]]:
-        """The public halves of our keys as JWKs (RFC 7517), newest first, and of a self-signed certificate (RFC 8705 section 2.2.2).
+    async def public_keys(self) -> list[dict[str, object]]:
+        """The public halves of our keys, as JWKs (RFC 7517).
 
         Raises:
             SecretUnavailable: one of them cannot be read.
         """
-        keys = [key.published() for key in self._calls.credentials.signing_keys()]
-        shown = self.config.client_certificate
-        if shown is None or self.config.client_auth != "self_signed_tls_client_auth":
-            return keys
-        try:
-            return [*keys, signing_key.of_certificate(shown.certificate.read_text(encoding="ascii"))]
-        except (OSError, ValueError) as error:
-            raise SecretUnavailable(f"file {shown.certificate}", reason=type(error).__name__) from None
+        return await public_keys(self.config, self._calls.credentials, metadata=self.metadata)
 
     async def authorization_url(self, parameters: Fields, *, dpop_seed: str | None = None) -> str:
         """The URL that asks for these parameters: with them, with a signed request object, or with a pushed request.
@@ -204,8 +201,10 @@ class Provider:
             build, lambda response, _: tokens.parse_revocation_response(response, provider=self.name), known=known
         )
 
-    async def verify(self, token: str, *, types: tuple[str, ...]) -> jws.VerifiedJwt:
+    async def verify(self, token: str, *, types: tuple[str, ...], anonymous: bool = False) -> jws.VerifiedJwt:
         """A JWT whose signature holds under this provider's keys; an unknown `kid` has them fetched once more (Core 10.1.1).
+
+        `anonymous`: it did not come from the provider over our own connection, so anyone may have written it.
 
         Raises:
             KeyUndecided: no known key made the signature; the keys were fetched a moment ago.
@@ -216,10 +215,18 @@ class Provider:
         try:
             return self._verify(token, keys=keys, types=types)
         except jws.UnknownKey as unknown:
-            newer = await self._documents.keys_newer_than(keys)
+            newer = await self._documents.keys_newer_than(keys, anonymous=anonymous)
             if newer is keys:
-                raise KeyUndecided("unknown key", provider=self.name, reason=unknown.reason) from unknown
-            return self._verify(token, keys=newer, types=types)
+                raise KeyUndecided(
+                    "unknown key",
+                    provider=self.name,
+                    reason=unknown.reason,
+                    found=unknown.found,
+                    configured=unknown.configured,
+                ) from unknown
+            verified = self._verify(token, keys=newer, types=types)
+            self._documents.newer_keys_helped(anonymous=anonymous)
+            return verified
 
     async def userinfo(self, access_token: str, *, subject: str, dpop_seed: str | None = None) -> dict[str, object]:
         """The claims of the UserInfo endpoint, for the subject of the ID token only (Core 5.3.2).
@@ -227,6 +234,34 @@ class Provider:
         Raises:
             ProviderError: no endpoint, no answer, another subject, a bad signature.
         """
+        response = await self._ask_userinfo(access_token, dpop_seed=dpop_seed)
+        signed = userinfo.signed_userinfo(response, provider=self.name)
+        if signed is None:
+            return userinfo.parse_userinfo_response(response, provider=self.name, subject=subject)
+        return userinfo.check_signed_userinfo(
+            await self.verify(signed, types=("JWT",)),
+            provider=self.name,
+            issuer=self.config.issuer,
+            client_id=self.config.client_id,
+            subject=subject,
+            allowed_tenants=self.config.allowed_tenants or (),
+            trusted_audiences=self.config.trusted_audiences,
+        )
+
+    async def user(self, access_token: str, *, dpop_seed: str | None = None) -> User:
+        """Who the access token is for, where no ID token says so (plain OAuth 2.0).
+
+        Raises:
+            ProviderError: no endpoint, no answer, or no user in it.
+        """
+        return userinfo.parse_user_response(
+            await self._ask_userinfo(access_token, dpop_seed=dpop_seed),
+            provider=self.name,
+            subject_claim=self.config.subject_claim,
+            path=self.config.userinfo_path,
+        )
+
+    async def _ask_userinfo(self, access_token: str, *, dpop_seed: str | None) -> ProviderResponse:
         known = await self.metadata()
         if known.userinfo_endpoint is None:
             raise ProviderMisbehaved("has no UserInfo endpoint", provider=self.name, reason="no_userinfo_endpoint")
@@ -235,14 +270,7 @@ class Provider:
             access_token=access_token,
             scheme="Bearer" if dpop_seed is None else "DPoP",
         )
-        response = await self._calls.send(lambda: request, key=_key(dpop_seed), access_token=access_token)
-        signed = userinfo.signed_userinfo(response, provider=self.name)
-        if signed is None:
-            return userinfo.parse_userinfo_response(response, provider=self.name, subject=subject)
-        verified = await self.verify(signed, types=("JWT",))
-        return userinfo.check_signed_userinfo(
-            verified, provider=self.name, issuer=known.issuer, client_id=self.config.client_id, subject=subject
-        )
+        return await self._calls.send(lambda: request, key=_key(dpop_seed), access_token=access_token)
 
     async def _token_call(
         self,

@@ -2,6 +2,9 @@
 
 - One fetch at a time, for all callers.
 - A document is used for an hour. If the provider is unavailable then, the old one is used on.
+- An unknown `kid` has the keys fetched at once, whatever was fetched before: providers rotate without notice. A demand that
+  did not help is not repeated for `REFETCH_INTERVAL_SECONDS`. Tokens that anyone can send (logout tokens) count apart, so
+  that forged ones do not use up the demand of a sign-in.
 - A failed fetch is repeated after a pause that doubles: neither a restart under load nor a flood of invented `kid`s
   becomes a flood of fetches (mod_auth_openidc 2026-08-12).
 - Keys are kept for each provider, never by `kid` alone (CVE-2026-49998).
@@ -9,7 +12,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from bff.backoff import Backoff
@@ -37,6 +40,7 @@ class Documents:
         self._http = http
         self._metadata = _CachedDocument(self._fetch_metadata, clock=clock)
         self._keys = _CachedDocument(self._fetch_keys, clock=clock)
+        self._demands = (_Demand(), _Demand())  # of tokens that came from the provider itself, and of anonymous ones
 
     async def metadata(self) -> ProviderMetadata:
         """The metadata; an endpoint in the configuration replaces the provider's own.
@@ -54,23 +58,34 @@ class Documents:
         """
         return await self._keys.get()
 
-    async def keys_newer_than(self, keys: jws.KeySet) -> jws.KeySet:
-        """Keys that were fetched after `keys`; `keys` itself if the last fetch was less than `REFETCH_INTERVAL_SECONDS` ago.
+    async def keys_newer_than(self, keys: jws.KeySet, *, anonymous: bool) -> jws.KeySet:
+        """Keys that were fetched after `keys`; `keys` itself soon after a demand for newer ones that did not help.
 
         Raises:
             ProviderError: they cannot be fetched now.
         """
-        return await self._keys.get_newer(keys)
+        return await self._keys.get_newer(keys, demand=self._demands[anonymous])
+
+    def newer_keys_helped(self, *, anonymous: bool) -> None:
+        """The demand found the key: the provider has rotated its keys, and may do so again at once."""
+        self._demands[anonymous].made_at = 0.0
 
     async def _fetch_metadata(self) -> ProviderMetadata:
-        config = self._config
+        config, written = self._config, _written_endpoints(self._config)
         if config.discovery == "off":  # `config/provider_checks.py` demands `token_endpoint` then
-            nothing_published = ProviderMetadata(issuer=config.issuer, token_endpoint=config.token_endpoint or "")
-            return _with_configured_endpoints(nothing_published, config)
-        url = metadata.metadata_url(config.issuer, discovery=config.discovery)
+            return metadata.written_metadata(written, issuer=config.issuer)
+        url = config.metadata_url or metadata.metadata_url(
+            config.issuer, discovery=config.discovery, insecure_http=config.insecure_http
+        )
         response = await self._http.send(metadata.build_metadata_request(url))
-        published = metadata.parse_metadata_response(response, provider=self._provider, issuer=config.issuer)
-        return _with_configured_endpoints(published, config)
+        known = metadata.parse_metadata_response(
+            response,
+            provider=self._provider,
+            issuer=config.issuer,
+            written=written,
+            insecure_http=config.insecure_http,
+        )
+        return metadata.with_mtls_aliases(known, written=written) if config.client_certificate else known
 
     async def _fetch_keys(self) -> jws.KeySet:
         known = await self.metadata()
@@ -80,22 +95,25 @@ class Documents:
         return jws.parse_jwks_response(response, provider=self._provider)
 
 
-def _with_configured_endpoints(published: ProviderMetadata, config: ProviderConfig) -> ProviderMetadata:
-    """RFC 8414 section 3 and Discovery 1.0 section 4 say where metadata comes from; the operator's endpoints win."""
-    if config.client_certificate is not None:
-        published = metadata.with_mtls_aliases(published)
-    return replace(
-        published,
-        pushed_authorization_request_endpoint=(
-            config.pushed_authorization_request_endpoint or published.pushed_authorization_request_endpoint
-        ),
-        authorization_endpoint=config.authorization_endpoint or published.authorization_endpoint,
-        token_endpoint=config.token_endpoint or published.token_endpoint,
-        jwks_uri=config.jwks_uri or published.jwks_uri,
-        userinfo_endpoint=config.userinfo_endpoint or published.userinfo_endpoint,
-        end_session_endpoint=config.end_session_endpoint or published.end_session_endpoint,
-        revocation_endpoint=config.revocation_endpoint or published.revocation_endpoint,
-    )
+def _written_endpoints(config: ProviderConfig) -> dict[str, str]:
+    """The endpoints that the operator wrote, by their names in the metadata."""
+    written = {
+        "pushed_authorization_request_endpoint": config.pushed_authorization_request_endpoint,
+        "authorization_endpoint": config.authorization_endpoint,
+        "token_endpoint": config.token_endpoint,
+        "jwks_uri": config.jwks_uri,
+        "userinfo_endpoint": config.userinfo_endpoint,
+        "end_session_endpoint": config.end_session_endpoint,
+        "revocation_endpoint": config.revocation_endpoint,
+    }
+    return {name: url for name, url in written.items() if url is not None}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Demand:
+    """When a newer document was last demanded in vain, or is being demanded."""
+
+    made_at: float = 0.0
 
 
 class _CachedDocument(Generic[T]):
@@ -124,18 +142,20 @@ class _CachedDocument(Generic[T]):
                 return value
             return await self._renew()
 
-    async def get_newer(self, than: T) -> T:
-        """A document fetched after `than`, or `than` itself while another fetch would be too soon.
+    async def get_newer(self, than: T, *, demand: "_Demand") -> T:
+        """A document fetched after `than`, or `than` itself while another fetch on this demand would be too soon.
 
         Raises:
             ProviderError: it cannot be fetched now.
         """
         async with self._lock:
-            too_soon = self._clock() < self._fetched_at + REFETCH_INTERVAL_SECONDS
+            too_soon = self._clock() < demand.made_at + REFETCH_INTERVAL_SECONDS
             if self._value is not None and (self._value is not than or too_soon):
                 return self._value
+            demand.made_at = self._clock()
             newer = await self._renew()
             if newer is than and self._failure is not None:
+                demand.made_at = 0.0  # nothing was fetched: the pause after a failure says when to ask again
                 raise self._failure.with_traceback(None)
             return newer
 

@@ -5,7 +5,8 @@
 - Nothing is retried: whether a request may be sent twice is decided in `credentials.py`.
 - No content coding is asked for, and an answer in one is refused unread: there is nothing to decompress, so no
   decompression bomb (R-116).
-- The environment is not read: a proxy variable or a netrc file cannot redirect a secret.
+- The environment is not read: a proxy variable or a netrc file cannot redirect a secret. A proxy of the configuration is
+  asked for a tunnel (CONNECT) to an https URL, and sees no more than its host; it sees all of an http one.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ Transport = httpx2.AsyncBaseTransport  # the seam: tests hand in one that opens 
 
 
 class ProviderHttp:
-    """Sends requests to one provider. `transport` takes the place of the network."""
+    """Sends requests to one provider, through an outbound `proxy` if there is one. `transport` takes the place of the network."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class ProviderHttp:
         provider: str,
         timeout_seconds: float,
         ca_file: Path | None,
+        proxy: str | None = None,
         client_certificate: CertificateConfig | None = None,
         transport: Transport | None = None,
     ) -> None:
@@ -45,6 +47,7 @@ class ProviderHttp:
         )
         self._client = httpx2.AsyncClient(
             transport=transport,
+            proxy=proxy,
             verify=context,
             follow_redirects=False,
             trust_env=False,

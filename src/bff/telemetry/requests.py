@@ -18,6 +18,8 @@ _FACTS = (
     ("error", "reason"),
     ("seen", "host"),
     ("wanted", "public_host"),
+    ("found", "found"),
+    ("configured", "configured"),
 )
 
 
@@ -51,8 +53,8 @@ def problem_answered(error: Exception, *, kind: str, status: int, request_id: st
     metrics.PROBLEMS.labels(kind).inc()
     facts = {"request_id": request_id, "status": status, "error": type(error).__name__}
     for attribute, name in _FACTS:
-        if hasattr(error, attribute):
-            facts[name] = getattr(error, attribute)
+        if (fact := getattr(error, attribute, None)) is not None:
+            facts[name] = fact
     if status == 500:
         log.error("request.failed", exc_info=error, **facts)
     elif status > 500:

@@ -2,7 +2,7 @@
 
 import structlog
 
-from bff.errors import BffError
+from bff.errors import BffError, evidence
 from bff.telemetry import metrics
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ def login_declined(error: BffError, *, provider: str) -> None:
     outcome = type(error).__name__
     metrics.LOGINS.labels(provider, outcome).inc()
     reason = getattr(error, "reason", None) or getattr(error, "error", None) or outcome
-    log.warning("login.declined", provider=provider, reason=reason)
+    log.warning("login.declined", provider=provider, reason=reason, **evidence(error))
 
 
 def signed_out(*, session_key: str) -> None:
@@ -56,4 +56,5 @@ def backchannel_logout_done(*, provider: str, sessions: int) -> None:
 
 def backchannel_logout_refused(error: BffError, *, provider: str) -> None:
     """A logout token was refused, or the sessions could not be ended."""
-    log.warning("backchannel_logout.refused", provider=provider, reason=getattr(error, "reason", type(error).__name__))
+    reason = getattr(error, "reason", type(error).__name__)
+    log.warning("backchannel_logout.refused", provider=provider, reason=reason, **evidence(error))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import structlog
 
 from bff.clock import steady
-from bff.errors import BffError, ProviderError
+from bff.errors import BffError, ProviderError, evidence
 from bff.telemetry import metrics
 
 log = structlog.get_logger()
@@ -96,7 +96,7 @@ def token_exchange_failed(error: ProviderError, *, session_key: str) -> None:
 
 def document_unavailable(error: ProviderError, *, kept: bool) -> None:
     """A provider's metadata or keys could not be fetched; `kept`: an older copy is used."""
-    log.warning("provider.document_unavailable", provider=error.provider, kept=kept)
+    log.warning("provider.document_unavailable", provider=error.provider, kept=kept, **evidence(error))
 
 
 def secret_switched(*, provider: str, position: int) -> None:

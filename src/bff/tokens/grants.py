@@ -31,14 +31,15 @@ def granted(
     target: Target,
     id_token: IdToken | None,
     userinfo: dict[str, object],
+    subject: str | None = None,
     now: float,
 ) -> Grant:
-    """What a sign-in gave us. `id_token` is None for plain OAuth 2.0; it was checked before this can be called."""
+    """What a sign-in gave us. The ID token was checked before; plain OAuth 2.0 has none, and then `subject` is the user."""
     return Grant(
         provider=provider,
         issuer=issuer,
         client_id=client_id,
-        subject=id_token.subject if id_token else None,
+        subject=id_token.subject if id_token else subject,
         sid=id_token.sid if id_token else None,
         claims={**userinfo, **(id_token.claims if id_token else {})},
         auth_time=id_token.auth_time if id_token else None,

@@ -185,7 +185,7 @@ class Renewal:
             telemetry.clock_disagrees(provider=need.provider, claim=id_token.wrong_time)
 
     async def _check_id_token(self, provider: Provider, grant: Grant, response: TokenResponse) -> IdToken | None:
-        if response.id_token is None or grant.subject is None:
+        if response.id_token is None or grant.subject is None or grant.id_token is None:
             return None
         return check_refreshed_id_token(
             await provider.verify(response.id_token, types=("JWT",)),
@@ -199,6 +199,7 @@ class Renewal:
             access_token=response.access_token,
             now=self._clock(),
             leeway=provider.config.leeway,
+            trusted_audiences=provider.config.trusted_audiences,
         )
 
     async def _keep(self, renewed: Grant, session: Session, *, used: Grant) -> None:

@@ -40,7 +40,7 @@ async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive:
     provider = gateway.provider(name)
     logout_token = parse_backchannel_body(await _bounded_body(receive), _content_type(head))
     issuer = (await provider.metadata()).issuer
-    verified = await provider.verify(logout_token, types=("logout+jwt", "JWT"))
+    verified = await provider.verify(logout_token, types=("logout+jwt", "JWT"), anonymous=True)
     now = gateway.process.clock()
     token = check_logout_token(
         verified,
@@ -49,12 +49,14 @@ async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive:
         client_id=provider.config.client_id,
         now=now,
         leeway=provider.config.leeway,
+        allowed_tenants=provider.config.allowed_tenants or (),
+        trusted_audiences=provider.config.trusted_audiences,
     )
-    done = f"logout token {token.jti} of {issuer}"
+    done = f"logout token {token.jti} of {token.issuer}"
     if await gateway.process.store.remembers(done, now=now):
         return 0
     subject = None if token.sid is not None else token.subject
-    keys = sessions_to_end(gateway.process.store, issuer=issuer, subject=subject, sid=token.sid)
+    keys = sessions_to_end(gateway.process.store, issuer=token.issuer, subject=subject, sid=token.sid)
     ended = sum([await _end_session(gateway, key, now=now) async for key in keys])
     await gateway.process.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
     return ended

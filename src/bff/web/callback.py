@@ -141,7 +141,7 @@ async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefus
     )
     again = replace(again, begun_again=True)
     browser = browser.with_way_back(again, call.return_to)
-    return await login.to_provider(gateway, call.provider, call.head, browser, again)
+    return await login.to_provider(gateway, call.provider, call.head, browser, again, more={})
 
 
 async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at: float | None) -> OwnAnswer:
@@ -215,20 +215,35 @@ async def _checked_id_token(
         leeway=provider.config.leeway,
         max_age=login.max_age(provider, transaction),
         acr_values=login.acr_values(provider, transaction),
+        allowed_tenants=provider.config.allowed_tenants or (),
+        trusted_audiences=provider.config.trusted_audiences,
+        insecure_no_nonce=provider.config.insecure_no_nonce,
     )
 
 
 async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
-    userinfo: dict[str, object] = {}
-    if provider.config.userinfo and id_token is not None:
-        userinfo = await provider.userinfo(tokens.access_token, subject=id_token.subject, dpop_seed=tokens.dpop_seed)
+    subject, claims = await _who(provider, tokens, id_token)
     return grants.granted(
         tokens,
         provider=provider.name,
-        issuer=provider.config.issuer,
+        issuer=id_token.issuer if id_token else provider.config.issuer,
         client_id=provider.config.client_id,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
-        userinfo=userinfo,
+        userinfo=claims,
+        subject=subject,
         now=gateway.process.clock(),
     )
+
+
+async def _who(
+    provider: Provider, tokens: TokenResponse, id_token: IdToken | None
+) -> tuple[str | None, dict[str, object]]:
+    """The subject, and what UserInfo says of it if it is asked: a provider without ID tokens says there who the user is."""
+    subject = id_token.subject if id_token else None
+    if not provider.config.userinfo:
+        return subject, {}
+    if subject is not None:
+        return subject, await provider.userinfo(tokens.access_token, subject=subject, dpop_seed=tokens.dpop_seed)
+    user = await provider.user(tokens.access_token, dpop_seed=tokens.dpop_seed)
+    return user.subject, user.claims

@@ -15,6 +15,7 @@ from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
+from bff.issuers import accepts
 from bff.provider.client import Provider
 from bff.provider.http import Transport
 from bff.provider.providers import Providers
@@ -98,10 +99,10 @@ class Gateway:
         """Whether a provider of this configuration gave it, to this client: sessions outlive changes of names and issuers (R-143),
         and another gateway may use the same store (R-307)."""
         provider = self.providers.get(grant.provider)
-        return provider is not None and (provider.config.issuer, provider.config.client_id) == (
-            grant.issuer,
-            grant.client_id,
-        )
+        if provider is None or provider.config.client_id != grant.client_id:
+            return False
+        tenants = provider.config.allowed_tenants or ()
+        return accepts(grant.issuer, template=provider.config.issuer, allowed_tenants=tenants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Only a navigation of the whole window may start a sign-in. What the callback nee
 provider (`transactions.py`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bff.oauth import authorization, pkce
@@ -12,26 +13,24 @@ from bff.provider.client import Provider
 from bff.request_head import RequestHead
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.telemetry import sign_in as telemetry
-from bff.web import guards, navigation, query, step_up, transactions
+from bff.web import guards, navigation, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
+from bff.web.login_request import login_request
 from bff.web.route_policy import user_targets
 
 
 async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
-    """`GET /login?provider=&return_to=&step_up=`: everything else in the query is ignored and sent nowhere (R-043).
+    """`GET /login?provider=&return_to=&step_up=`: what else may be in the query says `login_request.py`.
 
     Raises:
-        MalformedRequest: no such provider, `return_to` leads elsewhere, or `step_up` is no ticket of ours.
+        MalformedRequest: the query asks for what is not to be had.
         CsrfRefused: not a navigation of the whole window.
         ProviderError, StoreUnavailable: cannot begin now.
     """
     guards.top_level(head)
-    asked = query.parameters(head, once=("provider", "return_to", "step_up"))
-    return_to = guards.local_path(asked.get("return_to", "/"))
-    provider = gateway.provider(asked.get("provider"))
-    ticket = asked.get("step_up")
-    stronger = None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name)
+    asked = login_request(gateway, head)
+    provider, return_to = asked.provider, asked.return_to
     if navigation.must_click(gateway, head, return_to=return_to):
         return navigation.lead_on(gateway, head, at_once=False)
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
@@ -39,27 +38,36 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     live = await guards.session(gateway, head, touch=False)
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)
+    silent = is_silent(provider, asked.parameters)
     transaction = transactions.begin(
-        gateway, provider, browser, return_to=return_to, step_up=stronger, silent=is_silent(provider)
+        gateway, provider, browser, return_to=return_to, step_up=asked.step_up, silent=silent
     )
-    answer = await to_provider(gateway, provider, head, browser.with_way_back(transaction, return_to), transaction)
+    browser = browser.with_way_back(transaction, return_to)
+    answer = await to_provider(gateway, provider, head, browser, transaction, more=asked.parameters)
     telemetry.login_started(provider=provider.name)
     return answer
 
 
 async def to_provider(
-    gateway: Gateway, provider: Provider, head: RequestHead, browser: BrowserLogins, transaction: LoginTransaction
+    gateway: Gateway,
+    provider: Provider,
+    head: RequestHead,
+    browser: BrowserLogins,
+    transaction: LoginTransaction,
+    *,
+    more: Mapping[str, str],
 ) -> OwnAnswer:
-    """The answer that sends the browser to the provider with this transaction."""
+    """The answer that sends the browser to the provider with this transaction; `more` is what a page may add (`login_params`)."""
     url = await provider.authorization_url(
-        _authorization_parameters(gateway, provider, transaction), dpop_seed=dpop_seed(provider, transaction)
+        _authorization_parameters(gateway, provider, transaction, more=more),
+        dpop_seed=dpop_seed(provider, transaction),
     )
     return redirect(url, https=gateway.site.https, more=transactions.kept_by_browser(gateway, head, browser))
 
 
-def is_silent(provider: Provider) -> bool:
+def is_silent(provider: Provider, more: Mapping[str, str]) -> bool:
     """Whether the provider is asked to show nothing to the user (OpenID Connect Core section 3.1.2.1)."""
-    return provider.config.authorization_params.get("prompt") == "none"
+    return {**provider.config.authorization_params, **more}.get("prompt") == "none"
 
 
 def dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:
@@ -67,7 +75,9 @@ def dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:
     return transaction.dpop_seed if provider.config.dpop == "on" else None
 
 
-def _authorization_parameters(gateway: Gateway, provider: Provider, transaction: LoginTransaction) -> Fields:
+def _authorization_parameters(
+    gateway: Gateway, provider: Provider, transaction: LoginTransaction, *, more: Mapping[str, str]
+) -> Fields:
     return authorization.authorization_parameters(
         client_id=provider.config.client_id,
         redirect_uri=provider.redirect_uri,
@@ -78,7 +88,7 @@ def _authorization_parameters(gateway: Gateway, provider: Provider, transaction:
         resources=_resources(gateway, provider),
         max_age=max_age(provider, transaction),
         acr_values=acr_values(provider, transaction),
-        extra=provider.config.authorization_params,
+        extra={**provider.config.authorization_params, **more},
     )
 
 

@@ -64,6 +64,7 @@ async def _logout_url(gateway: Gateway, grant: Grant | None) -> str:
         id_token_hint=grant.id_token,
         post_logout_redirect_uri=gateway.site.url(landing),
         state=secrets.token_urlsafe(16),
+        extra=provider.config.end_session_params,
     )
 
 

@@ -1,7 +1,8 @@
 """URLs over http and https. Each function takes the text of the file and returns the value, or says what is wrong with it.
 
 - Userinfo is refused: `http://orders:8000@evil` is a URL of evil (CVE-2021-41945).
-- A URL that secrets are sent to is https; http is for loopback, and for upstreams (the inner network).
+- A URL that secrets are sent to is https; http is for loopback, and for upstreams (the inner network). For the URLs of a
+  provider `provider_checks.py` judges this, because its `insecure_http` has a say.
 - Nothing is normalised in an issuer, endpoint or resource: an issuer is compared code point by code point (RFC 8414
   section 4). These stay texts.
 """
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 
 from bff.config.spelling import SpellingError
 from bff.config.values.hosts import bare_host, parse_authority
+from bff.issuers import TENANT
 from bff.loopback import is_loopback
 
 _CHARACTERS = re.compile(r"[!#-;=?-\[\]_a-z~]*")  # RFC 3986 section 2, without the ones that need encoding
@@ -124,8 +126,11 @@ def parse_upstream(text: str) -> UpstreamUrl:
 
 
 def issuer(text: str) -> str:
-    """An issuer identifier (RFC 8414 section 2)."""
-    url = _secure(text)
+    """An issuer identifier (RFC 8414 section 2), or a template for many: `{tenantid}` as one segment of its path."""
+    before, tenant, after = text.partition(TENANT)
+    if tenant and (before.count("/") < 3 or not before.endswith("/") or not after.startswith(("/", "?", "#"))):
+        raise SpellingError("has {tenantid} elsewhere than as one whole segment of its path, with another behind it")
+    url = _http(f"{before}tenant{after}" if tenant else text)
     if url.has_query or url.has_fragment:
         raise SpellingError("has a query or fragment, which an issuer cannot have (RFC 8414 section 2)")
     return text
@@ -133,9 +138,22 @@ def issuer(text: str) -> str:
 
 def endpoint(text: str) -> str:
     """A provider's endpoint (RFC 6749 sections 3.1 and 3.2: a query is allowed, a fragment is not)."""
-    if _secure(text).has_fragment:
+    if _http(text).has_fragment:
         raise SpellingError("has a fragment, which an endpoint cannot have (RFC 6749 section 3.1)")
     return text
+
+
+def proxy(text: str) -> str:
+    """An outbound HTTP proxy: `http://host:port` and nothing more."""
+    url = _http(text)
+    if url.scheme != "http" or url.port is None or url.path.strip("/") or url.has_query or url.has_fragment:
+        raise SpellingError("is no outbound proxy: write http://host:port")
+    return text
+
+
+def is_plain_http_abroad(url: str) -> bool:
+    """Whether this URL, one that `issuer` or `endpoint` took, is http to another machine."""
+    return url.startswith("http://") and not is_loopback(_http(url.replace(TENANT, "tenant")).host)
 
 
 def support(text: str) -> str:

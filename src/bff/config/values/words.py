@@ -56,6 +56,12 @@ _OUR_PARAMETERS = frozenset(
 )
 
 _OUR_COOKIES = ("login", "rounds", "out")
+# Parameters of `/login` itself, which it reads and never passes on.
+_LOGIN_PARAMETERS = frozenset({"provider", "return_to", "step_up", "iss", "target_link_uri"})
+ANY = "any"
+
+_TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MEMBERS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _NAME_OF_OURS = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
@@ -143,6 +149,43 @@ def authorization_parameter(text: str) -> str:
         raise SpellingError("is set by the gateway itself and cannot be given here")
     if not _PARAMETER_NAME.fullmatch(text):
         raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
+    return text
+
+
+def login_parameter(text: str) -> str:
+    """A parameter of `/login` that may be passed on to the provider: never one of ours."""
+    if text in _LOGIN_PARAMETERS:
+        raise SpellingError("is a parameter that /login reads itself and never passes on")
+    return authorization_parameter(text)
+
+
+def login_value(text: str) -> str:
+    """One value that a parameter of `login_params` may have."""
+    if text == ANY:
+        raise SpellingError(
+            "stands among other values: write `any` alone, without brackets, to let every value through"
+        )
+    return text
+
+
+def end_session_parameter(text: str) -> str:
+    """A parameter of the end-session request; those that the gateway says can be replaced or left out."""
+    if not _PARAMETER_NAME.fullmatch(text):
+        raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
+    return text
+
+
+def tenant_id(text: str) -> str:
+    """The id of a directory at Microsoft, as the claim `tid` has it."""
+    if not _TENANT_ID.fullmatch(text):
+        raise SpellingError("is no tenant id: a GUID in lower case, as in the token's `tid` (a domain name is none)")
+    return text
+
+
+def member_path(text: str) -> str:
+    """Members of a JSON object, the outer one first: `data.user`."""
+    if not _MEMBERS.fullmatch(text):
+        raise SpellingError("is no path of members: names with a dot between them, such as data.user")
     return text
 
 

@@ -1,0 +1,92 @@
+"""What `GET /login` is asked: at which provider to sign in, where to come back to, and what to add for this one sign-in.
+
+    provider            a name of the configuration; the first one if neither it nor `iss` is there
+    iss                 its issuer instead: a sign-in that a third party initiates (OpenID Connect Core section 4)
+    return_to           a local path
+    step_up             a ticket of ours, of an answer that asked for a stronger sign-in (`step_up.py`)
+    target_link_uri     the same as an absolute URL of our own origin, from that third party
+    others              of `login_params` only: a listed name with a listed value reaches the provider (R-315)
+
+A listed name with another value is refused, so that a page's author sees it; a name that is not listed is ignored (R-043).
+"""
+
+from dataclasses import dataclass
+
+from bff.config.model import ANY
+from bff.errors import MalformedRequest
+from bff.issuers import accepts
+from bff.oauth.step_up import StepUp
+from bff.provider.client import Provider
+from bff.request_head import RequestHead
+from bff.web import guards, query, step_up
+from bff.web.gateway import Gateway
+
+LONGEST_VALUE = 256
+
+_OURS = ("provider", "return_to", "step_up", "iss", "target_link_uri")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRequest:
+    """A sign-in that may begin. `parameters` are for the authorization request."""
+
+    provider: Provider
+    return_to: str
+    parameters: dict[str, str]
+    step_up: StepUp | None
+
+
+def login_request(gateway: Gateway, head: RequestHead) -> LoginRequest:
+    """The sign-in that this request asks for.
+
+    Raises:
+        MalformedRequest: no such provider, a way back that leads elsewhere, a value that the provider's list lacks,
+            or a `step_up` that is no ticket of ours.
+    """
+    asked = query.parameters(head, once=_OURS)
+    provider = _provider(gateway, asked)
+    ticket = asked.get("step_up")
+    return LoginRequest(
+        provider=provider,
+        return_to=_return_to(gateway, asked),
+        parameters=_parameters(provider, head),
+        step_up=None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name),
+    )
+
+
+def _provider(gateway: Gateway, asked: dict[str, str]) -> Provider:
+    name, issuer = asked.get("provider"), asked.get("iss")
+    if issuer is None:
+        return gateway.provider(name)
+    for provider in gateway.providers.values():
+        config = provider.config
+        if accepts(issuer, template=config.issuer, allowed_tenants=config.allowed_tenants or ()):
+            if name in {None, provider.name}:
+                return provider
+            break
+    raise MalformedRequest("iss names no provider of this gateway, or another one than provider does.")
+
+
+def _return_to(gateway: Gateway, asked: dict[str, str]) -> str:
+    target = asked.get("target_link_uri")
+    if target is None or "return_to" in asked:
+        return guards.local_path(asked.get("return_to", "/"))
+    # Core section 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open redirector"
+    origin = gateway.site.origin
+    if target != origin and not target.startswith(f"{origin}/"):
+        raise MalformedRequest(f"target_link_uri must be a URL of {origin}.")
+    return guards.local_path(target.removeprefix(origin) or "/")
+
+
+def _parameters(provider: Provider, head: RequestHead) -> dict[str, str]:
+    listed = provider.config.login_params
+    if not listed:
+        return {}
+    asked = query.parameters(head, once=tuple(listed))
+    found = {name: asked[name] for name in listed if asked.get(name)}
+    for name, value in found.items():
+        if len(value) > LONGEST_VALUE:
+            raise MalformedRequest(f"{name} is longer than {LONGEST_VALUE} characters.")
+        if listed[name] != ANY and value not in listed[name]:
+            raise MalformedRequest(f"{name} has a value that `login_params` of this provider does not list.")
+    return found

@@ -1,0 +1,227 @@
+"""The keys for providers with habits of their own: what they take, and what is said of mistakes and of weaknesses."""
+
+from pathlib import Path
+
+import pytest
+
+from bff.config.load import format_warnings, load_with_warnings
+from bff.config.model import ANY
+from support.config_texts import ENV, changed, loaded, problem, write
+
+ENTRA = "https://login.microsoftonline.com/{tenantid}/v2.0"
+TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
+PLAIN = ("authorization_endpoint: https://p.example/a", "token_endpoint: https://p.example/t", "scope: orders")
+
+
+def with_provider_keys(*lines: str, issuer: str = "https://login.example.com") -> str:
+    """The twelve lines with these keys added to the provider, from line 8 on."""
+    added = "".join(f"    {line}\n" for line in lines)
+    return changed("    client_id", f"{added}    client_id").replace("https://login.example.com", f'"{issuer}"')
+
+
+def warnings(text: str, folder: Path) -> list[str]:
+    """The warnings about this text, as they are printed."""
+    file = write(text, folder)
+    return [line.removeprefix(str(folder)) for line in format_warnings(_warnings(file), file=str(file))]
+
+
+def _warnings(file: Path) -> tuple[object, ...]:
+    return load_with_warnings(file, env=ENV).warnings  # type: ignore[return-value]
+
+
+REFUSED = [
+    ("metadata_url: https://p.example/x#y", "has a fragment"),
+    ("trusted_audiences: shop-api", "is not a list"),
+    ("allowed_tenants: any", "issuer holds no {tenantid}"),
+    (f"allowed_tenants: [{TENANT}]", "issuer holds no {tenantid}"),
+    ("login_params: {scope: any}", "set by the gateway itself"),
+    ("login_params: {redirect_uri: any}", "set by the gateway itself"),
+    ("login_params: {response_mode: any}", "set by the gateway itself"),
+    ("login_params: {return_to: any}", "reads itself"),
+    ("login_params: {iss: any}", "reads itself"),
+    ("login_params: {prompt: []}", "is empty"),
+    ("login_params: {prompt: login}", "is not a list"),
+    ("login_params: {prompt: [login, any]}", "without brackets"),
+    ("login_params: {'a b': any}", "is no parameter name"),
+    ("end_session_params: {'a b': x}", "is no parameter name"),
+    ("proxy: https://proxy:3128", "is no outbound proxy"),
+    ("proxy: http://proxy", "is no outbound proxy"),
+    ("proxy: http://user:secret@proxy:3128", "has a user name"),
+    ("proxy: http://proxy:3128/path", "is no outbound proxy"),
+    ("userinfo_path: data.", "is no path of members"),
+    ("subject_claim: id", "is for plain OAuth 2.0"),
+    ("userinfo_path: data", "is for plain OAuth 2.0"),
+    ("insecure_http: yes", "is not one of true, false"),
+    ("unadvertised_iss: drop", "is not one of discard, check"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), REFUSED, ids=[line for line, _ in REFUSED])
+def test_what_a_key_does_not_take(line: str, message: str) -> None:
+    """A value that cannot be meant is refused at its line, with what to write instead."""
+    found = problem(with_provider_keys(line))
+    assert found.line == 8
+    assert found.key.startswith(f"providers.corp.{line.partition(':')[0]}")
+    assert message in found.message
+
+
+@pytest.mark.requirement("R-327")
+@pytest.mark.parametrize("tenants", [f"[{TENANT}]", "any"])
+def test_an_issuer_for_many_tenants(tenants: str, tmp_path: Path) -> None:
+    """An issuer with {tenantid} goes with the tenants that may sign in, or with `any`."""
+    corp = loaded(with_provider_keys(f"allowed_tenants: {tenants}", issuer=ENTRA), tmp_path).providers["corp"]
+    assert corp.issuer == ENTRA
+    assert corp.allowed_tenants == (ANY if tenants == "any" else (TENANT,))
+
+
+@pytest.mark.requirement("R-327")
+def test_an_issuer_for_many_tenants_says_which() -> None:
+    """An issuer with {tenantid} is refused without `allowed_tenants`."""
+    found = problem(with_provider_keys(issuer=ENTRA))
+    assert (found.line, found.key) == (6, "providers.corp.allowed_tenants")
+    assert "or `any`" in found.message
+
+
+@pytest.mark.requirement("R-327")
+@pytest.mark.parametrize("tenant", ["contoso.onmicrosoft.com", TENANT.upper(), "common", "", f"{TENANT}/x"])
+def test_a_tenant_is_named_by_its_id(tenant: str) -> None:
+    """A tenant is a GUID in lower case, which is what tokens carry."""
+    found = problem(with_provider_keys(f'allowed_tenants: ["{tenant}"]', issuer=ENTRA))
+    assert found.key == "providers.corp.allowed_tenants[0]"
+
+
+@pytest.mark.requirement("R-327")
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://{tenantid}/v2.0",
+        "https://{tenantid}.example.com/v2.0",
+        "https://login.example.com/x{tenantid}/v2.0",
+        "https://login.example.com/{tenantid}",
+        "https://login.example.com/{tenantid}/{tenantid}/v2.0",
+        "https://login.example.com/{tenant}/v2.0",
+    ],
+)
+def test_the_tenant_is_one_segment_of_the_path(issuer: str) -> None:
+    """A template never has its tenant in the host, or as a part of a segment."""
+    assert problem(with_provider_keys("allowed_tenants: any", issuer=issuer)).key == "providers.corp.issuer"
+
+
+@pytest.mark.requirement("R-327", "R-056")
+def test_a_template_and_one_of_its_tenants_share_an_issuer() -> None:
+    """A provider for many tenants beside one for one of them is refused: `iss` could not tell their answers apart."""
+    other = f"  one:\n    issuer: {ENTRA.replace('{tenantid}', TENANT)}\n    client_id: x\n"
+    text = with_provider_keys("allowed_tenants: any", issuer=ENTRA)
+    text = text.replace("routes:\n", f"{other}    client_secret: {{env: OTHER_SECRET}}\nroutes:\n")
+    found = problem(text.replace("    upstream", "    provider: corp\n    upstream"))
+    assert (found.key, "line 7" in found.message) == ("providers.one.issuer", True)
+
+
+@pytest.mark.requirement("R-326")
+def test_metadata_url_beside_written_endpoints(tmp_path: Path) -> None:
+    """With `metadata_url` a written token_endpoint fills the metadata; discovery stays on."""
+    lines = ("metadata_url: https://inner.example/metadata", "token_endpoint: https://inner.example/token")
+    corp = loaded(with_provider_keys(*lines), tmp_path).providers["corp"]
+    assert (corp.discovery, corp.metadata_url) == ("openid", "https://inner.example/metadata")
+
+
+@pytest.mark.requirement("R-326")
+def test_metadata_url_without_discovery() -> None:
+    """`metadata_url` beside `discovery: off` contradicts itself."""
+    found = problem(with_provider_keys("metadata_url: https://p.example/m", "discovery: off", *PLAIN))
+    assert (found.line, found.key) == (8, "providers.corp.metadata_url")
+
+
+@pytest.mark.requirement("R-322")
+@pytest.mark.parametrize(
+    ("lines", "policy"),
+    [
+        ((), "discard"),
+        (PLAIN, "check"),
+        (("discovery: oauth", "scope: orders"), "discard"),
+        (("discovery: off", *PLAIN), "check"),
+        ((*PLAIN, "unadvertised_iss: discard"), "discard"),
+    ],
+)
+def test_without_metadata_iss_is_compared(lines: tuple[str, ...], policy: str, tmp_path: Path) -> None:
+    """Where nothing could have advertised `iss`, it is compared when it comes (RFC 9207 section 2.4: local policy)."""
+    assert loaded(with_provider_keys(*lines), tmp_path).providers["corp"].unadvertised_iss == policy
+
+
+URL_KEYS = ["issuer", "metadata_url", "authorization_endpoint", "jwks_uri", "userinfo_endpoint", "end_session_endpoint"]
+
+
+@pytest.mark.requirement("R-329", "R-121", "R-122")
+@pytest.mark.parametrize("key", URL_KEYS)
+@pytest.mark.parametrize("host", ["keycloak:8080", "10.0.0.1", "localhost.evil.example"])
+def test_plain_http_needs_its_switch(key: str, host: str, tmp_path: Path) -> None:
+    """A provider's URL that is http outside loopback is refused where it stands, unless `insecure_http` is on."""
+    url = f"http://{host}/realms/shop"
+    text = with_provider_keys(issuer=url) if key == "issuer" else with_provider_keys(f"{key}: {url}")
+    found = problem(text)
+    assert (found.line, found.key) == (7 if key == "issuer" else 8, f"providers.corp.{key}")
+    assert "insecure_http: true" in found.message
+    assert loaded(text.replace("    client_id", "    insecure_http: true\n    client_id"), tmp_path)
+
+
+@pytest.mark.requirement("R-329")
+@pytest.mark.parametrize("host", ["localhost", "idp.localhost:9000", "127.0.0.1", "127.9.9.9", "[::1]:80"])
+def test_plain_http_on_loopback_needs_none(host: str, tmp_path: Path) -> None:
+    """Every name and address of this machine may be http."""
+    assert loaded(with_provider_keys(issuer=f"http://{host}/realm"), tmp_path)
+
+
+WARNED = {
+    "nobody is named": (PLAIN, "10:12: warning: providers.corp.scope: names no user"),
+    "nobody is named, with metadata": (
+        ("discovery: oauth", "scope: orders"),
+        "9:12: warning: providers.corp.scope: names no user",
+    ),
+    "UserInfo is never asked": (
+        ("userinfo_endpoint: https://p.example/me",),
+        "8:24: warning: providers.corp.userinfo_endpoint: is not asked",
+    ),
+    "plain http": (("insecure_http: true",), "8:20: warning: providers.corp.insecure_http: lets"),
+    "no nonce": (("insecure_no_nonce: true",), "8:24: warning: providers.corp.insecure_no_nonce: takes"),
+}
+
+
+@pytest.mark.requirement("R-328")
+@pytest.mark.parametrize(("lines", "line"), WARNED.values(), ids=WARNED.keys())
+def test_what_is_probably_not_meant_is_a_warning(lines: tuple[str, ...], line: str, tmp_path: Path) -> None:
+    """A file that can be run and probably is not what is wanted loads, with a warning at its line and column."""
+    (found,) = warnings(with_provider_keys(*lines), tmp_path)
+    assert found.startswith(f"/bff.yaml:{line}")
+
+
+@pytest.mark.requirement("R-328")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        ("userinfo: true",),
+        (*PLAIN, "userinfo: true", "userinfo_endpoint: https://p.example/me", "subject_claim: id"),
+    ],
+)
+def test_a_provider_that_names_its_users_is_no_warning(lines: tuple[str, ...], tmp_path: Path) -> None:
+    """An ID token, or the answer of a UserInfo endpoint, says who the user is."""
+    assert warnings(with_provider_keys(*lines), tmp_path) == []
+
+
+@pytest.mark.requirement("R-328")
+def test_a_provider_for_machines_names_nobody(tmp_path: Path) -> None:
+    """A provider at which nobody signs in needs no way to say who it is."""
+    text = with_provider_keys("token_endpoint: https://p.example/t", "scope: orders")
+    assert warnings(f"{text}    token: client\n", tmp_path) == []
+
+
+@pytest.mark.requirement("R-315", "R-330")
+def test_parameters_of_sign_in_and_sign_out(tmp_path: Path) -> None:
+    """`login_params` holds lists and `any`; `end_session_params` may hold empty values, which leave a parameter out."""
+    lines = (
+        "login_params: {screen_hint: [signup], prompt: [login, none], login_hint: any}",
+        'end_session_params: {logout_uri: "{return_to}", id_token_hint: ""}',
+    )
+    corp = loaded(with_provider_keys(*lines), tmp_path).providers["corp"]
+    assert corp.login_params == {"screen_hint": ("signup",), "prompt": ("login", "none"), "login_hint": ANY}
+    assert corp.end_session_params == {"logout_uri": "{return_to}", "id_token_hint": ""}

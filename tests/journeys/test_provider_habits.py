@@ -1,0 +1,326 @@
+"""Providers with habits of their own, over real sockets: what each key changes in a sign-in, and what it must not let through."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from structlog.testing import capture_logs
+
+from support.fake_provider import Answer, having, without
+from support.gateway_world import GatewayWorld, gateway_world
+from support.strict_browser import Browser
+
+
+async def asked_for(world: GatewayWorld, query: str, *, browser: Browser | None = None) -> dict[str, str]:
+    """The authorization request that `/login` with this query leads to."""
+    browser = browser or await world.browser()
+    begun = await browser.open_once(f"/bff/login{query}", from_url=world.url + "/")
+    assert begun.status_code == 303, begun.text
+    pairs = parse_qsl(urlsplit(begun.headers["location"]).query)
+    assert len(pairs) == len(dict(pairs))
+    return dict(pairs)
+
+
+async def user_of(browser: Browser) -> dict[str, Any]:
+    """What `/bff/user` says."""
+    return dict((await browser.fetch("/bff/user")).json())
+
+
+async def refused_with(world: GatewayWorld) -> dict[str, Any]:
+    """The event of a sign-in that fails."""
+    with capture_logs() as logs:
+        browser = await world.signed_in()
+    assert (await user_of(browser))["authenticated"] is False
+    (event,) = [entry for entry in logs if entry["event"] == "login.declined"]
+    return dict(event)
+
+
+# --- login_params -----------------------------------------------------------------------------------------------------
+
+LOGIN_PARAMS = {"screen_hint": ["signup", "login"], "prompt": ["login", "select_account"], "login_hint": "any"}
+
+
+@pytest.mark.requirement("R-315", "R-043")
+@pytest.mark.parametrize(
+    ("query", "passed"),
+    [
+        ("", {"prompt": "consent"}),
+        ("?screen_hint=signup", {"screen_hint": "signup", "prompt": "consent"}),
+        ("?prompt=select_account", {"prompt": "select_account"}),
+        ("?login_hint=alice%40example.com&prompt=login", {"login_hint": "alice@example.com", "prompt": "login"}),
+        ("?login_hint=%26scope%3Dadmin%23", {"login_hint": "&scope=admin#", "prompt": "consent"}),
+        ("?login_hint=" + "x" * 256, {"login_hint": "x" * 256, "prompt": "consent"}),
+        ("?login_hint=", {"prompt": "consent"}),
+        ("?ui_locales=de&scope=admin&client_id=x&state=y&resource=z", {"prompt": "consent"}),
+    ],
+)
+async def test_listed_parameters_reach_the_provider_and_no_others(query: str, passed: dict[str, str]) -> None:
+    """A listed name with a listed value is passed on, encoded, once; what is not listed is ignored."""
+    async with gateway_world(corp={"login_params": LOGIN_PARAMS}) as world:
+        asked = await asked_for(world, query)
+        names = {*LOGIN_PARAMS, "ui_locales", "resource"}
+        assert {name: value for name, value in asked.items() if name in names} == passed
+        assert asked["client_id"] == "shop"
+        assert "admin" not in asked["scope"]
+
+
+@pytest.mark.requirement("R-315")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?screen_hint=evil",
+        "?screen_hint=Signup",
+        "?prompt=none",
+        "?prompt=login%20select_account",
+        "?prompt=login&prompt=login",
+        "?login_hint=" + "x" * 257,
+        "?login_hint=a&login_hint=b",
+    ],
+)
+async def test_other_values_of_listed_parameters_are_refused(query: str) -> None:
+    """A value that is not listed, too long, or given twice is a 400, and nothing of it reaches the provider."""
+    async with gateway_world(corp={"login_params": LOGIN_PARAMS}) as world:
+        answer = await (await world.browser()).open_once(f"/bff/login{query}", from_url=world.url + "/")
+        assert answer.status_code == 400
+
+
+@pytest.mark.requirement("R-315")
+async def test_parameters_are_listed_for_each_provider() -> None:
+    """What one provider lists is nothing to another."""
+    async with gateway_world(corp={"login_params": LOGIN_PARAMS}) as world:
+        assert "screen_hint" not in await asked_for(world, "?provider=partner&screen_hint=signup")
+
+
+# --- third-party-initiated sign-in ------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-314", "R-042")
+async def test_a_third_party_names_the_issuer_and_the_way_back(world: GatewayWorld) -> None:
+    """`iss` chooses the provider, `target_link_uri` the page to end on; an unlisted login_hint is ignored."""
+    browser = await world.browser()
+    world.partner.sign_in_as = "alice"
+    query = {"iss": world.partner.issuer, "target_link_uri": f"{world.url}/orders/5?x=1", "login_hint": "bob"}
+    page = await browser.navigate(f"/bff/login?{urlencode(query)}", from_url=world.partner.issuer)
+    assert page.status_code == 200
+    assert browser.visited[-1] == f"{world.url}/orders/5?x=1"
+    assert (await user_of(browser))["provider"] == "partner"
+    asked = next(call for call in world.partner.calls if call.path == "/authorize")
+    assert "login_hint" not in dict(asked.query)
+
+
+@pytest.mark.requirement("R-314", "R-064")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://evil.example"},
+        {"iss": ""},
+        {"iss": "{partner}/"},
+        {"provider": "corp"},
+        {"target_link_uri": "https://evil.example/"},
+        {"target_link_uri": "{self}.evil.example/"},
+        {"target_link_uri": "{self}@evil.example/"},
+        {"target_link_uri": "{self}:1/"},
+        {"target_link_uri": "{self}//evil.example"},
+        {"target_link_uri": "{self}/\\evil.example"},
+        {"target_link_uri": "//evil.example/"},
+        {"target_link_uri": "/orders"},
+        {"target_link_uri": "javascript:alert(1)"},
+    ],
+)
+async def test_a_third_party_leads_nowhere_else(world: GatewayWorld, changes: dict[str, str]) -> None:
+    """An issuer that is not configured, and a target of another origin, are refused before anything begins."""
+    query = {"iss": world.partner.issuer, "target_link_uri": f"{world.url}/", **changes}
+    known = {name: value.format(self=world.url, partner=world.partner.issuer) for name, value in query.items()}
+    answer = await (await world.browser()).open_once(
+        f"/bff/login?{urlencode(known)}", from_url="https://third.example/"
+    )
+    assert answer.status_code == 400
+    assert not world.partner.calls
+
+
+# --- ID tokens --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-325", "R-097")
+@pytest.mark.parametrize(
+    ("claims", "signed_in"),
+    [
+        ({"aud": ["shop", "orders-api"]}, True),
+        ({"aud": ["orders-api", "shop"], "azp": "shop"}, True),
+        ({"aud": ["shop", "orders-api"], "azp": "orders-api"}, False),
+        ({"aud": ["orders-api"]}, False),
+        ({"aud": "orders-api"}, False),
+        ({"aud": ["shop", "orders-api", "unknown"]}, False),
+        ({"aud": []}, False),
+        ({"aud": "shop"}, True),
+    ],
+)
+async def test_trusted_audiences_may_stand_beside_us(claims: dict[str, Any], signed_in: bool) -> None:
+    """Our own client id must be there, all others must be trusted, and `azp` must be ours if it is there."""
+    async with gateway_world(corp={"trusted_audiences": ["orders-api"]}) as world:
+        world.corp.misbehave(id_token_claims=having(**claims))
+        browser = await world.signed_in()
+        assert (await user_of(browser))["authenticated"] is signed_in
+        if signed_in:  # a refresh is judged alike
+            world.clock.now += 601
+            assert (await browser.fetch("/api/x")).status_code == 200
+
+
+@pytest.mark.requirement("R-330", "R-336")
+@pytest.mark.parametrize(
+    ("habit", "reason", "found", "configured"),
+    [
+        ({"id_token_claims": having(iss="https://found.example")}, "iss", "https://found.example", "{issuer}"),
+        ({"id_token_claims": having(aud="other-client")}, "aud", "other-client", "shop"),
+        ({"id_token_claims": having(azp="other-client")}, "azp", "other-client", "shop"),
+        ({"id_token_header": having(kid="key-7")}, "key_unknown", "key-7", "{kid}"),
+        ({"id_token_signature": "none"}, "alg", "none", "RS256"),
+    ],
+)
+async def test_a_declined_sign_in_says_both_values(
+    world: GatewayWorld, habit: dict[str, Any], reason: str, found: str, configured: str
+) -> None:
+    """The event says what the token had and what would have been right; of keys, which are published."""
+    world.corp.misbehave(**habit)
+    event = await refused_with(world)
+    assert event["reason"] == reason
+    assert found in event["found"]
+    assert configured.format(issuer=world.corp.issuer, kid=world.corp.keys.current.kid) in event["configured"]
+
+
+@pytest.mark.parametrize(("claims", "signed_in"), [(without("nonce"), True), (having(nonce="another"), False)])
+async def test_a_provider_may_lose_the_nonce_and_never_change_it(claims: Any, signed_in: bool) -> None:
+    """With `insecure_no_nonce` an ID token without a nonce is taken, one with another nonce is not."""
+    async with gateway_world(corp={"insecure_no_nonce": True}) as world:
+        world.corp.misbehave(id_token_claims=claims)
+        assert (await user_of(await world.signed_in()))["authenticated"] is signed_in
+
+
+async def test_a_nonce_is_missed_unless_told_otherwise(world: GatewayWorld) -> None:
+    """Without `insecure_no_nonce` an ID token without a nonce is refused."""
+    world.corp.misbehave(id_token_claims=without("nonce"))
+    assert (await refused_with(world))["reason"] == "nonce"
+
+
+# --- plain OAuth 2.0 --------------------------------------------------------------------------------------------------
+
+PLAIN = {"discovery": "oauth", "scope": "profile", "userinfo": True, "subject_claim": "id"}
+
+
+def user_answer(user: object) -> Answer:
+    """What a provider's user endpoint says."""
+    return Answer(body=json.dumps(user).encode())
+
+
+@pytest.mark.requirement("R-328")
+@pytest.mark.parametrize(
+    ("settings", "answer", "claims"),
+    [
+        ({}, {"id": 583231, "login": "octocat"}, {"id": 583231, "login": "octocat"}),
+        ({}, {"id": "80351110224678912", "username": "nelly"}, {"id": "80351110224678912", "username": "nelly"}),
+        ({"userinfo_path": "data"}, {"data": {"id": "2244994945"}}, {"id": "2244994945"}),
+        ({"userinfo_path": "data.user"}, {"data": {"user": {"id": 7}}}, {"id": 7}),
+    ],
+)
+async def test_plain_oauth_knows_its_user(settings: dict[str, Any], answer: Any, claims: dict[str, Any]) -> None:
+    """The user endpoint's answer says who it is; the page sees it as claims."""
+    async with gateway_world(corp={**PLAIN, **settings}) as world:
+        world.corp.misbehave(answers={"/userinfo": user_answer(answer)})
+        browser = await world.signed_in()
+        assert (await user_of(browser))["claims"] == claims
+        assert (await browser.fetch("/api/x")).status_code == 200
+
+
+@pytest.mark.requirement("R-328", "R-126")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        user_answer({"login": "octocat"}),
+        user_answer({"id": None}),
+        user_answer({"id": True}),
+        user_answer({"id": 1.5}),
+        user_answer({"id": ""}),
+        user_answer({"id": "x" * 256}),
+        user_answer({"id": ["1"]}),
+        user_answer({"ok": False}),
+        user_answer([{"id": 1}]),
+        Answer(status=401, body=b"{}"),
+        Answer(status=500),
+        Answer(body=b"<html>"),
+    ],
+)
+async def test_plain_oauth_without_a_user_signs_nobody_in(answer: Answer) -> None:
+    """An answer that names no user ends the sign-in: nobody is signed in without a name."""
+    async with gateway_world(corp=PLAIN) as world:
+        world.corp.misbehave(answers={"/userinfo": answer})
+        assert (await refused_with(world))["provider"] == "corp"
+
+
+@pytest.mark.requirement("R-328")
+async def test_another_user_of_plain_oauth_takes_the_session_over() -> None:
+    """Who signs in as another user of the same provider holds nothing of the first one (R-066)."""
+    async with gateway_world(corp=PLAIN) as world:
+        world.corp.misbehave(answers={"/userinfo": user_answer({"id": 1})})
+        browser = await world.signed_in()
+        await world.sign_in(browser, provider="partner")
+        assert (await user_of(browser))["logins"]["corp"]["authenticated"] is True
+        world.corp.misbehave(answers={"/userinfo": user_answer({"id": 2})})
+        await world.sign_in(browser)
+        assert (await user_of(browser))["logins"]["partner"]["authenticated"] is False
+
+
+# --- sign-out ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-330")
+async def test_a_sign_out_in_the_providers_own_words() -> None:
+    """`end_session_params` adds and leaves out; `{return_to}` is our own start page."""
+    cognito = {"logout_uri": "{return_to}", "id_token_hint": "", "post_logout_redirect_uri": "", "state": ""}
+    async with gateway_world(corp={"end_session_params": cognito}) as world:
+        browser = await world.signed_in()
+        url = (await browser.fetch("/bff/logout", method="POST")).json()["logout_url"]
+        assert dict(parse_qsl(urlsplit(url).query)) == {"client_id": "shop", "logout_uri": f"{world.url}/"}
+
+
+@pytest.mark.requirement("R-308")
+async def test_an_end_session_url_stays_short(world: GatewayWorld) -> None:
+    """With 150 groups in the ID token the hint is left out, and the rest is there."""
+    world.corp.misbehave(id_token_claims=having(groups=[f"group-{number:032}" for number in range(150)]))
+    browser = await world.signed_in()
+    url = (await browser.fetch("/bff/logout", method="POST")).json()["logout_url"]
+    assert len(url) < 4096
+    assert set(dict(parse_qsl(urlsplit(url).query))) == {"client_id", "post_logout_redirect_uri", "state"}
+
+
+@pytest.mark.requirement("R-335")
+@pytest.mark.parametrize("error", ["invalid_token", "unsupported_token_type"])
+async def test_what_is_gone_is_not_reported(world: GatewayWorld, error: str) -> None:
+    """A provider that calls the revoked tokens gone causes no warning at sign-out."""
+    browser = await world.signed_in()
+    world.corp.misbehave(answers={"/revoke": Answer(status=400, body=json.dumps({"error": error}).encode())})
+    with capture_logs() as logs:
+        await browser.fetch("/bff/logout", method="POST")
+        await world.corp.arrived("/revoke", count=2)
+    assert "token.revocation_failed" not in {entry["event"] for entry in logs}
+
+
+# --- key rotation and plain http --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R-333")
+async def test_sign_ins_follow_rotations_without_notice(world: GatewayWorld) -> None:
+    """Three rotations within one second of each other lose no sign-in."""
+    for _ in range(3):
+        assert (await user_of(await world.signed_in()))["authenticated"] is True
+        world.corp.rotate_keys()
+
+
+@pytest.mark.requirement("R-329")
+async def test_insecure_keys_are_said_at_every_start() -> None:
+    """A key that weakens security is an event of its own at the start, with its place in the file."""
+    with capture_logs() as logs:
+        async with gateway_world(corp={"insecure_http": True, "insecure_no_nonce": True}):
+            pass
+    said = {entry["key"] for entry in logs if entry["event"] == "config.insecure"}
+    assert said == {"providers.corp.insecure_http", "providers.corp.insecure_no_nonce"}

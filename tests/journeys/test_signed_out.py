@@ -1,4 +1,4 @@
-"""What is left after a sign-out, how long a session's cookie lives, and sign-ins that must show nothing to the user."""
+"""What is left after a sign-out, and how long a session and its cookie live."""
 
 from typing import Any
 
@@ -78,22 +78,6 @@ async def test_sign_out_clears_the_apps_storage_unless_told_not_to(clears: bool)
         browser = await world.signed_in()
         answer = await browser.fetch("/bff/logout", method="POST")
         assert (answer.headers.get("clear-site-data") == '"storage"') is clears
-
-
-@pytest.mark.parametrize("error", ["login_required", "interaction_required", "consent_required", "access_denied"])
-async def test_a_silent_sign_in_that_fails_comes_back_without_a_page(error: str) -> None:
-    """With `prompt=none` an error of the provider leads to return_to, signed out; it is not begun again."""
-    async with gateway_world(corp={"login_params": {"prompt": ["none"]}}) as world:
-        browser = await world.browser()
-        begun = await browser.open_once("/bff/login?prompt=none&return_to=/start?x=1", from_url=world.url)
-        assert "prompt=none" in begun.headers["location"]
-        state = begun.headers["location"].partition("state=")[2].partition("&")[0]
-        url = f"/bff/callback/corp?error={error}&state={state}&iss={world.corp.issuer}"
-        answer = await browser.open_once(url, from_url=world.corp.issuer)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/start?x=1")
-        assert browser.cookie(SESSION) is None
-        forged = await browser.open_once(url.replace("iss=http", "iss=https"), from_url=world.corp.issuer)
-        assert forged.headers.get("location") == "/start?x=1"  # the state is used: nothing in it counts any more
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ class ProviderConfig(Model):
     authorization_params: dict[Annotated[str, Spelt(words.authorization_parameter)], Annotated[str, MayBeEmpty()]] = {}
     # fixed additions to the authorization request, e.g. `prompt: consent`; an empty one is not sent at all
     login_params: dict[Annotated[str, Spelt(words.login_parameter)], LoginValues] = {}  # what a page may add at /login
+    response_mode: Literal["form_post"] | None = None  # for providers that insist on it (Apple)
     end_session_params: dict[Annotated[str, Spelt(words.end_session_parameter)], Annotated[str, MayBeEmpty()]] = {}
     max_age: Duration | None = None
     acr_values: tuple[str, ...] = ()

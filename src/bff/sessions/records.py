@@ -43,7 +43,7 @@ def encode_transaction(transaction: LoginTransaction) -> bytes:
     """The record of a login transaction."""
     t = transaction
     step_up = None if t.step_up is None else (t.step_up.acr_values, t.step_up.max_age_seconds)
-    fields = (t.provider, t.registration, t.browser, t.seed, t.return_to, t.begun_at, t.silent, t.begun_again, step_up)
+    fields = (t.provider, t.registration, t.browser, t.seed, t.return_to, t.begun_at, t.begun_again, t.silent, step_up)
     return FORMAT + _encoder.encode(fields)
 
 
@@ -52,7 +52,7 @@ def decode_transaction(record: bytes) -> LoginTransaction | None:
     fields = _decoded(_transaction_decoder, record)
     if fields is None:
         return None
-    provider, registration, browser, seed, return_to, begun_at, silent, begun_again, step_up = fields
+    provider, registration, browser, seed, return_to, begun_at, begun_again, silent, step_up = fields
     return LoginTransaction(
         provider=provider,
         registration=registration,
@@ -60,8 +60,8 @@ def decode_transaction(record: bytes) -> LoginTransaction | None:
         seed=seed,
         return_to=return_to,
         begun_at=begun_at,
-        silent=silent,
         begun_again=begun_again,
+        silent=silent,
         step_up=None if step_up is None else StepUp(acr_values=step_up[0], max_age_seconds=step_up[1]),
     )
 

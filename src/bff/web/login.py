@@ -38,10 +38,8 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     live = await guards.session(gateway, head, touch=False)
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)
-    silent = is_silent(provider, asked.parameters)
-    transaction = transactions.begin(
-        gateway, provider, browser, return_to=return_to, step_up=asked.step_up, silent=silent
-    )
+    transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=asked.step_up)
+    transaction = replace(transaction, silent=asked.silent)
     browser = browser.with_way_back(transaction, return_to)
     answer = await to_provider(gateway, provider, head, browser, transaction, more=asked.parameters)
     telemetry.login_started(provider=provider.name)
@@ -65,11 +63,6 @@ async def to_provider(
     return redirect(url, https=gateway.site.https, more=transactions.kept_by_browser(gateway, head, browser))
 
 
-def is_silent(provider: Provider, more: Mapping[str, str]) -> bool:
-    """Whether the provider is asked to show nothing to the user (OpenID Connect Core section 3.1.2.1)."""
-    return {**provider.config.authorization_params, **more}.get("prompt") == "none"
-
-
 def dpop_seed(provider: Provider, transaction: LoginTransaction) -> str | None:
     """Of the key that binds the tokens of this sign-in, where the provider is to bind them (RFC 9449)."""
     return transaction.dpop_seed if provider.config.dpop == "on" else None
@@ -89,6 +82,7 @@ def _authorization_parameters(
         max_age=max_age(provider, transaction),
         acr_values=acr_values(provider, transaction),
         extra={**provider.config.authorization_params, **more},
+        response_mode=provider.config.response_mode,
     )
 
 

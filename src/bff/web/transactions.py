@@ -49,7 +49,6 @@ def begin(
     *,
     return_to: str,
     step_up: StepUp | None,
-    silent: bool = False,
 ) -> LoginTransaction:
     """A new transaction of this browser at this provider; `return_to` as much as `state` can hold of it."""
     return LoginTransaction(
@@ -60,7 +59,6 @@ def begin(
         return_to=values.short_way_back(return_to, step_up=step_up),
         begun_at=gateway.process.clock(),
         step_up=step_up,
-        silent=silent,
     )
 
 
@@ -177,6 +175,17 @@ def _unsealed(gateway: Gateway, cookie: bytes | None) -> BrowserLogins | None:
     bound_to = _bound_to(gateway, gateway.cookies.login)
     record = None if envelope is None else gateway.login_sealer.open(envelope, bound_to=bound_to)
     return None if record is None else decode_logins(record)
+
+
+def sealed(gateway: Gateway, kind: bytes, text: bytes) -> str:
+    """`text` in a form that only `unsealed` with the same `kind` opens, for a query."""
+    return _spelt(gateway.login_sealer.seal(text, bound_to=_bound_to(gateway, kind))).decode("ascii")
+
+
+def unsealed(gateway: Gateway, kind: bytes, text: bytes) -> bytes | None:
+    """What was sealed as `kind`; None for anything else."""
+    envelope = _read(text)
+    return None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_bound_to(gateway, kind))
 
 
 def _bound_to(gateway: Gateway, kind: bytes) -> bytes:

@@ -161,12 +161,16 @@ class ProviderConfig(Model):
     authorization_params: dict[Annotated[str, Spelt(words.authorization_parameter)], Annotated[str, MayBeEmpty()]] = {}
     # fixed additions to the authorization request, e.g. `prompt: consent`; an empty one is not sent at all
     login_params: dict[Annotated[str, Spelt(words.login_parameter)], LoginValues] = {}  # what a page may add at /login
+    response_mode: Literal["form_post"] | None = None  # for providers that insist on it (Apple)
     end_session_params: dict[Annotated[str, Spelt(words.end_session_parameter)], Annotated[str, MayBeEmpty()]] = {}
     max_age: Duration | None = None
     acr_values: tuple[str, ...] = ()
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
-    timeout: Timeout = 30.0  # a refresh that is given up may have spent its refresh token: better to wait
+    timeout: Timeout = 30.0  # how long a request waits for a call
+    call_limit: Timeout = (
+        180.0  # how long a token call may take once it is sent: its answer is kept, also if it is late
+    )
     ca_file: CaFile | None = None
     proxy: Annotated[str, Spelt(urls.proxy)] | None = None  # for every call to this provider
     insecure_http: bool = False  # its URLs may be http outside loopback

@@ -30,6 +30,7 @@ recipe:             ## journeys and raw HTTP once more with the lane off
 
 browser:            ## pages in the system's Chromium; with Node, the tutorial's app by Vite too
 	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/browser/vite; fi
+	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/browser/workers; fi
 	$(PYTHON) -m pytest -m browser tests/browser
 
 node:               ## the certified npm `oidc-provider`

@@ -75,9 +75,14 @@ class SigningKey:
         signature = JWSRegistry.algorithms[str(header["alg"])].sign(signing_input.encode("ascii"), self._key)
         return f"{signing_input}.{_base64url(signature)}"
 
-    def published(self) -> dict[str, object]:
-        """The public JWK, as it stands in our JWKS; `alg` only where there is one alone."""
-        alg = {"alg": self.algorithms[0]} if len(self.algorithms) == 1 else {}
+    def published(self, *, listed: tuple[str, ...] | None = None) -> dict[str, object]:
+        """The public JWK, as it stands in our JWKS.
+
+        `alg` is what it signs with, by what the provider lists: some providers look a key up by `kid` and `alg`, and take an RSA key
+        without `alg` for RS256. It is left out where several are possible and `listed` is not known.
+        """
+        known = listed is not None or len(self.algorithms) == 1
+        alg = {"alg": self.algorithm(listed or ())} if known else {}
         return {**self.public, "kid": self.kid, "use": "sig", **alg}
 
     def private_jwk(self) -> str:

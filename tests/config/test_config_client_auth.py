@@ -167,3 +167,12 @@ def test_a_misspelt_method_is_told_once(folder: Path) -> None:
     """One mistake is one problem."""
     (found,) = problems(with_lines("client_auth: private_key", KEYS), folder=folder)
     assert (found.key, "private_key_jwt" in found.message) == ("providers.corp.client_auth", True)
+
+
+@pytest.mark.parametrize("content", ["", "no jwt", "a.b", "a.b.c.d", "a.b.", "a b.c.d", "<saml/>"])
+def test_assertion_that_is_none(folder: Path, content: str) -> None:
+    """A file that holds no signed JWT is a problem of `client_assertion`, and nothing of it is repeated."""
+    (folder / "assertion").write_text(content)
+    found = problem(with_lines(ASSERTION), folder=folder)
+    assert found.key == "providers.corp.client_assertion"
+    assert not content or content not in found.message

@@ -43,6 +43,7 @@ REFUSED = [
     ("login_params: {prompt: login}", "is not a list"),
     ("login_params: {prompt: [login, any]}", "without brackets"),
     ("login_params: {'a b': any}", "is no parameter name"),
+    ("response_mode: query", "is not one of form_post"),
     ("end_session_params: {'a b': x}", "is no parameter name"),
     ("proxy: https://proxy:3128", "is no outbound proxy"),
     ("proxy: http://proxy", "is no outbound proxy"),
@@ -148,7 +149,10 @@ def test_without_metadata_iss_is_compared(lines: tuple[str, ...], policy: str, t
     assert loaded(with_provider_keys(*lines), tmp_path).providers["corp"].unadvertised_iss == policy
 
 
-URL_KEYS = ["issuer", "metadata_url", "authorization_endpoint", "jwks_uri", "userinfo_endpoint", "end_session_endpoint"]
+URL_KEYS = [
+    *("issuer", "metadata_url", "authorization_endpoint", "jwks_uri", "userinfo_endpoint", "end_session_endpoint"),
+    *("revocation_endpoint", "pushed_authorization_request_endpoint"),
+]
 
 
 @pytest.mark.requirement("R-329", "R-121", "R-122")

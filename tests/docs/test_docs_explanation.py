@@ -18,7 +18,7 @@ from bff.sessions.memory import MemoryStore
 from bff.sessions.model import session_key
 from bff.tokens import failures, flights, lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web.backchannel_logout import MAX_BODY_BYTES
+from bff.web.content import MAX_BODY_BYTES
 from support.documented import ROOT, page, rows, section
 from support.session_samples import NOW, a_grant
 

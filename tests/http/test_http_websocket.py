@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from support.dpop_api import read_proof
 from support.raw_browser import RawBrowser
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Received
@@ -313,3 +314,29 @@ async def test_the_management_listener_takes_no_websockets(site: RawWorld) -> No
         await browser.say(site.request("GET /ws/x", *UPGRADE, origin(site)))
         assert (await browser.reply()).status == 501
     assert SEEN == []
+
+
+async def demanding(it: Conversation) -> None:
+    """Demands its nonce in the proof, then takes the handshake."""
+    request = await it.head()
+    SEEN.append(request)
+    await it.send(
+        b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: DPoP error="use_dpop_nonce"\r\nDPoP-Nonce: ws-1\r\n'
+        b"Content-Length: 0\r\n\r\n"
+    )
+
+
+@pytest.mark.requirement("R-159", "R-160", "R-350")
+async def test_bound_token_goes_with_a_proof_and_the_nonce_that_is_demanded() -> None:
+    """RFC 9449: the handshake is made once more with a new proof, whose URL is the one that the API sees, by http and not by ws."""
+    SEEN.clear()
+    routes = [{"path": "/ws", "upstream": "{raw}", "provider": "corp", "websocket": True}]
+    async with raw_world(demanding, accepting, routes=routes, corp={"dpop": "on"}) as site:
+        async with site.connect() as browser:
+            await browser.say(site.request("GET /ws/x?a=1", *UPGRADE, b"DPoP: mine", origin(site)))
+            await greeted(browser)
+        url = site.upstream.url
+    proofs = [read_proof(b"".join(seen.values(b"dpop")).decode())[0] for seen in SEEN]
+    assert [proof.get("nonce") for proof in proofs] == [None, "ws-1"]
+    assert {(proof["htm"], proof["htu"]) for proof in proofs} == {("GET", f"{url}/x")}
+    assert {b"".join(seen.values(b"authorization"))[:5] for seen in SEEN} == {b"DPoP "}

@@ -11,12 +11,14 @@ from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.oauth.tokens import TokenResponse
 from bff.server.process import serving
 from bff.sessions.model import AccessToken
+from bff.tokens.sources import bearer
 from support.dpop_api import DpopApi, read_proof
 from support.echo_upstream import EchoUpstream, Said
 from support.fake_provider import Answer, having
 from support.gateway_world import GatewayWorld, gateway_world
+from support.raw_world import raw_world
+from support.scripted_upstream import Conversation, response
 
-BOUND = having(token_type="DPoP")
 ROUTES = [
     {"path": "/api", "upstream": "{api}/v2", "provider": "corp"},
     {"path": "/machine", "upstream": "{api}/machine", "token": "client", "provider": "corp", "scope": "rates:read"},
@@ -43,7 +45,6 @@ async def dpop_world(*, routes: list[dict[str, Any]] = ROUTES, **corp: Any) -> A
     named = [{key: str(value).replace("{api}", url) for key, value in route.items()} for route in routes]
     settings = {"dpop": "on", **corp}
     async with serving(api, sockets), gateway_world(routes=named, corp=settings) as gateway:
-        gateway.corp.misbehave(token_answer=BOUND)
         yield DpopWorld(gateway=gateway, api=api, behind=behind)
 
 
@@ -224,6 +225,34 @@ def test_seed_does_not_show() -> None:
         dpop_seed="the-seed",
     )
     assert "the-seed" not in repr(response)
+
+
+@pytest.mark.requirement("R-159")
+async def test_repeat_after_a_closed_connection_has_a_proof_of_its_own() -> None:
+    """A pooled connection that the API closed with the request on it: the proof may have been seen, so the repeat has another."""
+    seen = []
+
+    async def closing(it: Conversation) -> None:
+        seen.append(await it.request())
+        await it.send(response(b"fine"))
+        seen.append(await it.request())
+
+    async def answering(it: Conversation) -> None:
+        seen.append(await it.request())
+        await it.send(response(b"fine"))
+
+    async with raw_world(closing, answering, corp={"dpop": "on"}) as site:
+        for _ in range(2):
+            assert (await site.ask(site.request("GET /api/x"))).status == 200
+    proofs = [read_proof(b"".join(request.values(b"dpop")).decode())[0]["jti"] for request in seen]
+    assert len(set(proofs)) == len(proofs) == 3
+
+
+@pytest.mark.requirement("R-161")
+def test_a_bound_token_is_never_made_a_bearers() -> None:
+    """Code that forgets the proof fails, rather than sending the token without one."""
+    with pytest.raises(ValueError, match="bound"):
+        bearer(AccessToken(value="at", expires_at=None, refresh_at=None, dpop_seed="the-seed"))
 
 
 async def test_provider_that_cannot_verify_our_proofs_is_told_of() -> None:

@@ -139,6 +139,43 @@ async def test_a_third_party_leads_nowhere_else(world: GatewayWorld, changes: di
     assert not world.partner.calls
 
 
+@pytest.mark.requirement("R-314", "R-042")
+async def test_a_third_party_may_post_its_form(world: GatewayWorld) -> None:
+    """The same parameters as a form of another site lead to the same sign-in; others in it are ignored."""
+    browser = await world.browser()
+    world.partner.sign_in_as = "alice"
+    form = {"iss": world.partner.issuer, "target_link_uri": f"{world.url}/orders", "provider": "corp"}
+    await browser.navigate("/bff/login", method="POST", form=form, from_url="https://third.example/")
+    assert browser.visited[-1] == f"{world.url}/orders"
+    assert (await user_of(browser))["provider"] == "partner"
+
+
+@pytest.mark.requirement("R-314")
+@pytest.mark.parametrize("form", [{}, {"target_link_uri": "/"}, {"iss": "https://evil.example"}])
+async def test_a_posted_sign_in_names_a_known_issuer(world: GatewayWorld, form: dict[str, str]) -> None:
+    """A form without an issuer of ours begins nothing."""
+    browser = await world.browser()
+    page = await browser.navigate("/bff/login", method="POST", form=form, from_url="https://third.example/")
+    assert page.status_code == 400
+
+
+@pytest.mark.requirement("R-315")
+@pytest.mark.parametrize("error", ["login_required", "interaction_required", "consent_required"])
+async def test_a_silent_sign_in_that_fails_comes_back_without_an_error(error: str) -> None:
+    """A page that asks with prompt=none gets its browser back where it was, signed in as before, and no loop begins."""
+    async with gateway_world(corp={"login_params": {"prompt": ["none"]}}) as world:
+        browser = await world.browser()
+        begun = await browser.open_once("/bff/login?prompt=none&return_to=/orders", from_url=world.url + "/")
+        asked = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
+        assert asked["prompt"] == "none"
+        answer = urlencode({"state": asked["state"], "error": error, "iss": world.corp.issuer})
+        with capture_logs() as logs:
+            page = await browser.navigate(f"/bff/callback/corp?{answer}", from_url=world.corp.issuer)
+        assert page.status_code == 200
+        assert browser.visited[-1] == f"{world.url}/orders"
+        assert "login.declined" not in {entry["event"] for entry in logs}
+
+
 # --- ID tokens --------------------------------------------------------------------------------------------------------
 
 

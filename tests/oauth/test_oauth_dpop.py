@@ -119,7 +119,9 @@ def test_demand_of_a_provider(response: ProviderResponse, challenged: bool) -> N
         ('Bearer error="use_dpop_nonce"', False),
         ('DPoP error="invalid_token"', False),
         ("", False),
+        ("DPoP " * 20_000, False),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_demand_of_an_api(field: str, challenged: bool) -> None:
     """Section 9: a WWW-Authenticate field of the scheme DPoP."""

@@ -170,7 +170,7 @@ async def test_key_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
                 await world.ours.client_credentials(scope=None, resource=None, audience=None)
         assert [kid(form) for form in world.token_calls()] == [first.kid, *[second.kid] * 3]
         assert [entry["event"] for entry in logs] == ["provider.credential_unusable"]
-        assert [key["kid"] for key in world.ours.public_keys()] == [second.kid]
+        assert [key["kid"] for key in await world.ours.public_keys()] == [second.kid]
 
 
 async def test_assertion_of_a_workload_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
@@ -215,3 +215,22 @@ def replace_file(file: Path, content: str) -> None:
     new = file.with_suffix(".new")
     new.write_text(content)
     new.rename(file)
+
+
+@pytest.mark.parametrize(("listed", "alg"), [(["PS256", "RS256"], "PS256"), (["RS256"], "RS256"), (None, "RS256")])
+async def test_published_key_names_the_algorithm_that_it_signs_with(listed: list[str] | None, alg: str) -> None:
+    """A provider that looks a key up by `kid` and `alg` finds the one that signed."""
+    key = LiteralSecret(value=RSAKey.generate_key(2048).as_pem(private=True).decode())
+    async with pair(client_keys=(key,), client_auth="private_key_jwt") as world:
+        edit = having(token_endpoint_auth_signing_alg_values_supported=listed) if listed else same
+        world.fake.misbehave(metadata=edit)
+        assert [jwk["alg"] for jwk in await world.ours.public_keys()] == [alg]
+
+
+async def test_key_is_published_while_the_provider_is_down() -> None:
+    """Without metadata the algorithm of an RSA key is left open, and the key is published all the same."""
+    key = LiteralSecret(value=RSAKey.generate_key(2048).as_pem(private=True).decode())
+    async with pair(client_keys=(key,), client_auth="private_key_jwt") as world:
+        world.internet.down.add("127.0.0.1:7001")
+        (jwk,) = await world.ours.public_keys()
+        assert "alg" not in jwk

@@ -144,6 +144,7 @@ class FakeProvider(DemoProvider):
         self._gates: dict[str, asyncio.Event] = {}
         self._arrival = asyncio.Event()
         self._refreshing = False
+        self._proved = False
 
     @functools.cached_property
     def foreign_key(self) -> RSAKey:
@@ -197,6 +198,7 @@ class FakeProvider(DemoProvider):
         if answer is not None:
             return _Canned(answer)
         self._refreshing = ("grant_type", "refresh_token") in call.form
+        self._proved = call.header("dpop") is not None
         return await super().respond(call, endpoint)
 
     def metadata(self) -> dict[str, object]:
@@ -211,6 +213,10 @@ class FakeProvider(DemoProvider):
         """Edited."""
         if self._refreshing and not self.misbehaviour.rotate:
             answer = {name: value for name, value in answer.items() if name != "refresh_token"}
+        if (
+            self._proved
+        ):  # it binds what was asked for with a proof (RFC 9449 section 5), and does not look at the proof
+            answer = {**answer, "token_type": "DPoP"}
         return self.misbehaviour.token_answer(answer)
 
     def rotated(self, refresh_token: str) -> str:

@@ -145,7 +145,7 @@ async def gateway_world(
                     "client_secrets": [CLIENT_SECRET],
                     "scope": "openid profile email offline_access",
                     "authorization_params": {"prompt": "consent"},
-                    **({"corp": corp, "partner": partner}[name] or {}),
+                    **_named({"corp": corp, "partner": partner}[name] or {}, {"{fake}": fake.issuer}),
                 }
                 for name, fake in fakes.items()
             },
@@ -175,11 +175,11 @@ async def gateway_world(
         yield world
 
 
-def _named(routes: list[dict[str, Any]], names: dict[str, str]) -> list[dict[str, Any]]:
-    text = json.dumps(routes)
+def _named(settings: Any, names: dict[str, str]) -> Any:
+    text = json.dumps(settings)
     for name, url in names.items():
         text = text.replace(name, url)
-    return list(json.loads(text))
+    return json.loads(text)
 
 
 def _write_app(folder: Path) -> None:

@@ -38,9 +38,11 @@ class Pair:
         return str(response.id_token)
 
 
-async def exchange(ours: Provider, code: AuthorizationCode = CODE) -> Any:
+async def exchange(ours: Provider, code: AuthorizationCode = CODE, *, dpop_seed: str | None = None) -> Any:
     """Redeem a code at this provider."""
-    return await ours.exchange_code(code, code_verifier=VERIFIER, redirect_uri=ours.redirect_uri, resource=None)
+    return await ours.exchange_code(
+        code, code_verifier=VERIFIER, redirect_uri=ours.redirect_uri, resource=None, dpop_seed=dpop_seed
+    )
 
 
 @asynccontextmanager

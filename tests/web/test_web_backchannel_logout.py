@@ -2,7 +2,7 @@
 
 import pytest
 
-from bff.web.backchannel_logout import MAX_BODY_BYTES
+from bff.web.content import MAX_BODY_BYTES
 from support.asgi_browser import AsgiBrowser
 from support.door import Door, door
 

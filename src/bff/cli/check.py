@@ -13,6 +13,7 @@ from bff.config.model import Config, TokenKind
 from bff.errors import BffError, ProviderMisbehaved, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.oauth.authorization import AuthorizationCode
 from bff.provider.client import Provider
+from bff.provider.features import unsupported
 from bff.sessions.opening import open_store
 
 
@@ -40,7 +41,8 @@ async def _ask_provider(config: Config, provider: Provider) -> int:
     name = f"provider {provider.name}"
     if await _failed(f"{name}: metadata", provider.metadata()):
         return 1
-    failures = await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
+    failures = await _lacking(name, provider)
+    failures += await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
     if "openid" in provider.config.scope.split():
         failures += await _failed(f"{name}: keys", provider.keys())
     return failures
@@ -70,6 +72,15 @@ async def _ask_store(config: Config) -> None:
         await store.ping()
     finally:
         await store.close()
+
+
+async def _lacking(name: str, provider: Provider) -> int:
+    """1 if the metadata says that the provider lacks what the configuration relies on; a line is printed then only."""
+    lacking = None if provider.config.discovery == "off" else unsupported(provider.config, await provider.metadata())
+    if lacking is None:
+        return 0
+    click.echo(f"FAIL {name}: {lacking}")
+    return 1
 
 
 async def _ask_tokens(config: Config, provider: Provider) -> None:

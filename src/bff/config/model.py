@@ -75,6 +75,7 @@ CaFile = Annotated[Path, Checked(certificates.authorities)]
 # A dump shows references, never the secrets: pydantic would dump the fields of a dataclass.
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
 ClientKey = Annotated[Secret, Checked(secrets.client_key), PlainSerializer(repr, return_type=str)]
+ClientAssertion = Annotated[Secret, Checked(secrets.client_assertion), PlainSerializer(repr, return_type=str)]
 ClientAuth = Literal[
     "client_secret_basic",
     "client_secret_post",
@@ -134,7 +135,7 @@ class ProviderConfig(Model):
     ] = ()  # newest first
     client_keys: Annotated[tuple[ClientKey, ...], Checked(secrets.one_or_two)] = ()  # newest first
     client_certificate: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None
-    client_assertion: Reference | None = None
+    client_assertion: ClientAssertion | None = None
     client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
     insecure_public_client: bool = False  # `client_auth: none` is meant
     par: Literal["auto", "required", "off"] = "auto"  # `auto`: where the metadata requires it (RFC 9126)
@@ -160,6 +161,7 @@ class ProviderConfig(Model):
     authorization_params: dict[Annotated[str, Spelt(words.authorization_parameter)], Annotated[str, MayBeEmpty()]] = {}
     # fixed additions to the authorization request, e.g. `prompt: consent`; an empty one is not sent at all
     login_params: dict[Annotated[str, Spelt(words.login_parameter)], LoginValues] = {}  # what a page may add at /login
+    response_mode: Literal["form_post"] | None = None  # for providers that insist on it (Apple)
     end_session_params: dict[Annotated[str, Spelt(words.end_session_parameter)], Annotated[str, MayBeEmpty()]] = {}
     max_age: Duration | None = None
     acr_values: tuple[str, ...] = ()

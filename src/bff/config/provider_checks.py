@@ -10,7 +10,7 @@ from bff.issuers import is_template, matches
 _LONGEST_LEEWAY_SECONDS = 300.0
 _URLS = (
     *("issuer", "metadata_url", "authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"),
-    *("end_session_endpoint", "revocation_endpoint"),
+    *("end_session_endpoint", "revocation_endpoint", "pushed_authorization_request_endpoint"),
 )
 
 

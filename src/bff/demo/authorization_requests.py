@@ -20,6 +20,7 @@ class Addressee:
     client: Client
     redirect_uri: str
     state: str | None = field(repr=False)
+    form_post: bool = False  # OAuth 2.0 Form Post Response Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ def parse_addressee(pairs: Pairs, clients: Mapping[str, Client]) -> Addressee:
     redirect_uri = required(pairs, "redirect_uri")
     if redirect_uri not in client.redirect_uris:
         raise OAuthError("invalid_request", "redirect_uri is not registered for this client")
-    return Addressee(client=client, redirect_uri=redirect_uri, state=optional(pairs, "state"))
+    form_post = optional(pairs, "response_mode") == "form_post"
+    return Addressee(client=client, redirect_uri=redirect_uri, state=optional(pairs, "state"), form_post=form_post)
 
 
 def parse_authorization_request(pairs: Pairs, addressee: Addressee) -> AuthorizationRequest:
@@ -59,8 +61,8 @@ def parse_authorization_request(pairs: Pairs, addressee: Addressee) -> Authoriza
     """
     if required(pairs, "response_type") != "code":
         raise OAuthError("unsupported_response_type", "only response_type=code is supported")
-    if (optional(pairs, "response_mode") or "query") != "query":
-        raise OAuthError("invalid_request", "only response_mode=query is supported")
+    if (optional(pairs, "response_mode") or "query") not in {"query", "form_post"}:
+        raise OAuthError("invalid_request", "only response_mode=query and form_post are supported")
     return AuthorizationRequest(
         addressee=addressee,
         scopes=granted_scopes(optional(pairs, "scope"), addressee.client),

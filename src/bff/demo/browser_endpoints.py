@@ -20,7 +20,7 @@ from bff.demo.authorization_requests import (
 )
 from bff.demo.grants import Authorization, Client, OAuthError
 from bff.demo.issuing import USERS, TokenIssuer
-from bff.demo.pages import error_page, sign_in_page, sign_out_page, signed_out_page
+from bff.demo.pages import error_page, form_post_page, sign_in_page, sign_out_page, signed_out_page
 from bff.demo.parameters import Call, Pairs, optional, required
 from bff.demo.signing import TokenError
 
@@ -133,6 +133,8 @@ class BrowserEndpoints(TokenIssuer):
         if addressee.state is not None:
             parameters = [*parameters, ("state", addressee.state)]
         answer = self.authorization_response([*parameters, ("iss", self.issuer)])
+        if addressee.form_post:
+            return form_post_page(base_path=self.base_path, action=addressee.redirect_uri, hidden=answer)
         return RedirectResponse(_with_query(addressee.redirect_uri, answer), status_code=303)
 
     def authorization_response(self, parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:

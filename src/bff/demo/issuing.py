@@ -86,7 +86,7 @@ class TokenIssuer:
             "revocation_endpoint": f"{self.issuer}/revoke",
             "end_session_endpoint": f"{self.issuer}/end_session",
             "response_types_supported": ["code"],
-            "response_modes_supported": ["query"],
+            "response_modes_supported": ["query", "form_post"],
             "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],

@@ -81,6 +81,13 @@ def sign_out_page(*, base_path: str, hidden: dict[str, str]) -> Response:
     return _page("Sign out?", body, base_path=base_path)
 
 
+def form_post_page(*, base_path: str, action: str, hidden: list[tuple[str, str]]) -> Response:
+    """An authorization response as a form; other providers have a script submit it."""
+    inputs = "".join(f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in hidden)
+    body = f'<form method="post" action="{escape(action)}">{inputs}<button><strong>Continue</strong></button></form>'
+    return _page("Signed in", body, base_path=base_path)
+
+
 def signed_out_page(*, base_path: str) -> Response:
     """The end of the way when there is nowhere to go back to."""
     return _page("You are signed out", "<p>You can close this page.</p>", base_path=base_path)

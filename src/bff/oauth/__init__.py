@@ -6,7 +6,10 @@ step needs: a token cannot be used before it was judged, because until then ther
     ProviderRequest, ProviderResponse   what `provider/http.py` sends and returns (messages)
     ProviderMetadata                    where a provider's endpoints are and what it supports (metadata)
     code_verifier, code_challenge       one login's proof that the code is redeemed by who asked for it (pkce)
-    Client                              us, as registered with one provider (client_auth)
+    Client, ClientAuth                  us, as registered with one provider; how we prove it (client_auth)
+    Authentication                      the fields that prove it in one attempt (client_auth)
+    PushedRequest                       the provider's reference to a request that it took from us (par, request_object)
+    Nonces                              what providers and APIs demand in the proofs of bound tokens (dpop)
     CallbackParameters                  what the browser brought back, not yet judged (authorization)
     AuthorizationCode                   a code from a response that is the answer to our question (authorization)
     TokenResponse                       tokens that may be kept, not yet used (tokens)
@@ -16,5 +19,5 @@ step needs: a token cannot be used before it was judged, because until then ther
 Below these: `strict_json` (one meaning or none), `form` (application/x-www-form-urlencoded), `error_response` (whose
 fault an answer is), `claims` (the checks that all our JWTs share).
 
-May import: `bff.errors` and `bff.loopback`. joserfc in `jws` only.
+May import: `bff.errors`, `bff.loopback` and `bff.signing_key`. joserfc in `jws` only.
 """

@@ -104,6 +104,7 @@ class CallbackParameters:
     code: str | None = field(repr=False)
     iss: str | None
     error: str | None
+    user: str | None = field(default=None, repr=False)  # of a form only: Apple's JSON with the user's name
 
 
 def parse_callback_query(query: bytes) -> CallbackParameters:

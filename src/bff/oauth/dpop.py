@@ -21,6 +21,7 @@ from bff.signing_key import SigningKey
 ALGORITHM = "ES256"
 
 _NONCE = re.compile(r"[!#-\[\]-~]{1,512}")  # section 8.1: 1*NQCHAR; the bound is ours
+_LONGEST_CHALLENGE = 2048  # characters that are looked at: the search takes the square of their number
 _CHALLENGE = re.compile(r'\bDPoP\b.*\berror="?use_dpop_nonce\b', re.IGNORECASE)
 
 
@@ -84,7 +85,7 @@ def challenged_by_provider(response: ProviderResponse) -> bool:
 
 def challenged_by_api(www_authenticate: str) -> bool:
     """Whether a WWW-Authenticate field asks for a nonce (section 9)."""
-    return _CHALLENGE.search(www_authenticate) is not None
+    return _CHALLENGE.search(www_authenticate[:_LONGEST_CHALLENGE]) is not None
 
 
 def _hash(access_token: str) -> str:

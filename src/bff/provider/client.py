@@ -9,7 +9,7 @@ from functools import partial
 from bff import signing_key
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
-from bff.errors import ProviderMisbehaved, SecretUnavailable
+from bff.errors import ProviderMisbehaved
 from bff.oauth import jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
@@ -21,6 +21,7 @@ from bff.provider import authorization_requests
 from bff.provider.calls import AuthenticatedCalls, Build
 from bff.provider.documents import Documents
 from bff.provider.http import ProviderHttp, Transport
+from bff.provider.public_keys import public_keys
 from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
@@ -77,20 +78,13 @@ class Provider:
         """
         return await self._documents.keys()
 
-    def public_keys(self) -> list[dict[str, object]]:
-        """The public halves of our keys as JWKs (RFC 7517), newest first, and of a self-signed certificate (RFC 8705 section 2.2.2).
+    async def public_keys(self) -> list[dict[str, object]]:
+        """The public halves of our keys, as JWKs (RFC 7517).
 
         Raises:
             SecretUnavailable: one of them cannot be read.
         """
-        keys = [key.published() for key in self._calls.credentials.signing_keys()]
-        shown = self.config.client_certificate
-        if shown is None or self.config.client_auth != "self_signed_tls_client_auth":
-            return keys
-        try:
-            return [*keys, signing_key.of_certificate(shown.certificate.read_text(encoding="ascii"))]
-        except (OSError, ValueError) as error:
-            raise SecretUnavailable(f"file {shown.certificate}", reason=type(error).__name__) from None
+        return await public_keys(self.config, self._calls.credentials, metadata=self.metadata)
 
     async def authorization_url(self, parameters: Fields, *, dpop_seed: str | None = None) -> str:
         """The URL that asks for these parameters: with them, with a signed request object, or with a pushed request.

@@ -8,7 +8,7 @@ pool is keyed by everything that distinguishes it (invariant 8).
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bff.config.values.addresses import Network
@@ -57,11 +57,19 @@ class Forwarder:
         return self._pools[route.prefix]
 
     async def send(
-        self, match: Match, head: RequestHead, receive: Receive, *, credentials: FieldBlock, owner: Owner
+        self,
+        match: Match,
+        head: RequestHead,
+        receive: Receive,
+        *,
+        credentials: FieldBlock,
+        owner: Owner,
+        renew: Callable[[], FieldBlock] | None = None,
     ) -> UpstreamResponse:
         """The response to a request, its fields rewritten for the browser. Call its `relay` or `discard`.
 
         May be called again with the same arguments and other credentials, if the response was `replayable` and was discarded.
+        `renew` gives credentials for one repeat on a new connection, where the first ones serve once; None: they serve again.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected, MaxForwardsReached, ContentTooLarge, RequestTimeout, BrowserGone,
@@ -69,7 +77,8 @@ class Forwarder:
         """
         request = self.request(match, head, credentials=credentials)
         route = match.route
-        response = await self.pool(route).send(request, receive, max_body=route.max_body, owner=owner)
+        anew = None if renew is None else lambda: self.request(match, head, credentials=renew())
+        response = await self.pool(route).send(request, receive, max_body=route.max_body, owner=owner, anew=anew)
         response.fields = response_fields(response.status, response.fields, private_default=bool(credentials.fields))
         return response
 

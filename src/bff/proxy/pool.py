@@ -68,9 +68,17 @@ class UpstreamPool:
         self._closed = False
 
     async def send(
-        self, request: UpstreamRequest, receive: Receive, *, max_body: int, owner: Owner
+        self,
+        request: UpstreamRequest,
+        receive: Receive,
+        *,
+        max_body: int,
+        owner: Owner,
+        anew: Callable[[], UpstreamRequest] | None = None,
     ) -> UpstreamResponse:
         """The response, once its status and fields are in. `max_body` is the most content (bytes) the request may have.
+
+        `anew` makes the request that is sent in the place of one that a closed connection may have taken; None: the same again.
 
         Raises:
             ContentTooLarge, MalformedRequest, RequestTimeout, BrowserGone: the browser's doing.
@@ -84,7 +92,7 @@ class UpstreamPool:
                 await response.first_content()
             await self._take_place(response)
             self._start(response, self._take_idle() or await self._connect())
-            await self._head(response)
+            await self._head(response, anew=anew)
         except BaseException:  # also CancelledError: the connection must go, and the error with it
             response.discard()
             raise
@@ -142,13 +150,15 @@ class UpstreamPool:
         self._active.add(response)
         return response
 
-    async def _head(self, response: UpstreamResponse) -> None:
+    async def _head(self, response: UpstreamResponse, *, anew: Callable[[], UpstreamRequest] | None = None) -> None:
         try:
             await response.head()
         except UpstreamBroke:
             if not (response.connection_was_used and response.untouched and response.replayable):
                 raise
             response.forget_connection()
+            if anew is not None:
+                response.request = anew()
             await self._take_place(response)
             self._start(response, await self._connect())
             await response.head()

@@ -47,6 +47,7 @@ class LoginTransaction:
     begun_at: float
     step_up: StepUp | None = None  # what this sign-in was asked for beyond what every one is (RFC 9470)
     begun_again: bool = False  # it takes the place of one that the provider asked to begin again
+    silent: bool = False  # the page asked for `prompt=none`: a refusal is an answer to it, and no error
 
     @property
     def name(self) -> str:

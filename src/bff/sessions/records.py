@@ -22,7 +22,7 @@ _encoder = msgspec.msgpack.Encoder()
 _session_decoder = msgspec.msgpack.Decoder(Session)
 # Tuples, for what travels in a URL or a cookie: names of fields would be a third of it.
 _transaction_decoder = msgspec.msgpack.Decoder(
-    tuple[str, bytes, bytes, bytes, str, float, bool, tuple[tuple[str, ...], float | None] | None]
+    tuple[str, bytes, bytes, bytes, str, float, bool, bool, tuple[tuple[str, ...], float | None] | None]
 )
 _logins_decoder = msgspec.msgpack.Decoder(
     tuple[bytes, float, tuple[bytes, ...], bytes | None, tuple[tuple[str, str], ...]]
@@ -43,7 +43,7 @@ def encode_transaction(transaction: LoginTransaction) -> bytes:
     """The record of a login transaction."""
     t = transaction
     step_up = None if t.step_up is None else (t.step_up.acr_values, t.step_up.max_age_seconds)
-    fields = (t.provider, t.registration, t.browser, t.seed, t.return_to, t.begun_at, t.begun_again, step_up)
+    fields = (t.provider, t.registration, t.browser, t.seed, t.return_to, t.begun_at, t.begun_again, t.silent, step_up)
     return FORMAT + _encoder.encode(fields)
 
 
@@ -52,7 +52,7 @@ def decode_transaction(record: bytes) -> LoginTransaction | None:
     fields = _decoded(_transaction_decoder, record)
     if fields is None:
         return None
-    provider, registration, browser, seed, return_to, begun_at, begun_again, step_up = fields
+    provider, registration, browser, seed, return_to, begun_at, begun_again, silent, step_up = fields
     return LoginTransaction(
         provider=provider,
         registration=registration,
@@ -61,6 +61,7 @@ def decode_transaction(record: bytes) -> LoginTransaction | None:
         return_to=return_to,
         begun_at=begun_at,
         begun_again=begun_again,
+        silent=silent,
         step_up=None if step_up is None else StepUp(acr_values=step_up[0], max_age_seconds=step_up[1]),
     )
 

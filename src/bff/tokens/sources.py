@@ -159,5 +159,11 @@ class BroughtToken(NamedTuple):
 
 
 def bearer(token: AccessToken) -> FieldBlock:
-    """The field that carries the token; its characters were judged when it was received (RFC 6749 section 5.1)."""
+    """The field that carries the token; its characters were judged when it was received (RFC 6749 section 5.1).
+
+    Raises:
+        ValueError: the token is bound to a key, and is never a bearer's (`proofs.py`).
+    """
+    if token.dpop_seed is not None:
+        raise ValueError("a bound token is no bearer token")
     return field_block([(b"authorization", b"Bearer " + token.value.encode("ascii"))])

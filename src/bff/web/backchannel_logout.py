@@ -7,8 +7,6 @@ A logout token works once: delivered again it is a success that does nothing, or
 it lives. It is remembered after the sessions have ended and not before, because a provider repeats what failed.
 """
 
-import asyncio
-
 from bff.errors import BffError
 from bff.oauth.logout import check_logout_token, parse_backchannel_body
 from bff.proxy.browser import Receive
@@ -17,11 +15,9 @@ from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
 from bff.telemetry import sign_in as telemetry
 from bff.web.answers import OwnAnswer, answer
+from bff.web.content import bounded_content, content_type
 from bff.web.gateway import Gateway
 from bff.web.logout import revoke
-
-MAX_BODY_BYTES = 64 * 1024
-MAX_BODY_SECONDS = 10.0
 
 
 async def backchannel_logout(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> OwnAnswer:
@@ -38,7 +34,7 @@ async def backchannel_logout(gateway: Gateway, head: RequestHead, name: str, rec
 async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> int:
     """Judge the token and end its sessions; returns how many sessions ended."""
     provider = gateway.provider(name)
-    logout_token = parse_backchannel_body(await _bounded_body(receive), _content_type(head))
+    logout_token = parse_backchannel_body(await bounded_content(receive), content_type(head))
     issuer = (await provider.metadata()).issuer
     verified = await provider.verify(logout_token, types=("logout+jwt", "JWT"), anonymous=True)
     now = gateway.process.clock()
@@ -79,25 +75,3 @@ async def _end_session(gateway: Gateway, key: str, *, now: float) -> bool:
 def _ends_with_session(gateway: Gateway, grant: Grant) -> bool:
     """Section 2.7: refresh tokens SHOULD be revoked, unless they were issued with `offline_access`, to outlive the session."""
     return gateway.gave(grant) and "offline_access" not in gateway.providers[grant.provider].config.scope.split()
-
-
-def _content_type(head: RequestHead) -> str:
-    return head.named.get(b"content-type", b"").decode("latin-1")
-
-
-async def _bounded_body(receive: Receive) -> bytes:
-    """The content, bounded in size and time; nothing if it goes beyond or breaks off, which is refused as no logout token."""
-    body, more = bytearray(), True
-    try:
-        async with asyncio.timeout(MAX_BODY_SECONDS):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return b""
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > MAX_BODY_BYTES:
-                    return b""
-    except TimeoutError:
-        return b""
-    return bytes(body)

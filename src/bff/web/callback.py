@@ -20,7 +20,7 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import login, navigation, transactions
+from bff.web import form_post, login, navigation, transactions
 from bff.web.answers import OwnAnswer
 from bff.web.gateway import Gateway
 from bff.web.problems import SignInFailed
@@ -29,6 +29,9 @@ from bff.web.route_policy import sign_in_target
 # What providers answer where a person took too long, or came from another tab (Keycloak: `temporarily_unavailable` with
 # `authentication_expired`; lua-resty-openidc#549).
 BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "login_required"})
+
+# What a provider answers to `prompt=none` where it would have to ask the user something (OpenID Connect Core section 3.1.2.6).
+NOT_SILENTLY = frozenset({"login_required", "interaction_required", "account_selection_required", "consent_required"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
 
 def _belonging(gateway: Gateway, provider: Provider, head: RequestHead) -> Callback:
     try:
-        parameters = authorization.parse_callback_query(head.query)
+        parameters = form_post.callback_parameters(gateway, provider, head)
         browser = transactions.known_browser(gateway, head)
         transaction = transactions.opened(gateway, provider, browser, state=parameters.state)
     except BffError as error:
@@ -109,7 +112,7 @@ async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
         return await _without_code(gateway, call, refused)
     tokens = await _redeem(gateway, call.provider, call.transaction, code)
     id_token = await _checked_id_token(gateway, call.provider, call.transaction, tokens)
-    grant = await _grant(gateway, call.provider, tokens, id_token)
+    grant = await _grant(gateway, call, tokens, id_token)
     return await _signed_in(gateway, call, grant)
 
 
@@ -125,7 +128,11 @@ def _judge_response(call: Callback, *, iss_supported: bool) -> authorization.Aut
 
 async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefused) -> OwnAnswer:
     """The provider's error, in a response that is its own (R-055): begin again once where it wants that (R-304)."""
-    if refused.error not in BEGIN_AGAIN or call.transaction.begun_again:
+    if call.transaction.silent and refused.error in NOT_SILENTLY:
+        telemetry.login_not_silent(provider=call.provider.name, reason=refused.error)
+        return navigation.way_back(gateway, call.head, call.return_to, more=())
+    never_asks = call.provider.config.authorization_params.get("prompt") == "none"
+    if refused.error not in BEGIN_AGAIN or call.transaction.begun_again or never_asks:
         raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
     telemetry.login_begun_again(provider=call.provider.name, reason=refused.error)
     browser = await transactions.beginning_browser(gateway, call.head)
@@ -209,7 +216,8 @@ async def _checked_id_token(
     )
 
 
-async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
+async def _grant(gateway: Gateway, call: Callback, tokens: TokenResponse, id_token: IdToken | None) -> Grant:
+    provider = call.provider
     subject, claims = await _who(provider, tokens, id_token)
     return grants.granted(
         tokens,
@@ -218,7 +226,7 @@ async def _grant(gateway: Gateway, provider: Provider, tokens: TokenResponse, id
         client_id=provider.config.client_id,
         target=sign_in_target(gateway.config, provider.name),
         id_token=id_token,
-        userinfo=claims,
+        userinfo={**form_post.name_of(call.parameters.user), **claims},
         subject=subject,
         now=gateway.process.clock(),
     )

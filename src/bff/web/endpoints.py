@@ -11,9 +11,11 @@ from bff.web.answers import OwnAnswer
 from bff.web.backchannel_logout import backchannel_logout
 from bff.web.callback import callback
 from bff.web.client_script import serve_client_script
+from bff.web.form_post import posted_callback
 from bff.web.gateway import Gateway
 from bff.web.jwks import jwks
 from bff.web.login import login
+from bff.web.login_request import posted_login
 from bff.web.logout import logout
 from bff.web.user import user
 
@@ -29,7 +31,9 @@ class Endpoint(NamedTuple):
 
 ENDPOINTS = (
     Endpoint(b"GET", "/login", False, lambda gateway, head, _, __: login(gateway, head)),
+    Endpoint(b"POST", "/login", False, lambda gateway, head, _, receive: posted_login(gateway, head, receive)),
     Endpoint(b"GET", "/callback", True, lambda gateway, head, provider, _: callback(gateway, head, provider)),
+    Endpoint(b"POST", "/callback", True, posted_callback),
     Endpoint(b"GET", "/user", False, lambda gateway, head, _, __: user(gateway, head)),
     Endpoint(b"GET", "/client.js", False, lambda gateway, head, _, __: serve_client_script(gateway, head)),
     Endpoint(b"POST", "/logout", False, lambda gateway, head, _, __: logout(gateway, head)),
@@ -47,14 +51,16 @@ async def endpoint(gateway: Gateway, head: RequestHead, receive: Receive) -> Own
     """
     admission.meant_for_us(gateway, head)
     path = head.path[len(gateway.endpoints_below) - 1 :].decode("latin-1")
+    allowed: list[str] = []
     for known in ENDPOINTS:
         provider = _provider(known, path)
         if provider is None:
             continue
-        if head.method != known.method and not (known.method == b"GET" and head.method == b"HEAD"):
-            allow = "GET, HEAD" if known.method == b"GET" else known.method.decode("ascii")
-            raise MethodNotAllowed("This endpoint does not take this method.", allow=allow)
-        return await known.serve(gateway, head, provider, receive)
+        if head.method == known.method or (known.method == b"GET" and head.method == b"HEAD"):
+            return await known.serve(gateway, head, provider, receive)
+        allowed.append("GET, HEAD" if known.method == b"GET" else known.method.decode("ascii"))
+    if allowed:
+        raise MethodNotAllowed("This endpoint does not take this method.", allow=", ".join(allowed))
     raise NoRoute("There is no such endpoint.")
 
 

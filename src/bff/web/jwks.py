@@ -18,7 +18,7 @@ async def jwks(gateway: Gateway, name: str) -> OwnAnswer:
         SecretUnavailable: a key or the certificate cannot be read, and never could be.
     """
     provider = gateway.providers.get(name)
-    keys = [] if provider is None else provider.public_keys()
+    keys = [] if provider is None else await provider.public_keys()
     if not keys:
         raise NoRoute("There are no keys for this provider.")
     body = json.dumps({"keys": keys}).encode()

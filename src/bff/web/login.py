@@ -39,6 +39,7 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=asked.step_up)
+    transaction = replace(transaction, silent=asked.silent)
     browser = browser.with_way_back(transaction, return_to)
     answer = await to_provider(gateway, provider, head, browser, transaction, more=asked.parameters)
     telemetry.login_started(provider=provider.name)
@@ -81,6 +82,7 @@ def _authorization_parameters(
         max_age=max_age(provider, transaction),
         acr_values=acr_values(provider, transaction),
         extra={**provider.config.authorization_params, **more},
+        response_mode=provider.config.response_mode,
     )
 
 

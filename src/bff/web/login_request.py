@@ -7,22 +7,31 @@
     target_link_uri     the same as an absolute URL of our own origin, from that third party
     others              of `login_params` only: a listed name with a listed value reaches the provider (R-315)
 
+Third parties may post their parameters as a form, too.
+
 A listed name with another value is refused, so that a page's author sees it; a name that is not listed is ignored (R-043).
 """
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from bff.config.model import ANY
 from bff.errors import MalformedRequest
 from bff.issuers import accepts
+from bff.oauth.form import CONTENT_TYPE, decode_once
+from bff.oauth.messages import media_type
 from bff.oauth.step_up import StepUp
 from bff.provider.client import Provider
+from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
 from bff.web import guards, query, step_up
+from bff.web.answers import OwnAnswer, redirect
+from bff.web.content import bounded_content, content_type
 from bff.web.gateway import Gateway
 
 LONGEST_VALUE = 256
 
+_BY_THIRD_PARTIES = frozenset({"iss", "login_hint", "target_link_uri"})
 _OURS = ("provider", "return_to", "step_up", "iss", "target_link_uri")
 
 
@@ -34,6 +43,11 @@ class LoginRequest:
     return_to: str
     parameters: dict[str, str]
     step_up: StepUp | None
+
+    @property
+    def silent(self) -> bool:
+        """Whether the provider is to answer without asking the user anything (OpenID Connect Core section 3.1.2.1)."""
+        return self.parameters.get("prompt") == "none"
 
 
 def login_request(gateway: Gateway, head: RequestHead) -> LoginRequest:
@@ -52,6 +66,23 @@ def login_request(gateway: Gateway, head: RequestHead) -> LoginRequest:
         parameters=_parameters(provider, head),
         step_up=None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name),
     )
+
+
+async def posted_login(gateway: Gateway, head: RequestHead, receive: Receive) -> OwnAnswer:
+    """`POST /login`: the form of a third party, answered with a redirect to `GET`, which judges it (Core section 4).
+
+    Raises:
+        MalformedRequest: no form, or a parameter that is given twice.
+    """
+    if media_type(content_type(head)) != CONTENT_TYPE:
+        raise MalformedRequest(f"Send {CONTENT_TYPE}.")
+    try:
+        values = decode_once(await bounded_content(receive), names=_BY_THIRD_PARTIES)
+    except ValueError as error:
+        raise MalformedRequest("The form cannot be read, or gives a parameter twice.") from error
+    if "iss" not in values:
+        raise MalformedRequest("A sign-in that is posted names its issuer: iss is missing.")
+    return redirect(f"{head.path.decode('ascii')}?{urlencode(values)}", https=gateway.site.https)
 
 
 def _provider(gateway: Gateway, asked: dict[str, str]) -> Provider:

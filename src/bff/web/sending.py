@@ -32,11 +32,16 @@ async def send(
         BffError: as `Forwarder.send`.
     """
 
-    async def forward(receive: Receive) -> UpstreamResponse:
-        credentials = credentials_of(gateway, match, head, token=token)
-        return await gateway.forwarder.send(match, head, receive, credentials=credentials, owner=owner)
+    def credentials() -> FieldBlock:
+        return credentials_of(gateway, match, head, token=token)
 
-    if token is None or token.dpop_seed is None:
+    async def forward(receive: Receive) -> UpstreamResponse:
+        # A closed connection may have taken the proof along, which serves once (RFC 9449 section 11.1).
+        renew = credentials if bound else None
+        return await gateway.forwarder.send(match, head, receive, credentials=credentials(), owner=owner, renew=renew)
+
+    bound = token is not None and token.dpop_seed is not None
+    if not bound:
         return await forward(receive)
     content = KeptContent(receive)
     response = await forward(content)

@@ -172,6 +172,17 @@ def _unsealed(gateway: Gateway, cookie: bytes | None) -> BrowserLogins | None:
     return None if record is None else decode_logins(record)
 
 
+def sealed(gateway: Gateway, kind: bytes, text: bytes) -> str:
+    """`text` in a form that only `unsealed` with the same `kind` opens, for a query."""
+    return _spelt(gateway.login_sealer.seal(text, bound_to=_bound_to(gateway, kind))).decode("ascii")
+
+
+def unsealed(gateway: Gateway, kind: bytes, text: bytes) -> bytes | None:
+    """What was sealed as `kind`; None for anything else."""
+    envelope = _read(text)
+    return None if envelope is None else gateway.login_sealer.open(envelope, bound_to=_bound_to(gateway, kind))
+
+
 def _bound_to(gateway: Gateway, kind: bytes) -> bytes:
     return b"%b of %b" % (kind, gateway.config.session.namespace.encode("ascii"))
 

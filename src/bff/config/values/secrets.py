@@ -5,6 +5,7 @@ keeps its last good value, because a rotation in progress must not end any sessi
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from bff.errors import SecretUnavailable
 
 SHORTEST_LITERAL = 32  # characters: a password that a person invents is shorter
 SHORTEST_SESSION_KEY = 32
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _FEWEST_DIFFERENT = 8  # of 32 random hexadecimal digits, fewer than 8 differ in 4 of 10^8 cases
 
 
@@ -121,6 +123,13 @@ def session_key(secret: Secret) -> None:
     repeats = any(key.startswith(key[period:]) for period in range(1, SHORTEST_SESSION_KEY // 2 + 1))
     if len(set(key)) < _FEWEST_DIFFERENT or repeats:
         raise SpellingError("a session key needs random characters; this repeats itself (try: openssl rand -base64 32)")
+
+
+def client_assertion(secret: Secret) -> None:
+    """Refuse what is no signed JWT; whether it has expired is for the provider to judge."""
+    available(secret)
+    if _JWT.fullmatch(secret.read()) is None:
+        raise SpellingError("holds no signed JWT: three parts of base64url with points between them")
 
 
 def client_key(secret: Secret) -> None:

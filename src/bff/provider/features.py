@@ -1,0 +1,21 @@
+"""What a configuration relies on and the provider's metadata does not offer. Pure; for `bff check --online`."""
+
+from bff.config.model import ProviderConfig
+from bff.oauth import dpop
+from bff.oauth.metadata import ProviderMetadata
+
+# By what name the metadata lists it, where that is another than ours: an assertion of a workload is one by a private key.
+_LISTED_AS = {"client_assertion": "private_key_jwt"}
+
+
+def unsupported(config: ProviderConfig, known: ProviderMetadata) -> str | None:
+    """The first of them, in words; None: nothing is missing. A list that the metadata leaves out says nothing, but for DPoP."""
+    method = _LISTED_AS.get(config.client_auth or "", config.client_auth)
+    listed = known.token_endpoint_auth_methods
+    if method is not None and listed and method not in listed:
+        return f"its metadata lists no {method} for `client_auth: {config.client_auth}`, but {', '.join(listed)}"
+    if config.dpop == "on" and dpop.ALGORITHM not in known.dpop_signing_algorithms:
+        return f"its metadata lists no {dpop.ALGORITHM} in dpop_signing_alg_values_supported, which `dpop: on` needs"
+    if config.par == "required" and known.pushed_authorization_request_endpoint is None:
+        return "its metadata has no pushed_authorization_request_endpoint, which `par: required` needs"
+    return None

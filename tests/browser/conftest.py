@@ -49,6 +49,21 @@ async def chromium() -> AsyncIterator["Browser"]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def chromium_with_back_cache() -> AsyncIterator["Browser"]:
+    """A Chromium that keeps pages for the Back button, which Playwright turns off."""
+    if (reason := missing()) is not None:
+        pytest.skip(reason)
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=QUIET, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def window(chromium: "Browser") -> AsyncIterator["BrowserContext"]:
     """A fresh browser profile."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 810}, color_scheme="light")

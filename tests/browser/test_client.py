@@ -8,7 +8,7 @@ import pytest
 from support.app_world import AppWorld, app_world
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import Browser, BrowserContext, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -142,3 +142,20 @@ async def test_apps_of_one_host_do_not_hear_each_other(window: "BrowserContext")
         await page.click("#call")
         await shows(page, "#status", "200")
         assert re.fullmatch("signedin", await page.locator("#events").inner_text())
+
+
+async def test_a_page_that_comes_back_learns_of_a_sign_out(chromium_with_back_cache: "Browser") -> None:
+    """Back to a page that Chromium kept as it was: what it showed of the user goes, though it heard nothing while it was away."""
+    window = await chromium_with_back_cache.new_context()
+    async with app_world(PAGE) as world:
+        page, other = await window.new_page(), await window.new_page()
+        await sign_in(page, world)
+        await page.evaluate("window.kept = true")
+        await page.goto(f"{world.provider_url}/style.css")
+        await other.goto(world.url)
+        await other.click("#out")
+        await shows(other, "#who", "no one")
+        await page.go_back(wait_until="commit")
+        await shows(page, "#who", "no one")
+        assert await page.evaluate("window.kept")  # it was kept, not loaded again
+        await window.close()

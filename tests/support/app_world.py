@@ -24,7 +24,7 @@ class AppWorld:
     url: str
     app: App
     folder: Path
-    provider: DemoProvider
+    provider_url: str
 
 
 @asynccontextmanager
@@ -57,4 +57,4 @@ async def app_world(
         await stack.enter_async_context(serving(sample.app, api))
         await stack.enter_async_context(serving(app, gateway))
         stack.callback(sample.stop)
-        yield AppWorld(url=addresses.gateway, app=app, folder=home, provider=issuer)
+        yield AppWorld(url=addresses.gateway, app=app, folder=home, provider_url=addresses.provider)

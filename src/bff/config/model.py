@@ -167,7 +167,10 @@ class ProviderConfig(Model):
     acr_values: tuple[str, ...] = ()
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
-    timeout: Timeout = 30.0  # a refresh that is given up may have spent its refresh token: better to wait
+    timeout: Timeout = 30.0  # how long a request waits for a call
+    call_limit: Timeout = (
+        180.0  # how long a token call may take once it is sent: its answer is kept, also if it is late
+    )
     ca_file: CaFile | None = None
     proxy: Annotated[str, Spelt(urls.proxy)] | None = None  # for every call to this provider
     insecure_http: bool = False  # its URLs may be http outside loopback

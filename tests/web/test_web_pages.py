@@ -192,7 +192,7 @@ async def test_the_policy_allows_what_is_on_the_page_and_nothing_else() -> None:
         ("/api/x", "GET", 403),
         ("/pages/x", "POST", 401),
         ("/bff/logout", "GET", 405),
-        ("/bff/login", "POST", 405),
+        ("/bff/user", "POST", 405),
         ("/bff/user", "GET", 403),
         ("/bff/callback/corp", "GET", 400),
         ("/bff/callback/none", "GET", 400),

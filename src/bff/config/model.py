@@ -112,6 +112,8 @@ class SessionConfig(Model):
     absolute_timeout: Timeout = 12 * 3600.0
     login_timeout: Timeout = 10 * 60.0  # from /login to the callback
     namespace: Annotated[str, Spelt(words.namespace)] = "bff"  # of our names in the store
+    persistent: bool = False  # the cookie outlives the browser, as long as the session
+    clear_site_data: bool = True  # sign-out clears what the app stored
     cookie_suffix: Annotated[str, Spelt(words.cookie_suffix)] | None = None  # of our cookies' names
     local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
 

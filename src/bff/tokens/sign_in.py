@@ -1,5 +1,6 @@
 """Keeping what a sign-in gave us: always under a new session id; the old one dies (ASVS V7.2.4)."""
 
+import math
 from dataclasses import replace
 
 from bff.sessions.model import Grant, Session, new_session_id, session_key
@@ -9,9 +10,17 @@ from bff.tokens.lease import LIFETIME_SECONDS, lease
 
 
 async def keep_sign_in(
-    store: SessionStore, *, grant: Grant, previous_key: str | None, absolute_timeout_seconds: float, now: float
+    store: SessionStore,
+    *,
+    grant: Grant,
+    previous_key: str | None,
+    absolute_timeout_seconds: float,
+    now: float,
+    ends_at: float | None = None,
 ) -> str:
     """Create the session that holds `grant`, and what the previous session held from other providers; returns its id.
+
+    `ends_at` is the end that the provider gives the session, where it says one; ours may be sooner.
 
     The lease of the previous session is taken first: a refresh in flight would otherwise store its rotated refresh token in a
     session that is about to die.
@@ -24,7 +33,7 @@ async def keep_sign_in(
         key=session_key(session_id),
         version=0,
         created_at=now,
-        absolute_expires_at=now + absolute_timeout_seconds,
+        absolute_expires_at=min(now + absolute_timeout_seconds, math.inf if ends_at is None else ends_at),
         grants=(grant,),
     )
     if previous_key is None:

@@ -77,6 +77,18 @@ def bounce_page(url: str, look: Look) -> Page:
     return Page(site=look.site, logo=look.logo, title="One moment", paragraphs=(), links=(go_on,))
 
 
+def signed_out_page(login_url: str, look: Look) -> Page:
+    """The page in the place of one that needs a sign-in, right after a sign-out."""
+    return Page(
+        site=look.site,
+        logo=look.logo,
+        title="You are signed out",
+        paragraphs=("This page needs a sign-in.",),
+        links=(Link(url=login_url, text="Sign in"),),
+        support_url=look.support_url,
+    )
+
+
 def question_page(url: str, look: Look) -> Page:
     """The page that goes on to `url` after a click: another site led here (R-316)."""
     path = unquote(url.partition("?")[0], errors="replace")

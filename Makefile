@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow granian recipe browser node clients demo wheel bench docs pins clean
+.PHONY: install check lint types test slow faults faults-short granian recipe browser node clients demo wheel bench docs pins clean
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -28,8 +28,15 @@ granian:            ## journeys once more, under another ASGI server
 recipe:             ## journeys and raw HTTP once more with the lane off
 	BFF_LANE=off $(PYTHON) -m pytest tests/journeys tests/http
 
+faults-short:       ## no fault ends a session: the fault suite's short form, for CI, under ten minutes
+	$(PYTHON) -m pytest -m faults -n 0 -s tests/faults
+
+faults:             ## the same with long faults, and three runs in a row
+	for run in 1 2 3; do FAULTS=long $(PYTHON) -m pytest -m faults -n 0 -s tests/faults || exit 1; done
+
 browser:            ## pages in the system's Chromium; with Node, the tutorial's app by Vite too
 	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/browser/vite; fi
+	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/browser/workers; fi
 	$(PYTHON) -m pytest -m browser tests/browser
 
 node:               ## the certified npm `oidc-provider`

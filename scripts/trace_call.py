@@ -103,7 +103,7 @@ async def signed_in(app: App) -> str:
     token = AccessToken(value="an-access-token", expires_at=now + 3600, refresh_at=now + 3000)
     grant = Grant(
         provider="corp",
-        client_id="shop",
+        client_id="trace",
         issuer=ISSUER,
         subject="alice",
         sid=None,

@@ -257,15 +257,23 @@ class ProviderError(BffError):
 class ProviderUnavailable(ProviderError):
     """No usable answer now. Ends nothing: the session and its tokens stay.
 
-    `reason` is a short stable word; `retry_after_seconds` is after how long asking again may help, where it is known.
+    `reason` is a short stable word; `retry_after_seconds` is after how long asking again may help, where it is known; `unanswered`:
+    the request may have been sent, and no answer came, so that what it carried may be spent.
     """
 
     def __init__(
-        self, message: str, *, provider: str, reason: str = "unavailable", retry_after_seconds: float | None = None
+        self,
+        message: str,
+        *,
+        provider: str,
+        reason: str = "unavailable",
+        retry_after_seconds: float | None = None,
+        unanswered: bool = False,
     ) -> None:
         super().__init__(message, provider=provider)
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+        self.unanswered = unanswered
 
 
 class ProviderRefused(ProviderError):

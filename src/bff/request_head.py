@@ -36,7 +36,7 @@ class FieldSection(Struct, frozen=True, eq=False):
     """All fields of one request, and what is looked up in them. Never change `fields`: sections are shared by equal requests.
 
     `named` holds each field's last value by its name, `Cookie` lines joined; `repeated` is the name of a judged field that
-    is there twice. `is_plain`: nothing is said about content, protocol, or the end of the connection. `remarks` holds what others
+    is there twice. `is_plain`: nothing is said about content, protocol, or the end of the connection. `memo` holds what others
     have worked out from the section alone.
     """
 
@@ -44,7 +44,7 @@ class FieldSection(Struct, frozen=True, eq=False):
     named: Mapping[bytes, bytes]
     repeated: bytes | None
     is_plain: bool
-    remarks: dict[object, object]
+    memo: dict[object, object]
 
 
 def field_section(fields: list[Field]) -> FieldSection:
@@ -71,7 +71,12 @@ class FieldBlock(Struct, frozen=True):
 def field_block(fields: Iterable[Field]) -> FieldBlock:
     """The block of these fields, each line with its end (RFC 9112 section 5)."""
     fields = tuple(fields)
-    return FieldBlock(fields, b"".join([b"%b: %b\r\n" % field for field in fields]), splits_lines(fields))
+    return FieldBlock(fields, field_lines(fields), splits_lines(fields))
+
+
+def field_lines(fields: Iterable[Field]) -> bytes:
+    """Fields as they are written, each line with its end."""
+    return b"\r\n".join([*map(b": ".join, fields), b""])
 
 
 def splits_lines(fields: Iterable[Field]) -> bool:

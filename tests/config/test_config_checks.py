@@ -470,7 +470,10 @@ def test_a_sign_in_takes_an_hour_at_most(timeout: str) -> None:
     ("key", "value"),
     [
         *(("namespace", value) for value in ("a:b", "Shop", "-a", "a*", "'{a}'", "a" * 33, "''")),
-        *(("cookie_suffix", value) for value in ("login", "login-x", "a;b", "a.b", "'a b'", "Ä")),
+        *(
+            ("cookie_suffix", value)
+            for value in ("login", "login-x", "out", "rounds", "out-1", "a;b", "a.b", "'a b'", "Ä")
+        ),
     ],
 )
 def test_names_of_ours_have_an_alphabet(key: str, value: str) -> None:

@@ -7,7 +7,8 @@ from joserfc.jwk import RSAKey
 
 from bff import signing_key
 from bff.config.insecure import insecure_keys
-from support.config_texts import ENV, changed, loaded, problem, problems
+from bff.config.load import load_with_warnings
+from support.config_texts import ENV, changed, loaded, problem, problems, write
 from support.keys import small_rsa
 from support.tls_certificates import client_files
 
@@ -176,3 +177,24 @@ def test_assertion_that_is_none(folder: Path, content: str) -> None:
     found = problem(with_lines(ASSERTION), folder=folder)
     assert found.key == "providers.corp.client_assertion"
     assert not content or content not in found.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "keys"),
+    [
+        ((SECRET,), []),
+        ((KEYS,), []),
+        ((SECRET, KEYS), []),
+        ((SECRET, KEYS, "client_auth: private_key_jwt"), ["client_secret"]),
+        ((SECRET, ASSERTION), ["client_assertion"]),
+        ((SECRET, CERTIFICATE, "client_auth: tls_client_auth"), ["client_secret"]),
+        (("client_auth: none", "insecure_public_client: true"), ["insecure_public_client"]),
+    ],
+    ids=" + ".join,
+)
+def test_what_is_not_used_is_a_warning(folder: Path, lines: tuple[str, ...], keys: list[str]) -> None:
+    """A credential that its method never sends can be run, and is told; keys may wait to be used."""
+    warned = load_with_warnings(write(with_lines(*lines), folder), env=ENV).warnings
+    ours = {"client_secret", "client_keys", "client_assertion", "client_certificate", "insecure_public_client"}
+    found = [warning.key.rpartition(".")[2] for warning in warned]
+    assert [key for key in found if key in ours] == keys

@@ -10,6 +10,7 @@ from bff.config.values.secrets import LiteralSecret
 from bff.config.values.stores import parse_store
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
+from bff.sessions.store import Begun, Mark, MarkEnd
 from support.documented import page
 from support.session_samples import ISSUER, NOW, Heard, a_session, with_note
 from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
@@ -63,6 +64,10 @@ async def _use_everything(url: str) -> None:
     assert await store.remember_first("t", lifetime_seconds=60, now=NOW)
     assert await store.take_lease("l", "me", lifetime_seconds=60)
     await store.drop_lease("l", "me")
+    mark = Mark(provider="corp", token_hash="ab")
+    begun = await store.begin_renewal("l", "me", lifetime_seconds=60, mark=mark, mark_lifetime_seconds=600)
+    assert begun is Begun.YES
+    await store.end_renewal("l", "me", provider="corp", mark=MarkEnd.DROP)
     await store.remember("d", lifetime_seconds=60, now=NOW)
     assert await store.remembers("d", now=NOW)
     assert await store.recall("d", now=NOW) == ""

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from bff.config.model import LimitsConfig, ProviderConfig, RouteConfig, SessionConfig, TimeoutConfig
-from bff.oauth import jws
-from bff.provider import documents
+from bff.oauth import jws, retry_after
+from bff.provider import circuit, documents
 from bff.provider.documents import REFETCH_INTERVAL_SECONDS
-from bff.provider.http import MAX_RESPONSE_BYTES
+from bff.provider.http import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, RENEWAL_CONNECTIONS
 from bff.proxy import connection, pool, reader, rewrite, timeouts, websocket_upstream
 from bff.server import chunked, tunnel
 from bff.server import connection as browser_connection
@@ -16,7 +16,7 @@ from bff.server.process import server_config
 from bff.sessions.local_copies import LocalCopies
 from bff.sessions.memory import MemoryStore
 from bff.sessions.model import session_key
-from bff.tokens import failures, flights, lease
+from bff.tokens import failures, holder
 from bff.tokens.sign_in import keep_sign_in
 from bff.web.content import MAX_BODY_BYTES
 from support.documented import ROOT, page, rows, section
@@ -60,7 +60,14 @@ LIMITS = {
     ("upstreams", "content of a refused WebSocket handshake"): f"{websocket_upstream.MAX_REFUSAL // MIB} MiB",
     ("both", "the answer to a WebSocket close"): f"{tunnel.CLOSE_SECONDS:.0f} s",
     ("upstreams", "an idle connection"): f"{pool.IDLE_SECONDS:.0f} s",
-    ("providers", "one call"): f"{default(ProviderConfig, 'timeout'):.0f} s",
+    (
+        "providers",
+        "one call",
+    ): (
+        f"`timeout` {default(ProviderConfig, 'timeout'):.0f} s; "
+        f"a refresh that was sent `call_limit` {default(ProviderConfig, 'call_limit'):.0f} s"
+    ),
+    ("providers", "connections"): f"{MAX_CONNECTIONS} per provider, {RENEWAL_CONNECTIONS} of them for refreshes",
     ("providers", "an answer"): f"{MAX_RESPONSE_BYTES // MIB} MiB",
     ("providers", "keys in a set"): f"{jws.MOST_KEYS}",
     ("providers", "a signed token"): f"{jws.LONGEST_TOKEN // KIB} KiB",
@@ -69,9 +76,13 @@ LIMITS = {
         "providers",
         "after a failure",
     ): f"{documents.BACKOFF.first_seconds:.0f} s to {failures.BACKOFF.longest_seconds:.0f} s",
-    ("providers", "a request waits for a refresh"): f"{flights.PATIENCE_SECONDS:.0f} s",
+    ("providers", "a request waits for a refresh"): f"{default(ProviderConfig, 'timeout'):.0f} s",
+    (
+        "providers",
+        "in trouble: 429, or failures of several sessions",
+    ): f"every {circuit.LONGEST_SECONDS:.0f} s at most, never before its `Retry-After` ({retry_after.LONGEST_SECONDS:.0f} s at most)",
     ("browsers", "a sign-in"): f"`session.login_timeout` {default(SessionConfig, 'login_timeout') / 60:.0f} min",
-    ("the store", "a refresh's lease"): f"{lease.LIFETIME_SECONDS:.0f} s",
+    ("the store", "a refresh's lease"): f"{holder.LIFETIME_SECONDS:.0f} s",
     ("memory", "local copies of sessions"): f"{LocalCopies(max_age_seconds=1)._max_entries:,}",
     ("back-channel logout", "a request's content"): f"{MAX_BODY_BYTES // KIB} KiB",
 }

@@ -133,13 +133,14 @@ async def test_a_client_route_gets_the_gateways_own_token(valkey: ValkeyServer) 
 
 @pytest.mark.parametrize("client_auth", ["client_secret_basic", "client_secret_post"])
 async def test_a_wrong_client_secret_is_told_clearly(valkey: ValkeyServer, client_auth: str) -> None:
-    """The browser gets a problem that blames nobody it should not, the log names invalid_client, and so does `bff check --online`."""
+    """The browser gets a page that blames nobody it should not, the log names invalid_client, and so does `bff check --online`."""
     async with certified_world(
         valkey, client_auth=client_auth, gateways_secret="another secret than is registered"
     ) as world:
         refused = await world.sign_in()
         assert refused.status_code == 502
-        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["content-type"].startswith("text/html")
+        assert "secret" not in refused.text
         assert world.browser.cookie(SESSION) is None
         (declined,) = world.gateway.events("login.declined")
         assert declined["reason"] == "invalid_client"
@@ -159,13 +160,15 @@ async def test_the_configuration_is_found_to_be_right_online(valkey: ValkeyServe
 
 
 async def test_a_user_who_declines_is_told_so(valkey: ValkeyServer) -> None:
-    """The provider's `access_denied` becomes a problem; nobody is signed in, and no token was asked for."""
+    """The provider's `access_denied` becomes a page; nobody is signed in, and no token was asked for."""
     async with certified_world(valkey) as world:
         asked = await world.browser.navigate("/bff/login?return_to=/", from_url=world.gateway.url + "/")
         (abort,) = re.findall(r'href="([^"]+/abort)"', asked.text)
         refused = await world.browser.navigate(abort, from_url=str(asked.url))
         assert refused.status_code == 400
-        assert refused.json()["type"] == "urn:bff:problem:callback-refused"
+        assert refused.headers["content-type"].startswith("text/html")
+        (declined,) = world.gateway.events("login.declined")
+        assert declined["reason"] == "access_denied"
         assert world.provider.calls("token") == []
         assert (await world.browser.fetch("/bff/user")).json()["authenticated"] is False
 

@@ -1,7 +1,9 @@
 """The forwarder behind real servers, on raw sockets: streams, back-pressure, leaving and breaking off, and what they cost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
@@ -15,20 +17,22 @@ PIECE = b"x" * 65536
 
 
 @pytest.fixture(scope="module")
-def uvicorn() -> Iterator[Gateway]:
-    """uvicorn with httptools and uvloop."""
-    with running("uvicorn") as gateway:
-        yield gateway
+def servers() -> Iterator[Callable[[str], Gateway]]:
+    """The server of a name, started when it is first asked for."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(running(name)))
 
 
-@pytest.fixture(scope="module", params=["uvicorn", "granian"])
-def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+@pytest.fixture(params=["forwarder", "gateway"])
+def own_server(request: pytest.FixtureRequest, servers: Callable[[str], Gateway]) -> Gateway:
+    """Our own server: with the forwarder alone, and as `bff serve` runs it, whose lane forwards."""
+    return servers(request.param)
+
+
+@pytest.fixture(params=["forwarder", "gateway", "granian"])
+def gateway(request: pytest.FixtureRequest, servers: Callable[[str], Gateway]) -> Gateway:
     """Each server that we say the application runs under."""
-    if request.param == "uvicorn":
-        yield request.getfixturevalue("uvicorn")
-        return
-    with running("granian") as other:
-        yield other
+    return servers(request.param)
 
 
 @pytest.fixture
@@ -76,26 +80,26 @@ SIZES = [pytest.param(64 * MIB, id="64MiB"), pytest.param(1024 * MIB, id="1GiB",
 @pytest.mark.requirement("R-262")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
-async def test_memory_does_not_grow_with_the_response(uvicorn: Gateway, size: int, in_chunks: bool) -> None:
+async def test_memory_does_not_grow_with_the_response(own_server: Gateway, size: int, in_chunks: bool) -> None:
     """A large response passes through; its size does not show in the gateway's memory."""
-    async with scripted_upstream(_down(size, in_chunks=in_chunks), port=uvicorn.upstream_port):
-        before = uvicorn.memory()
-        uvicorn.forget_highest()
-        async with streaming_browser(uvicorn.port) as browser:
+    async with scripted_upstream(_down(size, in_chunks=in_chunks), port=own_server.upstream_port):
+        before = own_server.memory()
+        own_server.forget_highest()
+        async with streaming_browser(own_server.port) as browser:
             await browser.request("/api", "Connection: close")
             assert (await browser.head())[0] == 200
             assert await browser.count() >= size
-        assert uvicorn.memory("VmHWM") - before < 12 * MIB
+        assert own_server.memory("VmHWM") - before < 12 * MIB
 
 
 @pytest.mark.requirement("R-262")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("in_chunks", [False, True], ids=["length", "chunks"])
-async def test_memory_does_not_grow_with_the_request(uvicorn: Gateway, size: int, in_chunks: bool) -> None:
+async def test_memory_does_not_grow_with_the_request(own_server: Gateway, size: int, in_chunks: bool) -> None:
     """The same upwards."""
-    async with scripted_upstream(_up, port=uvicorn.upstream_port), streaming_browser(uvicorn.port) as browser:
-        before = uvicorn.memory()
-        uvicorn.forget_highest()
+    async with scripted_upstream(_up, port=own_server.upstream_port), streaming_browser(own_server.port) as browser:
+        before = own_server.memory()
+        own_server.forget_highest()
         framing = "Transfer-Encoding: chunked" if in_chunks else f"Content-Length: {size}"
         await browser.request("/api", framing, method="POST")
         for _ in range(size // len(PIECE)):
@@ -103,11 +107,11 @@ async def test_memory_does_not_grow_with_the_request(uvicorn: Gateway, size: int
         if in_chunks:
             await browser.send(b"0\r\n\r\n")
         assert await browser.answer() == (200, b"%d" % size)
-        assert uvicorn.memory("VmHWM") - before < 12 * MIB
+        assert own_server.memory("VmHWM") - before < 12 * MIB
 
 
 @pytest.mark.requirement("R-262")
-async def test_a_browser_that_does_not_read_holds_the_upstream_back(uvicorn: Gateway) -> None:
+async def test_a_browser_that_does_not_read_holds_the_upstream_back(own_server: Gateway) -> None:
     """The upstream gets rid of no more than the buffers between hold, and the gateway's part of them is small."""
     sent = 0
 
@@ -120,8 +124,8 @@ async def test_a_browser_that_does_not_read_holds_the_upstream_back(uvicorn: Gat
             await it.writer.drain()
             sent += len(PIECE)
 
-    async with scripted_upstream(endless, port=uvicorn.upstream_port), streaming_browser(uvicorn.port) as browser:
-        before = uvicorn.memory()
+    async with scripted_upstream(endless, port=own_server.upstream_port), streaming_browser(own_server.port) as browser:
+        before = own_server.memory()
         browser.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's socket transports are readable
         await browser.request()
         await until(lambda: sent > 0)
@@ -130,11 +134,11 @@ async def test_a_browser_that_does_not_read_holds_the_upstream_back(uvicorn: Gat
             seen = sent
             await asyncio.sleep(0.2)
         assert sent < 32 * MIB
-        assert uvicorn.memory() - before < 4 * MIB
+        assert own_server.memory() - before < 4 * MIB
 
 
 @pytest.mark.requirement("R-262")
-async def test_an_upstream_that_does_not_read_holds_the_browser_back(uvicorn: Gateway) -> None:
+async def test_an_upstream_that_does_not_read_holds_the_browser_back(own_server: Gateway) -> None:
     """The browser gets rid of no more than the buffers between hold; the rest goes when the upstream reads."""
     read_on = asyncio.Event()
 
@@ -145,8 +149,8 @@ async def test_an_upstream_that_does_not_read_holds_the_browser_back(uvicorn: Ga
         await _up(it)
 
     size = 128 * MIB
-    async with scripted_upstream(late, port=uvicorn.upstream_port), streaming_browser(uvicorn.port) as browser:
-        before = uvicorn.memory()
+    async with scripted_upstream(late, port=own_server.upstream_port), streaming_browser(own_server.port) as browser:
+        before = own_server.memory()
         await browser.request("/api", f"Content-Length: {size}", method="POST")
         sent = 0
 
@@ -163,7 +167,7 @@ async def test_an_upstream_that_does_not_read_holds_the_browser_back(uvicorn: Ga
             seen = sent
             await asyncio.sleep(0.2)
         assert sent < 32 * MIB
-        assert uvicorn.memory() - before < 4 * MIB
+        assert own_server.memory() - before < 4 * MIB
         read_on.set()
         await uploading
         assert await browser.answer() == (200, b"%d" % size)
@@ -289,7 +293,7 @@ async def test_an_upstream_that_breaks_before_its_answer(gateway: Gateway, brows
         saying(b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n"), echo, port=gateway.upstream_port
     ):
         await browser.request(method="POST")
-        assert await browser.answer() == (502, b"")
+        assert (await browser.answer())[0] == 502
         await browser.request("/api/next")
         assert await browser.answer() == (200, b"/next|")
 
@@ -376,7 +380,7 @@ async def test_an_idle_stream_costs_little() -> None:
         await it.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
         await it.gone()
 
-    with running("uvicorn") as fresh:
+    with running("forwarder") as fresh:
         async with scripted_upstream(events, port=fresh.upstream_port), streaming_browser(fresh.port) as first:
             await first.request()
             await first.head()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bff.sessions.model import Session
-from bff.sessions.store import Change, SessionStore
+from bff.sessions.store import Begun, Change, Mark, MarkEnd, SessionStore, Spent
 from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, with_note
 
 NewWorker = Callable[[], SessionStore]
@@ -299,3 +299,76 @@ async def test_a_crowd_is_served(store: SessionStore) -> None:
     session = await kept(store)
     found = await asyncio.gather(*(store.read(session.key, touch=True, now=NOW) for _ in range(1000)))
     assert all(live is not None and live.session == session for live in found)
+
+
+MARK = Mark(provider="corp", token_hash="ab" * 16)
+
+
+async def begun(store: SessionStore, holder: str, mark: Mark = MARK, *, lifetime_seconds: float = 60) -> Begun | Spent:
+    """What this process gets that wants to renew."""
+    return await store.begin_renewal(
+        "session", holder, lifetime_seconds=lifetime_seconds, mark=mark, mark_lifetime_seconds=600
+    )
+
+
+@pytest.mark.requirement("R-341", "R-345")
+async def test_a_renewal_is_begun_by_one_process(workers: NewWorker) -> None:
+    """While one has the lease the other is told that it is busy; the same process may begin again."""
+    here, there = workers(), workers()
+    assert await begun(here, "here") is Begun.YES
+    assert await begun(there, "there") is Begun.BUSY
+    assert await begun(here, "here") is Begun.YES
+    await here.end_renewal("session", "here", provider="corp", mark=MarkEnd.DROP)
+    assert await begun(there, "there") is Begun.YES
+
+
+@pytest.mark.requirement("R-341")
+@pytest.mark.parametrize("given_back", [False, True], ids=["lease ran out", "kept"])
+async def test_a_mark_outlives_the_lease(workers: NewWorker, given_back: bool) -> None:
+    """A token that one process may have spent is not used by another, however its lease ended; the same process may."""
+    here, there = workers(), workers()
+    assert await begun(here, "here", lifetime_seconds=60 if given_back else 0) is Begun.YES
+    if given_back:
+        await here.end_renewal("session", "here", provider="corp", mark=MarkEnd.KEEP)
+    spent = await begun(there, "there")
+    assert isinstance(spent, Spent)
+    assert spent.by == "here"
+    assert 0 <= spent.age_seconds < 60
+    assert await begun(here, "here", lifetime_seconds=0) is Begun.YES
+
+
+@pytest.mark.requirement("R-341")
+@pytest.mark.parametrize(
+    "other", [Mark(provider="corp", token_hash="cd" * 16), Mark(provider="partner", token_hash="ab" * 16)], ids=repr
+)
+async def test_a_mark_is_of_one_token(workers: NewWorker, other: Mark) -> None:
+    """Another refresh token, or another provider's, is not held up by it."""
+    here, there = workers(), workers()
+    assert await begun(here, "here", lifetime_seconds=0) is Begun.YES
+    assert await begun(there, "there", other) is Begun.YES
+
+
+@pytest.mark.requirement("R-342")
+async def test_a_mark_of_unknown_outcome_binds_for_a_time(workers: NewWorker) -> None:
+    """After a call that ended without an answer nobody asks for a pause, then anybody may."""
+    here, there = workers(), workers()
+    assert await begun(here, "here") is Begun.YES
+    await here.end_renewal("session", "here", provider="corp", mark=60.0)
+    assert isinstance(await begun(there, "there"), Spent)
+    assert await begun(here, "here") is Begun.YES
+    await here.end_renewal("session", "here", provider="corp", mark=0.0)
+    async with asyncio.timeout(5):
+        while await begun(there, "there") is not Begun.YES:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.requirement("R-341")
+async def test_only_its_owner_ends_a_mark(workers: NewWorker) -> None:
+    """Another process's end leaves mark and lease where they are."""
+    here, there = workers(), workers()
+    assert await begun(here, "here") is Begun.YES
+    await there.end_renewal("session", "there", provider="corp", mark=MarkEnd.DROP)
+    assert await begun(there, "there") is Begun.BUSY
+    await here.end_renewal("session", "here", provider="corp", mark=MarkEnd.KEEP)
+    await there.end_renewal("session", "there", provider="corp", mark=MarkEnd.DROP)
+    assert isinstance(await begun(there, "there"), Spent)

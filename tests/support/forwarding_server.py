@@ -1,7 +1,7 @@
-"""A forwarder behind a real server, in a process of its own: uvicorn, or granian.
+"""A forwarder behind a real server, in a process of its own: ours, or granian; or the whole gateway as `bff serve` runs it.
 
-The application is the smallest that holds to the contract: a problem before the answer begins is an answer, one after it is raised
-to the server, and a browser that left is no problem.
+The forwarder's application is the smallest that holds to the contract: a problem before the answer begins is an answer, one after it
+is raised to the server, and a browser that left is no problem.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,13 +76,36 @@ def _from_environment() -> Application:
     return Application(os.environ["FORWARD_TO"])
 
 
+GATEWAY = """\
+public_url: https://app.example.com
+listen: 127.0.0.1:{port}
+management: off
+session: {{store: "memory://", keys: ["a session key for a test, of more than 32 characters"]}}
+providers:
+  corp: {{issuer: "http://idp.localhost:9", client_id: test, client_secret: "a secret that is never sent, for a test"}}
+routes:
+  - {{path: /api, upstream: "{upstream}", token: none, max_body: 2GiB, max_connections: 4096}}
+  - {{path: /small, upstream: "{upstream}", token: none, max_body: 1000B}}
+"""
+
+
 def main() -> None:
-    """Serves with uvicorn until it is terminated."""
+    """Serves until it is terminated: the forwarder's application, or the gateway with its lane."""
+    from bff.config.load import load
     from bff.config.model import Address
     from bff.server.process import run
+    from bff.web.app import create_app
 
-    port, upstream = sys.argv[1:]
-    run(Application(upstream), Address(host="127.0.0.1", port=int(port)))
+    what, port, upstream = sys.argv[1:]
+    address = Address(host="127.0.0.1", port=int(port))
+    if what != "gateway":
+        run(Application(upstream), address)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "bff.yaml"
+        file.write_text(GATEWAY.format(port=port, upstream=upstream), encoding="utf-8")
+        config = load(file)
+    run(create_app(config), address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +141,8 @@ def running(server: str) -> Iterator[Gateway]:
     """A gateway process whose upstream is to listen on `upstream_port`."""
     port, upstream_port = free_port(), free_port()
     upstream = f"http://127.0.0.1:{upstream_port}"
-    if server == "uvicorn":
-        command = [sys.executable, __file__, str(port), upstream]
+    if server in {"forwarder", "gateway"}:
+        command = [sys.executable, __file__, server, str(port), upstream]
     else:
         options = ["--interface", "asginl", "--loop", "uvloop", "--port", str(port), "--no-log"]
         command = [sys.executable, "-m", "granian", *options, "support.forwarding_server:served"]

@@ -432,6 +432,7 @@ class Player:
         data = re.sub(rb"(\r\n(?:date|last-modified): )[^\r]+GMT", rb"\1", data)
         data = re.sub(rb'(\r\netag: ")[0-9a-f]{24,64}', rb"\1", data)
         data = re.sub(rb'("request_id": ?")[0-9a-f]+', rb"\1", data)
+        data = re.sub(rb"(Reference <code>)[0-9a-f]+", rb"\1", data)
         data = re.sub(rb"(?<=&step_up=)[\w.-]+", b"ticket", data)  # signed by a key that each world makes
         return re.sub(rb"(?<=Bearer )[\w.~+/=-]{20,}", self._named, data)
 

@@ -25,6 +25,7 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
+from bff.tokens.renewing import renewing
 from bff.tokens.sign_in import keep_sign_in
 from support.fake_internet import NONCE, VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
 from support.fake_provider import FakeProvider
@@ -110,7 +111,14 @@ class TokenRoom:
             leeway=30.0,
         )
         return grants.granted(
-            response, provider=name, issuer=fake.issuer, target=HERE, id_token=id_token, userinfo={}, now=self.clock()
+            response,
+            provider=name,
+            issuer=fake.issuer,
+            client_id="shop",
+            target=HERE,
+            id_token=id_token,
+            userinfo={},
+            now=self.clock(),
         )
 
     async def keep(self, grant: Grant, *, previous: Session | None = None) -> str:
@@ -183,7 +191,8 @@ def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClo
     """A process that shares the store."""
     tasks = BackgroundTasks()
     at_once = Backoff(first_seconds=0, longest_seconds=0)
-    renewal = Renewal(store=store, providers=providers, clock=clock, write_backoff=at_once)
+    shared = renewing(store=store, tasks=tasks, clock=clock, write_backoff=at_once)
+    renewal = Renewal(renewing=shared, providers=providers)
     return Worker(
         tasks=tasks,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),

@@ -1,13 +1,16 @@
 """What goes wrong during a refresh, and what it ends: only `invalid_grant` and a forged ID token do (invariant 7)."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
-from bff.errors import LoginRequired, ProviderError, ProviderUnavailable, StoreUnavailable
+from bff.errors import LoginRequired, ProviderError, ProviderUnavailable
 from bff.sessions.model import AccessToken
+from bff.sessions.store import Begun, Mark, MarkEnd
 from bff.tokens import renewal
+from bff.tokens.holder import token_hash
 from support.fake_provider import Answer, having, oauth_error, redirect, without
 from support.token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, token_room
 
@@ -176,38 +179,159 @@ async def test_failed_refresh_looks_again_before_it_declares_a_session_dead() ->
 
 
 def _renewed(session: object, token: AccessToken) -> object:
-    from dataclasses import replace
-
     grant = replace(session.grants[0].with_access_token(HERE, token), refresh_token="their refresh token")
     return session.with_grant(grant)
 
 
-@pytest.mark.requirement("R-139", "R-190")
+@pytest.mark.requirement("R-139", "R-190", "R-340")
 @pytest.mark.parametrize("written_all_the_same", [False, True], ids=["not written", "written, answer lost"])
 async def test_store_in_trouble_loses_no_rotated_token(written_all_the_same: bool) -> None:
-    """Storing a rotated refresh token is tried again until the store answers, because the old one is spent."""
+    """A rotated refresh token that cannot be stored serves in this process, and is stored when the store answers."""
     async with token_room() as room:
         session = await room.sign_in()
-        room.store.failing_writes = renewal.WRITE_ATTEMPTS - 1
+        room.store.failing_writes = 20
         room.store.written_all_the_same = written_all_the_same
         room.clock.advance(EXPIRED_AFTER)
         token = await room.usable(session)
+        assert await room.usable(session) == token
+        await room.settled()
         grant = (await room.stored(session.key)).grants[0]
         assert grant.access_token(HERE) == token
         assert room.corp.grants.refresh_grant(grant.refresh_token or "", client_id="shop")
+        assert len(room.refreshes()) == 1
 
 
-@pytest.mark.requirement("R-190", "R-275")
-async def test_store_that_stays_away_is_logged_and_the_token_not_used() -> None:
-    """A token that could not be stored is not used; the loss is logged, without any token in it."""
+@pytest.mark.requirement("R-340", "R-341")
+async def test_another_process_waits_for_what_is_not_yet_written() -> None:
+    """While the new token lies in one process, another does not use the spent one; it has the new one once it is written."""
+    async with token_room(workers=2) as room:
+        session = await room.sign_in()
+        room.store.failing_writes = 10**6
+        room.clock.advance(EXPIRED_AFTER)
+        token = await room.usable(session)
+        theirs = room.start_usable(session, worker=1)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not theirs.done()
+        room.store.failing_writes = 0
+        assert await theirs == token
+        assert len(room.refreshes()) == 1
+
+
+@pytest.mark.requirement("R-340")
+async def test_what_is_not_yet_written_dies_with_its_session() -> None:
+    """A sign-out while a rotated token waits to be written is final: the session stays away, and the token is revoked."""
     async with token_room() as room:
         session = await room.sign_in()
-        room.store.failing_writes = 1000
+        room.store.failing_writes = 10**6
         room.clock.advance(EXPIRED_AFTER)
-        with capture_logs() as logs, pytest.raises(StoreUnavailable):
+        await room.usable(session)
+        await room.store.delete(session.key)
+        room.store.failing_writes = 0
+        await room.settled()
+        assert await room.find(session.key) is None
+        assert room.corp.calls_to("/revoke")
+
+
+@pytest.mark.requirement("R-340", "R-275")
+async def test_a_session_that_ends_before_the_store_answers_is_told() -> None:
+    """At the session's end the rotated token is given up, and the log says so, without any token in it."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.store.failing_writes = 10**6
+        room.clock.advance(EXPIRED_AFTER)
+        with capture_logs() as logs:
+            token = await room.usable(session)
+            room.clock.advance(13 * 3600)
+            await room.settled()
+        assert [e["event"] for e in logs] == ["session.write_delayed", "session.refresh_lost"]
+        assert not {session.grants[0].refresh_token, token.value} & set(repr(logs).split("'"))
+
+
+@pytest.mark.requirement("R-341")
+async def test_a_token_that_a_dead_process_may_have_spent_is_not_sent_again() -> None:
+    """A process that dies during its call leaves a mark: others use the access token while it serves, and then say so."""
+    async with token_room(workers=2, timeout=0.05) as room:
+        session = await room.sign_in()
+        room.clock.advance(STALE_AFTER)
+        dead = await room.store.begin_renewal(
+            session.key,
+            "a dead process",
+            lifetime_seconds=0.0,
+            mark=Mark(provider="corp", token_hash=token_hash(session.grants[0].refresh_token or "")),
+            mark_lifetime_seconds=600,
+        )
+        assert dead is Begun.YES
+        assert await room.usable(session) == session.grants[0].access_token(HERE)
+        room.clock.advance(EXPIRED_AFTER - STALE_AFTER)
+        with pytest.raises(ProviderUnavailable) as told:
+            await room.usable(session, worker=1)
+        assert told.value.reason == "still_asking"
+        assert room.refreshes() == []
+        await room.store.end_renewal(session.key, "a dead process", provider="corp", mark=MarkEnd.DROP)
+
+
+@pytest.mark.requirement("R-341")
+async def test_an_answer_that_cannot_come_any_more_is_a_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the provider's limit and a grace, the person has to sign in; the token is still not sent again."""
+    monkeypatch.setattr(renewal, "GRACE_SECONDS", -1000.0)
+    async with token_room() as room:
+        session = await room.sign_in()
+        mark = Mark(provider="corp", token_hash=token_hash(session.grants[0].refresh_token or ""))
+        await room.store.begin_renewal(
+            session.key, "a dead process", lifetime_seconds=0.0, mark=mark, mark_lifetime_seconds=600
+        )
+        room.clock.advance(EXPIRED_AFTER)
+        with pytest.raises(LoginRequired) as told:
             await room.usable(session)
-        assert "session.refresh_lost" in [entry["event"] for entry in logs]
-        assert session.grants[0].refresh_token not in repr(logs)
+        assert (told.value.reason, room.refreshes()) == ("outcome_unknown", [])
+
+
+@pytest.mark.requirement("R-340", "R-341")
+async def test_what_was_written_after_all_is_not_written_over() -> None:
+    """A write whose answer was lost took effect, and another process has renewed the token since: its newer one stays."""
+    async with token_room(workers=2) as room:
+        session = await room.sign_in()
+        room.store.failing_writes, room.store.written_all_the_same = 1, True
+        room.store.on_write = None
+        room.clock.advance(EXPIRED_AFTER)
+        token = await room.usable(session)
+        written = await room.stored(session.key)
+        assert written.grants[0].access_token(HERE) == token
+        newer = replace(written.grants[0], refresh_token="renewed since")
+        await room.store.replace(written.with_grant(newer), now=room.clock())
+        await room.settled()
+        assert (await room.stored(session.key)).grants[0].refresh_token == "renewed since"
+
+
+@pytest.mark.requirement("R-342")
+async def test_a_call_that_ends_without_an_answer_binds_others_for_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the limit the outcome is unknown to all processes: after a pause any of them asks again."""
+    monkeypatch.setattr(renewal, "UNKNOWN_PAUSE_SECONDS", 0.0)
+    async with token_room(workers=2, timeout=0.02, call_limit=0.02) as room:
+        session = await room.sign_in()
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.hold("/token")
+        with pytest.raises(ProviderUnavailable):
+            await room.usable(session)
+        await room.settled()
+        room.corp.release("/token")
+        assert (await room.usable(session, worker=1)).expires_at == room.clock() + 600
+
+
+@pytest.mark.requirement("R-342")
+async def test_a_late_answer_is_stored() -> None:
+    """A request that waited for `timeout` is told to come again; the answer that comes later is there for the next one."""
+    async with token_room(timeout=0.02) as room:
+        session = await room.sign_in()
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.hold("/token")
+        with pytest.raises(ProviderUnavailable):
+            await room.usable(session)
+        room.corp.release("/token")
+        await room.settled()
+        assert (await room.stored(session.key)).grants[0].refresh_token != session.grants[0].refresh_token
+        assert len(room.refreshes()) == 1
 
 
 @pytest.mark.requirement("R-066", "R-139")

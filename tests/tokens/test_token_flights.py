@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
 from bff.errors import LoginRequired, ProviderMisbehaved, ProviderUnavailable, StoreUnavailable
+from bff.provider.circuit import Circuit
 from bff.sessions.model import AccessToken
-from bff.tokens import flights
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.flights import Flights
+from bff.tokens.flights import Flights, Sending
 from support.fake_internet import FakeClock
 
 
@@ -26,15 +27,32 @@ class Source:
         self.gate = asyncio.Event()
         self.gate.set()
         self.failure: Exception | None = None
+        self.queues = False
 
-    async def fetch(self, key: str, rejected: str | None) -> AccessToken:
-        """One attempt."""
+    async def fetch(self, key: str, rejected: str | None, sending: Sending) -> AccessToken:
+        """One attempt, sent at once unless it is to queue."""
         self.calls.append((key, rejected))
+        if not self.queues:
+            sending.now()
         number = len(self.calls)
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
         return a_token(f"{key}-{number}")
+
+
+@dataclass(slots=True)
+class Provider:
+    """Who is asked."""
+
+    circuit: Circuit
+    timeout_seconds: float = 30.0
+
+
+@pytest.fixture
+def provider(clock: FakeClock) -> Provider:
+    """A provider whose circuit is closed."""
+    return Provider(Circuit(clock=clock))
 
 
 @pytest.fixture
@@ -50,9 +68,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def fly(source: Source, clock: FakeClock) -> Flights[str]:
+def fly(source: Source, clock: FakeClock, provider: Provider) -> Flights[str]:
     """Flights to the source."""
-    return Flights(source.fetch, tasks=BackgroundTasks(), clock=clock)
+    return Flights(source.fetch, asked=lambda _: provider, tasks=BackgroundTasks(), clock=clock)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -131,28 +149,90 @@ async def test_failure_holds_up_its_own_key_only(fly: Flights[str], source: Sour
     assert await fly.result("b", provider="corp")
 
 
-@pytest.mark.parametrize("failure", [StoreUnavailable("no answer"), LoginRequired("over", provider="corp")], ids=repr)
-async def test_what_is_not_the_providers_fault_needs_no_pause(
-    failure: Exception, fly: Flights[str], source: Source
-) -> None:
-    """A store in trouble or an ended session does not hold up the next attempt."""
-    source.failure = failure
+async def test_an_ended_session_needs_no_pause(fly: Flights[str], source: Source) -> None:
+    """An ended session does not hold up the next attempt."""
+    source.failure = LoginRequired("over", provider="corp")
     for _ in range(3):
-        with pytest.raises(type(failure)):
+        with pytest.raises(LoginRequired):
             await fly.result("a", provider="corp")
     assert len(source.calls) == 3
 
 
-@pytest.mark.requirement("R-279")
+@pytest.mark.requirement("R-346")
+async def test_a_store_in_trouble_is_not_hammered(fly: Flights[str], source: Source, clock: FakeClock) -> None:
+    """After a failure of the store there is a pause, which stays short."""
+    source.failure = StoreUnavailable("no answer")
+    for _ in range(60):
+        with pytest.raises((StoreUnavailable, ProviderUnavailable)):
+            await fly.result("a", provider="corp")
+        clock.advance(0.5)
+    assert 12 <= len(source.calls) <= 20
+
+
+@pytest.mark.requirement("R-346")
+async def test_several_failures_open_the_circuit_and_one_answer_closes_it(
+    fly: Flights[str], source: Source, clock: FakeClock
+) -> None:
+    """Two users' failures keep a third from asking; after the pause one asks, and its success lets all ask."""
+    source.failure = ProviderUnavailable("x", provider="corp", reason="http_503")
+    for key in ("a", "b"):
+        with pytest.raises(ProviderUnavailable):
+            await fly.result(key, provider="corp")
+    with pytest.raises(ProviderUnavailable) as told:
+        await fly.result("c", provider="corp")
+    assert (told.value.reason, len(source.calls)) == ("failed_before", 2)
+    assert 0 < (told.value.retry_after_seconds or 0) <= 1
+    clock.advance(told.value.retry_after_seconds or 0)
+    source.failure = None
+    source.gate.clear()
+    probe = asyncio.ensure_future(fly.result("c", provider="corp"))
+    await until(lambda: len(source.calls) == 3)
+    with pytest.raises(ProviderUnavailable):
+        await fly.result("d", provider="corp")
+    source.gate.set()
+    assert await probe
+    assert await fly.result("d", provider="corp")
+
+
+@pytest.mark.requirement("R-346")
+async def test_retry_after_is_not_undercut(fly: Flights[str], source: Source, clock: FakeClock) -> None:
+    """A 429 with Retry-After keeps everybody from asking until then, and its end is what they are told."""
+    source.failure = ProviderUnavailable("x", provider="corp", reason="http_429", retry_after_seconds=20)
+    with pytest.raises(ProviderUnavailable):
+        await fly.result("a", provider="corp")
+    source.failure = None
+    clock.advance(19)
+    with pytest.raises(ProviderUnavailable) as told:
+        await fly.result("b", provider="corp")
+    assert told.value.retry_after_seconds == 1
+    clock.advance(1)
+    assert await fly.result("b", provider="corp")
+
+
+@pytest.mark.requirement("R-343")
+async def test_queueing_is_not_part_of_the_timeout(fly: Flights[str], source: Source, provider: Provider) -> None:
+    """A request whose call has not been sent waits on, whatever the provider's timeout."""
+    provider.timeout_seconds, source.queues = 0.0, True
+    source.gate.clear()
+    waiting = asyncio.ensure_future(fly.result("a", provider="corp"))
+    await until(lambda: bool(source.calls))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    source.gate.set()
+    assert await waiting
+
+
+@pytest.mark.requirement("R-279", "R-342")
 async def test_patience_has_an_end_and_the_flight_goes_on(
-    fly: Flights[str], source: Source, monkeypatch: pytest.MonkeyPatch
+    fly: Flights[str], source: Source, provider: Provider
 ) -> None:
     """A request that waited long enough is told to come again; the attempt under way is not given up."""
-    monkeypatch.setattr(flights, "PATIENCE_SECONDS", 0.01)
+    provider.timeout_seconds = 0.01
     source.gate.clear()
     with pytest.raises(ProviderUnavailable):
         await fly.result("a", provider="corp")
-    monkeypatch.undo()
+    provider.timeout_seconds = 30.0
     waiting = asyncio.ensure_future(fly.result("a", provider="corp"))
     source.gate.set()
     assert (await waiting).value == "a-1"

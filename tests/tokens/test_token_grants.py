@@ -43,6 +43,7 @@ def a_grant(response: TokenResponse | None = None, *, id_token: IdToken | None =
         response or a_response(),
         provider="corp",
         issuer="https://login.example.com",
+        client_id="shop",
         target=ORDERS,
         id_token=an_id_token() if id_token is None else id_token,
         userinfo={"name": "Mallory", "email": "alice@example.com"},
@@ -62,7 +63,14 @@ def test_user_is_issuer_and_subject() -> None:
 def test_plain_oauth_has_no_user() -> None:
     """Without an ID token nobody told us who it is, and an unverified ID token is not kept."""
     grant = grants.granted(
-        a_response(), provider="p", issuer="https://i", target=Target(), id_token=None, userinfo={}, now=NOW
+        a_response(),
+        provider="p",
+        issuer="https://i",
+        client_id="shop",
+        target=Target(),
+        id_token=None,
+        userinfo={},
+        now=NOW,
     )
     assert (grant.subject, grant.sid, grant.id_token, grant.claims) == (None, None, None, {})
 

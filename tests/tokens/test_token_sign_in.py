@@ -6,6 +6,8 @@ import pytest
 
 from bff.errors import LoginRequired
 from bff.sessions.model import session_key
+from bff.sessions.store import Mark
+from bff.tokens.holder import token_hash
 from support.token_room import ABSOLUTE_TIMEOUT, EXPIRED_AFTER, HERE, token_room
 
 
@@ -128,3 +130,17 @@ async def test_old_view_of_a_session_that_changed_hands_gets_no_new_token() -> N
         with pytest.raises(LoginRequired):
             await room.usable(alice)
         assert room.refreshes() == []
+
+
+@pytest.mark.requirement("R-341")
+async def test_a_grant_whose_token_may_be_spent_is_not_carried_over() -> None:
+    """What a process that died may have spent is not taken into the new session, from which it would be sent once more."""
+    async with token_room() as room:
+        before = await room.sign_in("partner")
+        mark = Mark(provider="partner", token_hash=token_hash(before.grants[0].refresh_token or ""))
+        await room.store.begin_renewal(
+            before.key, "a dead process", lifetime_seconds=0.0, mark=mark, mark_lifetime_seconds=600
+        )
+        session_id = await room.keep(await room.grant("corp"), previous=before)
+        after = await room.stored(session_key(session_id))
+        assert [grant.provider for grant in after.grants] == ["corp"]

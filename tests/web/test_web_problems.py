@@ -182,3 +182,11 @@ def test_log_says_whose_fault_it_was_and_why(error: errors.BffError, facts: dict
     (entry,) = logs
     told = {name: value for name, value in entry.items() if name in {"error", "provider", "origin", "reason"}}
     assert told == {"error": type(error).__name__, **facts}
+
+
+@pytest.mark.requirement("R-346")
+@pytest.mark.parametrize(("seconds", "told"), [(0.2, b"1"), (19.1, b"20"), (None, b"5")])
+def test_browsers_are_told_when_the_provider_may_be_asked_again(seconds: float | None, told: bytes) -> None:
+    """The end of a provider's circuit is the browser's Retry-After, in whole seconds."""
+    error = errors.ProviderUnavailable("x", provider="corp", retry_after_seconds=seconds)
+    assert dict(problem_of(error, base_path="/bff", https=True).fields)[b"retry-after"] == told

@@ -45,7 +45,17 @@ async def _ask_provider(config: Config, provider: Provider) -> int:
     failures += await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
     if "openid" in provider.config.scope.split():
         failures += await _failed(f"{name}: keys", provider.keys())
-    return failures
+    return failures + _compare_clocks(name, provider)
+
+
+def _compare_clocks(name: str, provider: Provider) -> int:
+    """1 if the provider's clock, by the `Date` of its answers, differs from ours by more than a sign-in tolerates (R-349)."""
+    seconds = provider.skew.seconds
+    if seconds is None:
+        return 0
+    apart = abs(seconds) > provider.config.leeway
+    click.echo(f"{'FAIL' if apart else 'ok  '} {name}: clock ({seconds:+.0f} s)")
+    return int(apart)
 
 
 async def _failed(what: str, question: Awaitable[object]) -> int:

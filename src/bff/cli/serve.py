@@ -16,6 +16,7 @@ from bff.cli import logs
 from bff.cli.config_file import load_or_exit
 from bff.config.model import Address, Config
 from bff.server import memory
+from bff.server.leaving import leave_gently
 from bff.server.process import bind, server_config
 from bff.web.app import App, create_app
 
@@ -46,6 +47,7 @@ def app_from_environment() -> App:
     logs.configure(config.log)
     app = create_app(config)
     memory.settle()
+    leave_gently(app)
     return app
 
 

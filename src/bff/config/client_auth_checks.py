@@ -23,6 +23,7 @@ def check_client_auth(provider: ProviderConfig, path: KeyPath, findings: Finding
     if not findings.sound((*path, "client_auth"), *((*path, name) for name in _CREDENTIALS)):
         return
     method = provider.client_auth
+    _warn_of_unused(provider, path, findings)
     if provider.insecure_public_client and method != "none":
         findings.report((*path, "insecure_public_client"), "is for `client_auth: none` only")
     if method == "none":
@@ -59,6 +60,25 @@ def check_public_clients(config: Config, findings: Findings) -> None:
             findings.report(path, "needs the gateway's own token, and its provider has `client_auth: none`")
 
 
+def _warn_of_unused(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
+    """Keys are never unused: a new one is published before it signs."""
+    method = provider.client_auth
+    by_secret = method is None or method.startswith("client_secret")
+    if provider.client_secrets and not by_secret and method != "none":  # with `none` it is an error
+        findings.warn((*path, _secret_key(path, findings)), f"is not sent: `client_auth: {method}` needs no secret")
+    if provider.client_assertion is not None and method != "client_assertion":
+        findings.warn((*path, "client_assertion"), "is not sent without `client_auth: client_assertion`")
+    if method == "none" and provider.insecure_public_client:
+        findings.warn(
+            (*path, "insecure_public_client"), "lets any program that knows the client id act as this gateway"
+        )
+
+
+def _secret_key(path: KeyPath, findings: Findings) -> str:
+    """The spelling of the key that stands in the file."""
+    return "client_secrets" if findings.known((*path, "client_secrets")) else "client_secret"
+
+
 def _missing(method: str | None) -> str:
     if method is None:
         return "is missing, and has no default"  # RFC 10017 section 6.1.3.1: a confidential client
@@ -77,13 +97,13 @@ def _check_public_client(provider: ProviderConfig, path: KeyPath, findings: Find
             " if the provider has nothing else, write `insecure_public_client: true` too",
         )
     if provider.client_secrets:
-        key = "client_secrets" if findings.known((*path, "client_secrets")) else "client_secret"
+        key = _secret_key(path, findings)
         findings.report((*path, key), "is never sent with `client_auth: none`: remove one of the two")
 
 
 def _check_hmac_secrets(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
     if any(_length(secret) < _SHORTEST_HMAC_SECRET for secret in provider.client_secrets):
-        key = "client_secrets" if findings.known((*path, "client_secrets")) else "client_secret"
+        key = _secret_key(path, findings)
         findings.report(
             (*path, key), f"has fewer than {_SHORTEST_HMAC_SECRET} bytes, which `client_auth: client_secret_jwt` needs"
         )

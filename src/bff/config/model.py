@@ -112,6 +112,8 @@ class SessionConfig(Model):
     absolute_timeout: Timeout = 12 * 3600.0
     login_timeout: Timeout = 10 * 60.0  # from /login to the callback
     namespace: Annotated[str, Spelt(words.namespace)] = "bff"  # of our names in the store
+    persistent: bool = False  # the cookie outlives the browser, as long as the session
+    clear_site_data: bool = True  # sign-out clears what the app stored
     cookie_suffix: Annotated[str, Spelt(words.cookie_suffix)] | None = None  # of our cookies' names
     local_copy: Annotated[Duration, OrOff(0.0)] = 5.0  # seconds that a worker may use its own copy; 0.0 is `off`
 
@@ -167,7 +169,10 @@ class ProviderConfig(Model):
     acr_values: tuple[str, ...] = ()
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
-    timeout: Timeout = 30.0  # a refresh that is given up may have spent its refresh token: better to wait (R-133)
+    timeout: Timeout = 30.0  # how long a request waits for a call
+    call_limit: Timeout = (
+        180.0  # how long a token call may take once it is sent: its answer is kept, also if it is late (R-342)
+    )
     ca_file: CaFile | None = None
     proxy: Annotated[str, Spelt(urls.proxy)] | None = None  # for every call to this provider
     insecure_http: bool = False  # its URLs may be http outside loopback

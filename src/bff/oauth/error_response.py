@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from bff.errors import ProviderMisbehaved, ProviderRefused, ProviderUnavailable
 from bff.oauth.messages import ProviderResponse, parse_json_object
+from bff.oauth.retry_after import retry_after_seconds
 
 _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")  # within RFC 6749 appendix A.7's NQSCHAR; no registered code needs more
 _INSIDE = (
@@ -42,7 +43,12 @@ def check_available(response: ProviderResponse, *, provider: str) -> None:
         ProviderUnavailable: it did not: 408, 429 or 5xx.
     """
     if response.status in {408, 429} or response.status >= 500:
-        raise ProviderUnavailable(f"answered {response.status}", provider=provider, reason=f"http_{response.status}")
+        raise ProviderUnavailable(
+            f"answered {response.status}",
+            provider=provider,
+            reason=f"http_{response.status}",
+            retry_after_seconds=retry_after_seconds(response.retry_after, date=response.date),
+        )
 
 
 def check_ok(response: ProviderResponse, *, provider: str) -> None:

@@ -7,9 +7,11 @@ claims are kept for `/bff/user` and decide nothing. A user is (iss, sub), never 
 
 import hashlib
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 
+from bff.errors import JwtRefused
 from bff.issuers import is_template
 from bff.oauth.claims import BACKCHANNEL_LOGOUT_EVENT, Claims, check_audience, check_issuer, check_times, wrong_time
 from bff.oauth.jws import VerifiedJwt
@@ -31,6 +33,7 @@ class IdToken:
     sid: str | None
     auth_time: float | None
     nonce: str | None = field(repr=False)
+    session_expiry: float | None = None  # when the provider's session ends (IPSIE, OpenID Connect profile)
     wrong_time: str | None = None  # after a refresh: `expired`, `iat` or `nbf` where our clock disagrees
 
     @property
@@ -170,4 +173,12 @@ def _id_token(claims: Claims, *, subject: str) -> IdToken:
         sid=claims.text("sid"),
         auth_time=claims.instant("auth_time"),
         nonce=claims.text("nonce"),
+        session_expiry=_session_expiry(claims),
     )
+
+
+def _session_expiry(claims: Claims) -> float | None:
+    """When the provider wants the session to end; None if it says nothing that is an instant, which refuses no sign-in."""
+    with suppress(JwtRefused):
+        return claims.instant("session_expiry")
+    return None

@@ -24,6 +24,8 @@ class ProviderResponse:
 
     status: int
     content_type: str = ""
+    retry_after: str | None = None
+    date: str | None = None
     dpop_nonce: str | None = None  # RFC 9449 section 8.1
     www_authenticate: str = ""
     body: bytes = field(default=b"", repr=False)

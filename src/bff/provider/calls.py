@@ -6,6 +6,7 @@ proved    with a DPoP proof; once more with another one if the provider demands 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
 from bff.clock import Clock
@@ -48,8 +49,11 @@ class AuthenticatedCalls:
         *,
         known: ProviderMetadata,
         key: SigningKey | None = None,
+        limit_seconds: float | None = None,
     ) -> T:
         """What `parse` makes of the answer and of the instant at which the request was sent; with `key`, the request is proved.
+
+        `limit_seconds`: how long it may take once it is sent; the provider's `timeout` if None.
 
         Raises:
             ProviderError: what `parse` raises, or no answer.
@@ -58,7 +62,7 @@ class AuthenticatedCalls:
 
         async def attempt(auth: ClientAuth) -> T:
             sent_at = self._clock()
-            response = await self.send(lambda: self._authenticated(build, auth), key=key)
+            response = await self.send(lambda: self._authenticated(build, auth), key=key, limit_seconds=limit_seconds)
             return parse(response, sent_at)
 
         if key is not None:
@@ -66,7 +70,12 @@ class AuthenticatedCalls:
         return await self.credentials.call(attempt, known=known)
 
     async def send(
-        self, request: Callable[[], ProviderRequest], *, key: SigningKey | None, access_token: str | None = None
+        self,
+        request: Callable[[], ProviderRequest],
+        *,
+        key: SigningKey | None,
+        access_token: str | None = None,
+        limit_seconds: float | None = None,
     ) -> ProviderResponse:
         """The answer to a request; with `key`, proved, and once more if the provider demands a nonce (RFC 9449 section 8).
 
@@ -74,16 +83,24 @@ class AuthenticatedCalls:
         looks at the grant, so no code and no refresh token is spent by the first one.
         """
         if key is None:
-            return await self._http.send(request())
-        response = await self._proved(request(), key, access_token=access_token)
+            return await self._http.send(request(), limit_seconds=limit_seconds)
+        proved = partial(self._proved, key=key, access_token=access_token, limit_seconds=limit_seconds)
+        response = await proved(request())
         if not dpop.challenged_by_provider(response) or response.dpop_nonce is None:
             return response
-        return await self._proved(request(), key, access_token=access_token)
+        return await proved(request())
 
-    async def _proved(self, request: ProviderRequest, key: SigningKey, *, access_token: str | None) -> ProviderResponse:
+    async def _proved(
+        self,
+        request: ProviderRequest,
+        *,
+        key: SigningKey,
+        access_token: str | None,
+        limit_seconds: float | None,
+    ) -> ProviderResponse:
         nonce = self._nonces.of(request.url)
         proved = dpop.proved(request, key, now=self._clock(), nonce=nonce, access_token=access_token)
-        response = await self._http.send(proved)
+        response = await self._http.send(proved, limit_seconds=limit_seconds)
         self._nonces.note(request.url, response.dpop_nonce)
         return response
 

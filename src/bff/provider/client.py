@@ -4,6 +4,7 @@ An authenticated call goes client -> calls -> http: `calls.py` is the one place 
 and parsed.
 """
 
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from bff import signing_key
@@ -19,8 +20,11 @@ from bff.oauth.tokens import Exchange, TokenResponse
 from bff.oauth.userinfo import User
 from bff.provider import authorization_requests
 from bff.provider.calls import AuthenticatedCalls, Build
+from bff.provider.circuit import Circuit
+from bff.provider.clock_skew import ClockSkew
 from bff.provider.documents import Documents
-from bff.provider.http import ProviderHttp, Transport
+from bff.provider.http import RENEWAL_CONNECTIONS, ProviderHttp, Transport
+from bff.provider.places import Places
 from bff.provider.public_keys import public_keys
 from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
@@ -46,17 +50,39 @@ class Provider:
         self.config = config
         self.redirect_uri = redirect_uri
         self._clock = clock
+        self.skew = ClockSkew(provider=name, clock=clock)
         self._http = ProviderHttp(
             provider=name,
             timeout_seconds=config.timeout,
             ca_file=config.ca_file,
             proxy=config.proxy,
             client_certificate=config.client_certificate,
+            skew=self.skew,
             transport=transport,
         )
+        self.circuit = Circuit(clock=clock)
+        self._places = Places(RENEWAL_CONNECTIONS, provider=name)
         self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock)
         self._own_seed = signing_key.new_seed() if config.dpop == "on" else None  # of tokens that are not a user's
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a request waits for a call."""
+        return self.config.timeout
+
+    @property
+    def call_limit_seconds(self) -> float:
+        """How long a token call may take once it is sent; never less than a request waits for it."""
+        return max(self.config.call_limit, self.config.timeout)
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        """One of the connections for renewals; queues until one is free (`places.py`)."""
+        return self._places.place()
+
+    async def give_up_queueing(self) -> None:
+        """End the queue for connections: what was not sent is not sent any more."""
+        await self._places.close()
 
     async def close(self) -> None:
         """Close every connection to the provider."""
@@ -150,7 +176,9 @@ class Provider:
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("refresh_token", build, known=known, dpop_seed=dpop_seed)
+        return await self._token_call(
+            "refresh_token", build, known=known, dpop_seed=dpop_seed, limit_seconds=self.call_limit_seconds
+        )
 
     async def client_credentials(
         self, *, scope: str | None, resource: str | None, audience: str | None
@@ -168,7 +196,9 @@ class Provider:
             resource=resource,
             audience=audience,
         )
-        return await self._token_call("client_credentials", build, known=known, dpop_seed=self._own_seed)
+        return await self._token_call(
+            "client_credentials", build, known=known, dpop_seed=self._own_seed, limit_seconds=self.call_limit_seconds
+        )
 
     async def exchange_token(
         self, subject_token: str, *, asked: Exchange, dpop_seed: str | None = None
@@ -280,6 +310,7 @@ class Provider:
         known: ProviderMetadata,
         dpop_seed: str | None,
         exchanged: bool = False,
+        limit_seconds: float | None = None,
     ) -> TokenResponse:
         parse = partial(
             tokens.parse_token_response,
@@ -290,7 +321,11 @@ class Provider:
         )
         with telemetry.token_call(provider=self.name, grant_type=grant_type):
             return await self._calls.call(
-                build, lambda response, sent_at: parse(response, now=sent_at), known=known, key=_key(dpop_seed)
+                build,
+                lambda response, sent_at: parse(response, now=sent_at),
+                known=known,
+                key=_key(dpop_seed),
+                limit_seconds=limit_seconds,
             )
 
     def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:

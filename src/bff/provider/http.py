@@ -20,8 +20,12 @@ from bff.config.model import CertificateConfig
 from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
+from bff.provider.clock_skew import ClockSkew
 
 MAX_RESPONSE_BYTES = 1024 * 1024
+MAX_CONNECTIONS = 64
+RENEWAL_CONNECTIONS = 48  # at a time for renewals (`places.py`); the rest is for sign-ins
+LONGEST_CONNECT_SECONDS = 10.0
 
 Transport = httpx2.AsyncBaseTransport  # the seam: tests hand in one that opens no socket
 
@@ -37,8 +41,10 @@ class ProviderHttp:
         ca_file: Path | None,
         proxy: str | None = None,
         client_certificate: CertificateConfig | None = None,
+        skew: ClockSkew | None = None,
         transport: Transport | None = None,
     ) -> None:
+        self._skew = skew
         self._provider = provider
         self._timeout_seconds = timeout_seconds
         context = _tls_context(ca_file)
@@ -51,14 +57,15 @@ class ProviderHttp:
             verify=context,
             follow_redirects=False,
             trust_env=False,
-            timeout=httpx2.Timeout(timeout_seconds),
-            limits=httpx2.Limits(max_connections=64, max_keepalive_connections=16),
+            # `send` bounds the whole call; a connection that is not made in time has carried nothing
+            timeout=httpx2.Timeout(None, connect=min(timeout_seconds, LONGEST_CONNECT_SECONDS)),
+            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=16),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
             headers={"accept-encoding": "identity"},
         )
 
-    async def send(self, request: ProviderRequest) -> ProviderResponse:
-        """Send one request and read its whole response.
+    async def send(self, request: ProviderRequest, *, limit_seconds: float | None = None) -> ProviderResponse:
+        """Send one request and read its whole response, within `limit_seconds` (the provider's `timeout` if None).
 
         Raises:
             ProviderUnavailable: not a URL that can be called, no connection, TLS refused, too slow, or cut off.
@@ -67,19 +74,29 @@ class ProviderHttp:
         """
         if self._certificate is not None:
             self._certificate.refresh()
+        sent_at = 0.0 if self._skew is None else self._skew.now()
         try:
             async with (
-                asyncio.timeout(self._timeout_seconds),
+                asyncio.timeout(limit_seconds or self._timeout_seconds),
                 self._client.stream(
                     request.method, request.url, headers=list(request.headers), content=request.body
                 ) as response,
             ):
                 body = await self._bounded_body(response)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ProviderUnavailable(type(error).__name__, provider=self._provider, reason=_reason(error)) from error
+            raise ProviderUnavailable(
+                type(error).__name__,
+                provider=self._provider,
+                reason=_reason(error),
+                unanswered=not isinstance(error, _NOT_SENT),
+            ) from error
+        if self._skew is not None:
+            self._skew.note(date=response.headers.get("date"), age=response.headers.get("age"), sent_at=sent_at)
         return ProviderResponse(
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
+            retry_after=response.headers.get("retry-after"),
+            date=response.headers.get("date"),
             dpop_nonce=response.headers.get("dpop-nonce"),
             www_authenticate=response.headers.get("www-authenticate", ""),
             body=body,
@@ -102,12 +119,21 @@ class ProviderHttp:
         return bytes(body)
 
 
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.InvalidURL,
+    httpx2.UnsupportedProtocol,
+)
+
+
 def _reason(error: Exception) -> str:
     """What failed, in a word for the log."""
+    if isinstance(error, _NOT_SENT):
+        return "not_connected"
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return "timeout"
-    if isinstance(error, httpx2.ConnectError | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
-        return "not_connected"
     return "cut_off"
 
 

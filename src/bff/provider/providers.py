@@ -34,6 +34,16 @@ class Providers:
         self._all.append(new)
         return new
 
+    @property
+    def longest_call_seconds(self) -> float:
+        """How long a token call may take that was sent to one of them."""
+        return max((provider.call_limit_seconds for provider in self._all), default=0.0)
+
+    async def give_up_queueing(self) -> None:
+        """End the queues for connections to them."""
+        for provider in self._all:
+            await provider.give_up_queueing()
+
     async def close(self) -> None:
         """Close every connection to them."""
         for provider in self._all:

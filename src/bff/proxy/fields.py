@@ -14,6 +14,7 @@ from bff.errors import MalformedRequest
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
 ROUNDS_COOKIE = "__Host-Http-bff-rounds"
+SIGNED_OUT_COOKIE = "__Host-Http-bff-out"
 
 
 class Verdict(Enum):

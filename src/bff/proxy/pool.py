@@ -49,14 +49,13 @@ class UpstreamPool:
         clock: Clock = steady,
     ) -> None:
         self._upstream = upstream
-        self._origin = self.origin = upstream.origin
+        self.origin = upstream.origin
         self._timeouts = timeouts
         self._max_idle = max_connections
         self._max_waiting = max_waiting
         self.ssl_context = ssl_context
         self._clock = clock
         self._tick_seconds = min(TICK_SECONDS, timeouts.connect / 4, timeouts.first_byte / 4, timeouts.idle / 4)
-        self._loop: asyncio.AbstractEventLoop | None = None  # asking for it costs a system call before Python 3.12
         self._ticker: asyncio.TimerHandle | None = None
         self._places: dict[tuple[Kind, bool], Places[UpstreamResponse]] = {
             (kind, signed_in): Places(max_connections) for kind in Kind for signed_in in (True, False)
@@ -138,15 +137,7 @@ class UpstreamPool:
     def _begin(self, request: UpstreamRequest, *, max_body: int, owner: Owner) -> UpstreamResponse:
         if self._ticker is None:
             self._wind_up()
-        response = UpstreamResponse(
-            request,
-            loop=self._loop,
-            origin=self._origin,
-            max_body=max_body,
-            owner=owner,
-            on_end=self._ended,
-            on_stream=self._make_stream,
-        )
+        response = UpstreamResponse(self, request, owner, max_body)
         self._active.add(response)
         return response
 
@@ -180,9 +171,9 @@ class UpstreamPool:
                     make, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
                 )
         except TimeoutError as error:
-            raise UpstreamTimeout("could not connect in time", origin=self._origin) from error
+            raise UpstreamTimeout("could not connect in time", origin=self.origin) from error
         except OSError as error:  # also ssl.SSLError and socket.gaierror
-            raise UpstreamUnreachable(type(error).__name__, origin=self._origin) from error
+            raise UpstreamUnreachable(type(error).__name__, origin=self.origin) from error
         return protocol
 
     @contextmanager
@@ -194,7 +185,7 @@ class UpstreamPool:
         """
         places = self._places[Kind.WEBSOCKET, owner.signed_in]
         if not places.take(owner.name):
-            raise UpstreamBusy("all WebSockets are in use", origin=self._origin)
+            raise UpstreamBusy("all WebSockets are in use", origin=self.origin)
         try:
             yield
         finally:
@@ -206,7 +197,7 @@ class UpstreamPool:
         if self._ticker is not None:
             self._ticker.cancel()
         for response in tuple(self._active):
-            response.fail(UpstreamUnreachable("shutting down", origin=self._origin))
+            response.fail(UpstreamUnreachable("shutting down", origin=self.origin))
         if self._connections:
             for connection in tuple(self._connections):
                 connection.close()
@@ -226,7 +217,7 @@ class UpstreamPool:
     async def _stand_in_line(self, response: UpstreamResponse, places: Places[UpstreamResponse]) -> None:
         owner = response.owner.name
         if places.waiting >= self._max_waiting:
-            raise UpstreamBusy("all connections are in use", origin=self._origin)
+            raise UpstreamBusy("all connections are in use", origin=self.origin)
         places.stand_in_line(owner, response)
         try:
             await response.queued()
@@ -237,13 +228,13 @@ class UpstreamPool:
                 places.step_out(owner, response)
             raise
 
-    def _make_stream(self, response: UpstreamResponse) -> None:
+    def make_stream(self, response: UpstreamResponse) -> None:
         """The exchange goes on for as long as the browser likes: it takes a place among those."""
         if response.place is None:  # all of it is here already
             return
         streams = self._places[Kind.STREAM, response.owner.signed_in]
         if not streams.take(response.owner.name):
-            raise UpstreamBusy("all event streams are in use", origin=self._origin)
+            raise UpstreamBusy("all event streams are in use", origin=self.origin)
         self._leave(response.place, response.owner.name)
         response.place = streams
 
@@ -258,7 +249,8 @@ class UpstreamPool:
         if next_one is not None:
             next_one.grant()
 
-    def _ended(self, response: UpstreamResponse) -> None:
+    def ended(self, response: UpstreamResponse) -> None:
+        """The exchange is over: its place is free, if the connection has not given it back already."""
         self._active.discard(response)
         if response.place is not None:
             self._give_back_place(response)
@@ -304,8 +296,8 @@ class UpstreamPool:
     # --- the clock ---
 
     def _wind_up(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ticker = self._loop.call_later(self._tick_seconds, self._tick)
+        self.loop = asyncio.get_running_loop()  # kept, because asking for it costs a system call before Python 3.12
+        self._ticker = self.loop.call_later(self._tick_seconds, self._tick)
 
     def _tick(self) -> None:
         self._ticker = None

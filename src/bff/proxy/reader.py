@@ -55,7 +55,7 @@ class ResponseReader:
         "status",
     )
 
-    def __init__(self, *, head_only: bool) -> None:
+    def __init__(self, head_only: bool) -> None:
         self._head_only = head_only  # the request is a HEAD
         self._parser: HttpResponseParser | None = None  # made when the first bytes come
         self._chunks: list[bytes] = []
@@ -243,7 +243,7 @@ class UpgradeReader(ResponseReader):
     __slots__ = ("tail",)
 
     def __init__(self) -> None:
-        super().__init__(head_only=False)
+        super().__init__(False)
         self.tail = b""
 
     def feed(self, data: bytes) -> None:

@@ -15,7 +15,7 @@ completed: raising out of the application makes the server break the transfer, w
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from bff.config.model import TimeoutConfig
 from bff.errors import BffError, BrowserGone, RequestTimeout, UpstreamBroke, UpstreamBusy, UpstreamTimeout
@@ -27,6 +27,9 @@ from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.timeouts import Patience, Phase
 from bff.proxy.writer import Upload, request_head
 from bff.request_head import Field
+
+if TYPE_CHECKING:
+    from bff.proxy.pool import UpstreamPool
 
 IDEMPOTENT = frozenset(
     {b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"}
@@ -49,12 +52,9 @@ class UpstreamResponse:
         "_connection",
         "_failure",
         "_granted",
-        "_loop",
-        "_on_end",
-        "_on_stream",
-        "_origin",
         "_patience",
         "_phase",
+        "_pool",
         "_receive",
         "_relayed",
         "_upload",
@@ -69,31 +69,19 @@ class UpstreamResponse:
         "request",
     )
 
-    def __init__(
-        self,
-        request: UpstreamRequest,
-        *,
-        loop: asyncio.AbstractEventLoop | None,
-        origin: str,
-        max_body: int,
-        owner: Owner,
-        on_end: "Callable[[UpstreamResponse], None]",
-        on_stream: "Callable[[UpstreamResponse], None]",
-    ) -> None:
+    def __init__(self, pool: "UpstreamPool", request: UpstreamRequest, owner: Owner, max_body: int) -> None:
+        # By position, here and for the reader: keywords to a constructor cost a dictionary (1,500 instructions for four).
+        self._pool = pool
         self.request = request
         self.owner = owner
         self.place: Places[UpstreamResponse] | None = None  # held while the upstream is busy with it
         self.connection_was_used = False  # by another exchange before
-        self._loop = loop or asyncio.get_running_loop()
         self._receive: Receive | None = None  # set once a task drives the exchange
         self.follower: Callable[[], None] | None = None  # called instead of waking a task
         self._begun: tuple[bytes, bool] | None = None  # the first content, until there is a connection for it
-        self._origin = origin
-        self._on_end = on_end
-        self._on_stream = on_stream
         self._browser: Browser | None = None  # None: its messages are not read
         self._upload: Upload | None = None  # None: no content, or no more
-        self.reader = ResponseReader(head_only=request.method == b"HEAD")  # the response as it comes in
+        self.reader = ResponseReader(request.method == b"HEAD")  # the response as it comes in
         self._connection: Connection | None = None
         self._failure: BffError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -116,7 +104,7 @@ class UpstreamResponse:
     def failure(self) -> BffError | None:
         """Why it was ended from outside, or how the upstream broke it; None while it can go on."""
         if self._failure is None and self.reader.broken is not None:
-            return UpstreamBroke(self.reader.broken, origin=self._origin)
+            return UpstreamBroke(self.reader.broken, origin=self._pool.origin)
         return self._failure
 
     @property
@@ -132,7 +120,7 @@ class UpstreamResponse:
         Raises:
             UpstreamBusy: there is none.
         """
-        self._on_stream(self)
+        self._pool.make_stream(self)
 
     async def relay(self, send: Send) -> None:
         """Sends status, `fields` and content to the browser, as they come.
@@ -157,13 +145,13 @@ class UpstreamResponse:
             self._browser = None
         if not self.reader.complete:
             self._abort()
-        self._on_end(self)
+        self._pool.ended(self)
 
     def fail(self, error: BffError) -> None:
         """Ends it from outside; the task that waits for it gets `error`."""
         self._failure = error
         self._abort()
-        self._on_end(self)
+        self._pool.ended(self)
         self.wake()
 
     async def _relay_all_but_last(self, reader: ResponseReader, send: Send) -> None:
@@ -225,7 +213,7 @@ class UpstreamResponse:
         if self._connection is not None:
             self._connection.holder = None
             self._connection = None
-            self.reader = ResponseReader(head_only=self.request.method == b"HEAD")
+            self.reader = ResponseReader(self.request.method == b"HEAD")
 
     def attach_task(self, receive: Receive) -> None:
         """From now on events of the exchange resume the running task; `receive` gives the browser's messages."""
@@ -324,7 +312,7 @@ class UpstreamResponse:
 
     def _news(self) -> "asyncio.Future[None]":
         """Done when something happens. There must be nothing to do before it is awaited."""
-        self._waiter = waiter = self._loop.create_future()
+        self._waiter = waiter = self._pool.loop.create_future()
         return waiter
 
     def _abort(self) -> None:
@@ -348,12 +336,12 @@ class UpstreamResponse:
 
     def _too_slow(self) -> BffError:
         if self._phase is _QUEUED:
-            return UpstreamBusy("no connection came free", origin=self._origin)
+            return UpstreamBusy("no connection came free", origin=self._pool.origin)
         if self._phase is _UPLOAD and not self.upload_is_held:
             return RequestTimeout("the content stopped coming")
         if self._phase is _CONTENT and (self.reader.buffered or not self._waits()):
             return RequestTimeout("the response is not being read")
-        return UpstreamTimeout("no answer in time", origin=self._origin)
+        return UpstreamTimeout("no answer in time", origin=self._pool.origin)
 
     def _waits(self) -> bool:
         """Whether something is to wake it; a task that is not waiting here waits for the browser to take content."""

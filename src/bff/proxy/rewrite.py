@@ -32,7 +32,7 @@ from bff.proxy.fields import (
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
 from bff.proxy.response_head import ResponseHead
 from bff.proxy.routes import Match
-from bff.request_head import Field, FieldBlock, FieldSection, Peer, RequestHead, field_block, splits_lines
+from bff.request_head import Field, FieldBlock, FieldSection, Peer, RequestHead, field_block, field_lines, splits_lines
 
 MAX_FIELDS = 100
 
@@ -156,9 +156,9 @@ class _Kept(Struct, frozen=True):
 
 def _kept(section: FieldSection) -> _Kept:
     """What `_sorted` gives; pages repeat their fields from call to call, and then the same section is here again."""
-    kept = section.remarks.get(_Kept)
+    kept = section.memo.get(_Kept)
     if not isinstance(kept, _Kept):
-        kept = section.remarks[_Kept] = _sorted(section)
+        kept = section.memo[_Kept] = _sorted(section)
     return kept
 
 
@@ -304,7 +304,7 @@ def response_lines(head: ResponseHead, *, private_default: bool) -> bytes:
     lines = head.shown.get(private_default)
     if lines is None:
         shown = response_fields(head.status, head.fields, private_default=private_default)
-        lines = head.shown[private_default] = field_block(shown).lines
+        lines = head.shown[private_default] = field_lines(shown)
     return lines
 
 

@@ -51,6 +51,7 @@ class Served:
     descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
     logs_access: Callable[[], bool] = lambda: False
+    leaving: Callable[[], bool] = lambda: False  # whether every answer is the last on its connection (`leaving.py`)
 
 
 class ProblemOf(Protocol):
@@ -198,7 +199,7 @@ class BrowserConnection(asyncio.Protocol):
         if message.is_websocket:
             self._shake_hands(message)
             return
-        keep_alive = message.keep_alive and not self._stopping
+        keep_alive = message.keep_alive and not self._stopping and not self._served.leaving()
         lane = self._served.lane
         if lane is not None and self._is_public:
             call = lane.take(message, self, keep_alive=keep_alive)
@@ -311,7 +312,8 @@ class BrowserConnection(asyncio.Protocol):
             current.browser_left()
             self.output.close()
             return
-        problem = self._served.problem(error)
+        head = self._reader.refused_head() if current is None else current.message.head
+        problem = self._served.problem(error, head)
         if current is not None:
             self._log_refused(current, status=problem.status)
             current.refused()

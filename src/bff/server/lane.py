@@ -68,7 +68,8 @@ class Lane:
             request = gateway.forwarder.request(call.admitted.match, call.head, credentials=credentials)
         except BffError:
             return None  # the recipe judges the same and says it
-        lane_call = LaneCall(self._app, gateway, browser, message, call, request, keep_alive=keep_alive)
+        lane_call = LaneCall(self._app, gateway, browser, message, call, request)
+        lane_call.keep_alive = keep_alive
         if gateway.logs_access:
             lane_call.began = steady()
         if message.has_content:
@@ -165,8 +166,6 @@ class LaneCall:
         message: Message,
         call: Call,
         request: UpstreamRequest,
-        *,
-        keep_alive: bool,
     ) -> None:
         self._app = app
         self._gateway = gateway  # the one that judged the request serves it to its end
@@ -179,7 +178,7 @@ class LaneCall:
         self._status = 0
         self._answer: Answer | None = None  # once there is one that does not leave whole
         self.started = False
-        self.keep_alive = keep_alive
+        self.keep_alive = True
         self.began = 0.0
         self.is_over = False
 
@@ -278,7 +277,7 @@ class LaneCall:
         self.started = True
         self._status = status
         private = self._call.token is not None
-        telemetry.api_answered(route=self._call.policy.label, status=status)
+        telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
         reader, message = response.reader, self._message
         if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
             lines = response_lines(reader.head, private_default=private)

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import uvicorn
 
 from bff.config.model import Address, LimitsConfig
-from bff.server.connection import BrowserConnection, Served
+from bff.server.connection import BrowserConnection, Served, ServerState
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp
 from bff.server.lane import Lane
@@ -28,6 +28,7 @@ STOP_SECONDS = 30
 BACKLOG = 2048
 
 _served: "WeakKeyDictionary[AsgiApp, Served]" = WeakKeyDictionary()
+_states: "WeakKeyDictionary[AsgiApp, ServerState]" = WeakKeyDictionary()
 
 
 class ServerFailedError(RuntimeError):
@@ -66,8 +67,15 @@ def browser_connection(
 ) -> BrowserConnection:
     """What `uvicorn.Server` calls for each connection that it has accepted."""
     loop = _loop or asyncio.get_running_loop()
+    _states[config.loaded_app] = server_state
     served = _served_by(config.loaded_app, rest_seconds=config.timeout_keep_alive)
     return BrowserConnection(served, state=server_state, loop=loop)
+
+
+def open_connections(app: AsgiApp) -> int:
+    """How many connections the server of this application has now."""
+    state = _states.get(app)
+    return 0 if state is None else len(state.connections)
 
 
 def _served_by(app: AsgiApp, *, rest_seconds: float) -> Served:
@@ -90,6 +98,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         problem=app.problem,
         lane=Lane(app) if Lane.is_on() else None,
         websockets=app,
+        leaving=lambda: app.process.tasks.stopping,
         logs_access=lambda: app.gateway.logs_access,
         management_ports=app.management_ports,
         descriptors=Descriptors(),

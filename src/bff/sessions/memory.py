@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from bff.clock import Clock, steady
 from bff.sessions.model import LiveSession, Session
-from bff.sessions.store import Change, ChangeListener
+from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
 
 SWEPT_PER_WRITE = 4
 
@@ -22,6 +22,20 @@ T = TypeVar("T")
 class _Entry(Generic[T]):
     value: T
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Noted:
+    """A mark: which token, by whom, since when, and from when on it binds nobody."""
+
+    token_hash: str
+    by: str
+    since: float
+    free_at: float | None
+
+    def binds(self, holder: str, token_hash: str, *, now: float) -> bool:
+        """Whether it keeps this holder from using this token."""
+        return self.token_hash == token_hash and self.by != holder and (self.free_at is None or now < self.free_at)
 
 
 class _Expiring(Generic[T]):
@@ -66,6 +80,7 @@ class MemoryStore:
         self._clock = clock
         self._sessions: _Expiring[Session] = _Expiring()
         self._leases: _Expiring[str] = _Expiring()
+        self._marks: _Expiring[_Noted] = _Expiring()
         self._done: _Expiring[str] = _Expiring()
         self._listener: ChangeListener | None = None
         self._last_now = 0.0
@@ -73,7 +88,8 @@ class MemoryStore:
     @property
     def kept(self) -> int:
         """How many entries are in memory, expired ones too."""
-        return len(self._sessions) + len(self._leases) + len(self._done)
+        fleeting = len(self._leases) + len(self._marks) + len(self._done)
+        return len(self._sessions) + fleeting
 
     async def open(self, listener: ChangeListener) -> None:
         """Call `listener` for every change from now on."""
@@ -160,6 +176,34 @@ class MemoryStore:
         entry = self._leases.get(name, now=now)
         if entry is not None and entry.value == holder:
             self._leases.pop(name, now=now)
+
+    async def begin_renewal(
+        self, name: str, holder: str, *, lifetime_seconds: float, mark: Mark, mark_lifetime_seconds: float
+    ) -> Begun | Spent:
+        """Take the lease and mark the refresh token as being used, in one step."""
+        now = self._clock()
+        lease = self._leases.get(name, now=now)
+        if lease is not None and lease.value != holder:
+            return Begun.BUSY
+        place = f"{name}\0{mark.provider}"
+        known = self._marks.get(place, now=now)
+        if known is not None and known.value.binds(holder, mark.token_hash, now=now):
+            return Spent(by=known.value.by, age_seconds=now - known.value.since)
+        self._leases.put(name, holder, expires_at=now + lifetime_seconds, now=now)
+        noted = _Noted(token_hash=mark.token_hash, by=holder, since=now, free_at=None)
+        self._marks.put(place, noted, expires_at=now + mark_lifetime_seconds, now=now)
+        return Begun.YES
+
+    async def end_renewal(self, name: str, holder: str, *, provider: str, mark: MarkEnd | float) -> None:
+        """Give the lease back, and say what becomes of our mark."""
+        now = self._clock()
+        place = f"{name}\0{provider}"
+        known = self._marks.get(place, now=now)
+        if known is not None and known.value.by == holder and mark is not MarkEnd.KEEP:
+            self._marks.pop(place, now=now)
+            if not isinstance(mark, MarkEnd):
+                self._marks.put(place, replace(known.value, free_at=now + mark), expires_at=known.expires_at, now=now)
+        await self.drop_lease(name, holder)
 
     async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
         """Mark something as done."""

@@ -10,6 +10,7 @@ Rules that every store keeps:
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from bff.sessions.model import LiveSession, Session
@@ -21,6 +22,36 @@ class Change:
 
     key: str
     ended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A refresh token that is about to be sent to its provider: from now on it may be spent (R-341)."""
+
+    provider: str
+    token_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Another process marked this refresh token so many seconds ago, and its answer is not stored yet."""
+
+    by: str
+    age_seconds: float
+
+
+class Begun(Enum):
+    """Whether a renewal may begin."""
+
+    YES = "yes"
+    BUSY = "busy"  # another holds the lease
+
+
+class MarkEnd(Enum):
+    """What becomes of a mark when its renewal ends."""
+
+    DROP = "drop"  # the answer is stored, or there was none that spent the token
+    KEEP = "keep"  # the answer is here and not stored yet, or we stop before it came
 
 
 class ChangeListener(Protocol):
@@ -86,6 +117,19 @@ class SessionStore(Protocol):
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are; False while another holder has it."""
+        ...
+
+    async def begin_renewal(
+        self, name: str, holder: str, *, lifetime_seconds: float, mark: Mark, mark_lifetime_seconds: float
+    ) -> Begun | Spent:
+        """Take the lease and mark the refresh token as being used, in one step; nothing is changed unless it is `Begun.YES`.
+
+        The mark outlives the lease. A mark of `holder` itself binds others only.
+        """
+        ...
+
+    async def end_renewal(self, name: str, holder: str, *, provider: str, mark: MarkEnd | float) -> None:
+        """Give the lease back, if it is ours. `mark`: what becomes of ours; a number: it binds others for so many seconds more."""
         ...
 
     async def drop_lease(self, name: str, holder: str) -> None:

@@ -2,7 +2,7 @@
 
 import os
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -16,6 +16,12 @@ REFRESHES = Counter(
 )
 CONNECTIONS_REFUSED = Counter(
     "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
+)
+CLOCK_SKEW = Gauge(
+    "bff_clock_skew_seconds",
+    "By how much the provider's clock was ahead of ours at its last answer; negative: behind.",
+    ["provider"],
+    multiprocess_mode="livemostrecent",
 )
 TOKEN_CALLS = Histogram(
     "bff_token_call_seconds", "Time of calls to a token endpoint.", ["provider", "grant_type", "outcome"]

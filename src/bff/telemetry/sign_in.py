@@ -24,14 +24,14 @@ def login_repeated(*, provider: str) -> None:
     log.info("login.repeated", provider=provider)
 
 
-def login_not_silent(*, provider: str, reason: str) -> None:
-    """A page asked for a sign-in without any question to the user, and the provider would have to ask."""
-    log.info("login.not_silent", provider=provider, reason=reason)
-
-
 def login_begun_again(*, provider: str, reason: str) -> None:
     """The provider did not go on with a sign-in, and the browser was sent there once more."""
     log.info("login.begun_again", provider=provider, reason=reason)
+
+
+def login_not_silent(*, provider: str, reason: str) -> None:
+    """A sign-in with `prompt=none` ended without one: the provider would have had to ask the user."""
+    log.info("login.not_silent", provider=provider, reason=reason)
 
 
 def login_declined(error: BffError, *, provider: str) -> None:

@@ -45,6 +45,16 @@ def refresh_lost(*, provider: str, session_key: str) -> None:
     log.error("session.refresh_lost", session=session_key[:8], provider=provider)
 
 
+def write_delayed(*, provider: str, session_key: str) -> None:
+    """A renewed grant could not be stored yet: it serves in this process and is stored as soon as the store takes it."""
+    log.warning("session.write_delayed", session=session_key[:8], provider=provider)
+
+
+def abandoned(*, provider: str, session_key: str, cause: str) -> None:
+    """The process stops while a refresh is under way (`not_answered`) or its result not stored (`not_written`)."""
+    log.error("session.abandoned", session=session_key[:8], provider=provider, cause=cause)
+
+
 def grant_ended(error: ProviderError, *, session_key: str, session_ended: bool) -> None:
     """What a provider granted is over; with the last grant of a session the session ends, which is counted."""
     if session_ended:
@@ -55,6 +65,13 @@ def grant_ended(error: ProviderError, *, session_key: str, session_ended: bool) 
 def target_refused(*, provider: str, session_key: str, reason: str) -> None:
     """A provider renews the token of one target no more until the user signs in again; what else it granted stays."""
     log.info("session.target_refused", session=session_key[:8], provider=provider, reason=reason)
+
+
+def clock_compared(*, provider: str, seconds: float, tell: bool) -> None:
+    """A provider's `Date` was compared with our clock; `tell`: the difference is large, and was not told a moment ago."""
+    metrics.CLOCK_SKEW.labels(provider).set(seconds)
+    if tell:
+        log.warning("clock.skewed", provider=provider, reason="date", seconds=round(seconds))
 
 
 def clock_disagrees(*, provider: str, claim: str) -> None:

@@ -15,6 +15,7 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()  # the loop itself keeps only weak references to tasks
+        self.stopping = False  # the process stops: begin nothing that can wait for another process (R-344)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` to its end, also if no one waits for it."""

@@ -13,7 +13,7 @@ from bff.sessions.model import AccessToken, Freshness, Target, freshness
 from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.flights import Flights
+from bff.tokens.flights import Flights, Sending
 
 Wanted = tuple[str, Target]
 """Provider and target: with the client that each provider knows us as, all that tells two such tokens apart (invariant 8)."""
@@ -26,7 +26,9 @@ class ClientCredentials:
         self._providers = providers
         self._clock = clock
         self._tokens: dict[Wanted, AccessToken] = {}
-        self._flights: Flights[Wanted] = Flights(self._fetch, tasks=tasks, clock=clock)
+        self._flights: Flights[Wanted] = Flights(
+            self._fetch, asked=lambda wanted: providers[wanted[0]], tasks=tasks, clock=clock
+        )
 
     def at_once(self, *, provider: str, target: Target) -> AccessToken | None:
         """The access token while it is fresh, or stale, whose renewal then begins; None: it has to be fetched first."""
@@ -56,14 +58,16 @@ class ClientCredentials:
             return current
         return await self._flights.instead_of(rejected, (provider, target), provider=provider)
 
-    async def _fetch(self, wanted: Wanted, rejected: str | None) -> AccessToken:
+    async def _fetch(self, wanted: Wanted, rejected: str | None, sending: Sending) -> AccessToken:
         provider, target = wanted
         if rejected is not None:
             self._tokens.pop(wanted, None)
         try:
-            response = await self._providers[provider].client_credentials(
-                scope=target.scope, resource=target.resource, audience=target.audience
-            )
+            async with self._providers[provider].place():
+                sending.now()
+                response = await self._providers[provider].client_credentials(
+                    scope=target.scope, resource=target.resource, audience=target.audience
+                )
         except ProviderError as error:
             telemetry.client_token_failed(error, provider=provider)
             raise

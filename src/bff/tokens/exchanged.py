@@ -16,12 +16,13 @@ from typing import Protocol
 from bff.config.model import ExchangeConfig
 from bff.errors import ProviderError, ProviderRefused
 from bff.oauth.tokens import Exchange, TokenResponse
+from bff.provider.circuit import Circuit
 from bff.provider.client import Provider
 from bff.sessions.model import AccessToken, Freshness, Target, freshness
 from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.flights import Flights
+from bff.tokens.flights import Flights, Sending
 
 MAX_KEPT = 10_000
 # RFC 8693 section 2.2.2: `invalid_request` if "the subject_token [is] invalid for any reason"; `invalid_grant` and `invalid_token`
@@ -65,6 +66,14 @@ class Wanted:
     users: UsersToken = field(compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Exchanging:
+    """A provider as what exchanges tokens: its circuit is not that of refreshes, one of which an exchange may wait for."""
+
+    circuit: Circuit
+    timeout_seconds: float
+
+
 class ExchangedTokens:
     """Hands out exchanged access tokens."""
 
@@ -74,7 +83,10 @@ class ExchangedTokens:
         self._providers = providers
         self._clock = clock
         self._tokens: OrderedDict[Wanted, AccessToken] = OrderedDict()  # the least recently exchanged first
-        self._flights: Flights[Wanted] = Flights(self._exchange, tasks=tasks, clock=clock)
+        asked = {name: _Exchanging(Circuit(clock=clock), at.timeout_seconds) for name, at in providers.items()}
+        self._flights: Flights[Wanted] = Flights(
+            self._exchange, asked=lambda wanted: asked[wanted.provider], tasks=tasks, clock=clock
+        )
 
     def at_once(self, wanted: Wanted) -> AccessToken | None:
         """The access token while it is fresh, or stale, whose renewal then begins; None: it has to be exchanged first."""
@@ -103,11 +115,11 @@ class ExchangedTokens:
             return current
         return await self._flights.instead_of(rejected, wanted, provider=wanted.provider)
 
-    async def _exchange(self, wanted: Wanted, rejected: str | None) -> AccessToken:
+    async def _exchange(self, wanted: Wanted, rejected: str | None, sending: Sending) -> AccessToken:
         if rejected is not None:
             self._tokens.pop(wanted, None)
         try:
-            response = await self._ask(wanted)
+            response = await self._ask(wanted, sending)
         except ProviderError as error:
             telemetry.token_exchange_failed(error, session_key=wanted.session_key)
             raise
@@ -116,10 +128,11 @@ class ExchangedTokens:
         telemetry.token_exchanged(provider=wanted.provider, session_key=wanted.session_key)
         return token
 
-    async def _ask(self, wanted: Wanted) -> TokenResponse:
+    async def _ask(self, wanted: Wanted, sending: Sending) -> TokenResponse:
         """Exchange the user's token; if the provider refuses that one, once more with another, if there is one."""
         provider, asked = self._providers[wanted.provider], wanted.exchange
         subject = await wanted.users.usable()
+        sending.now()
         try:
             return await provider.exchange_token(subject.value, asked=asked, dpop_seed=subject.dpop_seed)
         except ProviderRefused as refused:

@@ -31,9 +31,17 @@ class Failures(Generic[K]):
 
     def permits(self, key: K) -> bool:
         """Whether `key` may be tried now."""
+        return self.wait_seconds(key) <= 0
+
+    def wait_seconds(self, key: K) -> float:
+        """After how many seconds `key` may be tried; 0.0: now."""
         row = self._rows.get(key)
-        # `failed_at <=`: a clock that is set back must not lengthen a pause
-        return row is None or not row.failed_at <= self._clock() < row.due_at
+        if row is None:
+            return 0.0
+        now = self._clock()
+        return (
+            row.due_at - now if row.failed_at <= now < row.due_at else 0.0
+        )  # a clock set back must not lengthen a pause
 
     def note(self, key: K) -> None:
         """`key` failed: the next try is due after a pause, twice as long as the last one."""

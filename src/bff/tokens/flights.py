@@ -3,89 +3,178 @@
 Used for users' tokens (`refresh.py`) and for our own (`client_credentials.py`). Rules kept here:
 
 - The flight goes on when a waiting request leaves (invariant 5); a request that comes while it is under way waits for the same one.
-- The provider is asked no faster than the back-off allows after a failure, and on an upstream's 401 no faster than a back-off of
-  its own: an upstream that always says 401 must not make us hammer the provider.
+- Waiting is not asking (R-342): a request waits for the provider's `timeout`, counted from when the call was sent; the flight is
+  heard out. Before the call is sent it queues for a connection, which is not part of `timeout` (R-343).
+- The provider is asked no faster than its circuit and the back-off allow after a failure, and on an upstream's 401 no faster than a
+  back-off of its own: an upstream that always says 401 must not make us hammer the provider.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from bff.clock import Clock
-from bff.errors import BffError, ProviderError, ProviderUnavailable
+from bff.backoff import Backoff
+from bff.clock import Clock, steady
+from bff.errors import BffError, ProviderError, ProviderUnavailable, StoreUnavailable
+from bff.provider.circuit import Circuit
 from bff.sessions.model import AccessToken
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.failures import Failures
 
-PATIENCE_SECONDS = 30.0  # how long a request waits; then it is answered with 503
+LONGEST_QUEUE_SECONDS = 180.0  # how long a request queues for a connection at most
+OUTAGE_BACKOFF = Backoff(first_seconds=1.0, longest_seconds=2.0)  # short, so that the end of an outage is seen soon
 
 K = TypeVar("K", bound=Hashable)
 
 
+class Asked(Protocol):
+    """What a flight needs of the provider that it asks."""
+
+    @property
+    def circuit(self) -> Circuit:
+        """Whether it may be asked now."""
+        ...
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a request waits for an answer."""
+        ...
+
+
+class Sending:
+    """Whether a flight's call has been sent, and when (on the steady clock)."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self._sent = asyncio.Event()
+
+    def now(self) -> None:
+        """It is sent, or an answer to another process's call is awaited: from now on time counts."""
+        if self.at is None:
+            self.at = steady()
+            self._sent.set()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """How long ago it was sent; 0.0: it was not."""
+        return 0.0 if self.at is None else steady() - self.at
+
+    async def wait(self) -> None:
+        """Return once it is sent."""
+        await self._sent.wait()
+
+
+Fetch = Callable[[K, str | None, Sending], Coroutine[Any, Any, AccessToken]]
+
+
 class Flights(Generic[K]):
-    """Runs `fetch(key, rejected)` for each key that needs it; `rejected` is a token's value that will not do."""
+    """Runs `fetch(key, rejected, sending)` for each key that needs it; `rejected` is a token's value that will not do."""
 
     def __init__(
         self,
-        fetch: Callable[[K, str | None], Coroutine[Any, Any, AccessToken]],
+        fetch: Fetch[K],
         *,
+        asked: Callable[[K], Asked],
         tasks: BackgroundTasks,
         clock: Clock,
     ) -> None:
         self._fetch = fetch
+        self._asked = asked
         self._tasks = tasks
-        self._under_way: dict[K, asyncio.Task[AccessToken]] = {}
+        self._under_way: dict[K, tuple[asyncio.Task[AccessToken], Sending]] = {}
         self._failures: Failures[K] = Failures(clock=clock)
+        self._outages: Failures[K] = Failures(clock=clock, backoff=OUTAGE_BACKOFF)
         self._rejections: Failures[K] = Failures(clock=clock)
 
     def begin(self, key: K) -> None:
-        """Have it fetched in the background, unless it failed a moment ago."""
-        if self._failures.permits(key):
+        """Have it fetched in the background, unless it failed a moment ago or the process stops."""
+        if key not in self._under_way and not self._tasks.stopping and not self._wait_seconds(key):
             self._flight(key)
 
     async def result(self, key: K, *, provider: str) -> AccessToken:
         """Wait for it.
 
         Raises:
-            ProviderUnavailable: it failed a moment ago, or takes longer than `PATIENCE_SECONDS`.
+            ProviderUnavailable: it failed a moment ago, or takes longer than the provider's `timeout`.
             BffError: what `fetch` raises.
         """
-        if key not in self._under_way and not self._failures.permits(key):
-            raise ProviderUnavailable("failed a moment ago", provider=provider, reason="failed_before")
-        return await self._patiently(self._flight(key), provider=provider)
+        if key not in self._under_way:
+            wait = self._wait_seconds(key)
+            if wait:
+                raise ProviderUnavailable(
+                    "failed a moment ago", provider=provider, reason="failed_before", retry_after_seconds=wait
+                )
+        return await self._patiently(self._flight(key), key, provider=provider)
 
     async def instead_of(self, rejected: AccessToken, key: K, *, provider: str) -> AccessToken | None:
         """Another one than the upstream rejected with 401; None: none to be had now, the upstream's own 401 is the answer."""
         if key not in self._under_way:
-            if not self._rejections.permits(key):
+            if not self._rejections.permits(key) or self._asked(key).circuit.wait_seconds(key):
                 return None
             self._rejections.note(key)
         try:
-            token = await self._patiently(self._flight(key, rejected=rejected.value), provider=provider)
+            token = await self._patiently(self._flight(key, rejected=rejected.value), key, provider=provider)
         except BffError:  # the flight has logged it; the browser gets the answer of the API
             return None
         return token if token.value != rejected.value else None  # a flight that began earlier knew of no rejection
 
-    async def _patiently(self, flight: "asyncio.Task[AccessToken]", *, provider: str) -> AccessToken:
+    async def _patiently(
+        self, flight: tuple["asyncio.Task[AccessToken]", Sending], key: K, *, provider: str
+    ) -> AccessToken:
+        task, sending = flight
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await asyncio.shield(flight)
+            async with asyncio.timeout(LONGEST_QUEUE_SECONDS):
+                await _first_of(task, sending)
+            left = self._asked(key).timeout_seconds - sending.elapsed_seconds
+            async with asyncio.timeout(max(left, 0.0)):
+                return await asyncio.shield(task)
         except TimeoutError as error:
             raise ProviderUnavailable("still asking", provider=provider, reason="still_asking") from error
 
-    def _flight(self, key: K, *, rejected: str | None = None) -> "asyncio.Task[AccessToken]":
+    def _wait_seconds(self, key: K) -> float:
+        circuit = self._asked(key).circuit
+        return max(self._failures.wait_seconds(key), self._outages.wait_seconds(key), circuit.wait_seconds(key))
+
+    def _flight(self, key: K, *, rejected: str | None = None) -> tuple["asyncio.Task[AccessToken]", Sending]:
         flight = self._under_way.get(key)
         if flight is None:
-            flight = self._tasks.start(self._fly(key, rejected))
-            self._under_way[key] = flight
-            flight.add_done_callback(lambda _: self._under_way.pop(key, None))
+            sending = Sending()
+            self._asked(key).circuit.asks(key)
+            flight = self._under_way[key] = (self._tasks.start(self._fly(key, rejected, sending)), sending)
+            flight[0].add_done_callback(lambda _: self._under_way.pop(key, None))
         return flight
 
-    async def _fly(self, key: K, rejected: str | None) -> AccessToken:
+    async def _fly(self, key: K, rejected: str | None, sending: Sending) -> AccessToken:
+        circuit = self._asked(key).circuit
         try:
-            token = await self._fetch(key, rejected)
+            token = await self._fetch(key, rejected, sending)
+        except ProviderUnavailable as error:
+            self._outages.note(key)
+            circuit.failed(key, error)
+            raise
         except ProviderError:
             self._failures.note(key)
+            circuit.answered(key)
+            raise
+        except StoreUnavailable:
+            self._outages.note(key)
+            circuit.not_asked(key)
+            raise
+        except BaseException:
+            circuit.not_asked(key)
             raise
         self._failures.forget(key)
+        self._outages.forget(key)
+        (circuit.not_asked if sending.at is None else circuit.answered)(key)
         return token
+
+
+async def _first_of(task: "asyncio.Task[AccessToken]", sending: Sending) -> None:
+    """Return when the call is sent, or the flight is over without."""
+    if sending.at is not None or task.done():
+        return
+    sent = asyncio.ensure_future(sending.wait())
+    try:
+        await asyncio.wait([task, sent], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sent.cancel()

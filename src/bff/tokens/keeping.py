@@ -15,6 +15,7 @@ from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
+from bff.tokens.renewing import renewing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class TokenKeepings:
     """The keeping of a process. `of` is called for each configuration."""
 
     def __init__(self, *, store: SessionStore, tasks: BackgroundTasks, clock: Clock) -> None:
-        self._store = store
+        self.renewing = renewing(store=store, tasks=tasks, clock=clock)
         self._tasks = tasks
         self._clock = clock
         self._providers: dict[str, Provider] = {}
@@ -44,7 +45,7 @@ class TokenKeepings:
 
     def _new(self, providers: Mapping[str, Provider]) -> TokenKeeping:
         tasks, clock = self._tasks, self._clock
-        renewal = Renewal(store=self._store, providers=providers, clock=clock)
+        renewal = Renewal(renewing=self.renewing, providers=providers)
         return TokenKeeping(
             refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
             client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),

@@ -21,8 +21,8 @@ BACKOFF = Backoff(first_seconds=0.02, longest_seconds=0.25)
 @asynccontextmanager
 async def lease(
     store: SessionStore, session_key: str, *, lifetime_seconds: float = LIFETIME_SECONDS, backoff: Backoff = BACKOFF
-) -> AsyncIterator[None]:
-    """Hold the lease of a session for the length of the block; waits for as long as another holds it.
+) -> AsyncIterator[str]:
+    """Hold the lease of a session for the length of the block; waits for as long as another holds it. Yields the holder.
 
     Raises:
         StoreUnavailable: the holder is not known.
@@ -34,7 +34,7 @@ async def lease(
         await asyncio.sleep(backoff.pause_seconds(waits))
     keeper = asyncio.create_task(_keep(store, session_key, holder, lifetime_seconds=lifetime_seconds))
     try:
-        yield
+        yield holder
     finally:
         keeper.cancel()
         await asyncio.wait([keeper])  # an extension under way must not come after the lease was given back

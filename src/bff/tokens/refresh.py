@@ -10,7 +10,7 @@ from bff.sessions.model import AccessToken, Freshness, Session, Target, freshnes
 from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.flights import Flights
+from bff.tokens.flights import Flights, Sending
 from bff.tokens.renewal import Need, Renewal
 
 
@@ -20,7 +20,7 @@ class Refresher:
     def __init__(self, *, renewal: Renewal, tasks: BackgroundTasks, clock: Clock) -> None:
         self._renewal = renewal
         self._clock = clock
-        self._flights: Flights[Need] = Flights(self._renew, tasks=tasks, clock=clock)
+        self._flights: Flights[Need] = Flights(self._renew, asked=renewal.provider, tasks=tasks, clock=clock)
 
     def at_once(self, session: Session, *, provider: str, target: Target) -> AccessToken | None:
         """The access token while it is fresh, or stale, whose refresh then begins; None once it has expired.
@@ -30,7 +30,7 @@ class Refresher:
             ProviderMisbehaved: the grant gives no token for this target, and a sign-in would not help.
         """
         now = self._clock()
-        grant = session.grant(provider)
+        grant = self._renewal.newest(session, provider)
         if grant is None or grants.ended(grant, now=now):
             refusal = None if grant is None else grant.refusal(target)
             raise LoginRequired(
@@ -64,7 +64,7 @@ class Refresher:
         self, rejected: AccessToken, session: Session, *, provider: str, target: Target
     ) -> AccessToken | None:
         """Another token in place of one that the upstream answered with 401; None if there is none to be had now."""
-        grant = session.grant(provider)
+        grant = self._renewal.newest(session, provider)
         if grant is None or not grants.renewable(grant, target, now=self._clock()):
             return None
         need = Need(session_key=session.key, provider=provider, target=target)
@@ -73,9 +73,9 @@ class Refresher:
             return known
         return await self._flights.instead_of(rejected, need, provider=provider)
 
-    async def _renew(self, need: Need, rejected: str | None) -> AccessToken:
+    async def _renew(self, need: Need, rejected: str | None, sending: Sending) -> AccessToken:
         try:
-            return await self._renewal.run(need, rejected=rejected)
+            return await self._renewal.run(need, rejected=rejected, sending=sending)
         except BffError as error:
             telemetry.refresh_failed(error, provider=need.provider, session_key=need.session_key)
             raise

@@ -1,9 +1,11 @@
-"""One refresh, start to end, under the lease: read, ask, judge, store (RFC 6749 section 6, OpenID Connect Core section 12.2).
+"""One refresh, start to end, under the lease: read, mark, ask, judge, store (RFC 6749 section 6, OpenID Connect Core section 12.2).
 
 Rules kept here:
 
 - The session is read again once the lease is ours: its former holder may have refreshed already (oauth2-proxy #1992).
-- The new refresh token is stored before the access token that came with it is used (invariant 5).
+- The refresh token is marked before it is sent; what another process has marked is not sent (R-341).
+- The new refresh token is stored before the access token that came with it is used (invariant 5). If the store does not take it,
+  it is kept in this process until it does (R-340).
 - Writes are conditional (invariant 6): a session that went away meanwhile stays away, and its new refresh token is revoked.
 - Only `invalid_grant`, and a refreshed ID token that names another user, ends a grant (invariant 7). Any other refusal that only
   the user can mend ends the renewal of one target (R-320, R-321).
@@ -14,8 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from bff.backoff import Backoff
-from bff.clock import Clock
 from bff.errors import (
     JwtRefused,
     LoginRequired,
@@ -29,13 +29,17 @@ from bff.oauth.refresh_refusal import only_the_user_can_mend
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import KeyUndecided, Provider
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
-from bff.sessions.store import SessionStore
+from bff.sessions.store import Begun, MarkEnd, Spent
 from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
-from bff.tokens.lease import lease
+from bff.tokens.flights import Sending
+from bff.tokens.renewing import Renewing
+from bff.tokens.writing import grant_written, written
 
-WRITE_ATTEMPTS = 8
-WRITE_BACKOFF = Backoff(first_seconds=0.15, longest_seconds=20.0)  # 8 tries in some 14 s
+LOOK_EVERY_SECONDS = 2.0  # while another process asks, if no message comes (R-348)
+GRACE_SECONDS = 30.0  # after the provider's limit: for the write
+UNKNOWN_PAUSE_SECONDS = 2.0  # after a call that ended without an answer, for all processes
+MARK_LIFETIME_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,51 +54,135 @@ class Need:
 class Renewal:
     """Renews the access tokens of grants."""
 
-    def __init__(
-        self,
-        *,
-        store: SessionStore,
-        providers: Mapping[str, Provider],
-        clock: Clock,
-        write_backoff: Backoff = WRITE_BACKOFF,
-    ) -> None:
-        self._store = store
+    def __init__(self, *, renewing: Renewing, providers: Mapping[str, Provider]) -> None:
+        self._store = renewing.store
+        self._clock = renewing.clock
+        self._holder = renewing.holder
+        self._kept = renewing.kept
+        self._waits = renewing.waits
         self._providers = providers
-        self._clock = clock
-        self._write_backoff = write_backoff
 
-    async def run(self, need: Need, *, rejected: str | None) -> AccessToken:
-        """A fresh access token other than `rejected`, from the store if another worker was faster, else from the provider.
+    def provider(self, need: Need) -> Provider:
+        """Who is asked for this."""
+        return self._providers[need.provider]
+
+    def newest(self, session: Session, provider: str) -> Grant | None:
+        """The session's grant from this provider: of what was renewed here and is not yet written, that."""
+        return self._kept.newest(session, provider)
+
+    async def run(self, need: Need, *, rejected: str | None, sending: Sending) -> AccessToken:
+        """A fresh access token other than `rejected`, from the store if another process was faster, else from the provider.
 
         Raises:
             LoginRequired: the session, or what it held from this provider, is gone.
             ProviderError: no answer that could be used; the grant stays as it was.
-            StoreUnavailable: the session cannot be read, or the result not be kept.
+            StoreUnavailable: the session cannot be read.
         """
-        async with lease(self._store, need.session_key):
-            session, grant = await self._read(need)
-            known = self._renewed_by_another(grant, need, rejected=rejected)
-            if known is not None:
-                return known
-            try:
-                response = await self._ask(grant, need)
-                id_token = await self._judge(response, grant, session)
-            except (ProviderRefused, JwtRefused) as refused:
-                return await self._refused(refused, grant, need, rejected=rejected)
-            self._note_clock(id_token, need)
-            token = grants.access_token(response, now=self._clock())
-            renewed = grants.refreshed(grant, response, target=need.target, token=token, id_token=id_token)
-            await self._keep(renewed, session, used=grant)
+        async with self._holder.turn(need.session_key):
+            while True:
+                await self._kept.flush(need.session_key)
+                async with self.provider(need).place():
+                    token = await self._attempt(need, rejected=rejected, sending=sending)
+                if token is not None:
+                    return token
+                sending.now()
+                await self._waits.changed(need.session_key, within_seconds=LOOK_EVERY_SECONDS)
+
+    async def _attempt(self, need: Need, *, rejected: str | None, sending: Sending) -> AccessToken | None:
+        """A fresh token; None: another process asks for one now."""
+        _, grant = await self._read(need)
+        known = self._renewed_by_another(grant, need, rejected=rejected)
+        if known is not None:
+            return known
+        provider = self.provider(need)
+        self._check_circuit(need)
+        await provider.metadata()  # before the mark: without an endpoint nothing is sent, and nothing spent
+        begun = await self._holder.begin(
+            need.session_key,
+            provider=need.provider,
+            refresh_token=grant.refresh_token or "",
+            mark_lifetime_seconds=MARK_LIFETIME_SECONDS,
+        )
+        if isinstance(begun, Spent):
+            self._check_answer_may_come(begun, need)
+        if begun is not Begun.YES:
+            return None
+        mark = MarkFate()
+        try:
+            async with self._holder.extending(need.session_key):
+                return await self._renew(grant, need, mark, rejected=rejected, sending=sending)
+        finally:
+            await self._holder.end(need.session_key, provider=need.provider, mark=mark.end)
+
+    def _check_circuit(self, need: Need) -> None:
+        """Others may have found out, while this call queued, that the provider is in trouble (R-346).
+
+        Raises:
+            ProviderUnavailable: `failed_before`.
+        """
+        wait = self.provider(need).circuit.wait_seconds(need)
+        if wait:
+            raise ProviderUnavailable(
+                "is in trouble", provider=need.provider, reason="failed_before", retry_after_seconds=wait
+            )
+
+    def _check_answer_may_come(self, spent: Spent, need: Need) -> None:
+        """A token that another process may have spent is never sent again (R-341). When its answer cannot come any more, the person
+        has to sign in.
+
+        Raises:
+            LoginRequired: `outcome_unknown`: the provider's limit and a grace have passed.
+        """
+        if spent.age_seconds > self.provider(need).call_limit_seconds + GRACE_SECONDS:
+            raise LoginRequired("The sign-in cannot be renewed.", provider=need.provider, reason="outcome_unknown")
+
+    async def _renew(
+        self, marked: Grant, need: Need, mark: "MarkFate", *, rejected: str | None, sending: Sending
+    ) -> AccessToken | None:
+        """Ask, judge, store: the lease is ours, and the refresh token of `marked` is marked."""
+        session, grant = await self._read(need)
+        known = self._renewed_by_another(grant, need, rejected=rejected)
+        if known is not None:
+            return known
+        if grant.refresh_token != marked.refresh_token:
+            return None  # renewed between our two readings, for another target: mark the new one
+        mark.end = MarkEnd.KEEP
+        sending.now()
+        try:
+            response = await self._ask(grant, need)
+        except ProviderRefused as refused:
+            mark.end = MarkEnd.DROP
+            return await self._refused(refused, grant, need, rejected=rejected)
+        except ProviderUnavailable as error:
+            mark.end = UNKNOWN_PAUSE_SECONDS if error.unanswered else MarkEnd.DROP
+            raise
+        except ProviderError:
+            mark.end = MarkEnd.DROP
+            raise
+        except asyncio.CancelledError:
+            telemetry.abandoned(provider=need.provider, session_key=need.session_key, cause="not_answered")
+            raise
+        try:
+            id_token = await self._judge(response, grant, session, mark)
+        except JwtRefused as forged:
+            mark.end = MarkEnd.DROP
+            return await self._refused(forged, grant, need, rejected=rejected)
+        self._note_clock(id_token, need)
+        token = grants.access_token(response, now=self._clock())
+        renewed = grants.refreshed(grant, response, target=need.target, token=token, id_token=id_token)
+        if await self._keep(renewed, session, used=grant):
+            mark.end = MarkEnd.DROP
             telemetry.refreshed(provider=need.provider, session_key=need.session_key)
-            return token
+        return token
 
     async def known_instead_of(self, rejected: AccessToken, need: Need) -> AccessToken | None:
         """The token that has taken the place of a rejected one since the request began; None while there is no other."""
         try:
-            _, grant = await self._read(need)
+            session, _ = await self._read(need)
         except (LoginRequired, StoreUnavailable):
             return None
-        token = grant.access_token(need.target)
+        grant = self.newest(session, need.provider)
+        token = None if grant is None else grant.access_token(need.target)
         state = freshness(token, renewable=True, now=self._clock())
         return None if token is None or token.value == rejected.value or state is Freshness.EXPIRED else token
 
@@ -125,7 +213,7 @@ class Renewal:
             dpop_seed=grant.dpop_seed,
         )
 
-    async def _judge(self, response: TokenResponse, grant: Grant, session: Session) -> IdToken | None:
+    async def _judge(self, response: TokenResponse, grant: Grant, session: Session, mark: "MarkFate") -> IdToken | None:
         """The ID token, if there is one and it is right. Without keys to judge by nothing is used, but the refresh token is kept:
         the old one is spent."""
         try:
@@ -139,7 +227,8 @@ class Renewal:
             raise
         except ProviderError as unavailable:
             outage = unavailable
-        await self._keep(grants.with_refresh_token(grant, response), session, used=grant)
+        if await self._keep(grants.with_refresh_token(grant, response), session, used=grant):
+            mark.end = MarkEnd.DROP
         raise outage
 
     async def _refused(
@@ -202,22 +291,22 @@ class Renewal:
             trusted_audiences=provider.config.trusted_audiences,
         )
 
-    async def _keep(self, renewed: Grant, session: Session, *, used: Grant) -> None:
-        """Write the grant; a store in trouble is tried for some seconds, because the old refresh token is spent."""
-        for attempt in range(1, WRITE_ATTEMPTS + 1):
-            try:
-                if await self._written(
-                    session, lambda now: now.with_grant(renewed) if now.grant(renewed.provider) else None
-                ):
-                    return
-                break
-            except StoreUnavailable:
-                if attempt == WRITE_ATTEMPTS:
-                    telemetry.refresh_lost(provider=renewed.provider, session_key=session.key)
-                    raise
-            await asyncio.sleep(self._write_backoff.pause_seconds(attempt))
-        await self._discard(renewed, used=used)
-        raise LoginRequired("The session ended while its token was refreshed.", provider=renewed.provider)
+    async def _keep(self, renewed: Grant, session: Session, *, used: Grant) -> bool:
+        """Write the grant; False: the store does not take it now, so it is kept here until it does (R-340).
+
+        Raises:
+            LoginRequired: the session is gone.
+        """
+        discard = partial(self._discard, renewed, used=used)
+        try:
+            kept = await grant_written(self._store, session, renewed, used=used, clock=self._clock)
+        except StoreUnavailable:
+            self._kept.keep(renewed, used=used, session=session, discard=discard)
+            return False
+        if not kept:
+            await discard()
+            raise LoginRequired("The session ended while its token was refreshed.", provider=renewed.provider)
+        return True
 
     async def _discard(self, renewed: Grant, *, used: Grant) -> None:
         """The session is gone: the tokens that it would have held must not be used."""
@@ -239,17 +328,14 @@ class Renewal:
         telemetry.grant_ended(cause, session_key=session.key, session_ended=is_last)
 
     async def _written(self, session: Session, change: Callable[[Session], Session | None]) -> bool:
-        """Apply `change` to the newest version of the session; False if the session is gone, or what was to be changed in it."""
-        current: Session | None = session
-        while current is not None:
-            changed = change(current)
-            if changed is None:
-                return False
-            if await self._store.replace(changed, now=self._clock()) is not None:
-                return True
-            live = await self._store.read(session.key, touch=False, now=self._clock())
-            current = live.session if live else None
-        return False
+        return await written(self._store, session, change, clock=self._clock)
+
+
+class MarkFate:
+    """What becomes of the mark when the block ends, however it ends."""
+
+    def __init__(self) -> None:
+        self.end: MarkEnd | float = MarkEnd.DROP
 
 
 def _with_refusal(session: Session, *, need: Need, code: str) -> Session | None:

@@ -1,16 +1,26 @@
 """Keeping what a sign-in gave us: always under a new session id; the old one dies (ASVS V7.2.4)."""
 
+import math
 from dataclasses import replace
 
 from bff.sessions.model import Grant, Session, new_session_id, session_key
-from bff.sessions.store import SessionStore
-from bff.tokens.lease import lease
+from bff.sessions.store import Mark, SessionStore, Spent
+from bff.tokens.holder import token_hash
+from bff.tokens.lease import LIFETIME_SECONDS, lease
 
 
 async def keep_sign_in(
-    store: SessionStore, *, grant: Grant, previous_key: str | None, absolute_timeout_seconds: float, now: float
+    store: SessionStore,
+    *,
+    grant: Grant,
+    previous_key: str | None,
+    absolute_timeout_seconds: float,
+    now: float,
+    ends_at: float | None = None,
 ) -> str:
     """Create the session that holds `grant`, and what the previous session held from other providers; returns its id.
+
+    `ends_at` is the end that the provider gives the session, where it says one; ours may be sooner.
 
     The lease of the previous session is taken first: a refresh in flight would otherwise store its rotated refresh token in a
     session that is about to die.
@@ -23,19 +33,33 @@ async def keep_sign_in(
         key=session_key(session_id),
         version=0,
         created_at=now,
-        absolute_expires_at=now + absolute_timeout_seconds,
+        absolute_expires_at=min(now + absolute_timeout_seconds, math.inf if ends_at is None else ends_at),
         grants=(grant,),
     )
     if previous_key is None:
         await store.create(fresh, now=now)
         return session_id
-    async with lease(store, previous_key):
+    async with lease(store, previous_key) as holder:
         live = await store.read(previous_key, touch=False, now=now)
-        created = await store.create(_with_other_grants(fresh, live.session if live else None), now=now)
+        previous = None if live is None else await _without_spent(store, live.session, holder)
+        created = await store.create(_with_other_grants(fresh, previous), now=now)
         taken_over = live is None or await store.delete(previous_key)
         if not taken_over:  # it ended after we read it: a sign-out is final for all that it held
             await store.replace(replace(created, grants=(grant,)), now=now)
     return session_id
+
+
+async def _without_spent(store: SessionStore, previous: Session, holder: str) -> Session:
+    """Leave out grants whose refresh token another process may have spent: its answer will find no session any more, and the token
+    must not be sent once more from another session (R-341)."""
+    for grant in previous.grants:
+        mark = Mark(provider=grant.provider, token_hash=token_hash(grant.refresh_token or ""))
+        begun = await store.begin_renewal(
+            previous.key, holder, lifetime_seconds=LIFETIME_SECONDS, mark=mark, mark_lifetime_seconds=LIFETIME_SECONDS
+        )
+        if isinstance(begun, Spent):
+            previous = previous.without_grant(grant.provider)
+    return previous
 
 
 def _with_other_grants(fresh: Session, previous: Session | None) -> Session:

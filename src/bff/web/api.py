@@ -216,5 +216,8 @@ async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead
     """
     if navigation.goes_round(gateway, head):
         raise SignInLoop("Two sign-ins within a minute have not helped.", provider=needed.provider)
-    url = login_url(gateway.site.base_path, needed)
-    await send_answer(redirect(with_return_to(url, requested_path(head)), https=gateway.site.https), send)
+    url = with_return_to(login_url(gateway.site.base_path, needed), requested_path(head))
+    if navigation.has_signed_out(gateway, head):
+        await send_answer(navigation.signed_out_page(gateway, url), send)
+        return
+    await send_answer(redirect(url, https=gateway.site.https), send)

@@ -103,7 +103,7 @@ class App:
     async def _http(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         server = scope.get("server")
         if server is not None and int(server[1] or 0) in self.management_ports:  # in granian's scopes it is a text
-            await management(self.process.store, head, send)
+            await management(self.process.store, head, send, leaving=self.process.tasks.stopping)
             return
 
         async def serve() -> None:

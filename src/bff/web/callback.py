@@ -113,7 +113,8 @@ async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
     tokens = await _redeem(gateway, call.provider, call.transaction, code)
     id_token = await _checked_id_token(gateway, call.provider, call.transaction, tokens)
     grant = await _grant(gateway, call, tokens, id_token)
-    return await _signed_in(gateway, call, grant)
+    ends_at = id_token.session_expiry if id_token else None
+    return await _signed_in(gateway, call, grant, ends_at=ends_at)
 
 
 def _judge_response(call: Callback, *, iss_supported: bool) -> authorization.AuthorizationCode:
@@ -144,7 +145,7 @@ async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefus
     return await login.to_provider(gateway, call.provider, call.head, browser, again, more={})
 
 
-async def _signed_in(gateway: Gateway, call: Callback, grant: Grant) -> OwnAnswer:
+async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at: float | None) -> OwnAnswer:
     """Keep the sign-in in the browser's session, and renew the login cookie.
 
     One at a time for each browser: sign-ins that end side by side keep each other's grants (R-305).
@@ -157,10 +158,15 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant) -> OwnAnswe
             previous_key=await _current_session(gateway, call),
             absolute_timeout_seconds=gateway.config.session.absolute_timeout,
             now=gateway.process.clock(),
+            ends_at=ends_at,
         )
         browser = await transactions.renew(gateway, call.browser, used=used, session_key=session_key(session_id))
     telemetry.login_completed(provider=grant.provider)
-    session_cookie = gateway.cookies.set_session(gateway.signer.sign(gateway.cookies.session, session_id))
+    settings = gateway.config.session
+    session_cookie = gateway.cookies.set_session(
+        gateway.signer.sign(gateway.cookies.session, session_id),
+        seconds=settings.absolute_timeout if settings.persistent else None,
+    )
     login_cookie = transactions.kept_by_browser(gateway, call.head, browser.without_way_back(call.transaction))
     return navigation.way_back(gateway, call.head, call.return_to, more=(session_cookie, *login_cookie))
 

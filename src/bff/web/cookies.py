@@ -5,7 +5,8 @@ Both are `Secure; HttpOnly; Path=/` without `Domain`, which the prefix `__Host-H
 know it reads plain `__Host-`). The session cookie is Strict; the login cookie is Lax, because the callback arrives from another
 site. Deleting repeats every attribute, or browsers keep a prefixed cookie (CVE-2025-55162).
 
-A third one lives a minute: when the last two sign-ins ended (`navigation.py`). It is not signed: it says nothing but where to stop.
+Two more live for minutes: when the last two sign-ins ended, and that the browser has signed out (`navigation.py`). They are not
+signed: they only say where to stop.
 
 The signature is checked before the store is asked, so a flood of invented cookies costs no round trip. Keys are read again when
 they change: the newest signs, all verify.
@@ -19,7 +20,7 @@ from functools import lru_cache
 from itsdangerous import BadSignature, Signer
 
 from bff.config.values.secrets import Secret
-from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SESSION_COOKIE
+from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SESSION_COOKIE, SIGNED_OUT_COOKIE
 from bff.request_head import Field
 from bff.sessions.sealing import derive
 
@@ -93,10 +94,12 @@ class Cookies:
         self.session = f"{SESSION_COOKIE}{end}".encode("ascii")
         self.login = f"{LOGIN_COOKIE}{end}".encode("ascii")
         self.rounds = f"{ROUNDS_COOKIE}{end}".encode("ascii")
+        self.signed_out = f"{SIGNED_OUT_COOKIE}{end}".encode("ascii")
 
-    def set_session(self, signed: str) -> Field:
-        """Sets a new session's cookie; it ends with the browser, and on the server before that."""
-        return _set(self.session, signed, "SameSite=Strict")
+    def set_session(self, signed: str, *, seconds: float | None = None) -> Field:
+        """Sets a new session's cookie; it ends with the browser, or after `seconds`, and on the server before that."""
+        end = "" if seconds is None else f"; Max-Age={int(seconds)}"
+        return _set(self.session, signed, f"SameSite=Strict{end}")
 
     def clear_session(self) -> Field:
         """Removes the session cookie."""
@@ -120,6 +123,14 @@ class Cookies:
         """The names of all login cookies of tabs that this `Cookie` field holds."""
         pairs = (cookie_field or b"").replace(b"; ", b";").split(b";")
         return [name for name in (pair.partition(b"=")[0] for pair in pairs) if name.startswith(self.login + b".")]
+
+    def set_signed_out(self) -> Field:
+        """Notes that this browser has just signed out."""
+        return _set(self.signed_out, "1", "SameSite=Lax; Max-Age=300")
+
+    def clear_signed_out(self) -> Field:
+        """Removes that note."""
+        return _set(self.signed_out, "", "SameSite=Lax; Max-Age=0")
 
     def set_rounds(self, marks: str) -> Field:
         """Notes when sign-ins of this browser ended; gone after a minute."""

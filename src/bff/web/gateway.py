@@ -41,7 +41,7 @@ from bff.web.route_policy import RoutePolicy, route_policy
 from bff.web.streams import OpenStreams
 
 DEFAULT_BASE_PATH = "/bff"
-STOP_GRACE_SECONDS = 10.0
+WRITE_GRACE_SECONDS = 10.0  # for writing what the last call brought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +198,7 @@ def build_gateway(config: Config, process: Process) -> Gateway:
 @asynccontextmanager
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
-    await process.store.open(ChangeFanout([process.copies, process.streams]))
+    await process.store.open(ChangeFanout([process.copies, process.streams, process.tokens.renewing.waits]))
     looking = asyncio.create_task(process.streams.look())
     for key in insecure_keys(gateway().config):
         telemetry.insecure_switch(key=key)
@@ -211,8 +211,16 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
-        await process.tasks.close(grace_seconds=STOP_GRACE_SECONDS)
+        await _finish_renewals(process)
         await process.pools.aclose()
         await process.providers.close()
         await process.store.close()
         telemetry.gateway_stopped()
+
+
+async def _finish_renewals(process: Process) -> None:
+    """Hear out what was sent and write what it brings; give up what only queues (R-344)."""
+    process.tasks.stopping = True
+    await process.providers.give_up_queueing()
+    await process.tasks.close(grace_seconds=process.providers.longest_call_seconds + WRITE_GRACE_SECONDS)
+    await process.tokens.renewing.holder.close()

@@ -11,21 +11,21 @@ from bff.telemetry import metrics
 from bff.web.fields import own_fields
 
 
-async def management(store: SessionStore, head: RequestHead, send: Any) -> None:
-    """Answer one request of an orchestrator or a metrics collector."""
-    status, content_type, body = await _answer(store, head.path, head.method)
+async def management(store: SessionStore, head: RequestHead, send: Any, *, leaving: bool = False) -> None:
+    """Answer one request of an orchestrator or a metrics collector; `leaving`: the process is about to stop."""
+    status, content_type, body = await _answer(store, head.path, head.method, leaving=leaving)
     fields = [*own_fields(content_type, https=False), (b"content-length", str(len(body)).encode("ascii"))]
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": b"" if head.method == b"HEAD" else body})
 
 
-async def _answer(store: SessionStore, path: bytes, method: bytes) -> tuple[int, str, bytes]:
+async def _answer(store: SessionStore, path: bytes, method: bytes, *, leaving: bool) -> tuple[int, str, bytes]:
     if method not in {b"GET", b"HEAD"}:
         return _json(405, {"error": "GET only"})
     if path == b"/livez":
         return _json(200, {"status": "ok"})
     if path == b"/readyz":
-        return await _readiness(store)
+        return _json(503, {"status": "stopping"}) if leaving else await _readiness(store)
     if path == b"/metrics":
         return 200, metrics.CONTENT_TYPE, metrics.exposition()
     if path == b"/version":

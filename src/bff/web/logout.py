@@ -37,7 +37,10 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         signed_out(session_key=live.session.key)
         gateway.process.tasks.start(revoke(gateway, live.session.grants))
     url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
-    more = (gateway.cookies.clear_session(), *transactions.forgotten_by_browser(gateway, head), CLEAR_SITE_DATA)
+    own = gateway.cookies
+    more = (own.clear_session(), *transactions.forgotten_by_browser(gateway, head), own.set_signed_out())
+    if gateway.config.session.clear_site_data:
+        more += (CLEAR_SITE_DATA,)
     if by_form:
         return redirect(url, https=gateway.site.https, more=more)
     return json_answer({"logout_url": url}, https=gateway.site.https, more=more)

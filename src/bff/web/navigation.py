@@ -16,7 +16,7 @@ import re
 
 from bff.errors import BffError
 from bff.request_head import Field, RequestHead
-from bff.web import cookies
+from bff.web import cookies, pages
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
 from bff.web.pages import bounce_page, look_of, page_answer, question_page, requested_path
@@ -62,6 +62,18 @@ def way_back(gateway: Gateway, head: RequestHead, return_to: str, *, more: tuple
     if policy.cross_site_pages and b"sec-fetch-site" in head.named:
         return redirect(return_to, https=https, more=marked)  # the page load that follows is repeated itself
     return page_answer(200, bounce_page(return_to, look_of(gateway.config)), https=https, more=marked)
+
+
+def has_signed_out(gateway: Gateway, head: RequestHead) -> bool:
+    """Whether this browser signed out a moment ago: a page that needs a sign-in must not begin one at once, unseen."""
+    return cookies.find(head.named.get(b"cookie"), gateway.cookies.signed_out) is not None
+
+
+def signed_out_page(gateway: Gateway, login_url: str) -> OwnAnswer:
+    """The page that says so, once."""
+    more = (gateway.cookies.clear_signed_out(),)
+    page = pages.signed_out_page(login_url, pages.look_of(gateway.config))
+    return pages.page_answer(200, page, https=gateway.site.https, more=more)
 
 
 def goes_round(gateway: Gateway, head: RequestHead) -> bool:

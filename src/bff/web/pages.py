@@ -62,7 +62,7 @@ def problem_page(told: Told, error: Exception, head: RequestHead, look: Look) ->
         logo=look.logo,
         title=text.title,
         paragraphs=(text.happened, _hosts(error), _to_do(text, told)),
-        links=(Link(url=look.origin + "/", text=f"Open {look.origin}"),)
+        links=(Link(url=look.origin + "/", text=f"Open {look.origin.partition('://')[2]}"),)
         if isinstance(error, MisdirectedRequest)
         else tuple(links),
         detail=told.detail if text.shows_detail else None,
@@ -77,6 +77,18 @@ def bounce_page(url: str, look: Look) -> Page:
     return Page(site=look.site, logo=look.logo, title="One moment", paragraphs=(), links=(go_on,))
 
 
+def signed_out_page(login_url: str, look: Look) -> Page:
+    """The page in the place of one that needs a sign-in, right after a sign-out."""
+    return Page(
+        site=look.site,
+        logo=look.logo,
+        title="You are signed out",
+        paragraphs=("This page needs a sign-in.",),
+        links=(Link(url=login_url, text="Sign in"),),
+        support_url=look.support_url,
+    )
+
+
 def question_page(url: str, look: Look) -> Page:
     """The page that goes on to `url` after a click: another site led here (R-316)."""
     path = unquote(url.partition("?")[0], errors="replace")
@@ -85,7 +97,7 @@ def question_page(url: str, look: Look) -> Page:
         site=look.site,
         logo=look.logo,
         title=f"Continue to {look.site}?",
-        paragraphs=(f"Another site led you here, to the page {shown}", "Continue if you meant to open it."),
+        paragraphs=(f"Another site led you here, to this page: {shown}", "Continue if you meant to open it."),
         links=(Link(url=url, text="Continue", goes_on=True), Link(url="/", text="Go to the app")),
     )
 

@@ -5,6 +5,7 @@ the words of this table, with the request id under which the log has the rest (A
 """
 
 import json
+import math
 import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -158,7 +159,7 @@ def _fields(error: Exception, row: Row, url: str | None) -> tuple[Field, ...]:
     if isinstance(error, errors.WebSocketVersion):
         # RFC 9110 section 15.5.22: "The server MUST send an Upgrade header field in a 426 response"; RFC 6455 section 4.4.
         return ((b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
-    return ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS),) if row.status == 503 else ()
+    return ((b"retry-after", b"%d" % _retry_after_seconds(error)),) if row.status == 503 else ()
 
 
 def _sign_in_again(error: Exception, head: RequestHead, base_path: str) -> str | None:
@@ -195,6 +196,14 @@ def login_url(base_path: str, needed: errors.LoginRequired) -> str:
 def sign_in_url(base_path: str, *, provider: str) -> str:
     """Where a sign-in at `provider` starts; the page adds `return_to`."""
     return f"{base_path}/login?provider={provider}"
+
+
+def _retry_after_seconds(error: Exception) -> int:
+    """When asking again may help: at a provider that said so, then (R-346)."""
+    seconds = getattr(error, "retry_after_seconds", None)
+    if isinstance(seconds, int | float):
+        return max(1, math.ceil(seconds))
+    return RETRY_AFTER_SECONDS
 
 
 def _row(error: Exception) -> Row:

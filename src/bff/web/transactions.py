@@ -43,7 +43,12 @@ _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 
 
 def begin(
-    gateway: Gateway, provider: Provider, logins: BrowserLogins, *, return_to: str, step_up: StepUp | None
+    gateway: Gateway,
+    provider: Provider,
+    logins: BrowserLogins,
+    *,
+    return_to: str,
+    step_up: StepUp | None,
 ) -> LoginTransaction:
     """A new transaction of this browser at this provider; `return_to` as much as `state` can hold of it."""
     return LoginTransaction(

@@ -55,6 +55,7 @@ _OUR_PARAMETERS = frozenset(
     }
 )
 
+_OUR_COOKIES = ("login", "rounds", "out")
 # Parameters of `/login` itself, which it reads and never passes on.
 _LOGIN_PARAMETERS = frozenset({"provider", "return_to", "step_up", "iss", "target_link_uri"})
 ANY = "any"
@@ -196,7 +197,7 @@ def namespace(text: str) -> str:
 
 
 def cookie_suffix(text: str) -> str:
-    """The end of our cookies' names. One with `login` in front would make a session cookie of another gateway's login cookie."""
-    if text.partition("-")[0] in {"login", "rounds"}:
-        raise SpellingError("cannot begin with login or rounds: that is how other cookies of the gateway are called")
+    """The end of our cookies' names. It cannot begin like another cookie of ours: one gateway's would be another's."""
+    if text.partition("-")[0] in _OUR_COOKIES:
+        raise SpellingError(f"cannot begin with {', '.join(_OUR_COOKIES)}: these are other cookies of the gateway")
     return namespace(text)

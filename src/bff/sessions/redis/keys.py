@@ -49,6 +49,11 @@ class Names:
         return self._done + _hash(name)
 
 
+def mark_field(provider: str) -> str:
+    """The field of a lease with the mark of this provider's refresh token."""
+    return "spent:" + provider
+
+
 def index(issuer: str, *, subject: str | None = None, sid: str | None = None) -> bytes:
     """The plain text that identifies an index: one user of an issuer, or one `sid`. Hash it with a key before use as a name."""
     kind, value = ("subject", subject) if sid is None else ("sid", sid)

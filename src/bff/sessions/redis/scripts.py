@@ -92,16 +92,64 @@ end
 return 1
 """)
 
-TAKE_LEASE = Script("""\
+# A lease is a hash {holder, until} that also holds the marks of refresh tokens: one field for each provider,
+# "hash|by|since|free at". Instants are the server's own, in Unix milliseconds: processes whose clocks differ agree on them.
+_NOW = """\
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+TAKE_LEASE = Script(
+    _NOW
+    + """\
 -- ARGV: holder, lifetime
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local found = redis.call('HMGET', KEYS[1], 'holder', 'until')
+if found[1] and found[1] ~= ARGV[1] and tonumber(found[2]) > now then return 0 end
+redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[2])))
 return 1
-""")
+"""
+)
+
+BEGIN_RENEWAL = Script(
+    _NOW
+    + """\
+-- ARGV: holder, lifetime, provider's field, hash of the refresh token, lifetime of the mark
+local found = redis.call('HMGET', KEYS[1], 'holder', 'until', ARGV[3])
+if found[1] and found[1] ~= ARGV[1] and tonumber(found[2]) > now then return 0 end
+if found[3] then
+  local hash, by, since, free_at = string.match(found[3], '^(%x+)|([^|]*)|(%d+)|(%d+)$')
+  if hash == ARGV[4] and by ~= ARGV[1] and (free_at == '0' or tonumber(free_at) > now) then
+    return {by, now - tonumber(since)}
+  end
+end
+local mark = string.format('%s|%s|%.0f|0', ARGV[4], ARGV[1], now)
+redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]), ARGV[3], mark)
+redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[2]), tonumber(ARGV[5])))
+return 1
+"""
+)
+
+END_RENEWAL = Script(
+    _NOW
+    + """\
+-- ARGV: holder, provider's field, what becomes of our mark: 'keep', 'drop', or after how many milliseconds it binds no more
+local found = redis.call('HMGET', KEYS[1], 'holder', ARGV[2])
+if found[2] and ARGV[3] ~= 'keep' then
+  local hash, by, since = string.match(found[2], '^(%x+)|([^|]*)|(%d+)|')
+  if by == ARGV[1] and ARGV[3] == 'drop' then
+    redis.call('HDEL', KEYS[1], ARGV[2])
+  elseif by == ARGV[1] then
+    redis.call('HSET', KEYS[1], ARGV[2], string.format('%s|%s|%s|%.0f', hash, by, since, now + ARGV[3]))
+  end
+end
+if found[1] == ARGV[1] then redis.call('HDEL', KEYS[1], 'holder', 'until') end
+return 1
+"""
+)
 
 DROP_LEASE = Script("""\
 -- ARGV: holder
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
+return redis.call('HDEL', KEYS[1], 'holder', 'until')
 """)

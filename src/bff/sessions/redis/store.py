@@ -2,7 +2,7 @@
 
     bff:s:<session key>        hash {version, record, absolute}      ends when idle, never after the absolute end
     bff:i:<keyed hash>         the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
-    bff:l:<hash>               holder of a lease
+    bff:l:<hash>               lease of a session, and marks of refresh tokens that may be spent
     bff:d:<hash>               mark that something is done, sealed   ends when it can no longer be asked for
     bff:changed                channel of changes
 
@@ -35,7 +35,7 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.pipeline import Word
 from bff.sessions.redis.server import REDIS_ERRORS, open_server
 from bff.sessions.sealing import Sealer
-from bff.sessions.store import Change, ChangeListener
+from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
 
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
@@ -162,6 +162,27 @@ class RedisStore:
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
         return await self._run(scripts.TAKE_LEASE, self._names.lease(name), holder, _ms(lifetime_seconds)) == 1
+
+    async def begin_renewal(
+        self, name: str, holder: str, *, lifetime_seconds: float, mark: Mark, mark_lifetime_seconds: float
+    ) -> "Begun | Spent":
+        """Take the lease and mark the refresh token as being used, in one step."""
+        arguments = (
+            holder,
+            _ms(lifetime_seconds),
+            keys.mark_field(mark.provider),
+            mark.token_hash,
+            _ms(mark_lifetime_seconds),
+        )
+        answer = await self._run(scripts.BEGIN_RENEWAL, self._names.lease(name), *arguments)
+        if isinstance(answer, list):
+            return Spent(by=answer[0].decode(errors="replace"), age_seconds=answer[1] / 1000)
+        return Begun.YES if answer == 1 else Begun.BUSY
+
+    async def end_renewal(self, name: str, holder: str, *, provider: str, mark: "MarkEnd | float") -> None:
+        """Give the lease back, and say what becomes of our mark."""
+        word = mark.value if isinstance(mark, MarkEnd) else max(_ms(mark), 1)
+        await self._run(scripts.END_RENEWAL, self._names.lease(name), holder, keys.mark_field(provider), word)
 
     async def drop_lease(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still ours."""

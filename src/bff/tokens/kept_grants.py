@@ -1,0 +1,115 @@
+"""Renewed grants that the store has not taken yet (R-340).
+
+The provider has spent the old refresh token, so the new one is never given up while its session can live: it stays here, serves
+every request of this process, and is written as soon as the store answers, before any lease is taken for its session. It leaves when
+it is written, when the session is gone (then its refresh token is revoked), or at the session's end.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bff.backoff import Backoff
+from bff.clock import Clock
+from bff.errors import StoreUnavailable
+from bff.sessions.model import Grant, Session
+from bff.sessions.store import MarkEnd, SessionStore
+from bff.telemetry import tokens as telemetry
+from bff.tokens.background import BackgroundTasks
+from bff.tokens.holder import Holder
+from bff.tokens.writing import grant_written
+
+WRITE_BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """A grant to be written, the session as it was read, and what to do if the session is gone."""
+
+    grant: Grant
+    used: Grant  # the one that it was made of
+    session: Session
+    discard: Callable[[], Awaitable[None]]
+
+
+class KeptGrants:
+    """The renewed grants that are to be written, by session and provider."""
+
+    def __init__(
+        self,
+        *,
+        store: SessionStore,
+        holder: Holder,
+        tasks: BackgroundTasks,
+        clock: Clock,
+        backoff: Backoff = WRITE_BACKOFF,
+    ) -> None:
+        self._backoff = backoff
+        self._store = store
+        self._holder = holder
+        self._tasks = tasks
+        self._clock = clock
+        self._kept: dict[tuple[str, str], _Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def newest(self, session: Session, provider: str) -> Grant | None:
+        """The session's grant from this provider: the one kept here, if the session still has one."""
+        stored = session.grant(provider)
+        if stored is None or not self._kept:
+            return stored
+        kept = self._kept.get((session.key, provider))
+        return stored if kept is None else kept.grant
+
+    def keep(self, grant: Grant, *, used: Grant, session: Session, discard: Callable[[], Awaitable[None]]) -> None:
+        """Have it until it can be written; `discard` is called if the session is gone by then."""
+        place = (session.key, grant.provider)
+        self._kept[place] = _Kept(grant=grant, used=used, session=session, discard=discard)
+        telemetry.write_delayed(provider=grant.provider, session_key=session.key)
+        self._tasks.start(self._write_in_time(place))
+
+    async def flush(self, session_key: str) -> None:
+        """Write what is kept for this session now. The caller has its turn.
+
+        Raises:
+            StoreUnavailable: it cannot be written now.
+        """
+        for place in [place for place in self._kept if place[0] == session_key]:
+            await self._write(place)
+
+    async def _write_in_time(self, place: tuple[str, str]) -> None:
+        tries = 0
+        try:
+            while place in self._kept:
+                tries += 1
+                await asyncio.sleep(self._backoff.pause_seconds(tries))
+                await self._try(place)
+        except asyncio.CancelledError:  # the process stops, and the store has not answered in time
+            if place in self._kept:
+                telemetry.abandoned(provider=place[1], session_key=place[0], cause="not_written")
+            raise
+
+    async def _try(self, place: tuple[str, str]) -> None:
+        async with self._holder.turn(place[0]):
+            try:
+                await self._write(place)
+            except StoreUnavailable:
+                kept = self._kept[place]
+                if self._clock() >= kept.session.absolute_expires_at:
+                    del self._kept[place]
+                    telemetry.refresh_lost(provider=place[1], session_key=place[0])
+
+    async def _write(self, place: tuple[str, str]) -> None:
+        kept = self._kept.get(place)
+        if kept is None:
+            return
+        session_key, provider = place
+
+        done = await grant_written(self._store, kept.session, kept.grant, used=kept.used, clock=self._clock)
+        self._kept.pop(place, None)
+        await self._holder.end(session_key, provider=provider, mark=MarkEnd.DROP)
+        if done:
+            telemetry.refreshed(provider=provider, session_key=session_key)
+            return
+        await kept.discard()

@@ -1,0 +1,146 @@
+"""A store behind a relay, a provider, an API, several gateways and signed-in browsers; and the report of what a fault did to them."""
+
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
+from support.fake_provider import shop
+from support.fault_gateways import OTHER_SOURCE, Balancer, FaultGateway
+from support.fault_load import Load, Seat, who_am_i
+from support.fault_provider import FaultProvider
+from support.store_relay import StoreRelay
+from support.strict_browser import Browser
+from support.valkey_server import ValkeyServer, free_port
+
+SESSION_COOKIE = "__Host-Http-bff"
+LIFETIME_SECONDS = 6  # of an access token: it is refreshed after three
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a fault did. All but the last four must be 0."""
+
+    lost: int
+    wrong_users: int
+    resurrected: int
+    used_twice: int  # refresh tokens that were sent again after they had been rotated
+    late_tokens: int  # access tokens that reached the API more than a second after their expiry
+    broken: int
+    recovered_seconds: float
+    statuses: dict[int, int]
+    refreshes: int
+    sessions: int
+
+    def line(self, name: str) -> str:
+        """For a table."""
+        return json.dumps({"scenario": name, **{key: getattr(self, key) for key in self.__slots__}})
+
+
+@dataclass(slots=True, kw_only=True)
+class FaultWorld:
+    """Everything that a scenario may hurt."""
+
+    valkey: ValkeyServer
+    relay: StoreRelay
+    provider: FaultProvider
+    balancer: Balancer
+    load: Load
+    fault_ended_at: float = 0.0
+
+    def over(self) -> None:
+        """The fault is over now."""
+        self.fault_ended_at = time.time()
+        self.load.watch()
+
+    async def report(self, *, within_seconds: float = 20.0) -> Report:
+        """What it did, once every session was served again or that time has passed."""
+        load = self.load
+        recovered = await load.all_served(since=self.fault_ended_at, within_seconds=within_seconds)
+        return Report(
+            lost=len(load.lost),
+            wrong_users=load.wrong_users,
+            resurrected=load.resurrected,
+            used_twice=self.provider.used_twice,
+            late_tokens=load.late_tokens,
+            broken=load.broken,
+            recovered_seconds=round(recovered, 1),
+            statuses=dict(sorted(load.statuses.items())),
+            refreshes=sum(use.served for use in self.provider.uses),
+            sessions=len(load.seats),
+        )
+
+
+@asynccontextmanager
+async def fault_world(
+    *, sessions: int, processes: int = 3, patience: str = "5s", call_limit: str = "30s", pause_seconds: float = 0.5
+) -> AsyncIterator[FaultWorld]:
+    """So many browsers, signed in at so many gateways."""
+    async with AsyncExitStack() as stack:
+        valkey = stack.enter_context(ValkeyServer("--maxmemory-policy", "noeviction"))
+        relay = await stack.enter_async_context(StoreRelay(valkey.port))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "client-secret").write_text("a secret of the shop that is long enough")
+        (folder / "session-key").write_text("a session key that is long enough 0123456789")
+        ports = [free_port() for _ in range(processes)]
+        host = f"localhost:{ports[0]}"
+        provider = await stack.enter_async_context(_provider(f"http://{host}"))
+        api = bind_loopback()
+        await stack.enter_async_context(serving(who_am_i(), api))
+        settings = _settings(host, relay.port, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
+        gateways = [FaultGateway(settings, folder=folder, port=port) for port in ports]
+        balancer = await stack.enter_async_context(Balancer(gateways))
+        seats = [await _signed_in(provider, f"http://{host}", user) for user in provider.people(sessions)]
+        load = Load(balancer=balancer, host=host, seats=seats, pause_seconds=pause_seconds)
+        await stack.enter_async_context(load)
+        yield FaultWorld(valkey=valkey, relay=relay, provider=provider, balancer=balancer, load=load)
+        provider.recover()
+
+
+@asynccontextmanager
+async def _provider(gateway: str) -> AsyncIterator[FaultProvider]:
+    sockets = bind_loopback()
+    provider = FaultProvider(
+        issuer=f"http://127.0.0.1:{port_of(sockets)}",
+        clients=[shop(gateway, provider="corp")],
+        access_token_lifetime_seconds=LIFETIME_SECONDS,
+    )
+    async with serving(provider.app, sockets):
+        yield provider
+
+
+def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, call_limit: str) -> dict[str, Any]:
+    provider = {
+        "issuer": issuer,
+        "client_id": "shop",
+        "client_secret": {"file": "client-secret"},
+        "timeout": patience,
+        "scope": "openid offline_access",
+    }
+    if OTHER_SOURCE is None:
+        provider["call_limit"] = call_limit
+    return {
+        "public_url": f"http://{host}",
+        "session": {
+            "store": f"redis://127.0.0.1:{store}/0",
+            "keys": [{"file": "session-key"}],
+        },
+        "providers": {"corp": provider},
+        "routes": [{"path": "/api", "upstream": f"http://127.0.0.1:{api}"}],
+        "log": {"level": "info"},
+    }
+
+
+async def _signed_in(provider: FaultProvider, url: str, user: str) -> Seat:
+    provider.sign_in_as = user
+    async with Browser(app=url) as browser:
+        await browser.navigate("/bff/login?provider=corp&return_to=/api/who", from_url=url + "/")
+        cookie = browser.cookie(SESSION_COOKIE)
+        assert cookie is not None
+    return Seat(user=user, cookie=f"{SESSION_COOKIE}={cookie}")

@@ -1,0 +1,59 @@
+"""A TCP relay in front of the store, so that it can be away for a time with its data kept."""
+
+import asyncio
+import contextlib
+
+
+class StoreRelay:
+    """Use as an async context manager. While it is away it takes no connection, and those that were open are cut."""
+
+    def __init__(self, port: int) -> None:
+        self.port = 0
+        self._store_port = port
+        self._away = False
+        self._listening: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "StoreRelay":
+        self._listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._listening.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.go_away()
+        assert self._listening is not None
+        self._listening.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def go_away(self) -> None:
+        """Cut every connection, and cut new ones at once."""
+        self._away = True
+        for writer in self._open:
+            writer.transport.abort()
+
+    def come_back(self) -> None:
+        """Take connections again."""
+        self._away = False
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._away:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._store_port)
+        self._open |= {writer, back}
+        pumps = [asyncio.create_task(_pump(reader, back)), asyncio.create_task(_pump(there, writer))]
+        self._tasks.update(pumps)
+        await asyncio.wait(pumps)
+        self._tasks.difference_update(pumps)
+        self._open -= {writer, back}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()

@@ -36,6 +36,7 @@ faults:             ## the same with long faults, and three runs in a row
 
 browser:            ## pages in the system's Chromium; with Node, the tutorial's app by Vite too
 	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/browser/vite; fi
+	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/browser/workers; fi
 	$(PYTHON) -m pytest -m browser tests/browser
 
 node:               ## the certified npm `oidc-provider`

@@ -20,7 +20,7 @@ from bff.server.process import serving
 from support.gateway_world import GatewayWorld, gateway_world
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, Page, Response
+    from playwright.async_api import Browser, BrowserContext, Page, Response
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -81,18 +81,25 @@ async def a_page(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def other_sites() -> AsyncIterator[OtherSites]:
+async def other_sites(*, strips_fetch_metadata: bool = False) -> AsyncIterator[OtherSites]:
     """Start it all."""
     echoes, sockets = Echoes(), bind_loopback(both_families=True)
     async with serve(echoes, "127.0.0.1", 0) as server, serving(a_page, sockets):
         port = next(iter(server.sockets)).getsockname()[1]
         routes = [
             {"path": "/api", "upstream": "{upstream}", "provider": "corp"},
-            {"path": "/pages", "upstream": "{upstream}/pages", "provider": "corp", "csrf": "origin"},
+            {
+                "path": "/pages",
+                "upstream": "{upstream}/pages",
+                "provider": "corp",
+                "csrf": "origin",
+                "cross_site_pages": True,
+            },
+            {"path": "/careful", "upstream": "{upstream}/careful", "provider": "corp", "csrf": "origin"},
             {"path": "/ws", "upstream": f"http://127.0.0.1:{port}", "provider": "corp", "websocket": True},
             {"path": "/", "files": "dist"},
         ]
-        async with gateway_world(routes=routes) as world:
+        async with gateway_world(routes=routes, strips_fetch_metadata=strips_fetch_metadata) as world:
             yield OtherSites(world=world, echoes=echoes, port=port_of(sockets))
 
 
@@ -206,6 +213,93 @@ async def test_a_sign_in_at_a_provider_of_our_own_site_arrives(window: "BrowserC
         await follow_link(page, f"{sites.world.url}/pages/report")
         assert len(corp.calls_to("/authorize")) == 1
         assert len(sites.world.upstream.seen) == 1
+
+
+@pytest.mark.requirement("R-316")
+@pytest.mark.parametrize("host", [FOREIGN, SIBLING])
+@pytest.mark.parametrize("path", ["/careful/delete?id=1", "/bff/login?return_to=/careful/delete%3Fid%3D1"])
+@pytest.mark.parametrize(
+    "lead",
+    [
+        "url => { window.location = url; }",
+        "url => { window.open(url, '_self'); }",
+        """url => {
+            const asked = new URL(url), fields = [...asked.searchParams].map(([name, value]) =>
+                `<input type=hidden name="${name}" value="${value}">`);
+            document.body.innerHTML = `<form action="${asked.origin}${asked.pathname}">${fields.join("")}</form>`;
+            document.forms[0].submit();
+        }""",
+    ],
+    ids=["location", "open", "form"],
+)
+async def test_only_a_click_leads_from_elsewhere_to_a_page(
+    window: "BrowserContext", host: str, path: str, lead: str
+) -> None:
+    """Whatever another site does by script, the API hears of nothing until the person clicks on our page."""
+    async with other_sites() as sites:
+        page = await window.new_page()
+        await sites.sign_in(page)
+        await page.goto(sites.elsewhere(host))
+        await page.evaluate(lead, sites.world.url + path)
+        await page.get_by_role("link", name="Continue").wait_for()
+        assert sites.world.upstream.seen == []
+        await page.get_by_role("link", name="Continue").click()
+        await page.get_by_text('"target"').wait_for()
+        assert [seen.target for seen in sites.world.upstream.seen] == ["/careful/delete?id=1"]
+
+
+@pytest.mark.requirement("R-309")
+@pytest.mark.parametrize("path", ["/pages/report?x=1", "/careful/report?x=1"])
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_a_fragment_survives_the_way(window: "BrowserContext", path: str, signed_in: bool) -> None:
+    """A deep link with a fragment, from a mail, by our page and a form at the provider: it arrives as it was."""
+    async with other_sites() as sites:
+        page = await window.new_page()
+        if signed_in:
+            await sites.sign_in(page)
+        sites.world.corp.sign_in_as = None
+        await page.goto(sites.elsewhere(FOREIGN))
+        url = f"{sites.world.url}{path}#/report/7"
+        await page.evaluate("url => { document.body.innerHTML = `<a id=link href='${url}'>link</a>`; }", url)
+        await page.click("#link")
+        if path.startswith("/careful"):
+            await page.get_by_role("link", name="Continue").click()
+        if not signed_in:
+            await page.click("button[value=alice]")
+        await page.get_by_text('"target"').wait_for()
+        assert page.url == url
+
+
+@pytest.mark.requirement("R-309", "R-301")
+async def test_the_pages_that_lead_on_work_without_scripts(chromium: "Browser") -> None:
+    """A browser without scripts goes on by itself as well; only the fragment is lost."""
+    context = await chromium.new_context(java_script_enabled=False)
+    async with other_sites() as sites:
+        sites.world.corp.sign_in_as = "alice"
+        page = await context.new_page()
+        await page.goto(f"{sites.world.url}/careful/report")
+        await page.get_by_text('"target"').wait_for()
+        assert page.url == f"{sites.world.url}/careful/report"
+    await context.close()
+
+
+@pytest.mark.requirement("R-301", "R-309")
+@pytest.mark.parametrize("asks", [True, False], ids=["form", "no form"])
+async def test_a_browser_without_fetch_metadata_arrives(window: "BrowserContext", asks: bool) -> None:
+    """From a link on another site, by a form at the provider, to the page: one sign-in, no circle."""
+    async with other_sites(strips_fetch_metadata=True) as sites:
+        sites.world.corp.sign_in_as = None if asks else "alice"
+        page = await window.new_page()
+        await page.goto(sites.elsewhere(FOREIGN))
+        await page.evaluate(
+            "url => { document.body.innerHTML = `<a id=link href='${url}'>link</a>`; }",
+            sites.world.url + "/careful/report",
+        )
+        await page.click("#link")
+        if asks:
+            await page.click("button[value=alice]")
+        await page.get_by_text('"target"').wait_for()
+        assert len(sites.world.token_calls("authorization_code")) == 1
 
 
 @pytest.mark.requirement("R-014", "R-200", "R-271")

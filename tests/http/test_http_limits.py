@@ -191,3 +191,45 @@ async def test_a_slow_head_does_not_cut_an_answer(small: RawWorld) -> None:
         reply = await browser.reply()
         assert (reply.status, reply.body) == (200, b"fine")
         assert (await browser.reply()).status == 408
+
+
+PAGE_LOAD = (
+    b"Sec-Fetch-Mode: navigate",
+    b"Sec-Fetch-Dest: document",
+    b"Sec-Fetch-Site: same-origin",
+    b"Accept: text/html",
+)
+OLD_BROWSER = (b"Accept: text/html,*/*;q=0.8",)
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize("fields", [PAGE_LOAD, OLD_BROWSER], ids=["with metadata", "without"])
+@pytest.mark.parametrize(
+    ("line", "more", "status"),
+    [
+        (b"GET /open/" + b"x" * 1024, b"", 414),
+        (b"GET /open/x", b"Cookie: " + b"x" * 4096, 431),
+        (b"GET /open/x", b"X: y\r\n" * 101 + b"X: y", 431),
+        (b"GET /open/x", b"no field", 400),
+        (b"POST /open/x", b"Content-Length: 5000", 413),
+        (b"POST /open/x", b"Transfer-Encoding: x, chunked", 501),
+        (b"GET /open/x", b"Content-Length: 1\r\nContent-Length: 2", 400),
+    ],
+    ids=["target", "cookies", "fields", "no field", "content", "coding", "lengths"],
+)
+async def test_a_person_sees_a_page_for_what_is_refused_before_the_gateway(
+    small: RawWorld, fields: tuple[bytes, ...], line: bytes, more: bytes, status: int
+) -> None:
+    """A page load that the server itself refuses is answered with a page; the same refusal of a call is a problem."""
+    for kind, sent in (("text/html; charset=utf-8", fields), ("application/problem+json", (b"Accept: */*",))):
+        reply = await small.ask(small.request(line, *sent, more, signed_in=False))
+        assert (reply.status, reply.values("content-type")) == (status, [kind])
+        assert (b"<h1>" in reply.body) is (sent is fields)
+
+
+@pytest.mark.requirement("R-302")
+async def test_a_person_sees_a_page_when_the_browser_is_too_slow(small: RawWorld) -> None:
+    """408: what has come of the head says who waits."""
+    begun = small.request("GET /open/x", *PAGE_LOAD, signed_in=False).removesuffix(b"\r\n")
+    reply = await small.ask(begun)
+    assert (reply.status, reply.values("content-type")) == (408, ["text/html; charset=utf-8"])

@@ -22,6 +22,7 @@ from bff.web.gateway import running
 from support.echo_upstream import EchoUpstream, echo_upstream
 from support.fake_provider import FakeProvider, fake_provider, shop
 from support.strict_browser import Browser
+from support.stripping_relay import stripping_relay
 
 SERVER = os.environ.get("BFF_TEST_SERVER", "bff")  # or granian
 SESSION_KEY = "a session key that is long enough 0123456789"
@@ -110,6 +111,7 @@ async def gateway_world(
     partner: dict[str, Any] | None = None,
     lifetime_seconds: int = 600,
     clock: Clock | None = None,
+    strips_fetch_metadata: bool = False,
     **settings: Any,
 ) -> AsyncIterator[GatewayWorld]:
     """Start it all; keyword arguments are added to the configuration."""
@@ -154,6 +156,10 @@ async def gateway_world(
         file.write_text(json.dumps(text))  # YAML 1.2 contains JSON
         config = load(file)
         app = create_app(config, clock=clock)
+        if strips_fetch_metadata:
+            inner = bind_loopback()
+            await stack.enter_async_context(stripping_relay(sockets, port=port_of(inner)))
+            sockets = inner
         await stack.enter_async_context(serving_gateway(app, [*sockets, *management]))
         world = GatewayWorld(
             url=url,

@@ -496,7 +496,7 @@ async def test_a_page_that_only_looks_keeps_no_call_from_counting() -> None:
         ("/bff/logout", "POST", {"origin": ORIGIN, "sec-fetch-site": "same-origin"}, 303),
         ("/bff/login", "GET", {"sec-fetch-dest": "iframe", "sec-fetch-mode": "navigate"}, 403),
         ("/bff/login", "GET", TYPED, 303),
-        ("/bff/login", "POST", TYPED, 405),
+        ("/bff/login", "POST", TYPED, 400),
         ("/bff/backchannel-logout/corp", "GET", {}, 405),
         ("/bff/callback/corp", "POST", {}, 405),
         ("/bff//login", "GET", TYPED, 404),

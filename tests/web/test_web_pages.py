@@ -1,7 +1,6 @@
 """Pages for people: every answer of ours to a navigation, what is on it, and what is not (R-302)."""
 
 import hashlib
-import inspect
 import json
 import re
 from base64 import b64encode
@@ -17,6 +16,7 @@ from bff.web.pages import Look
 from bff.web.problems import LAST_RESORT, TABLE, Shown, SignInFailed, problem_of
 from support.door import FETCH, FROM_ELSEWHERE, NAVIGATION, TYPED, Answer, door
 from support.request_heads import a_head
+from support.sample_errors import sample_error
 
 PAGE = "text/html; charset=utf-8"
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>&amp;'"
@@ -49,12 +49,7 @@ class Html(HTMLParser):
 
 def an_error(kind: type[Exception], fact: str = "corp") -> Exception:
     """An error of this class whose facts are all this text."""
-    if kind is errors.ConfigError:
-        return errors.ConfigError(file="f", problems=())
-    parameters = inspect.signature(kind.__init__).parameters.values()
-    facts: dict[str, object] = {p.name: fact for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    facts.update({"challenges": ()} if "challenges" in facts else {})
-    return kind("What to do.", **facts)
+    return sample_error(kind, {"challenges": (), "problems": ()}, otherwise=fact)
 
 
 def page_of(error: Exception, *, shown: Shown = SHOWN, path: bytes = b"/a", method: bytes = b"GET") -> tuple[int, Html]:
@@ -197,7 +192,7 @@ async def test_the_policy_allows_what_is_on_the_page_and_nothing_else() -> None:
         ("/api/x", "GET", 403),
         ("/pages/x", "POST", 401),
         ("/bff/logout", "GET", 405),
-        ("/bff/login", "POST", 405),
+        ("/bff/user", "POST", 405),
         ("/bff/user", "GET", 403),
         ("/bff/callback/corp", "GET", 400),
         ("/bff/callback/none", "GET", 400),

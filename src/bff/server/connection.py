@@ -312,7 +312,8 @@ class BrowserConnection(asyncio.Protocol):
             current.browser_left()
             self.output.close()
             return
-        problem = self._served.problem(error)
+        head = self._reader.refused_head() if current is None else current.message.head
+        problem = self._served.problem(error, head)
         if current is not None:
             self._log_refused(current, status=problem.status)
             current.refused()

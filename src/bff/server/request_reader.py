@@ -45,6 +45,7 @@ from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import FieldSection, Peer, RequestHead, field_section, kept_section, section_of_lines
 from bff.server.chunked import ChunkedError, ChunkedReader
+from bff.server.guessed_head import guessed_head
 
 _END = b"\r\n\r\n"
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
@@ -105,6 +106,7 @@ class RequestReader:
         "_lines",
         "_parser",
         "_peer",
+        "_refused_head",
         "_surely_small",
         "in_content",
         "is_head_request",
@@ -119,6 +121,7 @@ class RequestReader:
         self._surely_small = min(limits.max_target, limits.max_head)
         self._parser: httptools.HttpRequestParser | None = None
         self._head = bytearray()  # of a head that has not ended
+        self._refused_head = b""
         self._lines = 0  # in it
         self._left = 0  # bytes of content that are still to come
         self._chunks: ChunkedReader | None = None
@@ -133,6 +136,10 @@ class RequestReader:
     def in_head(self) -> bool:
         """Whether a part of a head has come."""
         return bool(self._head)
+
+    def refused_head(self) -> RequestHead | None:
+        """What is known of a head that was refused, or has not ended: for the shape of the answer, and for nothing else."""
+        return guessed_head(self._refused_head or bytes(self._head), self._peer)
 
     def stop(self) -> None:
         """Read nothing more. Lets the parser go, whose callbacks are methods of ours."""
@@ -201,11 +208,11 @@ class RequestReader:
         """The judgement of a head's beginning and size, the same for a whole one and for what has come of it."""
         self.is_head_request = head[:5] == b"HEAD "
         if head[0] not in _LETTERS:
-            return self._refused(MalformedRequest("This is not HTTP."))
+            return self._refused(MalformedRequest("This is not HTTP."), head)
         if len(head) > self._limits.max_target and _target_length(head) > self._limits.max_target:
-            return self._refused(self._target_too_long())
+            return self._refused(self._target_too_long(), head)
         if len(head) > self._limits.max_head or lines > MAX_FIELDS + 2:
-            return self._refused(self._head_too_large())
+            return self._refused(self._head_too_large(), head)
         return None
 
     def _parse(self, head: bytes) -> Event:
@@ -233,12 +240,12 @@ class RequestReader:
         except httptools.HttpParserError:
             words = []
         if len(words) != 3:  # the parser takes more than one space, which RFC 9112 section 3 does not know
-            return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."))
+            return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."), head)
         method, target, version = words
         try:
             message = self._message(method, target, version, section_of_lines(lines_of_fields))
         except BrowserError as error:
-            return self._refused(error)
+            return self._refused(error, head)
         if message.has_content or message.is_websocket or not message.keep_alive:
             self._parser = None  # content is counted here, and the next head gets a parser of its own
             self._begin_content(message)
@@ -345,8 +352,9 @@ class RequestReader:
 
     # --- judgements ---
 
-    def _refused(self, error: BrowserError) -> BrowserError:
+    def _refused(self, error: BrowserError, head: bytes | bytearray = b"") -> BrowserError:
         self.stop()
+        self._refused_head = bytes(head[: self._limits.max_head])
         return error
 
     def _target_too_long(self) -> TargetTooLong:

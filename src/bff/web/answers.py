@@ -33,7 +33,7 @@ def json_answer(content: object, *, https: bool, more: tuple[Field, ...] = ()) -
 def redirect(location: str, *, https: bool, more: tuple[Field, ...] = ()) -> OwnAnswer:
     """`303 See Other`: never 307 or 308, which would repeat a POST elsewhere (RFC 9700 section 4.12)."""
     where = (b"location", location.encode("ascii"))
-    return answer(303, b"", "text/plain; charset=utf-8", https=https, more=(*more, where))
+    return answer(303, b"", "text/plain; charset=utf-8", https=https, more=(*more, where, (b"vary", b"*")))
 
 
 async def send_answer(own: OwnAnswer, send: Any) -> None:

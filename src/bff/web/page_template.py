@@ -45,6 +45,7 @@ border-radius:.75rem;overflow-wrap:anywhere}
 h1{margin:0 0 .75rem;font-size:clamp(1.35rem,5vw,1.7rem);line-height:1.25}
 p{margin:0 0 .75rem}
 .links{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.5rem 0}
+.links:last-child{margin-bottom:0}
 .links a{padding:.6rem 1.1rem;border:1px solid var(--go);border-radius:.5rem;color:var(--go);font-weight:600;text-decoration:none}
 .links a:first-child{background:var(--go);color:var(--on)}
 .links a:hover{text-decoration:underline}
@@ -55,7 +56,7 @@ a:focus-visible{outline:3px solid var(--go);outline-offset:3px}
 code{font-family:ui-monospace,Menlo,Consolas,monospace}
 """
 # A fragment never reaches a server. The first page of ours remembers it, and the last one before the app puts it back (R-309).
-# `#_=_` is what Facebook adds to the way back.
+# `#_=_` is what Facebook adds to the way back. `leave`: a page that leads to its own address, with a fragment, would only scroll.
 _SCRIPT = """
 (() => {
   const link = document.getElementById("go"), name = "bff:" + link.pathname + link.search;
@@ -70,7 +71,14 @@ _SCRIPT = """
     }
   } catch {}
   if (hash && !link.hash) link.hash = hash;
-  if (link.dataset.now) location.replace(link.href);
+  const leave = () => {
+    if (link.hash && link.pathname + link.search === location.pathname + location.search) {
+      history.replaceState(null, "", link.pathname + (link.search ? "" : "?"));
+    }
+  };
+  if (!link.dataset.now) return link.addEventListener("click", leave);
+  leave();
+  location.replace(link.href);
 })();
 """
 
@@ -150,7 +158,7 @@ def _link(link: Link) -> str:
 def _small(page: Page) -> str:
     lines = []
     if page.detail:
-        lines.append(escape(page.detail))
+        lines.append(f"Details: {escape(page.detail)}")
     if page.reference:
         lines.append(f"Reference <code>{escape(page.reference)}</code>")
     if page.support_url:

@@ -62,7 +62,7 @@ def problem_page(told: Told, error: Exception, head: RequestHead, look: Look) ->
         logo=look.logo,
         title=text.title,
         paragraphs=(text.happened, _hosts(error), _to_do(text, told)),
-        links=(Link(url=look.origin + "/", text=f"Open {look.origin}"),)
+        links=(Link(url=look.origin + "/", text=f"Open {look.origin.partition('://')[2]}"),)
         if isinstance(error, MisdirectedRequest)
         else tuple(links),
         detail=told.detail if text.shows_detail else None,
@@ -97,7 +97,7 @@ def question_page(url: str, look: Look) -> Page:
         site=look.site,
         logo=look.logo,
         title=f"Continue to {look.site}?",
-        paragraphs=(f"Another site led you here, to the page {shown}", "Continue if you meant to open it."),
+        paragraphs=(f"Another site led you here, to this page: {shown}", "Continue if you meant to open it."),
         links=(Link(url=url, text="Continue", goes_on=True), Link(url="/", text="Go to the app")),
     )
 

@@ -325,9 +325,31 @@ def test_response_headers_that_cannot_be(headers: str, message: str, tmp_path: P
     assert message in found.message
 
 
-def test_response_headers_are_for_files() -> None:
-    """An upstream's answers are not changed."""
-    assert problem(with_route_keys("response_headers: {set: {X-A: 1}}")).key == "routes[0].response_headers"
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        (["request_headers: {set: {Authorization: x}}"], "request_headers.set.Authorization"),
+        (["request_headers: {set: {X-Forwarded-User: x}}"], "request_headers.set.X-Forwarded-User"),
+        (["request_headers: {set: {X_User: x}}"], "request_headers.set.X_User"),
+        (["request_headers: {set: {X-User: 'a {claims.b'}}"], "request_headers.set.X-User"),
+        (["request_headers: {set: {X-User: '{email}'}}"], "request_headers.set.X-User"),
+        (["request_headers: {set: {X-User: 'é'}}"], "request_headers.set.X-User"),
+        (["token: none", "request_headers: {set: {X-User: '{subject}'}}"], "request_headers.set.X-User"),
+        (
+            ["token: client", "session: none", "request_headers: {set: {X-User: '{subject}'}}"],
+            "request_headers.set.X-User",
+        ),
+        (["request_headers: {set: {X-User: x}, remove: [X-User]}"], "request_headers.remove"),
+        (["request_headers: {pass: [Transfer-Encoding]}"], "request_headers.pass[0]"),
+        (["request_headers: {passes: [X-User]}"], "request_headers.passes"),
+        (["response_headers: {set: {Set-Cookie: a=b}}"], "response_headers.set.Set-Cookie"),
+        (["map_location: no"], "map_location"),
+    ],
+)
+@pytest.mark.requirement("R-369")
+def test_fields_that_are_not_the_operators(lines: list[str], key: str) -> None:
+    """Fields that frame or route a message, the gateway's own, and placeholders that stand for nothing are reported."""
+    assert [found.key for found in problems(with_route_keys(*lines))] == [f"routes[0].{key}"]
 
 
 def test_ca_file(tmp_path: Path) -> None:

@@ -241,6 +241,8 @@ def test_http_1_0_ends_the_stream() -> None:
         (b"1.1", b"Connection: close\r\n", False),
         (b"1.1", b"Connection: Close\r\n", False),
         (b"1.1", b"Connection: x, close\r\n", False),
+        (b"1.1", b"Connection: close\r\nConnection: keep-alive\r\n", False),
+        (b"1.1", b"Connection: keep-alive\r\nConnection: keep-alive\r\n", True),
         (b"1.0", b"", False),
     ],
 )

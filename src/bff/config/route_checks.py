@@ -135,7 +135,7 @@ def _check_request_headers(route: RouteConfig, path: KeyPath, findings: Findings
         if template.names_user and (route.token is TokenKind.NONE or route.session == "none"):
             findings.report((*at, "set", name), "names the user, and this route reads no session")
     for key, names in (("remove", headers.remove), ("pass", headers.passes)):
-        for name in sorted({*names} & {*headers.set}):
+        for name in sorted({*names} & {name.lower() for name in headers.set}):
             findings.report((*at, key), f"names {name}, which `set` sets: keep one of them")
 
 

@@ -283,7 +283,8 @@ class RequestReader:
         is_1_1 = version == b"HTTP/1.1"
         has_content = (b"content-length" in named or b"transfer-encoding" in named) and self._framing(head, is_1_1)
         options = _NO_OPTIONS
-        if b"connection" in named and named[b"connection"] != b"keep-alive":
+        some_repeated = len(named) != len(section.fields)  # `named` has the last of several `Connection` lines only
+        if b"connection" in named and (some_repeated or named[b"connection"] != b"keep-alive"):
             options = connection_options(value for name, value in section.fields if name == b"connection")
         is_websocket = is_1_1 and b"upgrade" in options and _names_websocket(head)
         if is_websocket and has_content:

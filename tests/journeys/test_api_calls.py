@@ -200,7 +200,7 @@ async def test_a_link_in_a_mail_without_a_session_signs_in_and_arrives(world: Ga
 
 async def test_a_navigation_that_can_never_be_served_does_not_run_in_circles(world: GatewayWorld) -> None:
     """A provider whose tokens are dead on arrival ends in an error page, not in a redirect loop."""
-    world.corp.misbehave(token_answer=lambda answer: {**without("refresh_token")(answer), "expires_in": 0})
+    world.corp.misbehave(token_answer=lambda answer: {**without("refresh_token")(answer), "expires_in": -1})
     browser = await world.browser()
     browser.clicks = True
     world.corp.sign_in_as = "alice"

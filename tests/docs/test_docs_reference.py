@@ -79,7 +79,8 @@ def test_every_option_is_documented(title: str, path: str) -> None:
 def test_every_endpoint_is_documented() -> None:
     """The table of endpoints in the documentation is the code's."""
     served = {
-        f"{known.method.decode()} /bff{known.path}{'/{provider}' if known.of_provider else ''}" for known in ENDPOINTS
+        f"{known.method.decode()} /bff{known.path}{f'/{{{known.follows}}}' if known.follows else ''}"
+        for known in ENDPOINTS
     }
     table = rows(page("reference/endpoints.md").partition("## GET")[0])
     assert {codes(row[0])[0] for row in table} == served

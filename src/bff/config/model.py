@@ -165,6 +165,7 @@ class ProviderConfig(Model):
     login_params: dict[Annotated[str, Spelt(words.login_parameter)], LoginValues] = {}  # what a page may add at /login
     response_mode: Literal["form_post"] | None = None  # for providers that insist on it (Apple)
     end_session_params: dict[Annotated[str, Spelt(words.end_session_parameter)], Annotated[str, MayBeEmpty()]] = {}
+    frontchannel_logout: bool = False  # its sign-out page may end sessions by a frame, which needs no proof
     max_age: Duration | None = None
     acr_values: tuple[str, ...] = ()
     leeway: Duration = 30.0

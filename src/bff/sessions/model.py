@@ -98,6 +98,7 @@ class Session:
     created_at: float
     absolute_expires_at: float
     grants: tuple[Grant, ...]  # newest sign-in first
+    user_agent: str | None = None  # what the browser called itself at the sign-in
 
     def grant(self, provider: str) -> Grant | None:
         """What this session holds from `provider`."""

@@ -54,6 +54,12 @@ def backchannel_logout_done(*, provider: str, sessions: int) -> None:
     log.info("backchannel_logout.done", provider=provider, sessions=sessions)
 
 
+def frontchannel_logout_done(*, provider: str, sessions: int) -> None:
+    """A provider's sign-out page loaded the front-channel endpoint; so many sessions ended."""
+    metrics.LOGOUTS.labels("frontchannel").inc(sessions)
+    log.info("frontchannel_logout.done", provider=provider, sessions=sessions)
+
+
 def backchannel_logout_refused(error: BffError, *, provider: str) -> None:
     """A logout token was refused, or the sessions could not be ended."""
     reason = getattr(error, "reason", type(error).__name__)

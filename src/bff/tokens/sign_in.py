@@ -17,6 +17,7 @@ async def keep_sign_in(
     absolute_timeout_seconds: float,
     now: float,
     ends_at: float | None = None,
+    user_agent: str | None = None,
 ) -> str:
     """Create the session that holds `grant`, and what the previous session held from other providers; returns its id.
 
@@ -35,6 +36,7 @@ async def keep_sign_in(
         created_at=now,
         absolute_expires_at=min(now + absolute_timeout_seconds, math.inf if ends_at is None else ends_at),
         grants=(grant,),
+        user_agent=user_agent,
     )
     if previous_key is None:
         await store.create(fresh, now=now)

@@ -33,6 +33,8 @@ BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "l
 # What a provider answers to `prompt=none` where it would have to ask the user something (OpenID Connect Core section 3.1.2.6).
 NOT_SILENTLY = frozenset({"login_required", "interaction_required", "account_selection_required", "consent_required"})
 
+MAX_USER_AGENT = 256  # bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
@@ -159,6 +161,7 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
             absolute_timeout_seconds=gateway.config.session.absolute_timeout,
             now=gateway.process.clock(),
             ends_at=ends_at,
+            user_agent=_user_agent(call.head),
         )
         browser = await transactions.renew(gateway, call.browser, used=used, session_key=session_key(session_id))
     telemetry.login_completed(provider=grant.provider)
@@ -169,6 +172,12 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
     )
     login_cookie = transactions.kept_by_browser(gateway, call.head, browser.without_way_back(call.transaction))
     return navigation.way_back(gateway, call.head, call.return_to, more=(session_cookie, *login_cookie))
+
+
+def _user_agent(head: RequestHead) -> str | None:
+    """What the browser calls itself, bounded: its user sees it in the list of sessions."""
+    value = head.named.get(b"user-agent")
+    return None if value is None else value[:MAX_USER_AGENT].decode("latin-1")
 
 
 async def _current_session(gateway: Gateway, call: Callback) -> str | None:

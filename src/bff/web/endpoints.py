@@ -12,33 +12,44 @@ from bff.web.backchannel_logout import backchannel_logout
 from bff.web.callback import callback
 from bff.web.client_script import serve_client_script
 from bff.web.form_post import posted_callback
+from bff.web.frontchannel_logout import frontchannel_logout
 from bff.web.gateway import Gateway
 from bff.web.jwks import jwks
 from bff.web.login import login
 from bff.web.login_request import posted_login
 from bff.web.logout import logout
+from bff.web.sessions import end_other_sessions, end_session, list_sessions
 from bff.web.user import user
 
 
 class Endpoint(NamedTuple):
-    """`of_provider`: the provider's name follows the path as one more segment."""
+    """`follows`: what follows the path as one more segment, a provider's name for example; None: nothing."""
 
     method: bytes
     path: str
-    of_provider: bool
+    follows: str | None
     serve: Callable[[Gateway, RequestHead, str, Receive], Awaitable[OwnAnswer]]
 
 
 ENDPOINTS = (
-    Endpoint(b"GET", "/login", False, lambda gateway, head, _, __: login(gateway, head)),
-    Endpoint(b"POST", "/login", False, lambda gateway, head, _, receive: posted_login(gateway, head, receive)),
-    Endpoint(b"GET", "/callback", True, lambda gateway, head, provider, _: callback(gateway, head, provider)),
-    Endpoint(b"POST", "/callback", True, posted_callback),
-    Endpoint(b"GET", "/user", False, lambda gateway, head, _, __: user(gateway, head)),
-    Endpoint(b"GET", "/client.js", False, lambda gateway, head, _, __: serve_client_script(gateway, head)),
-    Endpoint(b"POST", "/logout", False, lambda gateway, head, _, __: logout(gateway, head)),
-    Endpoint(b"POST", "/backchannel-logout", True, backchannel_logout),
-    Endpoint(b"GET", "/jwks", True, lambda gateway, _, provider, __: jwks(gateway, provider)),
+    Endpoint(b"GET", "/login", None, lambda gateway, head, _, __: login(gateway, head)),
+    Endpoint(b"POST", "/login", None, lambda gateway, head, _, receive: posted_login(gateway, head, receive)),
+    Endpoint(b"GET", "/callback", "provider", lambda gateway, head, provider, _: callback(gateway, head, provider)),
+    Endpoint(b"POST", "/callback", "provider", posted_callback),
+    Endpoint(b"GET", "/user", None, lambda gateway, head, _, __: user(gateway, head)),
+    Endpoint(b"GET", "/client.js", None, lambda gateway, head, _, __: serve_client_script(gateway, head)),
+    Endpoint(b"POST", "/logout", None, lambda gateway, head, _, __: logout(gateway, head)),
+    Endpoint(b"POST", "/backchannel-logout", "provider", backchannel_logout),
+    Endpoint(
+        b"GET",
+        "/frontchannel-logout",
+        "provider",
+        lambda gateway, head, name, _: frontchannel_logout(gateway, head, name),
+    ),
+    Endpoint(b"GET", "/sessions", None, lambda gateway, head, _, __: list_sessions(gateway, head)),
+    Endpoint(b"DELETE", "/sessions", None, lambda gateway, head, _, __: end_other_sessions(gateway, head)),
+    Endpoint(b"DELETE", "/sessions", "id", lambda gateway, head, session, _: end_session(gateway, head, session)),
+    Endpoint(b"GET", "/jwks", "provider", lambda gateway, _, provider, __: jwks(gateway, provider)),
 )
 
 
@@ -53,7 +64,7 @@ async def endpoint(gateway: Gateway, head: RequestHead, receive: Receive) -> Own
     path = head.path[len(gateway.endpoints_below) - 1 :].decode("latin-1")
     allowed: list[str] = []
     for known in ENDPOINTS:
-        provider = _provider(known, path)
+        provider = _rest(known, path)
         if provider is None:
             continue
         if head.method == known.method or (known.method == b"GET" and head.method == b"HEAD"):
@@ -64,9 +75,9 @@ async def endpoint(gateway: Gateway, head: RequestHead, receive: Receive) -> Own
     raise NoRoute("There is no such endpoint.")
 
 
-def _provider(known: Endpoint, path: str) -> str | None:
-    """The provider that the path names, or an empty text where none is to follow; None: it is another endpoint's path."""
-    if not known.of_provider:
+def _rest(known: Endpoint, path: str) -> str | None:
+    """The segment that follows the endpoint's path, an empty text where none is to follow; None: it is another endpoint's path."""
+    if known.follows is None:
         return "" if path == known.path else None
-    start, _, name = path.rpartition("/")
-    return name if start == known.path and name else None
+    start, _, rest = path.rpartition("/")
+    return rest if start == known.path and rest else None

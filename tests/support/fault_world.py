@@ -79,7 +79,13 @@ class FaultWorld:
 
 @asynccontextmanager
 async def fault_world(
-    *, sessions: int, processes: int = 3, patience: str = "5s", call_limit: str = "30s", pause_seconds: float = 0.5
+    *,
+    sessions: int,
+    lifetime_seconds: int = LIFETIME_SECONDS,
+    processes: int = 3,
+    patience: str = "5s",
+    call_limit: str = "30s",
+    pause_seconds: float = 0.5,
 ) -> AsyncIterator[FaultWorld]:
     """So many browsers, signed in at so many gateways."""
     async with AsyncExitStack() as stack:
@@ -90,7 +96,7 @@ async def fault_world(
         (folder / "session-key").write_text("a session key that is long enough 0123456789")
         ports = [free_port() for _ in range(processes)]
         host = f"localhost:{ports[0]}"
-        provider = await stack.enter_async_context(_provider(f"http://{host}"))
+        provider = await stack.enter_async_context(_provider(f"http://{host}", lifetime_seconds))
         api = bind_loopback()
         await stack.enter_async_context(serving(who_am_i(), api))
         settings = _settings(host, relay.port, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
@@ -104,12 +110,12 @@ async def fault_world(
 
 
 @asynccontextmanager
-async def _provider(gateway: str) -> AsyncIterator[FaultProvider]:
+async def _provider(gateway: str, lifetime_seconds: int) -> AsyncIterator[FaultProvider]:
     sockets = bind_loopback()
     provider = FaultProvider(
         issuer=f"http://127.0.0.1:{port_of(sockets)}",
         clients=[shop(gateway, provider="corp")],
-        access_token_lifetime_seconds=LIFETIME_SECONDS,
+        access_token_lifetime_seconds=lifetime_seconds,
     )
     async with serving(provider.app, sockets):
         yield provider

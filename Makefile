@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow faults faults-short granian recipe browser node clients demo wheel bench docs pins clean
+.PHONY: install check lint types test slow coverage faults faults-short granian recipe browser node clients demo wheel bench docs pins clean
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -21,6 +21,9 @@ test:               ## the default suite: under five minutes on two cores
 
 slow:               ## what the default suite leaves out: gigabytes, ten thousand aborts, Sentinel failover
 	$(PYTHON) -m pytest -m slow
+
+coverage:           ## how much of each module its own tests run; below a floor it fails
+	$(PYTHON) scripts/coverage_by_module.py
 
 granian:            ## journeys once more, under another ASGI server
 	BFF_TEST_SERVER=granian $(PYTHON) -m pytest tests/journeys tests/http

@@ -1,0 +1,53 @@
+"""Claims of a user as texts."""
+
+import pytest
+
+from bff.web.claims import claim, text_of
+
+CLAIMS = {
+    "email": "alice@example.com",
+    "https://example.com/roles": ["admin"],
+    "realm_access": {"roles": ["reader"], "deep": {"er": 1}},
+    "a.b": "by its name",
+    "a": {"b": "by its path"},
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("email", "alice@example.com"),
+        ("https://example.com/roles", ["admin"]),
+        ("realm_access.roles", ["reader"]),
+        ("realm_access.deep.er", 1),
+        ("a.b", "by its name"),
+        ("email.domain", None),
+        ("realm_access.other", None),
+        ("other", None),
+        ("nothing", None),
+        ("nothing.more", None),
+    ],
+)
+def test_claim_is_found_by_name_and_then_by_path(name: str, value: object) -> None:
+    """A claim's whole name comes first, then the path that its dots make through objects; what is absent is None."""
+    assert claim(CLAIMS, name) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("true", "true"),
+        (True, "true"),
+        (False, "false"),
+        (7, "7"),
+        ("", ""),
+        (None, None),
+        (1.5, None),
+        (["a"], None),
+        ({}, None),
+    ],
+)
+def test_scalar_has_a_text(value: object, text: str | None) -> None:
+    """Texts, booleans and integers have one text each; a boolean is the same as its text."""
+    assert text_of(value) == text

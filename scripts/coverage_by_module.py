@@ -5,8 +5,9 @@
 
 A line that other modules' tests happen to run is not tested: the test of the module would not fail if it were wrong. So the test
 files run once, each line is noted with the test file that ran it, and of a module count the lines that its own test files ran: those
-named after it, beside it or among the journeys, or those that `coverage_by_module.toml` names. What an import runs counts for each
-module. That file holds floors, and exceptions with their reasons, too. What a test runs in another process is not measured.
+that `coverage_by_module.toml` names, else those named after it (of an endpoint, the journey too), else those of its package. What an
+import runs counts for each module. That file holds floors, and exceptions with their reasons, too. What a test runs in another
+process is not measured.
 """
 
 import importlib
@@ -49,12 +50,11 @@ def own_tests(module: str) -> list[str]:
         return list(RULES["tests"][module])
     package, _, stem = module.removesuffix(".py").rpartition("/")
     beside = TESTS / package
-    named = [
-        *beside.glob(f"test_{stem}.py"),
-        *beside.glob(f"test_*_{stem}.py"),
-        *TESTS.glob(f"journeys/test_{stem}.py"),
-    ]
-    return sorted({file.relative_to(TESTS).as_posix() for file in named})
+    named = [*beside.glob(f"test_{stem}.py"), *beside.glob(f"test_*_{stem}.py")]
+    if package == "web":
+        named += TESTS.glob(f"journeys/test_{stem}.py")
+    of_package = sorted((TESTS / package.split("/")[0]).rglob("test_*.py")) if package else []
+    return sorted({file.relative_to(TESTS).as_posix() for file in named or of_package})
 
 
 def test_files() -> list[str]:

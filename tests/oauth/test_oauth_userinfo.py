@@ -11,6 +11,7 @@ from bff.oauth.messages import ProviderResponse
 from bff.oauth.userinfo import (
     build_userinfo_request,
     check_signed_userinfo,
+    parse_user_response,
     parse_userinfo_response,
     signed_userinfo,
 )
@@ -157,3 +158,38 @@ def test_any_answer_is_claims_or_a_provider_error(status: int, body: bytes) -> N
     except ProviderError:
         return
     assert claims["sub"] == SUBJECT
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "subject"),
+    [
+        ({"id": 583231, "login": "octocat"}, None, "583231"),
+        ({"id": "u-1"}, None, "u-1"),
+        ({"data": {"user": {"id": "u-1"}}}, "data.user", "u-1"),
+    ],
+)
+def test_user_of_plain_oauth_has_a_subject(document: Json, path: str | None, subject: str) -> None:
+    """The member that the configuration names, a text or a whole number, identifies the user; its neighbours are the claims."""
+    user = parse_user_response(json_response(document), provider=PROVIDER, subject_claim="id", path=path)
+    assert user.subject == subject
+    assert "id" in user.claims
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "reason"),
+    [
+        ({}, None, "subject_claim"),
+        ({"id": None}, None, "subject_claim"),
+        ({"id": True}, None, "subject_claim"),
+        ({"id": 1.5}, None, "subject_claim"),
+        ({"id": ""}, None, "subject_claim"),
+        ({"id": "x" * 5000}, None, "subject_claim"),
+        ({"id": "u-1"}, "data", "userinfo_path"),
+        ({"data": ["u-1"]}, "data", "userinfo_path"),
+    ],
+)
+def test_user_of_plain_oauth_without_a_subject_is_refused(document: Json, path: str | None, reason: str) -> None:
+    """An answer that identifies no user is the provider's mistake, or that of the setting that the reason names."""
+    with pytest.raises(ProviderMisbehaved) as refused:
+        parse_user_response(json_response(document), provider=PROVIDER, subject_claim="id", path=path)
+    assert refused.value.reason == reason

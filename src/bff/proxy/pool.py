@@ -83,7 +83,7 @@ class UpstreamPool:
             ContentTooLarge, MalformedRequest, RequestTimeout, BrowserGone: the browser's doing.
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
         """
-        _judge_length(request, max_body=max_body)
+        judge_length(request, max_body=max_body)
         response = self._begin(request, max_body=max_body, owner=owner)
         response.attach_task(receive)
         try:
@@ -108,7 +108,7 @@ class UpstreamPool:
         Raises:
             ContentTooLarge: the request announces more than `max_body`.
         """
-        _judge_length(request, max_body=max_body)  # first: what is taken below would be lost
+        judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
             return None
         connection = self._take_idle()
@@ -313,7 +313,12 @@ class UpstreamPool:
                 connection.close()
 
 
-def _judge_length(request: UpstreamRequest, *, max_body: int) -> None:
+def judge_length(request: UpstreamRequest, *, max_body: int) -> None:
+    """The content is not longer than the route takes, as far as its length is said.
+
+    Raises:
+        ContentTooLarge: it is.
+    """
     if request.content_length is not None and request.content_length > max_body:
         raise ContentTooLarge(f"more than {max_body} bytes")
 

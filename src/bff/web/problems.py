@@ -113,7 +113,7 @@ def problem_of(
     """
     failed = error if isinstance(error, SignInFailed) else None
     cause = error if failed is None else failed.error
-    row = _row(cause)
+    row = row_of(cause)
     request_id = secrets.token_hex(8)
     telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=request_id)
     detail = cause.detail if isinstance(cause, errors.BrowserError) else row.detail
@@ -206,7 +206,8 @@ def _retry_after_seconds(error: Exception) -> int:
     return RETRY_AFTER_SECONDS
 
 
-def _row(error: Exception) -> Row:
+def row_of(error: Exception) -> Row:
+    """How this error is answered."""
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]

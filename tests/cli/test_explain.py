@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bff.cli.explain import Explanation, explain
+from bff.cli.explain import Explanation, explain, lines
 from bff.cli.typed_request import HIDDEN, typed_head, typed_session
 from bff.config.load import load
 from bff.web.gateway import build_gateway, build_process
@@ -37,6 +37,7 @@ ROUTES: list[dict[str, Any]] = [
         "request_headers": {"set": {"X-Subject": "{subject}", "X-From": "gateway"}},
     },
     {"path": "/machine", "upstream": "{upstream}", "provider": "corp", "token": "client", "scope": "rates:read"},
+    {"path": "/live", "upstream": "{upstream}", "provider": "corp", "websocket": True},
     {"path": "/open", "upstream": "{upstream}", "token": "none"},
     {"path": "/", "files": "dist"},
 ]
@@ -106,6 +107,10 @@ CASES = [
     Typed("POST", "/api", ("Content-Length: +1",), signed_in=True),
     Typed("POST", "/either", ("Content-Length: 11",), signed_in=True),
     Typed("PUT", "/bff/login"),
+    *(Typed(method, "/api", signed_in=True) for method in ("TRACE", "CONNECT", "NONSENSE", "get", "QUERY", "PROPFIND")),
+    Typed("GET", f"/api/{'a' * 17_000}", signed_in=True),
+    Typed("GET", "/api", (f"X-Long: {'a' * 70_000}",), signed_in=True),
+    Typed("GET", "/api", tuple(f"X-{number}: a" for number in range(101)), signed_in=True),
 ]
 
 
@@ -209,6 +214,29 @@ def _comparable(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return sorted(hidden)
 
 
+@pytest.mark.skipif(SERVER != "bff", reason="another server refuses other heads before the gateway sees them")
+async def test_the_running_gateway_does_what_explain_says_of_handshakes(world: GatewayWorld) -> None:
+    """For WebSocket handshakes, `explain` and the gateway agree on the refusal; the upstream here answers 501."""
+    browser = await world.signed_in()
+    cookie = browser.cookie(world.app.gateway.cookies.session.decode())
+    assert cookie is not None
+    handshake = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    origins = ((), (f"Origin: {world.url}",), ("Origin: https://evil.example",))
+    for path in ("/live", "/api", "/none", "/partner"):
+        for origin in origins:
+            for known in (False, True):
+                typed = Typed("GET", path, (*handshake, *origin, "Connection: Upgrade"), signed_in=known)
+                head = typed_head(
+                    world.app.gateway, "GET", path, headers=typed.headers, page=False, csrf=True, signed_in=known
+                )
+                live = typed_session(world.app.gateway, world.app.gateway.provider("corp"), (), now=world.clock())
+                told = await explain(world.app.gateway, head, live if known else None)
+                _, _, content = await answered(world, head, cookie=cookie)
+                problem = json.loads(content)["type"].rpartition(":")[2]
+                expected = "not-implemented" if told.refused is None else row_of(told.refused).type
+                assert problem == expected, typed
+
+
 CONFIG = """\
 public_url: https://app.example.com
 session: {keys: ["0123456789abcdefghijklmnopqrstuvwxyz"]}
@@ -255,7 +283,10 @@ async def test_explain_shows_what_the_upstream_would_receive(tmp_path: Any) -> N
         (("GET", "https://other.example/open"), ("421 urn:bff:problem:misdirected-request", "route      refused")),
         (("POST", "/open"), ("405 urn:bff:problem:method-not-allowed",)),
         (("GET", "/none"), ("404 urn:bff:problem:no-route",)),
-        (("GET", "/open", "--header", "Upgrade: websocket"), ("403 urn:bff:problem:csrf-refused",)),
+        (
+            ("GET", "/open", "--header", "Upgrade: websocket", "--header", "Connection: Upgrade"),
+            ("403 urn:bff:problem:csrf-refused",),
+        ),
     ],
 )
 async def test_explain_says_why_a_request_is_refused(
@@ -274,6 +305,8 @@ async def test_explain_says_why_a_request_is_refused(
         ("GET", "api"),
         ("G T", "/api"),
         ("GET", "/api", "--header", "nonsense"),
+        ("GET", "/api", "--header", "X-A: b\r\nX-C: d"),
+        ("GET", "/api\r\nX-C: d"),
         ("GET", "/api", "--claim", "a=b"),
         ("GET", "/api", "--signed-in", "other"),
         ("GET", "/api", "--signed-in", "corp", "--claim", "nonsense"),
@@ -307,3 +340,25 @@ async def test_routes_prints_one_line_for_each_route(tmp_path: Any) -> None:
         ["/open", "http://open.invalid", "none", "-", "-", "GET,HEAD", "-"],
         ["/api", "http://orders.invalid:8000/v2", "user", "corp", "header", "default", "require"],
     ]
+
+
+async def test_no_token_is_shown(tmp_path: Any) -> None:
+    """A token that the request brings is hidden too, and one that is bound to a key is shown with the fields that carry it."""
+    text = CONFIG.replace("client_id: shop", "client_id: shop, dpop: on").replace(
+        "path: /api,", "path: /api, bearer: pass,"
+    )
+    (tmp_path / "bff.yaml").write_text(text)
+    config = load(tmp_path / "bff.yaml")
+    gateway = build_gateway(config, build_process(config))
+    live = typed_session(gateway, gateway.provider("corp"), ["groups=admins"], now=1.0)
+    bound = typed_head(gateway, "GET", "/api", headers=(), page=False, csrf=True, signed_in=True)
+    shown = lines(await explain(gateway, bound, live), bound)
+    assert [line for line in shown if line.startswith(("authorization", "dpop"))] == [
+        "authorization: DPoP ***",
+        "dpop: ***",
+    ]
+    header = "Authorization: Bearer of-the-caller"
+    brought = typed_head(gateway, "GET", "/api", headers=(header,), page=False, csrf=False, signed_in=False)
+    shown = lines(await explain(gateway, brought, None), brought)
+    assert "authorization: Bearer ***" in shown
+    assert "of-the-caller" not in "".join(shown)

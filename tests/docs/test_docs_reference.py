@@ -16,6 +16,8 @@ COMMANDS = {
     "bff check": "check",
     "bff routes": "routes",
     "bff explain": "explain",
+    "bff schema": "schema",
+    "bff config": "config",
     "bff demo": "demo",
     "bff sessions end": "sessions end",
     "bff secrets new": "secrets new",

@@ -1,7 +1,7 @@
 """`bff explain`: every judgement on one request, in order, and what becomes of it. Nothing is sent, and no store is asked.
 
-The judgements are those of `web/admission.py` in the order of `web/api.py` and `web/websocket.py`, on a head that was typed. Tests
-compare what is said here with what a running gateway does.
+The head that was typed is read by the server's own reader. The judgements are those of `web/admission.py`, in the order of
+`web/api.py` and `web/websocket.py`. Tests compare what is said here with what a running gateway does.
 """
 
 import asyncio
@@ -13,11 +13,21 @@ import click
 from bff.cli.typed_request import HIDDEN, NotTyped, typed_head, typed_session
 from bff.clock import wall
 from bff.config.model import Config
-from bff.errors import BffError, LoginRequired, MaxForwardsReached, NoRoute, NotPermitted, StepUpRequired
-from bff.proxy.browser import Message
+from bff.errors import (
+    BffError,
+    BrowserError,
+    LoginRequired,
+    MalformedRequest,
+    MaxForwardsReached,
+    NoRoute,
+    NotPermitted,
+    StepUpRequired,
+)
+from bff.proxy.browser import Message as Sent
 from bff.proxy.pool import judge_length
 from bff.proxy.rewrite import UpstreamRequest, upstream_url
-from bff.request_head import NO_FIELDS, FieldBlock, RequestHead, field_block
+from bff.request_head import NO_FIELDS, FieldBlock, RequestHead, field_block, field_lines
+from bff.server.request_reader import Message, RequestReader
 from bff.sessions.model import AccessToken, LiveSession
 from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken, bearer
 from bff.web import admission, endpoints, guards
@@ -33,7 +43,7 @@ class Explanation:
     is served instead, or why it is refused and by which judgement."""
 
     steps: list[tuple[str, str]] = field(default_factory=list)
-    asking: str = "route"
+    asking: str = "head"
     forwarded: UpstreamRequest | None = None
     served: str | None = None
     refused: BffError | None = None
@@ -77,11 +87,13 @@ async def explain(gateway: Gateway, head: RequestHead, live: LiveSession | None)
     """What the gateway would do with this request, if `live` were the session of its cookie."""
     told = Explanation()
     try:
+        message = _read(gateway, head)
+        told.asking, head = "route", message.head
         if head.path.startswith(gateway.endpoints_below):
             known, _ = endpoints.named(gateway, head)
             told.served = f"by the gateway's own endpoint {gateway.config.base_path}{known.path}"
         else:
-            await _judge(gateway, head, live, told)
+            await _judge(gateway, message, live, told)
     except MaxForwardsReached:
         told.served = "by the gateway itself: Max-Forwards is 0"
     except BffError as error:
@@ -89,16 +101,30 @@ async def explain(gateway: Gateway, head: RequestHead, live: LiveSession | None)
     return told
 
 
-async def _judge(gateway: Gateway, head: RequestHead, live: LiveSession | None, told: Explanation) -> None:
+def _read(gateway: Gateway, head: RequestHead) -> Message:
+    """The request as the server reads it.
+
+    Raises:
+        BrowserError: it does not take it: too long, framing, a method that no server forwards.
+    """
+    reader = RequestReader(peer=head.peer, limits=gateway.config.limits)
+    reader.feed(b"%b %b HTTP/1.1\r\n%b\r\n" % (head.method, head.target, field_lines(head.fields)))
+    event = reader.next_event()
+    if isinstance(event, Message):
+        return event
+    raise event if isinstance(event, BrowserError) else MalformedRequest("This is not HTTP.")
+
+
+async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, told: Explanation) -> None:
     """The judgements up to the token, then what is sent.
 
     Raises:
         BffError: one of them refuses.
     """
+    head, websocket = message.head, message.is_websocket
     admitted = admission.route(gateway, head)
     policy = admitted.policy
     told.found(f"{policy.label} -> {admitted.match.route.upstream or admitted.match.route.config.files}")
-    websocket = _is_websocket(head)
     if policy.serves_files and not websocket:
         told.asking = "file"
         told.served = await _served_file(gateway, admitted, head)
@@ -107,10 +133,11 @@ async def _judge(gateway: Gateway, head: RequestHead, live: LiveSession | None, 
     own = admission.brought(gateway, head, policy)
     if own is not None:
         told.found("the request brings its own token: no CSRF defence, no session")
-        _takes_websocket(told, admitted, head)
+        if websocket:
+            _takes_websocket(told, admitted)
         _forward(gateway, Call(head, admitted, None, own, None), told)
         return
-    _same_site_first(gateway, head, admitted, told)
+    _same_site_first(gateway, message, admitted, told)
     if told.served is not None:
         return
     used = _session(admitted, live, told)
@@ -129,17 +156,18 @@ async def _judge(gateway: Gateway, head: RequestHead, live: LiveSession | None, 
     _forward(gateway, Call(head, admitted, used, source, None), told)
 
 
-def _same_site_first(gateway: Gateway, head: RequestHead, admitted: Admitted, told: Explanation) -> None:
+def _same_site_first(gateway: Gateway, message: Message, admitted: Admitted, told: Explanation) -> None:
     """Where the request comes from, as far as that is judged before the session.
 
     Raises:
         BffError: refused.
     """
-    if _is_websocket(head):
+    head = message.head
+    if message.is_websocket:
         told.asking = "same_site"
         guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
         told.found("Origin is our own")
-        _takes_websocket(told, admitted, head)
+        _takes_websocket(told, admitted)
     elif head.is_navigation:
         told.asking = "page"
         admission.may_be_opened(admitted.policy)
@@ -160,17 +188,16 @@ def _same_site(gateway: Gateway, head: RequestHead, admitted: Admitted, told: Ex
     )
 
 
-def _takes_websocket(told: Explanation, admitted: Admitted, head: RequestHead) -> None:
+def _takes_websocket(told: Explanation, admitted: Admitted) -> None:
     """As `websocket.admit_websocket`.
 
     Raises:
         NoRoute: the route takes none.
     """
-    if _is_websocket(head):
-        told.asking = "websocket"
-        if not admitted.match.route.config.websocket:
-            raise NoRoute("This path takes no WebSockets.")
-        told.found("the route takes WebSockets")
+    told.asking = "websocket"
+    if not admitted.match.route.config.websocket:
+        raise NoRoute("This path takes no WebSockets.")
+    told.found("the route takes WebSockets")
 
 
 def _session(admitted: Admitted, live: LiveSession | None, told: Explanation) -> LiveSession | None:
@@ -188,9 +215,9 @@ async def _served_file(gateway: Gateway, admitted: Admitted, head: RequestHead) 
     Raises:
         BffError: no such file.
     """
-    sent: list[Message] = []
+    sent: list[Sent] = []
 
-    async def send(message: Message) -> None:
+    async def send(message: Sent) -> None:
         sent.append(message)
 
     match = admitted.match
@@ -229,10 +256,6 @@ def _hidden(gateway: Gateway, call: Call) -> FieldBlock:
         hidden = HIDDEN.encode("ascii")
         return field_block([(b"authorization", b"DPoP " + hidden), (b"dpop", hidden)])
     return bearer(AccessToken(value=HIDDEN, expires_at=None, refresh_at=None))
-
-
-def _is_websocket(head: RequestHead) -> bool:
-    return head.method == b"GET" and head.named.get(b"upgrade", b"").lower() == b"websocket"
 
 
 def lines(told: Explanation, head: RequestHead) -> list[str]:

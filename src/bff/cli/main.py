@@ -98,6 +98,26 @@ def explain(
 
 
 @main.command()
+def schema() -> None:
+    """The JSON Schema of the configuration file, for editors."""
+    import json
+
+    from bff.config.json_schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@_config_option
+def config(given: Path | None) -> None:
+    """The configuration as it is in force, secrets hidden."""
+    from bff.cli import config_file
+    from bff.config.in_force import in_force
+
+    click.echo(in_force(config_file.load_or_exit(config_file.find(given))), nl=False)
+
+
+@main.command()
 @click.option("--check", "headless", is_flag=True, help="Walk through everything headless and report each step.")
 @click.option(
     "--eject", type=click.Path(path_type=Path, file_okay=False), help="Write the demo's files for you to edit."

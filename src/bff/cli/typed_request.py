@@ -43,6 +43,8 @@ def typed_head(
     parts = _URL.fullmatch(url)
     if parts is None:
         raise NotTyped("URL is a path such as /api/orders?open=1, or an http or https URL")
+    if any(ord(character) < 0x20 for text in (url, *headers) for character in text):
+        raise NotTyped("a URL or a header holds a line break or another control character")
     host, path, query = parts.groups()
     fields = [_field(header) for header in headers]
     assumed: list[Field] = [(b"host", gateway.site.host if host is None else _bytes(host))]

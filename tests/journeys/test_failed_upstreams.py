@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from support.forwarding_server import free_port
 from support.gateway_world import GatewayWorld, gateway_world
+from support.valkey_server import free_port
 
 INNER = "secret-inner-name.invalid"
 

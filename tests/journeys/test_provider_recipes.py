@@ -4,7 +4,9 @@ import re
 from html import unescape
 from typing import Any
 
+import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from bff.errors import ConfigError
 from support.documented import page
@@ -16,15 +18,21 @@ from support.strict_browser import Browser
 ESSENTIAL = [pytest.param(it, key, id=f"{it.name}-{key}") for it in PROFILES for key in it.essential]
 
 
-async def signed_in(world: RecipeWorld) -> Browser:
-    """A browser after the sign-in; it submits the form where the provider answers with one."""
-    browser = await world.browser()
+async def arrived(world: RecipeWorld, browser: Browser) -> httpx2.Response:
+    """Where the browser is after the provider; it submits the form where the provider answers with one."""
     answer = await browser.navigate("/bff/login", from_url=world.url + "/")
-    posted = re.search(r'<form method="post" action="([^"]*)"', answer.text)
-    if posted is not None:
-        fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', answer.text)
-        form = {name: unescape(value) for name, value in fields}
-        answer = await browser.navigate(unescape(posted[1]), method="POST", form=form, from_url=world.provider.origin)
+    posted = re.search(r'<form method="post" action="([^"]*/bff/callback/[^"]*)"', answer.text)
+    if posted is None:
+        return answer
+    fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', answer.text)
+    form = {name: unescape(value) for name, value in fields}
+    return await browser.navigate(unescape(posted[1]), method="POST", form=form, from_url=world.provider.origin)
+
+
+async def signed_in(world: RecipeWorld, browser: Browser | None = None) -> Browser:
+    """A browser after the sign-in."""
+    browser = browser or await world.browser()
+    answer = await arrived(world, browser)
     assert answer.status_code == 200, answer.text
     assert browser.visited[-1] == world.url + "/"
     return browser
@@ -69,14 +77,16 @@ async def goes_on_after_expiry(world: RecipeWorld, browser: Browser) -> None:
 async def signs_out(world: RecipeWorld, browser: Browser) -> None:
     """The provider's session ends where it has an endpoint for that, the browser comes back, and the tokens are revoked."""
     endpoints, fake = world.provider.profile.endpoints, world.provider
-    to = (await browser.fetch("/bff/logout", method="POST")).json()["logout_url"]
-    back = await browser.navigate(to, from_url=world.url + "/")
+    with capture_logs() as logs:
+        to = (await browser.fetch("/bff/logout", method="POST")).json()["logout_url"]
+        back = await browser.navigate(to, from_url=world.url + "/")
+        if "revocation_endpoint" in endpoints:
+            await fake.arrived("/revoke")
+    assert "token.revocation_failed" not in {entry["event"] for entry in logs}
     assert back.status_code == 200
     assert browser.visited[-1].startswith(world.url + "/")
     assert (await user_of(browser))["authenticated"] is False
     assert bool(fake.calls_to("/end_session")) is ("end_session_endpoint" in endpoints)
-    if "revocation_endpoint" in endpoints and fake.profile.after_expiry != "ended":
-        await fake.arrived("/revoke")
 
 
 @pytest.mark.requirement("R-326", "R-327", "R-328", "R-330", "R-332")
@@ -84,6 +94,36 @@ async def signs_out(world: RecipeWorld, browser: Browser) -> None:
 async def test_a_recipe_works_as_it_stands(profile: Profile) -> None:
     """With the page's own lines a user signs in, is known, calls the API beyond the first token's life, and signs out."""
     await walk(profile, recipe_of(profile))
+
+
+@pytest.mark.requirement("R-320", "R-336")
+@pytest.mark.parametrize("profile", [it for it in PROFILES if it.after_expiry == "refreshed"], ids=lambda it: it.name)
+async def test_a_dead_refresh_token_leads_to_a_new_sign_in(profile: Profile) -> None:
+    """However this provider spells that a grant is over, the call is 401 with `login_url`, and signing in again helps."""
+    async with recipe_world(profile, recipe_of(profile)) as world:
+        browser = await signed_in(world)
+        world.clock.now += 601
+        world.provider.misbehave(answers={"/token": profile.refusal})
+        refused = await browser.fetch("/api/orders")
+        assert refused.status_code == 401
+        assert "/bff/login" in refused.json()["login_url"]
+        world.provider.misbehave(answers={})
+        assert await called(world, await signed_in(world, browser)) is not None
+
+
+@pytest.mark.requirement("R-336")
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda it: it.name)
+async def test_a_user_who_says_no_sees_a_page(profile: Profile) -> None:
+    """The provider's word for it stands in the event, the browser gets a page of ours, and nobody is signed in."""
+    async with recipe_world(profile, recipe_of(profile)) as world:
+        world.provider.user_says_no = True
+        browser = await world.browser()
+        with capture_logs() as logs:
+            answer = await arrived(world, browser)
+        assert 400 <= answer.status_code < 500
+        (event,) = [entry for entry in logs if entry["event"] == "login.declined"]
+        assert event["reason"] == profile.denial["error"]
+        assert (await user_of(browser))["authenticated"] is False
 
 
 @pytest.mark.parametrize(("profile", "key"), ESSENTIAL)

@@ -1,6 +1,6 @@
 """Profiles of plain OAuth 2.0: no ID token, and a user endpoint in the provider's own words."""
 
-from support.fake_provider import Misbehaviour, having, without
+from support.fake_provider import Misbehaviour, having, oauth_error, without
 from support.profiled_provider import Profile
 from support.self_hosted_profiles import endpoints
 
@@ -54,6 +54,7 @@ PLAIN = (
         refresh_token=lambda asked: False,
         habits=Misbehaviour(token_answer=having(token_type="bearer")),
         user={"id": "10158", "name": "Alice Adams", "email": "alice@example.com"},
+        denial={"error": "access_denied", "error_reason": "user_denied", "error_code": "200"},
         after_expiry="ended",
         essential=("userinfo", "subject_claim", "client_auth"),
     ),
@@ -100,6 +101,9 @@ PLAIN = (
         scopes=("read:me", "offline_access"),
         needs={"audience": "api.atlassian.com", "prompt": "consent"},
         user={"account_id": "5b10a2844c20165700ede21g", "name": "Alice", "email": "alice@example.com"},
+        # With status 403 (Atlassian's OAuth 2.0 (3LO) apps). `unauthorized_client` was seen too (raycast/extensions
+        # #11836); that is the operator's error by R-320, and the walk does not cover it.
+        refusal=oauth_error("invalid_grant", status=403, description="Unknown or invalid refresh token."),
         essential=("scope", "authorization_params", "subject_claim", "client_auth"),
     ),
 )

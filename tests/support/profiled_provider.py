@@ -20,9 +20,10 @@ from bff.demo.grants import Client, Grant, OAuthError
 from bff.demo.loopback import LoopbackOnly
 from bff.demo.parameters import Call
 from bff.demo.provider import Endpoint
-from support.fake_provider import Edit, FakeProvider, Json, Misbehaviour, without_parameters
+from support.fake_provider import Answer, Edit, FakeProvider, Json, Misbehaviour, oauth_error, without_parameters
 
 Parameters = Mapping[str, str]
+INVALID_GRANT = oauth_error("invalid_grant")
 
 _PLACES = {
     "authorization_endpoint": "/authorize",
@@ -74,6 +75,9 @@ class Profile:
     subject: str = "alice"
     shows: tuple[str, ...] = ("name", "email")  # claims that /user must have
     after_expiry: str = "refreshed"  # refreshed | ended | lasting (the token does not expire)
+    revokes_access_tokens: bool = True
+    denial: Mapping[str, str] = field(default_factory=lambda: {"error": "access_denied"})  # the user says no
+    refusal: Answer = INVALID_GRANT  # the refresh token no longer works
     essential: tuple[str, ...] = ()  # keys of the recipe without which the walk must fail
 
 
@@ -93,6 +97,7 @@ class ProfiledProvider(FakeProvider):
         self.misbehaviour = profile.habits
         self.sign_in_as = "alice"
         self.asked: dict[str, str] = {}
+        self.user_says_no = False
         self.app = Starlette(routes=self._own_routes(), middleware=[Middleware(LoopbackOnly)])
 
     def _own_routes(self) -> list[Route]:
@@ -159,6 +164,9 @@ class ProfiledProvider(FakeProvider):
 
     def authorization_response(self, parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """With `iss` or without."""
+        if self.user_says_no:
+            said = [*self.profile.denial.items(), *((name, value) for name, value in parameters if name == "state")]
+            return said if self.profile.iss == "absent" else [*said, ("iss", self.issuer)]
         edited = super().authorization_response(parameters)
         return without_parameters("iss")(edited) if self.profile.iss == "absent" else edited
 
@@ -189,6 +197,11 @@ class ProfiledProvider(FakeProvider):
             return super().userinfo(call)
         self.access_token_claims((call.header("authorization") or "").partition(" ")[2])
         return json_answer(self.profile.user)
+
+    def _revoke_access_token(self, token: str, client: Client) -> Response:
+        if not self.profile.revokes_access_tokens:
+            raise OAuthError("unsupported_token_type", "only refresh tokens can be revoked")
+        return super()._revoke_access_token(token, client)
 
     # --- sign-out -----------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,11 @@ SELF_HOSTED = (
         # Seen at a Keycloak 26.7.3: `iss` announced, a refresh token without any scope for it, with its own end.
         iss="announced",
         refresh_token=lambda asked: True,
-        habits=Misbehaviour(token_answer=having(refresh_expires_in=36000, **{"not-before-policy": 0})),
+        # A sign-in elsewhere moves `auth_time` of refreshed ID tokens (seen there; Spring Security #18839).
+        habits=Misbehaviour(
+            token_answer=having(refresh_expires_in=36000, **{"not-before-policy": 0}),
+            refreshed_id_token_claims=lambda claims: {**claims, "auth_time": claims["auth_time"] + 5},
+        ),
     ),
     Profile(
         name="authentik",

@@ -2,7 +2,7 @@
 
 import json
 
-from support.fake_provider import Misbehaviour, having, with_parameters, without
+from support.fake_provider import Answer, Misbehaviour, having, with_parameters, without
 from support.profiled_provider import Profile, all_of
 from support.self_hosted_profiles import endpoints
 from support.workforce_profiles import WELL_KNOWN
@@ -52,6 +52,7 @@ SOCIAL = (
                 user=json.dumps({"name": {"firstName": "Alice", "lastName": "Adams"}, "email": "alice@example.com"})
             ),
         ),
+        denial={"error": "user_cancelled_authorize"},
         shows=("email", "name", "given_name"),
         essential=("response_mode",),
     ),
@@ -74,6 +75,7 @@ SOCIAL = (
         unknown_scopes="refused",
         refresh_token=lambda asked: False,
         habits=Misbehaviour(id_token_claims=without("nonce", "acr", "sid", "auth_time")),
+        denial={"error": "user_cancelled_login", "error_description": "The user cancelled LinkedIn login"},
         after_expiry="ended",
         essential=("client_auth", "insecure_no_nonce"),
     ),
@@ -117,6 +119,8 @@ SOCIAL = (
             id_token_claims=all_of(without("acr", "sid", "auth_time"), having(preferred_username="alice")),
             token_answer=having(scope=["openid", "user:read:email"]),
         ),
+        # No error code, only a sentence (pyTwitchAPI #37, twitchdev/issues #1037).
+        refusal=Answer(status=400, body=b'{"error":"Bad Request","status":400,"message":"Invalid refresh token"}'),
         shows=("preferred_username",),
     ),
 )

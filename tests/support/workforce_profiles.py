@@ -2,7 +2,7 @@
 
 from joserfc.jwk import ECKey, RSAKey
 
-from support.fake_provider import Json, Misbehaviour, having, without
+from support.fake_provider import Answer, Json, Misbehaviour, having, oauth_error, without
 from support.profiled_provider import Profile, all_of
 
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -44,6 +44,12 @@ def no_token_without_api_scope(answer: Json) -> Json:
     return answer if set(answer["scope"].split()) - standard else without("access_token")(answer)
 
 
+# A refresh that needs the user: an error of its own, with a suberror (ADAL-node #151, react-native-app-auth #309).
+INTERACTION = Answer(
+    status=400,
+    body=b'{"error":"interaction_required","error_description":"AADSTS50076: ...","error_codes":[50076],'
+    b'"suberror":"basic_action","claims":"{}"}',
+)
 # What Microsoft's products have in common: no `acr`, no `email_verified`, times in the past, keys without `alg`.
 MICROSOFT = Misbehaviour(
     jwks=keys_without_alg,
@@ -62,6 +68,7 @@ WORKFORCE = (
         endpoints=microsoft_endpoints("TENANT_ID"),
         metadata_path=f"/TENANT_ID/v2.0{WELL_KNOWN}",
         habits=MICROSOFT,
+        refusal=INTERACTION,
         scopes=("openid", "profile", "email", "offline_access", "api://orders/access"),
         # `resource` is an error in v2.0 (AADSTS901002; AppAuth-iOS #264); prompt=consent fails where only administrators
         # may consent (aad-sso-wordpress #34).
@@ -77,6 +84,7 @@ WORKFORCE = (
         endpoints=microsoft_endpoints("organizations"),
         metadata_path=f"/organizations/v2.0{WELL_KNOWN}",
         habits=MICROSOFT,
+        refusal=INTERACTION,
         scopes=("openid", "profile", "email", "offline_access", "api://orders/access"),
         refuses=frozenset({"resource", "prompt"}),
         essential=("allowed_tenants", "authorization_params"),
@@ -89,6 +97,7 @@ WORKFORCE = (
         endpoints=microsoft_endpoints("TENANT_ID"),
         metadata_path=f"/shop.onmicrosoft.com/v2.0{WELL_KNOWN}",
         habits=MICROSOFT,
+        refusal=INTERACTION,
         scopes=("openid", "profile", "email", "offline_access", "api://orders/access"),
         refuses=frozenset({"resource", "prompt"}),
         essential=("metadata_url", "authorization_params"),
@@ -110,6 +119,7 @@ WORKFORCE = (
         scopes=("openid", "offline_access", "00000000-0000-0000-0000-000000000000"),
         refuses=frozenset({"resource", "prompt"}),  # `login` is the only prompt that it knows
         shows=("emails",),
+        denial={"error": "access_denied", "error_description": "AADB2C90091: The user has cancelled entering ..."},
         essential=("metadata_url", "scope", "authorization_params"),
     ),
     Profile(
@@ -147,6 +157,8 @@ WORKFORCE = (
         hidden_endpoints=("end_session_endpoint",),  # unless the tenant switched it on (OpenIddict's list of habits)
         metadata_path=WELL_KNOWN,
         habits=Misbehaviour(rotate=False, id_token_claims=without("acr", "auth_time")),
+        # A policy that asks for a second factor refuses refreshes so (auth0-react #501, nextjs-auth0 #2480).
+        refusal=oauth_error("mfa_required", status=403, description="Multifactor authentication required"),
         essential=("scope", "end_session_endpoint"),
     ),
     Profile(
@@ -169,6 +181,7 @@ WORKFORCE = (
         scopes=("openid", "profile", "email"),
         unknown_scopes="refused",
         # /logout wants client_id and logout_uri (AWS documentation; streamlit #14601, FoxIDs #961).
+        revokes_access_tokens=False,  # "unsupported_token_type" (AWS documentation of the revocation endpoint)
         return_parameter="logout_uri",
         end_session_needs=("client_id", "logout_uri"),
         end_session_refuses=("post_logout_redirect_uri",),

@@ -23,6 +23,7 @@ from bff.config.values.urls import UpstreamUrl
 from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Receive
 from bff.proxy.connection import Connection
+from bff.proxy.failures import unreachable
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
@@ -171,9 +172,9 @@ class UpstreamPool:
                     make, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
                 )
         except TimeoutError as error:
-            raise UpstreamTimeout("could not connect in time", origin=self.origin) from error
+            raise UpstreamTimeout("could not connect in time", origin=self.origin, reason="connect") from error
         except OSError as error:  # also ssl.SSLError and socket.gaierror
-            raise UpstreamUnreachable(type(error).__name__, origin=self.origin) from error
+            raise unreachable(error, origin=self.origin) from error
         return protocol
 
     @contextmanager
@@ -197,7 +198,7 @@ class UpstreamPool:
         if self._ticker is not None:
             self._ticker.cancel()
         for response in tuple(self._active):
-            response.fail(UpstreamUnreachable("shutting down", origin=self.origin))
+            response.fail(UpstreamUnreachable("shutting down", origin=self.origin, reason="stopping"))
         if self._connections:
             for connection in tuple(self._connections):
                 connection.close()

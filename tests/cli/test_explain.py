@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bff.cli.explain import Explanation, explain, lines
+from bff.cli.explain import lines
+from bff.cli.explanation import Explanation, explain
 from bff.cli.typed_request import HIDDEN, typed_head, typed_session
 from bff.config.load import load
 from bff.web.gateway import build_gateway, build_process

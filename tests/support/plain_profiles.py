@@ -1,8 +1,7 @@
 """Profiles of plain OAuth 2.0: no ID token, and a user endpoint in the provider's own words."""
 
 from support.fake_provider import Misbehaviour, having, oauth_error, without
-from support.profiled_provider import Profile
-from support.self_hosted_profiles import endpoints
+from support.profiled_provider import Profile, endpoints
 
 PLAIN = (
     Profile(

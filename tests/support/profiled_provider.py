@@ -35,6 +35,13 @@ _PLACES = {
 }
 
 
+def endpoints(*, base: str = "", **paths: str) -> dict[str, str]:
+    """Metadata names by short names; all paths lie below `base`."""
+    names = {"authorize": "authorization_endpoint", "token": "token_endpoint", "userinfo": "userinfo_endpoint"}
+    names |= {"jwks": "jwks_uri", "revoke": "revocation_endpoint", "logout": "end_session_endpoint"}
+    return {names[short]: base + path for short, path in paths.items()}
+
+
 def all_of(*edits: Edit) -> Edit:
     """One edit that makes several, in this order."""
 

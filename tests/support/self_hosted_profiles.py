@@ -1,17 +1,10 @@
 """Profiles of providers that an operator runs: Keycloak, authentik, Authelia, Zitadel, Dex, Hydra, Duende and others."""
 
 from support.fake_provider import Misbehaviour, having, without
-from support.profiled_provider import Profile, all_of
+from support.profiled_provider import Profile, all_of, endpoints
 from support.workforce_profiles import WELL_KNOWN
 
 CLAIMS = ("name", "given_name", "family_name", "preferred_username", "email", "email_verified")
-
-
-def endpoints(**paths: str) -> dict[str, str]:
-    """Metadata names by short names."""
-    names = {"authorize": "authorization_endpoint", "token": "token_endpoint", "userinfo": "userinfo_endpoint"}
-    names |= {"jwks": "jwks_uri", "revoke": "revocation_endpoint", "logout": "end_session_endpoint"}
-    return {names[short]: path for short, path in paths.items()}
 
 
 _KEYCLOAK = "/realms/shop/protocol/openid-connect"

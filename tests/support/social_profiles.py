@@ -1,10 +1,9 @@
-"""Profiles of OpenID Providers with accounts of people: Google, Apple, LinkedIn, Slack, Twitch."""
+"""Profiles of services whose accounts sign in elsewhere too: Google, Apple, LinkedIn, Slack, Twitch, Salesforce."""
 
 import json
 
 from support.fake_provider import Answer, Misbehaviour, having, with_parameters, without
-from support.profiled_provider import Profile, all_of
-from support.self_hosted_profiles import endpoints
+from support.profiled_provider import Profile, all_of, endpoints
 from support.workforce_profiles import WELL_KNOWN
 
 SOCIAL = (
@@ -122,5 +121,29 @@ SOCIAL = (
         # No error code, only a sentence (pyTwitchAPI #37, twitchdev/issues #1037).
         refusal=Answer(status=400, body=b'{"error":"Bad Request","status":400,"message":"Invalid refresh token"}'),
         shows=("preferred_username",),
+    ),
+    Profile(
+        name="salesforce",
+        recipe="Salesforce",
+        hosts=("shop.my.salesforce.com",),
+        endpoints={
+            "authorization_endpoint": "/services/oauth2/authorize",
+            "token_endpoint": "/services/oauth2/token",
+            "userinfo_endpoint": "/services/oauth2/userinfo",
+            "jwks_uri": "/id/keys",
+            "revocation_endpoint": "/services/oauth2/revoke",
+            "end_session_endpoint": "/services/auth/idp/oidc/logout",
+        },
+        metadata_path=WELL_KNOWN,
+        # No expires_in; the claims are in UserInfo; refresh tokens for the scope refresh_token (Salesforce help).
+        habits=Misbehaviour(
+            rotate=False,
+            token_answer=all_of(without("expires_in"), having(instance_url="https://shop.my.salesforce.com")),
+            id_token_claims=without("acr", "sid", "name", "given_name", "family_name", "email", "email_verified"),
+        ),
+        scopes=("openid", "profile", "email", "api", "refresh_token"),
+        unknown_scopes="refused",
+        refresh_token=lambda asked: "refresh_token" in asked["scope"].split(),
+        essential=("scope", "default_token_lifetime", "userinfo"),
     ),
 )

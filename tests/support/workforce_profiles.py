@@ -1,9 +1,9 @@
-"""Profiles of hosted identity services: Microsoft, Okta, Auth0, Amazon, Ping, Salesforce."""
+"""Profiles of hosted identity services: Microsoft, Okta, Auth0, Amazon, Ping, OneLogin."""
 
 from joserfc.jwk import ECKey, RSAKey
 
 from support.fake_provider import Answer, Json, Misbehaviour, having, oauth_error, without
-from support.profiled_provider import Profile, all_of
+from support.profiled_provider import Profile, all_of, endpoints
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -11,12 +11,14 @@ WELL_KNOWN = "/.well-known/openid-configuration"
 
 def microsoft_endpoints(tenant: str) -> dict[str, str]:
     """Version 2.0 endpoints; there is no revocation endpoint (Microsoft's OIDC protocol reference)."""
-    return {
-        "authorization_endpoint": f"/{tenant}/oauth2/v2.0/authorize",
-        "token_endpoint": f"/{tenant}/oauth2/v2.0/token",
-        "jwks_uri": f"/{tenant}/discovery/v2.0/keys",
-        "end_session_endpoint": f"/{tenant}/oauth2/v2.0/logout",
-    }
+    v2 = "/oauth2/v2.0"
+    return endpoints(
+        base=f"/{tenant}",
+        authorize=f"{v2}/authorize",
+        token=f"{v2}/token",
+        jwks="/discovery/v2.0/keys",
+        logout=f"{v2}/logout",
+    )
 
 
 def keys_without_alg(jwks: Json) -> Json:
@@ -127,14 +129,15 @@ WORKFORCE = (
         recipe="Okta",
         hosts=("DOMAIN.okta.com",),
         issuer="/oauth2/default",
-        endpoints={
-            "authorization_endpoint": "/oauth2/default/v1/authorize",
-            "token_endpoint": "/oauth2/default/v1/token",
-            "userinfo_endpoint": "/oauth2/default/v1/userinfo",
-            "jwks_uri": "/oauth2/default/v1/keys",
-            "revocation_endpoint": "/oauth2/default/v1/revoke",
-            "end_session_endpoint": "/oauth2/default/v1/logout",
-        },
+        endpoints=endpoints(
+            base="/oauth2/default/v1",
+            authorize="/authorize",
+            token="/token",
+            userinfo="/userinfo",
+            jwks="/keys",
+            revoke="/revoke",
+            logout="/logout",
+        ),
         metadata_path=f"/oauth2/default{WELL_KNOWN}",
         habits=Misbehaviour(rotate=False),  # persistent refresh tokens are a setting of the application (Okta's guide)
         unknown_scopes="refused",  # "One or more scopes are not configured for the authorization server resource"
@@ -192,14 +195,15 @@ WORKFORCE = (
         recipe="PingOne",
         hosts=("auth.pingone.eu",),
         issuer="/ENVIRONMENT_ID/as",
-        endpoints={
-            "authorization_endpoint": "/ENVIRONMENT_ID/as/authorize",
-            "token_endpoint": "/ENVIRONMENT_ID/as/token",
-            "userinfo_endpoint": "/ENVIRONMENT_ID/as/userinfo",
-            "jwks_uri": "/ENVIRONMENT_ID/as/jwks",
-            "revocation_endpoint": "/ENVIRONMENT_ID/as/revoke",
-            "end_session_endpoint": "/ENVIRONMENT_ID/as/signoff",
-        },
+        endpoints=endpoints(
+            base="/ENVIRONMENT_ID/as",
+            authorize="/authorize",
+            token="/token",
+            userinfo="/userinfo",
+            jwks="/jwks",
+            revoke="/revoke",
+            logout="/signoff",
+        ),
         metadata_path=f"/ENVIRONMENT_ID/as{WELL_KNOWN}",
         # Its key sets hold keys without `alg`, of curves beside RSA, and for encryption (design notes on Ping).
         habits=Misbehaviour(jwks=all_of(keys_without_alg, beside_others)),
@@ -207,27 +211,23 @@ WORKFORCE = (
         scopes=("openid", "profile", "email"),
     ),
     Profile(
-        name="salesforce",
-        recipe="Salesforce",
-        hosts=("shop.my.salesforce.com",),
-        endpoints={
-            "authorization_endpoint": "/services/oauth2/authorize",
-            "token_endpoint": "/services/oauth2/token",
-            "userinfo_endpoint": "/services/oauth2/userinfo",
-            "jwks_uri": "/id/keys",
-            "revocation_endpoint": "/services/oauth2/revoke",
-            "end_session_endpoint": "/services/auth/idp/oidc/logout",
-        },
-        metadata_path=WELL_KNOWN,
-        # No expires_in; the claims are in UserInfo; refresh tokens for the scope refresh_token (Salesforce help).
-        habits=Misbehaviour(
-            rotate=False,
-            token_answer=all_of(without("expires_in"), having(instance_url="https://shop.my.salesforce.com")),
-            id_token_claims=without("acr", "sid", "name", "given_name", "family_name", "email", "email_verified"),
+        name="onelogin",
+        recipe="OneLogin",
+        hosts=("shop.onelogin.com",),
+        issuer="/oidc/2",
+        endpoints=endpoints(
+            base="/oidc/2",
+            authorize="/auth",
+            token="/token",
+            userinfo="/me",
+            jwks="/certs",
+            revoke="/token/revocation",
+            logout="/logout",
         ),
-        scopes=("openid", "profile", "email", "api", "refresh_token"),
-        unknown_scopes="refused",
-        refresh_token=lambda asked: "refresh_token" in asked["scope"].split(),
-        essential=("scope", "default_token_lifetime", "userinfo"),
+        metadata_path=f"/oidc/2{WELL_KNOWN}",
+        # Its own grant type `refresh_token`, no scope for it (OneLogin's provider configuration).
+        refresh_token=lambda asked: True,
+        scopes=("openid", "profile", "email", "groups"),
+        end_session_needs=("id_token_hint",),
     ),
 )

@@ -332,11 +332,16 @@ class StoreUnavailable(BffError):
 
 
 class UpstreamError(BffError):
-    """Something about the resource server behind a route; `origin` is for logs, never for the caller."""
+    """Something about the resource server behind a route; `origin` and `what` are for logs, never for the caller.
 
-    def __init__(self, message: str, *, origin: str) -> None:
+    `reason` is a stable word for what failed, e.g. `name`, `refused`, `certificate`, `first_byte`, `http`; `what` says more.
+    """
+
+    def __init__(self, message: str, *, origin: str, reason: str | None = None) -> None:
         super().__init__(f"upstream {origin}: {message}")
         self.origin = origin
+        self.reason = reason
+        self.what = message
 
 
 class UpstreamUnreachable(UpstreamError):

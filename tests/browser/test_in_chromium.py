@@ -130,7 +130,8 @@ async def test_a_person_walks_through_the_demo(window: "BrowserContext") -> None
         assert len(world.provider.calls_to("/authorize")) == asked
         await received.look(page)
 
-        await page.click("#logout")
+        async with page.expect_event("load"):  # of the page that the provider's end-session endpoint leads back to
+            await page.click("#logout")
         await expect(page.locator("#who")).to_have_text("Nobody is signed in")
         assert page.url == world.addresses.gateway + "/"
         assert SESSION not in await cookies_of(window, world)

@@ -14,6 +14,10 @@ from support.documented import DOCS, ROOT, codes, page, rows, section
 COMMANDS = {
     "bff serve": "serve",
     "bff check": "check",
+    "bff routes": "routes",
+    "bff explain": "explain",
+    "bff schema": "schema",
+    "bff config": "config",
     "bff demo": "demo",
     "bff sessions end": "sessions end",
     "bff secrets new": "secrets new",

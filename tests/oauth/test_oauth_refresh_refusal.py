@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bff.errors import ProviderRefused, ProviderUnavailable
+from bff.errors import ProviderMisbehaved, ProviderRefused, ProviderUnavailable
 from bff.oauth.messages import ProviderResponse
 from bff.oauth.refresh_refusal import only_the_user_can_mend
 from bff.oauth.tokens import parse_token_response
@@ -69,6 +69,22 @@ def test_an_unknown_refusal_is_mended_by_the_user_unless_the_status_says_ok(code
 def test_the_code_is_found_inside(content: object, code: str) -> None:
     """Objects and lists of objects hold the code under one of several names."""
     assert refused(400, content).error == code
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"status": 400, "message": "Invalid refresh token"},
+        {"error": "Bad Request", "status": 400, "message": "Invalid refresh token"},
+    ],
+)
+def test_a_sentence_in_place_of_a_code_is_understood(content: object) -> None:
+    """Twitch says in words that a refresh token is over; another sentence is no usable error."""
+    assert only_the_user_can_mend(refused(400, content))
+    response = ProviderResponse(status=400, body=b'{"status": 400, "message": "invalid client"}')
+    with pytest.raises(ProviderMisbehaved):
+        parse_token_response(response, provider="corp", now=0.0)
 
 
 @pytest.mark.requirement("R-320")

@@ -55,7 +55,7 @@ def test_every_error_has_a_row(kind: type[errors.BffError]) -> None:
     """Each class of the tree stands in the table, or a class above it that blames the same party does."""
     if kind in ELSEWHERE:
         return
-    row = problems._row(an_error(kind))
+    row = problems.row_of(an_error(kind))
     assert row is not LAST_RESORT
     blamed = next(base for base in kind.__mro__ if errors.BffError in base.__bases__)
     answered_by = next(base for base in kind.__mro__ if base in TABLE)

@@ -8,15 +8,16 @@ that the checks across keys can look at the rest of it. Nothing unsound ever lea
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin
 from unicodedata import category
 
 from pydantic import BaseModel, ValidationError
 
 from bff.config.problems import Findings, KeyPath, closest, suggestion
-from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrWord, Singular, SpellingError, Spelt, WrittenAs
+from bff.config.shapes import Key, Shape, keys_of, shape_of
+from bff.config.spelling import Checked, MayBeEmpty, OneOrMore, OrWord, SpellingError, Spelt
 from bff.config.values.secrets import SHORTEST_LITERAL, EnvSecret, FileSecret, LiteralSecret, Secret
 from bff.config.values.units import parse_count
 from bff.config.values.words import boolean, word
@@ -29,24 +30,6 @@ _REFERENCE = "write {file: PATH} or {env: NAME}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shape:
-    """A type from the model, taken apart: what the value is, and the marks on it."""
-
-    kind: Any  # a type, or a generic such as tuple[str, ...]: typing has no type for "type expression"
-    marks: tuple[object, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Key:
-    """One way to write the field `name`; `single`: one value that stands for a list of one."""
-
-    name: str
-    shape: _Shape
-    required: bool = False
-    single: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """Reads one file. `folder` is where relative paths start, `env` where variables come from."""
 
@@ -56,7 +39,7 @@ class Reader:
 
     def section(self, model: type[M], node: Node, path: KeyPath) -> M:
         """The section at `path`; what is wrong with it goes to the findings."""
-        keys = _keys(model)
+        keys = keys_of(model)
         if not isinstance(node, MappingNode):
             self.findings.report(path, "is not a section: write its keys below it, as `key: value`")
             self.findings.spoil(*((*path, key) for key in keys))
@@ -80,13 +63,13 @@ class Reader:
         if meant is not None:  # no second problem for the key that was meant: one mistake is reported once
             self.findings.spoil((*path, meant))
 
-    def _report_missing(self, keys: Mapping[str, _Key], given: Container[str], path: KeyPath) -> None:
+    def _report_missing(self, keys: Mapping[str, Key], given: Container[str], path: KeyPath) -> None:
         missing = {key.name: spelling for spelling, key in keys.items() if key.required and key.name not in given}
         for name, spelling in missing.items():  # the last spelling of a name is the short one
             if self.findings.sound((*path, name), (*path, spelling)):
                 self.findings.report((*path, spelling), "is missing, and has no default")
 
-    def _read_into(self, values: dict[str, object], key: _Key, node: Node, path: KeyPath) -> None:
+    def _read_into(self, values: dict[str, object], key: Key, node: Node, path: KeyPath) -> None:
         try:
             value = self._value(key.shape, node, path)
         except SpellingError as error:
@@ -106,7 +89,7 @@ class Reader:
             refused = {detail["loc"][0] for detail in details if detail["loc"]}
             return _with_gaps(model, {name: value for name, value in values.items() if name not in refused})
 
-    def _value(self, shape: _Shape, node: Node, path: KeyPath) -> object:
+    def _value(self, shape: Shape, node: Node, path: KeyPath) -> object:
         for mark in shape.marks:
             if isinstance(mark, OrWord) and self._is_word(node, mark.word):
                 return mark.value
@@ -119,15 +102,15 @@ class Reader:
     def _is_word(self, node: Node, word: str) -> bool:
         return isinstance(node, ScalarNode) and not node.null and substitute(node.text, self.env) == word
 
-    def _unjudged(self, shape: _Shape, node: Node, path: KeyPath) -> object:
+    def _unjudged(self, shape: Shape, node: Node, path: KeyPath) -> object:
         kind = get_origin(shape.kind) or shape.kind
         if kind is tuple:
-            item = _shape(get_args(shape.kind)[0])
+            item = shape_of(get_args(shape.kind)[0])
             if OneOrMore() in shape.marks and isinstance(node, ScalarNode):
                 return (self._value(item, node, path),)
             return self._list(item, node, path)
         if kind is dict:
-            names, item = (_shape(argument) for argument in get_args(shape.kind))
+            names, item = (shape_of(argument) for argument in get_args(shape.kind))
             return self._table(names, item, node, path)
         if kind is Secret:
             return self._secret(node)
@@ -138,15 +121,15 @@ class Reader:
             return parse(self._text(node, may_be_empty=MayBeEmpty() in shape.marks))
         return self.section(kind, node, path)
 
-    def _list(self, item: _Shape, node: Node, path: KeyPath) -> tuple[object, ...]:
+    def _list(self, item: Shape, node: Node, path: KeyPath) -> tuple[object, ...]:
         if not isinstance(node, SequenceNode):
             raise SpellingError("is not a list: write [A, B], or one `- A` a line")
         found: dict[str, object] = {}
         for index, item_node in enumerate(node.items):
-            self._read_into(found, _Key(name=str(index), shape=item), item_node, (*path, index))
+            self._read_into(found, Key(name=str(index), shape=item), item_node, (*path, index))
         return tuple(found.values())
 
-    def _table(self, names: _Shape, item: _Shape, node: Node, path: KeyPath) -> dict[str, object]:
+    def _table(self, names: Shape, item: Shape, node: Node, path: KeyPath) -> dict[str, object]:
         if not isinstance(node, MappingNode):
             raise SpellingError("is not a section: write `name: ...` below it")
         found: dict[str, object] = {}
@@ -155,7 +138,7 @@ class Reader:
                 (_parser(names) or str)(name)
             except SpellingError as error:
                 self.findings.report_key((*path, name), str(error))
-            self._read_into(found, _Key(name=name, shape=item), value_node, (*path, name))
+            self._read_into(found, Key(name=name, shape=item), value_node, (*path, name))
         return found
 
     def _secret(self, node: Node) -> Secret:
@@ -184,35 +167,7 @@ class Reader:
         return text
 
 
-@cache
-def _keys(model: type[BaseModel]) -> dict[str, _Key]:
-    """Every key that may be written in a section of this model, `client_secret` beside `client_secrets`."""
-    keys: dict[str, _Key] = {}
-    hints = get_type_hints(model, include_extras=True)
-    for name, field in model.model_fields.items():
-        shape = _shape(hints[name])
-        written = next((mark.key for mark in shape.marks if isinstance(mark, WrittenAs)), name)
-        keys[written] = _Key(name=name, shape=shape, required=field.is_required())
-        for mark in shape.marks:
-            if isinstance(mark, Singular):
-                item = _shape(get_args(shape.kind)[0])
-                keys[mark.key] = _Key(name=name, shape=item, required=field.is_required(), single=True)
-    return keys
-
-
-def _shape(kind: Any) -> _Shape:
-    """Marks and `| None` peeled off; inner marks come first."""
-    if get_origin(kind) is Annotated:
-        inner, *marks = get_args(kind)
-        shape = _shape(inner)
-        return _Shape(kind=shape.kind, marks=(*shape.marks, *marks))
-    if type(None) in get_args(kind):
-        (inner,) = (argument for argument in get_args(kind) if argument is not type(None))
-        return _shape(inner)
-    return _Shape(kind=kind)
-
-
-def _parser(shape: _Shape) -> Callable[[str], object] | None:
+def _parser(shape: Shape) -> Callable[[str], object] | None:
     """What makes the value out of its text; None: the value is no text."""
     for mark in shape.marks:
         if isinstance(mark, Spelt):
@@ -230,7 +185,7 @@ _PARSERS: dict[object, Callable[[str], object]] = {str: str, bool: boolean, int:
 
 def _with_gaps(model: type[M], values: Mapping[str, object]) -> M:
     """A section with something wrong in it: never validated, never used but by the checks."""
-    required = (key for key in _keys(model).values() if key.required and key.name not in values)
+    required = (key for key in keys_of(model).values() if key.required and key.name not in values)
     gaps = {key.name: _empty(key.shape.kind) for key in required if not key.single}
     return model.model_construct(_fields_set=set(values), **gaps, **values)
 

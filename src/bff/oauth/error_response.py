@@ -28,6 +28,7 @@ _INSIDE = (
     "name",
     "status",
 )  # the first that holds a usable code counts
+_SENTENCES = {"invalid refresh token": "invalid_refresh_token"}  # Twitch has no code, only this `message`
 _LATER = frozenset({"temporarily_unavailable", "server_error"})
 
 
@@ -88,7 +89,7 @@ def raise_error_member(members: dict[str, object], *, provider: str, status: int
         ProviderUnavailable, ProviderRefused: by the code.
         ProviderMisbehaved: `error_response`: no usable code.
     """
-    code = _code_in(members.get("error") or members.get("errors"))
+    code = _code_in(members.get("error") or members.get("errors")) or _code_for(members.get("message"))
     if code is None:
         raise ProviderMisbehaved("refused without a usable error code", provider=provider, reason="error_response")
     if code in _LATER:
@@ -102,3 +103,8 @@ def _code_in(member: object) -> str | None:
         member = member[0] if member and isinstance(member[0], dict) else None
     codes = [member.get(name) for name in _INSIDE] if isinstance(member, dict) else [member]
     return next((code for code in codes if isinstance(code, str) and is_error_code(code)), None)
+
+
+def _code_for(sentence: object) -> str | None:
+    """The code that a provider without codes means by its sentence; the sentence itself is never kept."""
+    return _SENTENCES.get(sentence.lower()) if isinstance(sentence, str) else None

@@ -23,6 +23,7 @@ from bff.config.values.urls import UpstreamUrl
 from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Receive
 from bff.proxy.connection import Connection
+from bff.proxy.failures import unreachable
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
@@ -83,7 +84,7 @@ class UpstreamPool:
             ContentTooLarge, MalformedRequest, RequestTimeout, BrowserGone: the browser's doing.
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
         """
-        _judge_length(request, max_body=max_body)
+        judge_length(request, max_body=max_body)
         response = self._begin(request, max_body=max_body, owner=owner)
         response.attach_task(receive)
         try:
@@ -108,7 +109,7 @@ class UpstreamPool:
         Raises:
             ContentTooLarge: the request announces more than `max_body`.
         """
-        _judge_length(request, max_body=max_body)  # first: what is taken below would be lost
+        judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
             return None
         connection = self._take_idle()
@@ -171,9 +172,9 @@ class UpstreamPool:
                     make, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
                 )
         except TimeoutError as error:
-            raise UpstreamTimeout("could not connect in time", origin=self.origin) from error
+            raise UpstreamTimeout("could not connect in time", origin=self.origin, reason="connect") from error
         except OSError as error:  # also ssl.SSLError and socket.gaierror
-            raise UpstreamUnreachable(type(error).__name__, origin=self.origin) from error
+            raise unreachable(error, origin=self.origin) from error
         return protocol
 
     @contextmanager
@@ -197,7 +198,7 @@ class UpstreamPool:
         if self._ticker is not None:
             self._ticker.cancel()
         for response in tuple(self._active):
-            response.fail(UpstreamUnreachable("shutting down", origin=self.origin))
+            response.fail(UpstreamUnreachable("shutting down", origin=self.origin, reason="stopping"))
         if self._connections:
             for connection in tuple(self._connections):
                 connection.close()
@@ -313,7 +314,12 @@ class UpstreamPool:
                 connection.close()
 
 
-def _judge_length(request: UpstreamRequest, *, max_body: int) -> None:
+def judge_length(request: UpstreamRequest, *, max_body: int) -> None:
+    """The content is not longer than the route takes, as far as its length is said.
+
+    Raises:
+        ContentTooLarge: it is.
+    """
     if request.content_length is not None and request.content_length > max_body:
         raise ContentTooLarge(f"more than {max_body} bytes")
 

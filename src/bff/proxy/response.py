@@ -104,7 +104,7 @@ class UpstreamResponse:
     def failure(self) -> BffError | None:
         """Why it was ended from outside, or how the upstream broke it; None while it can go on."""
         if self._failure is None and self.reader.broken is not None:
-            return UpstreamBroke(self.reader.broken, origin=self._pool.origin)
+            return UpstreamBroke(self.reader.broken, origin=self._pool.origin, reason="http")
         return self._failure
 
     @property
@@ -341,7 +341,8 @@ class UpstreamResponse:
             return RequestTimeout("the content stopped coming")
         if self._phase is _CONTENT and (self.reader.buffered or not self._waits()):
             return RequestTimeout("the response is not being read")
-        return UpstreamTimeout("no answer in time", origin=self._pool.origin)
+        reason = {_CONNECTING: "connect", _HEAD: "first_byte"}.get(self._phase, "idle")
+        return UpstreamTimeout("no answer in time", origin=self._pool.origin, reason=reason)
 
     def _waits(self) -> bool:
         """Whether something is to wake it; a task that is not waiting here waits for the browser to take content."""

@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from bff.config.values.urls import UpstreamUrl
-from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
+from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout
 from bff.proxy.browser import Message, Receive, Scope, Send
 from bff.proxy.closes import (
     BROWSER_LOST,
@@ -34,6 +34,7 @@ from bff.proxy.closes import (
     left_by_browser,
     left_by_upstream,
 )
+from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
 from bff.proxy.rewrite import UpstreamRequest, response_fields
 from bff.proxy.routes import Route
@@ -130,11 +131,15 @@ async def _open(
     except InvalidStatus:
         raise
     except TimeoutError as error:
-        raise UpstreamTimeout("no answer to a WebSocket handshake", origin=upstream.origin) from error
+        raise UpstreamTimeout(
+            "no answer to a WebSocket handshake", origin=upstream.origin, reason="first_byte"
+        ) from error
     except OSError as error:  # ssl.SSLError and socket.gaierror among them
-        raise UpstreamUnreachable(type(error).__name__, origin=upstream.origin) from error
+        raise unreachable(error, origin=upstream.origin) from error
     except WebSocketException as error:
-        raise UpstreamBroke(f"WebSocket handshake: {type(error).__name__}", origin=upstream.origin) from error
+        raise UpstreamBroke(
+            f"WebSocket handshake: {type(error).__name__}", origin=upstream.origin, reason="http"
+        ) from error
     connection.start_keepalive()
 
 

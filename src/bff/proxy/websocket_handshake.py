@@ -90,7 +90,7 @@ def accepted_fields(offer: Offer, fields: list[Field], *, origin: str) -> list[F
     """
     flaw = _flaw(offer, fields)
     if flaw is not None:
-        raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=origin)
+        raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=origin, reason="http")
     negotiated = [field for field in fields if field[0] in _NEGOTIATED]
     return [*_own_fields(101, fields, private_default=False), *UPGRADE, *negotiated]
 

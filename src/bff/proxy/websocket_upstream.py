@@ -91,10 +91,10 @@ async def shake_hands(pool: UpstreamPool, request: UpstreamRequest, *, seconds: 
             await handshake.answer(request)
         flaw = _flaw(handshake.reader)
         if flaw is not None:
-            raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=pool.origin)
+            raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=pool.origin, reason="http")
     except TimeoutError as error:
         handshake.abort()
-        raise UpstreamTimeout("no answer to a WebSocket handshake", origin=pool.origin) from error
+        raise UpstreamTimeout("no answer to a WebSocket handshake", origin=pool.origin, reason="first_byte") from error
     except BaseException:  # also CancelledError: the connection must go
         handshake.abort()
         raise

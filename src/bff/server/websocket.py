@@ -186,7 +186,7 @@ class Handshake:
         origin = gateway.forwarder.pool(route).origin
         fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
         if not upstream.is_usable:
-            raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin)
+            raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="http")
         self._connection.output.write_at_once(_switching(fields))
         browser = self._connection.hand_over()
         tunnel = Tunnel(

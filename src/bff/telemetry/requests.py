@@ -20,6 +20,7 @@ _FACTS = (
     ("wanted", "public_host"),
     ("found", "found"),
     ("configured", "configured"),
+    ("what", "what"),
 )
 
 
@@ -48,10 +49,15 @@ def request_served(head: RequestHead, *, status: int, seconds: float) -> None:
     )
 
 
-def problem_answered(error: Exception, *, kind: str, status: int, request_id: str) -> None:
-    """A request is answered with a problem of this kind (the last part of its `type`)."""
+def problem_answered(
+    error: Exception, *, kind: str, status: int, request_id: str, head: RequestHead | None = None
+) -> None:
+    """A request with this head is answered with a problem of this kind (the last part of its `type`)."""
     metrics.PROBLEMS.labels(kind).inc()
     facts = {"request_id": request_id, "status": status, "error": type(error).__name__}
+    if head is not None:
+        facts["method"] = head.method.decode("ascii", "backslashreplace")
+        facts["path"] = head.path.decode("ascii", "backslashreplace")
     for attribute, name in _FACTS:
         if (fact := getattr(error, attribute, None)) is not None:
             facts[name] = fact

@@ -54,21 +54,32 @@ ENDPOINTS = (
 
 
 async def endpoint(gateway: Gateway, head: RequestHead, receive: Receive) -> OwnAnswer:
-    """The answer of the endpoint that the raw path names; HEAD is answered as GET (RFC 9110 section 9.3.2).
+    """The answer of the endpoint that the raw path names.
 
     Raises:
-        NoRoute, MethodNotAllowed: there is none, or not for this method.
+        NoRoute, MethodNotAllowed: as `named`.
         BffError: what the endpoint raises.
+    """
+    known, rest = named(gateway, head)
+    return await known.serve(gateway, head, rest, receive)
+
+
+def named(gateway: Gateway, head: RequestHead) -> tuple[Endpoint, str]:
+    """The endpoint that the raw path names, and what follows its path; HEAD is answered as GET (RFC 9110 section 9.3.2).
+
+    Raises:
+        MalformedRequest, MisdirectedRequest, PlainHttp: as `admission.meant_for_us`.
+        NoRoute, MethodNotAllowed: there is none, or not for this method.
     """
     admission.meant_for_us(gateway, head)
     path = head.path[len(gateway.endpoints_below) - 1 :].decode("latin-1")
     allowed: list[str] = []
     for known in ENDPOINTS:
-        provider = _rest(known, path)
-        if provider is None:
+        rest = _rest(known, path)
+        if rest is None:
             continue
         if head.method == known.method or (known.method == b"GET" and head.method == b"HEAD"):
-            return await known.serve(gateway, head, provider, receive)
+            return known, rest
         allowed.append("GET, HEAD" if known.method == b"GET" else known.method.decode("ascii"))
     if allowed:
         raise MethodNotAllowed("This endpoint does not take this method.", allow=", ".join(allowed))

@@ -233,13 +233,14 @@ BY_TYPE: dict[str, PageText] = {
         "Too much is going on", "The app's API takes no more requests now.", "Try again shortly.", _AGAIN_OR_APP
     ),
     "upstream-timeout": PageText(
-        "The app does not answer", "Its API took too long.", "Try again shortly.", _AGAIN_OR_APP
+        "The app does not answer", "Its API took too long.", "Try again shortly.", _AGAIN_OR_APP, shows_detail=True
     ),
     "upstream-failed": PageText(
         "The app does not answer",
         "Its API could not be reached, or gave an answer that cannot be used.",
         "Try again shortly.",
         _AGAIN_OR_APP,
+        shows_detail=True,
     ),
     "internal-error": PageText(
         "Something went wrong",

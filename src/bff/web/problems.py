@@ -113,10 +113,10 @@ def problem_of(
     """
     failed = error if isinstance(error, SignInFailed) else None
     cause = error if failed is None else failed.error
-    row = _row(cause)
+    row = row_of(cause)
     request_id = secrets.token_hex(8)
-    telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=request_id)
-    detail = cause.detail if isinstance(cause, errors.BrowserError) else row.detail
+    telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=request_id, head=head)
+    detail = _detail(cause, row)
     url = login_url(base_path, cause) if isinstance(cause, errors.LoginRequired) else None
     more = _fields(cause, row, url)
     if head is None or shown is None or not head.wants_page:
@@ -132,6 +132,29 @@ def problem_of(
         retry_after=RETRY_AFTER_SECONDS if row.status == 503 else None,
     )
     return page_answer(row.status, problem_page(told, cause, head, shown.look), https=https, more=more)
+
+
+# What failed at an upstream, in words that name no host (R-363). The keys are the reasons of `UpstreamError`.
+UPSTREAM_DETAILS = {
+    "name": "The name of the API's server was not found.",
+    "refused": "The API's server refuses connections: it is not running, or listens elsewhere.",
+    "certificate": "The certificate of the API's server cannot be trusted.",
+    "tls": "No TLS connection to the API's server could be made.",
+    "unreachable": "The network does not lead to the API's server.",
+    "stopping": "The gateway is stopping.",
+    "connect": "The API's server took no connection in time.",
+    "first_byte": "The API did not begin to answer in time.",
+    "idle": "The API stopped in the middle of its answer.",
+    "http": "The API's answer breaks the rules of HTTP, or ended too soon.",
+}
+
+
+def _detail(error: Exception, row: Row) -> str:
+    if isinstance(error, errors.BrowserError):
+        return error.detail
+    if isinstance(error, errors.UpstreamError) and error.reason is not None:
+        return UPSTREAM_DETAILS.get(error.reason, row.detail)
+    return row.detail
 
 
 def _json(
@@ -206,7 +229,8 @@ def _retry_after_seconds(error: Exception) -> int:
     return RETRY_AFTER_SECONDS
 
 
-def _row(error: Exception) -> Row:
+def row_of(error: Exception) -> Row:
+    """How this error is answered."""
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]

@@ -5,11 +5,12 @@
 """
 
 import re
+from collections.abc import Mapping
 
 from bff.config.spelling import SpellingError
 
-_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _NUMBER_AND_UNIT = re.compile(r"([0-9]{1,9})([A-Za-z]*)")
 _COUNT = re.compile(r"[0-9]{1,9}")
 
@@ -20,7 +21,7 @@ def parse_duration(text: str) -> float:
     Raises:
         SpellingError: no whole number, or no unit that we know.
     """
-    return _parse(text, units=_MILLISECONDS, hint="write a duration such as 500ms, 30s, 15m, 12h or 7d") / 1000
+    return _parse(text, units=MILLISECONDS, hint="write a duration such as 500ms, 30s, 15m, 12h or 7d") / 1000
 
 
 def parse_size(text: str) -> int:
@@ -29,7 +30,14 @@ def parse_size(text: str) -> int:
     Raises:
         SpellingError: no whole number, or no unit that we know.
     """
-    return _parse(text, units=_BYTES, hint="write a size such as 512B, 64KiB, 10MiB or 1GiB")
+    return _parse(text, units=BYTES, hint="write a size such as 512B, 64KiB, 10MiB or 1GiB")
+
+
+def spell(amount: int, units: Mapping[str, int]) -> str:
+    """An amount as it is written, in the largest unit of `units` that needs no fraction."""
+    fitting = [(size, unit) for unit, size in units.items() if amount % size == 0 and amount >= size]
+    size, unit = max(fitting, default=(1, next(iter(units))))
+    return f"{amount // size}{unit}"
 
 
 def parse_count(text: str) -> int:

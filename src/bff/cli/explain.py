@@ -1,0 +1,75 @@
+"""`bff explain`: print every judgement on one request, in order, and what becomes of it."""
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from bff.cli.explanation import Explanation, explain
+from bff.cli.typed_request import NotTyped, typed_head, typed_session
+from bff.clock import wall
+from bff.config.model import Config
+from bff.errors import BffError, LoginRequired, NotPermitted, StepUpRequired
+from bff.request_head import RequestHead
+from bff.web.gateway import build_gateway, build_process
+from bff.web.problems import row_of
+
+
+def run(
+    config: Config,
+    method: str,
+    url: str,
+    *,
+    signed_in: str | None,
+    claims: Sequence[str],
+    headers: Sequence[str],
+    page: bool,
+    csrf: bool,
+) -> int:
+    """Print the explanation; 0 if the request would be forwarded or served, 1 if it would be refused.
+
+    Raises:
+        click.UsageError: what was typed is no request.
+    """
+    gateway = build_gateway(config, build_process(config))
+    if signed_in is not None and signed_in not in gateway.providers:
+        raise click.UsageError(f"there is no provider {signed_in}; known: {', '.join(gateway.providers)}")
+    try:
+        head = typed_head(gateway, method, url, headers=headers, page=page, csrf=csrf, signed_in=signed_in is not None)
+        live = None if signed_in is None else typed_session(gateway, gateway.provider(signed_in), claims, now=wall())
+    except NotTyped as error:
+        raise click.UsageError(str(error)) from error
+    told = asyncio.run(explain(gateway, head, live))
+    for line in lines(told, head):
+        click.echo(line)
+    return 0 if told.refused is None else 1
+
+
+def lines(told: Explanation, head: RequestHead) -> list[str]:
+    """What is printed."""
+    out = [f"{name:<10} {result}" for name, result in told.steps]
+    if told.refused is not None:
+        return [*out, *_refusal(told, told.refused, head)]
+    if told.served is not None:
+        return [*out, f"served     {told.served}"]
+    sent = told.forwarded
+    if sent is None:
+        raise ValueError("nothing was decided")
+    out += ["", f"{_text(sent.method)} {_text(sent.target)}"]
+    return out + [f"{_text(name)}: {_text(value)}" for name, value in sent.fields]
+
+
+def _refusal(told: Explanation, error: BffError, head: RequestHead) -> list[str]:
+    row = row_of(error)
+    out = [f"{told.asking:<10} refused", "", f"{row.status} urn:bff:problem:{row.type}: {error}"]
+    if isinstance(error, NotPermitted | StepUpRequired):
+        out.append(f"reason: {error.reason}")
+    if isinstance(error, LoginRequired):
+        out.append(f"provider: {error.provider}")
+        if head.is_navigation:
+            out.append("a page load is led to the sign-in instead")
+    return out
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")

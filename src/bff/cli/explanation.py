@@ -1,0 +1,218 @@
+"""The judgements on one request that was typed, and what becomes of it (`explain.py` prints them). Nothing is sent, no store is asked.
+
+The head that was typed is read by the server's own reader. The judgements are those of `web/admission.py`, in the order of
+`web/api.py` and `web/websocket.py`. Tests compare what is said here with what a running gateway does.
+"""
+
+from dataclasses import dataclass, field
+
+from bff.cli.typed_request import HIDDEN
+from bff.errors import (
+    BffError,
+    BrowserError,
+    MalformedRequest,
+    MaxForwardsReached,
+    NoRoute,
+)
+from bff.proxy.browser import Message as Sent
+from bff.proxy.pool import judge_length
+from bff.proxy.rewrite import UpstreamRequest, upstream_url
+from bff.request_head import NO_FIELDS, FieldBlock, RequestHead, field_block, field_lines
+from bff.server.request_reader import Message, RequestReader
+from bff.sessions.model import AccessToken, LiveSession
+from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken, bearer
+from bff.web import admission, endpoints, guards
+from bff.web.admission import Admitted
+from bff.web.api import Call
+from bff.web.gateway import Gateway
+
+
+@dataclass(slots=True, kw_only=True)
+class Explanation:
+    """`steps`: the judgements that passed, each with its result. Of the rest one is there: the request as it is forwarded, what
+    is served instead, or why it is refused and by which judgement."""
+
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    asking: str = "head"
+    forwarded: UpstreamRequest | None = None
+    served: str | None = None
+    refused: BffError | None = None
+
+    def found(self, result: str) -> None:
+        """The judgement that was asked has passed."""
+        self.steps.append((self.asking, result))
+
+
+async def explain(gateway: Gateway, head: RequestHead, live: LiveSession | None) -> Explanation:
+    """What the gateway would do with this request, if `live` were the session of its cookie."""
+    told = Explanation()
+    try:
+        message = _read(gateway, head)
+        told.asking, head = "route", message.head
+        if head.path.startswith(gateway.endpoints_below):
+            known, _ = endpoints.named(gateway, head)
+            told.served = f"by the gateway's own endpoint {gateway.config.base_path}{known.path}"
+        else:
+            await _judge(gateway, message, live, told)
+    except MaxForwardsReached:
+        told.served = "by the gateway itself: Max-Forwards is 0"
+    except BffError as error:
+        told.refused = error
+    return told
+
+
+def _read(gateway: Gateway, head: RequestHead) -> Message:
+    """The request as the server reads it.
+
+    Raises:
+        BrowserError: it does not take it: too long, framing, a method that no server forwards.
+    """
+    reader = RequestReader(peer=head.peer, limits=gateway.config.limits)
+    reader.feed(b"%b %b HTTP/1.1\r\n%b\r\n" % (head.method, head.target, field_lines(head.fields)))
+    event = reader.next_event()
+    if isinstance(event, Message):
+        return event
+    raise event if isinstance(event, BrowserError) else MalformedRequest("This is not HTTP.")
+
+
+async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, told: Explanation) -> None:
+    """The judgements up to the token, then what is sent.
+
+    Raises:
+        BffError: one of them refuses.
+    """
+    head, websocket = message.head, message.is_websocket
+    admitted = admission.route(gateway, head)
+    policy = admitted.policy
+    told.found(f"{policy.label} -> {admitted.match.route.upstream or admitted.match.route.config.files}")
+    if policy.serves_files and not websocket:
+        told.asking = "file"
+        told.served = await _served_file(gateway, admitted, head)
+        return
+    told.asking = "bearer"
+    own = admission.brought(gateway, head, policy)
+    if own is not None:
+        told.found("the request brings its own token: no CSRF defence, no session")
+        if websocket:
+            _takes_websocket(told, admitted)
+        _forward(gateway, Call(head, admitted, None, own, None), told)
+        return
+    _same_site_first(gateway, message, admitted, told)
+    if told.served is not None:
+        return
+    used = _session(admitted, live, told)
+    now = gateway.process.clock()
+    told.asking = "access"
+    admission.access(gateway, policy, used, now=now)
+    told.found("nothing is required" if policy.requirement is None else "the sign-in holds what the route requires")
+    told.asking = "token"
+    source = admission.source(gateway, policy, used, now=now)
+    users = source.users if isinstance(source, ExchangedToken) else source
+    if isinstance(users, UserToken):
+        users.at_once()  # refuses without a sign-in at the route's provider
+    told.found(_whose(source))
+    if head.is_navigation and not websocket:
+        _same_site(gateway, head, admitted, told)
+    _forward(gateway, Call(head, admitted, used, source, None), told)
+
+
+def _same_site_first(gateway: Gateway, message: Message, admitted: Admitted, told: Explanation) -> None:
+    """Where the request comes from, as far as that is judged before the session.
+
+    Raises:
+        BffError: refused.
+    """
+    head = message.head
+    if message.is_websocket:
+        told.asking = "same_site"
+        guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
+        told.found("Origin is our own")
+        _takes_websocket(told, admitted)
+    elif head.is_navigation:
+        told.asking = "page"
+        admission.may_be_opened(admitted.policy)
+        if admission.must_come_from_our_site(head, admitted.policy):
+            how = "at once" if admitted.policy.cross_site_pages else "after a click"
+            told.served = f"a page of the gateway, which leads on {how}: the page load comes from another site"
+            return
+        told.found("may be opened as a page")
+    else:
+        _same_site(gateway, head, admitted, told)
+
+
+def _same_site(gateway: Gateway, head: RequestHead, admitted: Admitted, told: Explanation) -> None:
+    told.asking = "same_site"
+    admission.same_site(gateway, head, admitted.policy)
+    told.found(
+        f"csrf: {admitted.policy.csrf} holds" if admitted.policy.asks_csrf else "not asked: no token is attached"
+    )
+
+
+def _takes_websocket(told: Explanation, admitted: Admitted) -> None:
+    """As `websocket.admit_websocket`.
+
+    Raises:
+        NoRoute: the route takes none.
+    """
+    told.asking = "websocket"
+    if not admitted.match.route.config.websocket:
+        raise NoRoute("This path takes no WebSockets.")
+    told.found("the route takes WebSockets")
+
+
+def _session(admitted: Admitted, live: LiveSession | None, told: Explanation) -> LiveSession | None:
+    told.asking = "session"
+    if not admitted.policy.reads_session:
+        told.found("not looked up")
+        return None
+    told.found("none" if live is None else f"signed in at {live.session.grants[0].provider}")
+    return live
+
+
+async def _served_file(gateway: Gateway, admitted: Admitted, head: RequestHead) -> str:
+    """What the app's folder answers; it is read as for a browser.
+
+    Raises:
+        BffError: no such file.
+    """
+    sent: list[Sent] = []
+
+    async def send(message: Sent) -> None:
+        sent.append(message)
+
+    match = admitted.match
+    await gateway.files[match.route.prefix].send(match, head, send)
+    status = next(message["status"] for message in sent if message["type"] == "http.response.start")
+    return f"from the folder {match.route.config.files}: {status}"
+
+
+def _whose(source: TokenSource | None) -> str:
+    if source is None:
+        return "none"
+    if isinstance(source, ClientToken):
+        return f"the gateway's own, from {source.provider}"
+    if isinstance(source, ExchangedToken):
+        return f"exchanged for the user's, from {source.users.provider}"
+    return f"the user's, from {source.provider}" if isinstance(source, UserToken) else "the request's own"
+
+
+def _forward(gateway: Gateway, call: Call, told: Explanation) -> None:
+    """Raises: BffError: it cannot be forwarded as it is."""
+    told.asking = "forward"
+    credentials = _hidden(gateway, call)
+    match = call.admitted.match
+    request = gateway.forwarder.request(match, call.head, credentials=credentials, operators=call.operators)
+    judge_length(request, max_body=match.route.max_body)
+    told.forwarded = request
+    told.found(upstream_url(match))
+
+
+def _hidden(gateway: Gateway, call: Call) -> FieldBlock:
+    """The fields that would carry the token, with `***` in its place."""
+    if call.source is None:
+        return NO_FIELDS
+    bound = gateway.provider(call.policy.provider).config.dpop == "on"
+    if bound and not isinstance(call.source, BroughtToken):
+        hidden = HIDDEN.encode("ascii")
+        return field_block([(b"authorization", b"DPoP " + hidden), (b"dpop", hidden)])
+    return bearer(AccessToken(value=HIDDEN, expires_at=None, refresh_at=None))

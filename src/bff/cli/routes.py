@@ -1,0 +1,46 @@
+"""`bff routes`: the table of routes, the longest path first, as they are matched."""
+
+from collections.abc import Iterator, Sequence
+
+from bff.config.model import Config, RouteConfig, TokenKind
+
+HEAD = ("PATH", "TO", "TOKEN", "PROVIDER", "CSRF", "METHODS", "MORE")
+
+
+def table(config: Config) -> list[str]:
+    """The lines of the table."""
+    routes = sorted(config.routes, key=lambda route: len(route.path.raw), reverse=True)
+    rows = [HEAD, *map(_row, routes)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _row(route: RouteConfig) -> Sequence[str]:
+    asks = route.token is not TokenKind.NONE
+    methods = "default" if route.methods is None else ",".join(route.allowed_methods)
+    to = route.upstream if route.files is None else route.files
+    return (
+        route.path.text,
+        str(to),
+        str(route.token),
+        (route.provider or "-") if asks else "-",
+        route.csrf if asks else "-",
+        methods,
+        " ".join(_more(route)) or "-",
+    )
+
+
+def _more(route: RouteConfig) -> Iterator[str]:
+    """What else sets it apart, in the words of the file."""
+    if route.websocket:
+        yield "websocket"
+    if route.require is not None:
+        yield "require"
+    if route.exchange is not None:
+        yield "exchange"
+    if route.bearer == "pass":
+        yield "bearer:pass"
+    if route.session == "none":
+        yield "session:none"
+    if not route.touch:
+        yield "touch:false"

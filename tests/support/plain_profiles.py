@@ -1,0 +1,108 @@
+"""Profiles of plain OAuth 2.0: no ID token, and a user endpoint in the provider's own words."""
+
+from support.fake_provider import Misbehaviour, having, oauth_error, without
+from support.profiled_provider import Profile, endpoints
+
+PLAIN = (
+    Profile(
+        name="github",
+        recipe="GitHub",
+        hosts=("github.com", "api.github.com"),
+        issuer="/login/oauth",
+        endpoints=endpoints(authorize="/login/oauth/authorize", token="/login/oauth/access_token", userinfo="/user"),
+        # `iss` since April 2026 (next-auth #13408, openiddict #2548); a form unless JSON is asked for; tokens of OAuth
+        # apps do not expire (GitHub's documentation).
+        iss="unannounced",
+        auth_method="client_secret_post",
+        scopes=("read:user",),
+        form_unless_json_is_accepted=True,
+        refresh_token=lambda asked: False,
+        habits=Misbehaviour(token_answer=without("expires_in")),
+        user={"login": "octocat", "id": 583231, "name": None},
+        shows=("login", "id"),
+        after_expiry="lasting",
+        essential=("userinfo", "subject_claim", "client_auth", "userinfo_endpoint"),
+    ),
+    Profile(
+        name="discord",
+        recipe="Discord",
+        hosts=("discord.com",),
+        endpoints=endpoints(
+            authorize="/oauth2/authorize",
+            token="/api/oauth2/token",
+            userinfo="/api/users/@me",
+            revoke="/api/oauth2/token/revoke",
+        ),
+        # The id is a string of digits; a refresh token always (Discord's OAuth2 documentation).
+        scopes=("identify", "email"),
+        refresh_token=lambda asked: True,
+        user={"id": "80351110224678912", "username": "nelly", "email": "nelly@example.com"},
+        shows=("username", "email"),
+        essential=("userinfo", "subject_claim"),
+    ),
+    Profile(
+        name="facebook",
+        recipe="Facebook",
+        hosts=("www.facebook.com", "graph.facebook.com"),
+        endpoints=endpoints(
+            authorize="/v23.0/dialog/oauth", token="/v23.0/oauth/access_token", userinfo="/me?fields=id,name,email"
+        ),
+        # No refresh token; the user endpoint tells only the fields that are asked for (Meta's manual login flow).
+        auth_method="client_secret_post",
+        scopes=("public_profile", "email"),
+        refresh_token=lambda asked: False,
+        habits=Misbehaviour(token_answer=having(token_type="bearer")),
+        user={"id": "10158", "name": "Alice Adams", "email": "alice@example.com"},
+        denial={"error": "access_denied", "error_reason": "user_denied", "error_code": "200"},
+        after_expiry="ended",
+        essential=("userinfo", "subject_claim", "client_auth"),
+    ),
+    Profile(
+        name="spotify",
+        recipe="Spotify",
+        hosts=("accounts.spotify.com", "api.spotify.com"),
+        endpoints=endpoints(authorize="/authorize", token="/api/token", userinfo="/v1/me"),
+        # A refresh token always, the same one again for confidential clients (Spotify's authorization code flow).
+        auth_method="client_secret_basic",
+        scopes=("user-read-email",),
+        refresh_token=lambda asked: True,
+        habits=Misbehaviour(rotate=False),
+        user={"id": "smedjan", "display_name": "Alice", "email": "alice@example.com"},
+        shows=("display_name", "email"),
+        essential=("userinfo", "subject_claim"),
+    ),
+    Profile(
+        name="x",
+        recipe="X",
+        hosts=("x.com", "api.x.com"),
+        endpoints=endpoints(
+            authorize="/i/oauth2/authorize",
+            token="/2/oauth2/token",
+            userinfo="/2/users/me",
+            revoke="/2/oauth2/revoke",
+        ),
+        # The user lies below `data`; refresh tokens for offline.access, with a dot (X's OAuth 2.0 documentation).
+        auth_method="client_secret_basic",
+        scopes=("tweet.read", "users.read", "offline.access"),
+        unknown_scopes="refused",
+        refresh_token=lambda asked: "offline.access" in asked["scope"].split(),
+        user={"data": {"id": "2244994945", "username": "alice", "name": "Alice"}},
+        shows=("username", "name"),
+        essential=("scope", "userinfo_path", "subject_claim"),
+    ),
+    Profile(
+        name="atlassian",
+        recipe="Atlassian",
+        hosts=("auth.atlassian.com", "api.atlassian.com"),
+        endpoints=endpoints(authorize="/authorize", token="/oauth/token", userinfo="/me"),
+        # The audience is demanded, the user's member is account_id (Atlassian's OAuth 2.0 (3LO) apps).
+        auth_method="client_secret_post",
+        scopes=("read:me", "offline_access"),
+        needs={"audience": "api.atlassian.com", "prompt": "consent"},
+        user={"account_id": "5b10a2844c20165700ede21g", "name": "Alice", "email": "alice@example.com"},
+        # With status 403 (Atlassian's OAuth 2.0 (3LO) apps). `unauthorized_client` was seen too (raycast/extensions
+        # #11836); that is the operator's error by R-320, and the walk does not cover it.
+        refusal=oauth_error("invalid_grant", status=403, description="Unknown or invalid refresh token."),
+        essential=("scope", "authorization_params", "subject_claim", "client_auth"),
+    ),
+)

@@ -206,7 +206,8 @@ class RawBrowser:
         """Reset, as a browser does when its tab is closed."""
         assert self.wire.transport is not None
         plain = self.wire.transport.get_extra_info("socket")
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if plain.fileno() >= 0:  # else the gateway has closed it a moment ago
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.wire.transport.abort()
 
     def read_no_more(self) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bff.server.leaving import leave_gently
+from bff.web.app import create_app
+from support.config_texts import TWELVE_LINES, loaded
 from support.fault_gateways import FaultGateway
 from support.valkey_server import free_port
 
@@ -46,3 +49,10 @@ async def test_a_process_leaves_before_it_stops(tmp_path: Path) -> None:
         assert gateway.process.returncode == 0
     finally:
         await gateway.close()
+
+
+def test_another_server_that_makes_the_application_before_its_loop_stops_in_its_own_way(tmp_path: Path) -> None:
+    """granian calls the factory without a running loop: SIGTERM stays that server's."""
+    before = signal.getsignal(signal.SIGTERM)
+    leave_gently(create_app(loaded(TWELVE_LINES.replace("redis://redis:6379/0", "memory://"), tmp_path)))
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -21,12 +21,18 @@ Handler = Callable[[int, Any], Any]
 
 
 def leave_gently(app: App) -> None:
-    """Have SIGTERM begin the leaving; a second one stops at once. Call it on the running loop, once the server handles signals."""
+    """Have SIGTERM begin the leaving; a second one stops at once. Call it on the running loop, once the server handles signals.
+
+    Another ASGI server may make the application before its loop runs (granian does): it stops in its own way.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
     stop = signal.getsignal(signal.SIGTERM)
     if not callable(stop):
         return
     leaving = _Leaving(app, stop=stop)
-    loop = asyncio.get_running_loop()
     signal.signal(signal.SIGTERM, lambda number, frame: loop.call_soon_threadsafe(leaving.begin, number, frame))
 
 

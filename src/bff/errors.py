@@ -29,8 +29,9 @@
     ├── ProviderError              the provider
     │   ├── ProviderUnavailable        no answer, too slow, 5xx, 429: asking again later may help
     │   ├── ProviderRefused            an OAuth error response (RFC 6749 section 5.2)
-    │   ├── ProviderMisbehaved         an answer that breaks the specification: never used
-    │   └── JwtRefused                 a signed token (ID token, logout token, UserInfo) that fails its checks: never used
+    │   └── UnusableAnswer             an answer that is never used
+    │       ├── ProviderMisbehaved         it breaks the specification
+    │       └── JwtRefused                 a signed token (ID token, logout token, UserInfo) that fails its checks: never used
     ├── StoreUnavailable           the store       cannot ask; never to be read as "not found"
     └── UpstreamError              the upstream
         ├── UpstreamUnreachable        no connection
@@ -285,8 +286,8 @@ class ProviderRefused(ProviderError):
         self.status = status
 
 
-class ProviderMisbehaved(ProviderError):
-    """An answer that breaks the specification. `reason` is a short stable word, e.g. `token_type`, `not_json`."""
+class UnusableAnswer(ProviderError):
+    """An answer that is never used. `reason` is a short stable word; `found` and `configured` are what differed, for the log."""
 
     def __init__(
         self,
@@ -303,22 +304,12 @@ class ProviderMisbehaved(ProviderError):
         self.configured = configured
 
 
-class JwtRefused(ProviderError):
-    """A JWT that fails a check. `reason` is a short stable word, e.g. `signature`, `nonce`, `expired`, `aud`, `alg`."""
+class ProviderMisbehaved(UnusableAnswer):
+    """An answer that breaks the specification; `reason` is e.g. `token_type`, `not_json`."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        provider: str,
-        reason: str,
-        found: str | None = None,
-        configured: str | None = None,
-    ) -> None:
-        super().__init__(message, provider=provider)
-        self.reason = reason
-        self.found = found
-        self.configured = configured
+
+class JwtRefused(UnusableAnswer):
+    """A JWT that fails a check; `reason` is e.g. `signature`, `nonce`, `expired`, `aud`, `alg`."""
 
 
 # --- the store --------------------------------------------------------------------------------------------------------

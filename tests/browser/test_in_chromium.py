@@ -132,7 +132,7 @@ async def test_a_person_walks_through_the_demo(window: "BrowserContext") -> None
 
         async with page.expect_event("load"):  # of the page that the provider's end-session endpoint leads back to
             await page.click("#logout")
-        await expect(page.locator("#who")).to_have_text("Nobody is signed in")
+        await expect(page.locator("#who")).to_have_text("No user is signed in")
         assert page.url == world.addresses.gateway + "/"
         assert SESSION not in await cookies_of(window, world)
         await received.look(page)
@@ -181,7 +181,7 @@ async def test_an_event_stream_ends_with_the_session(window: "BrowserContext") -
         await expect(page.locator("body")).to_have_attribute("data-ticks", re.compile("[2-9]"))
         await other_tab.goto(world.addresses.gateway)
         await other_tab.click("#logout")
-        await expect(other_tab.locator("#who")).to_have_text("Nobody is signed in")
+        await expect(other_tab.locator("#who")).to_have_text("No user is signed in")
         await expect(page.locator("body")).to_have_attribute("data-source", "closed")
 
 
@@ -211,4 +211,4 @@ async def test_a_cancelled_sign_in_is_explained(window: "BrowserContext") -> Non
             await page.click("button.quiet")
         assert (await answered.value).status == 400
         await page.goto(world.addresses.gateway)
-        await expect(page.locator("#who")).to_have_text("Nobody is signed in")
+        await expect(page.locator("#who")).to_have_text("No user is signed in")

@@ -607,7 +607,7 @@ def test_cross_site_pages_that_mean_nothing(lines: tuple[str, ...], what: str) -
         (["bearer: keep"], "bearer"),
     ],
 )
-@pytest.mark.requirement("R-155", "R-162")
+@pytest.mark.requirement("R-162")
 def test_rules_of_a_route_that_cannot_be(lines: list[str], key: str) -> None:
     """A requirement without a user, one of nothing, and an exchange of no token are reported at their keys."""
     assert [found.key for found in problems(with_route_keys(*lines))] == [f"routes[0].{key}"]

@@ -1,29 +1,10 @@
 """What a route requires of the user: claims, how they authenticated, and how long ago (RFC 9470)."""
 
-from typing import Any
-
 import pytest
 
 from support.fake_provider import having
-from support.gateway_world import GatewayWorld, gateway_world
-from support.strict_browser import Browser
-
-
-def guarded(**require: object) -> list[dict[str, Any]]:
-    """A route that requires something, one that does not, and pages."""
-    upstream: dict[str, Any] = {"upstream": "{upstream}", "provider": "corp"}
-    return [
-        {"path": "/api", **upstream, "require": require},
-        {"path": "/pages", **upstream, "require": require, "csrf": "origin"},
-        {"path": "/plain", **upstream},
-        {"path": "/", "files": "dist"},
-    ]
-
-
-async def signed_in(world: GatewayWorld, **claims: object) -> Browser:
-    """A browser whose user has these claims."""
-    world.corp.misbehave(id_token_claims=having(**claims))
-    return await world.signed_in()
+from support.gateway_world import gateway_world
+from support.guarded_routes import guarded, signed_in
 
 
 @pytest.mark.parametrize(
@@ -48,7 +29,6 @@ async def signed_in(world: GatewayWorld, **claims: object) -> Browser:
         ({"none": "None"}, {"none": None}, 403),
     ],
 )
-@pytest.mark.requirement("R-155")
 async def test_every_claim_holds_one_of_its_values(
     required: dict[str, object], claims: dict[str, object], status: int
 ) -> None:
@@ -63,7 +43,6 @@ async def test_every_claim_holds_one_of_its_values(
         assert (await browser.fetch("/plain")).status_code == 200
 
 
-@pytest.mark.requirement("R-155")
 async def test_no_session_is_no_matter_of_claims() -> None:
     """Without a session the answer is 401 with a login URL, not 403."""
     async with gateway_world(routes=guarded(claims={"groups": "admin"})) as world:

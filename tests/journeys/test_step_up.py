@@ -1,6 +1,5 @@
 """Step-up (RFC 9470): a call that needs a stronger or more recent sign-in, as a route or its API says."""
 
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -8,24 +7,7 @@ import pytest
 from support.echo_upstream import Said
 from support.fake_provider import having
 from support.gateway_world import GatewayWorld, gateway_world
-from support.strict_browser import Browser
-
-
-def guarded(**require: object) -> list[dict[str, Any]]:
-    """A route that requires something, one that does not, and pages."""
-    upstream: dict[str, Any] = {"upstream": "{upstream}", "provider": "corp"}
-    return [
-        {"path": "/api", **upstream, "require": require},
-        {"path": "/pages", **upstream, "require": require, "csrf": "origin"},
-        {"path": "/plain", **upstream},
-        {"path": "/", "files": "dist"},
-    ]
-
-
-async def signed_in(world: GatewayWorld, **claims: object) -> Browser:
-    """A browser whose user has these claims."""
-    world.corp.misbehave(id_token_claims=having(**claims))
-    return await world.signed_in()
+from support.guarded_routes import guarded, signed_in
 
 
 def asked(world: GatewayWorld) -> dict[str, list[str]]:

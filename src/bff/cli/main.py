@@ -155,7 +155,7 @@ def _development_server(option: str, url: str | None) -> str | None:
     """The URL as it is written into the demo's configuration.
 
     Raises:
-        click.BadParameter: it is no URL of a server on this machine: anybody is signed in at a click.
+        click.BadParameter: it is no URL of a server on this machine: the demo signs every visitor in at a click.
     """
     from bff.config.spelling import SpellingError
     from bff.config.values.urls import parse_upstream

@@ -2,7 +2,7 @@
 
 - One fetch at a time, for all callers.
 - A document is used for an hour. If the provider is unavailable then, the old one is used on.
-- An unknown `kid` has the keys fetched at once, whatever was fetched before: providers rotate without notice. A demand that
+- An unknown `kid` has the keys fetched at once, also a moment after another fetch: providers rotate without notice. A demand that
   did not help is not repeated for `REFETCH_INTERVAL_SECONDS`. Tokens that anyone can send (logout tokens) count apart, so
   that forged ones do not use up the demand of a sign-in.
 - A failed fetch is repeated after a pause that doubles: neither a restart under load nor a flood of invented `kid`s

@@ -140,8 +140,6 @@ def upstream_request(
         target = _with_query(target, head.query)
     route = match.route
     kept = _kept(head.section, route.request_rules)
-    path_changes = route.prefix != upstream.base_path
-    prefix = route.prefix or b"/" if path_changes else None  # what `X-Forwarded-Prefix` says
     ours: tuple[FieldBlock, ...]
     content_length: int | None = None
     chunked = False
@@ -149,10 +147,10 @@ def upstream_request(
         content_length, chunked = _framing(kept.special)
         framing = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
         framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
-        traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=prefix)
+        traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
         ours = (field_block(framing), credentials, field_block(traced))
     else:
-        ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host, prefix))
+        ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix))
     if operators is not NO_FIELDS:
         ours = (operators, *ours)
     for block in ours:

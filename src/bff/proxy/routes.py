@@ -49,6 +49,7 @@ class Route:
     allow: str
     upstream: UpstreamUrl | None
     authority: bytes  # `Host` of its requests: the upstream's, or the public one with `pass_host`
+    told_prefix: bytes | None  # what `X-Forwarded-Prefix` says: the route's path, where the upstream sees another one
     max_body: int
     request_rules: RequestRules
     response_rules: ResponseRules
@@ -70,13 +71,24 @@ def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY, public
         methods=frozenset(method.encode("ascii") for method in methods),
         allow=", ".join(methods),
         upstream=config.upstream,
-        authority=public_origin.partition(b"://")[2]
-        if config.pass_host or config.upstream is None
-        else config.upstream.authority,
+        authority=_authority(config, public_origin=public_origin),
+        told_prefix=_told_prefix(config),
         max_body=max_body if config.max_body is None else config.max_body,
         request_rules=request_rules(config),
         response_rules=response_rules(config, public_origin=public_origin),
     )
+
+
+def _authority(config: RouteConfig, *, public_origin: bytes) -> bytes:
+    if config.pass_host or config.upstream is None:
+        return public_origin.partition(b"://")[2]
+    return config.upstream.authority
+
+
+def _told_prefix(config: RouteConfig) -> bytes | None:
+    if config.upstream is None or config.path.raw == config.upstream.base_path:
+        return None
+    return config.path.raw or b"/"
 
 
 class RouteTable:

@@ -1,6 +1,6 @@
 """Leaving before stopping (R-344): on SIGTERM a process first lets load balancers and browsers go elsewhere, and then stops.
 
-A connection that is closed while a request is on its way to it loses the request, and a POST is not repeated by anybody. So the
+A connection that is closed while a request is on its way to it loses the request, and browsers do not repeat a POST. So the
 process is not ready from then on, begins no refresh that can wait, and still takes connections and requests, but each answer is the
 last one on its connection (`Connection: close`, RFC 9112 section 9.6). When every connection is gone, or after `LAME_DUCK_SECONDS`,
 the server stops as on any signal: requests under way end, and what was asked of providers is heard out (`web/gateway.py`).

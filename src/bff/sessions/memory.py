@@ -26,7 +26,7 @@ class _Entry(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Noted:
-    """A mark: which token, by whom, since when, and from when on it binds nobody."""
+    """A mark: which token, by whom, since when, and from when on no process is bound by it."""
 
     token_hash: str
     by: str

@@ -1,4 +1,4 @@
-"""What the renewals of one process share, whatever the configuration: its leases, what is not yet written, and who waits."""
+"""What the renewals of one process share, also across configurations: its leases, what is not yet written, and who waits."""
 
 from dataclasses import dataclass
 

@@ -5,7 +5,7 @@ none. The answer is a redirect to `GET` of the same path: a navigation, which ca
 any other callback. In between the response travels in the query, sealed: codes and names do not get into histories and logs, and the
 query is only what came by POST. The seal proves nothing about the sender: as with `GET`, anyone can post a form (R-062).
 
-Apple sends the user's name in this form, at the first sign-in only, and nowhere else. It is not signed: whoever signs in can change
+Apple sends the user's name in this form, at the first sign-in only, and nowhere else. It is not signed: the user can change
 it, so it makes claims to greet a person with and is never believed over an ID token or UserInfo.
 """
 

@@ -1,4 +1,4 @@
-"""`GET /jwks/{provider}`: the public halves of our keys, so that a provider finds a new key without anybody's help (RFC 7517)."""
+"""`GET /jwks/{provider}`: the public halves of our keys, so that a provider finds a new key by itself (RFC 7517)."""
 
 import json
 

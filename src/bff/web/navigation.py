@@ -6,7 +6,7 @@ from elsewhere   A Strict cookie is withheld when a navigation comes from anothe
                  follows has `Sec-Fetch-Site: same-origin`, so it is never answered like this again.
 to sign-in       `/login` from another site is repeated at once, to see whether there is a session; if it is to end on a page as
                  above it needs the click: a sign-in must not be a way round it.
-the way back     The redirect from the provider counts as coming from another site, whatever the browser says about it. So the
+the way back     The redirect from the provider counts as coming from another site, also where the browser says otherwise. So the
                  callback leads to such a page by a page of ours, which needs no `Sec-Fetch-Site`.
 the breaker      The callback notes in a cookie when it led there. A page load that finds two such marks of the last minute and no
                  session is not sent to sign in a third time (R-301).

@@ -27,7 +27,7 @@ function showSignedIn(user) {
   document.body.dataset.signedIn = String(signedIn);
   $("login").hidden = signedIn;
   $("logout").hidden = !signedIn;
-  $("who").textContent = signedIn ? `Signed in as ${user.claims.name ?? user.claims.sub}` : "Nobody is signed in";
+  $("who").textContent = signedIn ? `Signed in as ${user.claims.name ?? user.claims.sub}` : "No user is signed in";
   if (signedIn) startWatch();
   else endWatch();
 }
@@ -152,7 +152,7 @@ bff.on("signedout", () => {
   showSignedIn({ authenticated: false });
 });
 
-// The provider brings the browser back with a `state` that nobody here needs.
+// The provider brings the browser back with a `state` that this page does not need.
 if (new URLSearchParams(location.search).has("state")) history.replaceState(null, "", location.pathname);
 
 showVisible();

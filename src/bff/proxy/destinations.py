@@ -1,4 +1,4 @@
-"""`Destination`, the second target of COPY and MOVE (RFC 4918 section 10.3, https://www.rfc-editor.org/rfc/rfc4918#section-10.3). Pure.
+"""`Destination`, the second target of COPY and MOVE (RFC 4918 section 10.3, https://www.rfc-editor.org/rfc/rfc4918#section-10.3).
 
 It names the place that a resource is copied or moved to, so it is judged as the path of the request is: it must be of our own
 origin, and its raw path must belong to the same route in every reading. Then it is told to the upstream under the upstream's own

@@ -18,7 +18,7 @@ from bff.request_head import RequestHead
 
 METHODS = frozenset({b"COPY", b"MOVE"})
 
-_SIMPLE_REF = re.compile(rb"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#\\]*))?(?P<path>/[^?#]*)")
+_SIMPLE_REF = re.compile(rb"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#\\]*))?(?P<place>/[^?#]*)")
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 
 
@@ -37,9 +37,9 @@ def with_destination(table: RouteTable, match: Match, head: RequestHead, *, publ
     is_absolute = found["scheme"] is not None
     if is_absolute and _origin(found["scheme"], found["authority"]) != public_origin:
         raise MalformedRequest("The Destination field names another origin.")
-    if not _is_in_route(table, match, found["path"]):
+    if not _is_in_route(table, match, found["place"]):
         raise MalformedRequest("The Destination field leads out of the route.")
-    return replace(match, destination=_told(match, found["path"], is_absolute=is_absolute))
+    return replace(match, destination=_told(match, found["place"], is_absolute=is_absolute))
 
 
 def _origin(scheme: bytes, authority: bytes) -> bytes:

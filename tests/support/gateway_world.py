@@ -52,6 +52,7 @@ class GatewayWorld:
     corp: FakeProvider
     partner: FakeProvider
     management_url: str
+    forward_auth_url: str | None = None
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def browser(self) -> Browser:
@@ -112,6 +113,7 @@ async def gateway_world(
     lifetime_seconds: int = 600,
     clock: Clock | None = None,
     strips_fetch_metadata: bool = False,
+    forward_auth: bool = False,
     **settings: Any,
 ) -> AsyncIterator[GatewayWorld]:
     """Start it all; keyword arguments are added to the configuration."""
@@ -119,6 +121,9 @@ async def gateway_world(
     async with AsyncExitStack() as stack:
         sockets = bind_loopback(both_families=True)
         management = bind_loopback()
+        asked_at = bind_loopback() if forward_auth else []
+        if forward_auth:
+            settings["forward_auth"] = {"listen": f"127.0.0.1:{port_of(asked_at)}"}
         url = f"http://localhost:{port_of(sockets)}"
         upstream, upstream_url = await stack.enter_async_context(echo_upstream())
         fakes = {
@@ -160,7 +165,7 @@ async def gateway_world(
             inner = bind_loopback()
             await stack.enter_async_context(stripping_relay(sockets, port=port_of(inner)))
             sockets = inner
-        await stack.enter_async_context(serving_gateway(app, [*sockets, *management]))
+        await stack.enter_async_context(serving_gateway(app, [*sockets, *management, *asked_at]))
         world = GatewayWorld(
             url=url,
             config=config,
@@ -170,6 +175,7 @@ async def gateway_world(
             corp=fakes["corp"],
             partner=fakes["partner"],
             management_url=f"http://127.0.0.1:{port_of(management)}",
+            forward_auth_url=f"http://127.0.0.1:{port_of(asked_at)}" if forward_auth else None,
         )
         await stack.enter_async_context(world.browsers)
         yield world

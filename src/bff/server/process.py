@@ -1,7 +1,7 @@
 """The one way to start a server: sockets, one worker here or several below us, and a gentle stop.
 
 `uvicorn.Server` keeps processes, signals, lifespan and sockets. Of what it calls `http` it needs a constructor of four arguments and
-`shutdown()`; `connection.BrowserConnection` is that. One application serves both listeners; it distinguishes them by the port that
+`shutdown()`; `connection.BrowserConnection` is that. One application serves all listeners; it distinguishes them by the port that
 a connection came in on, which no request can choose.
 """
 
@@ -100,7 +100,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         websockets=app,
         leaving=lambda: app.process.tasks.stopping,
         logs_access=lambda: app.gateway.logs_access,
-        management_ports=app.management_ports,
+        inner_ports=app.inner_ports,
         descriptors=Descriptors(),
     )
 
@@ -114,7 +114,7 @@ def _served_application(app: AsgiApp, *, rest_seconds: float) -> Served:
         trusts=lambda _: False,
         problem=partial(problem_of, base_path="/bff", https=False),
         lane=None,
-        management_ports=frozenset(),
+        inner_ports=frozenset(),
         descriptors=None,
     )
 

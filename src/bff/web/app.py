@@ -1,6 +1,7 @@
 """The gateway as an ASGI application: it looks once at each request's path, and turns every error into an answer.
 
     management listener   -> health
+    forward-auth listener -> forward_auth.forward_auth
     below `base_path`     -> endpoints.endpoint
     WebSocket handshakes  -> websocket.admit_websocket, then the forwarder
     everything else       -> api.api
@@ -14,7 +15,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from bff.clock import Clock, wall
-from bff.config.model import Config
+from bff.config.model import Address, Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
 from bff.provider.http import Transport
 from bff.proxy.browser import Receive, Scope, Send
@@ -25,6 +26,7 @@ from bff.web import api
 from bff.web.access_log import with_access_log
 from bff.web.answers import OwnAnswer, answer, redirect, send_answer
 from bff.web.endpoints import endpoint
+from bff.web.forward_auth import forward_auth
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running
 from bff.web.health import management
 from bff.web.pages import look_of
@@ -52,8 +54,14 @@ class App:
     def __init__(self, gateway: Gateway, process: Process) -> None:
         self.gateway = gateway
         self.process = process
-        address = gateway.config.management
-        self.management_ports = frozenset() if address is None else frozenset({address.port})
+        config = gateway.config
+        self.management_ports = _ports(config.management)
+        self.forward_auth_ports = _ports(None if config.forward_auth is None else config.forward_auth.listen)
+
+    @property
+    def inner_ports(self) -> frozenset[int]:
+        """The ports of the listeners that no browser is to reach."""
+        return self.management_ports | self.forward_auth_ports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's worth of ASGI."""
@@ -71,6 +79,9 @@ class App:
         """Serve one request or WebSocket."""
         head = scope.get("extensions", {}).get("bff.request_head") or head_of_scope(scope, trusts=gateway.trusts)
         if scope["type"] != "http":
+            if _port(scope) in self.inner_ports:
+                await send({"type": "websocket.close", "code": 1008})
+                return
             await self._websocket(gateway, head, scope, receive, send)
             return
         http = partial(self._http, gateway)
@@ -101,8 +112,11 @@ class App:
         return _problem(self.gateway, error, head)
 
     async def _http(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
-        server = scope.get("server")
-        if server is not None and int(server[1] or 0) in self.management_ports:  # in granian's scopes it is a text
+        port = _port(scope)
+        if port in self.forward_auth_ports:
+            await send_answer(await forward_auth(gateway, head, problem=partial(_problem, gateway)), send)
+            return
+        if port in self.management_ports:
             await management(self.process.store, head, send, leaving=self.process.tasks.stopping)
             return
 
@@ -171,6 +185,16 @@ class App:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _ports(address: Address | None) -> frozenset[int]:
+    return frozenset() if address is None else frozenset({address.port})
+
+
+def _port(scope: Scope) -> int:
+    """The port that the connection came in on; in granian's scopes it is a text."""
+    server = scope.get("server")
+    return 0 if server is None else int(server[1] or 0)
 
 
 def _problem(gateway: Gateway, error: Exception, head: RequestHead | None = None) -> OwnAnswer:

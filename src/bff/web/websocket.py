@@ -3,6 +3,7 @@
 from bff.errors import NoRoute
 from bff.request_head import RequestHead
 from bff.web import admission, guards
+from bff.web.admission import Admitted
 from bff.web.api import Call
 from bff.web.gateway import Gateway
 
@@ -13,7 +14,15 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
     Raises:
         BffError: refused.
     """
-    admitted = admission.route(gateway, head)
+    return await admit_handshake(gateway, head, admission.route(gateway, head))
+
+
+async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call:
+    """The same for a handshake whose route is known.
+
+    Raises:
+        BffError: refused.
+    """
     own = admission.brought(gateway, head, admitted.policy)
     if own is None:
         guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)

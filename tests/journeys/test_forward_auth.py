@@ -114,7 +114,7 @@ async def test_a_page_load_without_a_session_is_sent_to_sign_in(world: GatewayWo
     ],
 )
 async def test_what_the_gateway_refuses_is_refused(
-    world: GatewayWorld, form: str, uri: str, method: str, fields: dict[str, str], status: int, kind: str
+    world: GatewayWorld, *, form: str, uri: str, method: str, fields: dict[str, str], status: int, kind: str
 ) -> None:
     """With the status and the problem of the public listener; nginx knows no refusal but 403."""
     answer = await ask(world, uri, form=form, method=method, fields=fields, browser=await world.signed_in())
@@ -323,7 +323,7 @@ async def test_the_listener_answers_nothing_else(world: GatewayWorld, path: str)
 
 @pytest.mark.parametrize("path", ["/authz", "/envoy/asked", "/asked", "/asked/x", "/live"])
 async def test_the_other_listeners_give_no_token(world: GatewayWorld, path: str) -> None:
-    """Neither the public listener nor the management one answers as the one for proxies, and 404 is all of a route without upstream."""
+    """Public and management listener do not answer as the one for proxies, and a route without upstream is 404 there."""
     browser = await world.signed_in()
     named = {"x-original-uri": "/asked", "x-original-method": "GET"}
     public = await browser.fetch(path, headers=named)

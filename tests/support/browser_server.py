@@ -48,7 +48,7 @@ def served_application(
     *,
     limits: LimitsConfig | None = None,
     rest_seconds: float = 5,
-    management_ports: frozenset[int] = frozenset(),
+    inner_ports: frozenset[int] = frozenset(),
     max_descriptor: int | None = None,
 ) -> Served:
     """What a server needs to know of an application that is no gateway."""
@@ -59,7 +59,7 @@ def served_application(
         trusts=lambda _: False,
         problem=partial(problem_of, base_path="/bff", https=True),
         lane=None,
-        management_ports=management_ports,
+        inner_ports=inner_ports,
         descriptors=None if max_descriptor is None else Descriptors(limit=max_descriptor),
     )
 
@@ -74,7 +74,7 @@ async def browser_server(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     ports = frozenset({port_of([listener])} if is_management else ())
     served, state, loop = (
-        served_application(app, management_ports=ports, **settings),
+        served_application(app, inner_ports=ports, **settings),
         State(),
         asyncio.get_running_loop(),
     )

@@ -6,8 +6,9 @@
     access     the user's sign-in is what the route requires                403 401
     source     whose token is attached: the user's, our own, none           401
 
-The recipe (`api.py`), WebSocket handshakes, proxies' questions (`forward_auth.py`) and the server's fast lane call the same ones, in
-this order, with the session looked up before the last two. A judgement refuses by raising; what it returns is the proof that it was made.
+The recipe (`api.py`), WebSocket handshakes, questions of proxies (`forward_auth.py`) and the fast lane call the same ones, in
+this order, with the session looked up before the last two. A judgement refuses by raising; what it returns is the proof that it was
+made.
 """
 
 import re

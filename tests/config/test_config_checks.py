@@ -4,8 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from bff.config.load import load_with_warnings
 from bff.config.model import TokenKind
-from support.config_texts import SESSION_KEY, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems
+from support.config_texts import (
+    ENV,
+    SESSION_KEY,
+    TWELVE_LINES,
+    changed,
+    loaded,
+    make_app_folder,
+    problem,
+    problems,
+    write,
+)
 from support.tls_certificates import Authority
 
 OTHER = "  other:\n    issuer: https://other.example\n    client_id: x\n    client_secret: {env: OTHER_SECRET}\n"
@@ -478,6 +489,61 @@ def test_shared_port(text: str, line: int) -> None:
 def test_ports_that_the_system_chooses(tmp_path: Path) -> None:
     """Port 0 is not a port that can be shared."""
     assert loaded(f"listen: 127.0.0.1:0\nmanagement: 127.0.0.1:0\n{TWELVE_LINES}", tmp_path).listen.port == 0
+
+
+ASKED = 'forward_auth:\n  listen: "{}"\n'
+
+
+@pytest.mark.parametrize("port", ["8080", "9090"])
+def test_forward_auth_has_a_port_of_its_own(port: str) -> None:
+    """Its answers hold tokens, so it shares its port neither with browsers nor with the management endpoints."""
+    found = problem(ASKED.format(f"127.0.0.1:{port}") + TWELVE_LINES)
+    assert (found.line, found.key) == (2, "forward_auth.listen")
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"),
+    [
+        *(
+            (host, False)
+            for host in ("127.0.0.1", "[::1]", "localhost", "10.1.2.3", "192.168.0.1", "172.16.0.9", "[fd00::1]")
+        ),
+        *((host, True) for host in ("0.0.0.0", "[::]", "8.8.8.8", "[2600::1]", "bff.example.com")),
+    ],
+)
+def test_forward_auth_on_an_open_address_is_warned_of(host: str, *, warned: bool, tmp_path: Path) -> None:
+    """An address that is neither loopback nor private may be reached by more than the proxy."""
+    found = load_with_warnings(write(ASKED.format(f"{host}:9091") + TWELVE_LINES, tmp_path), env=ENV).warnings
+    assert [(one.line, one.key) for one in found] == [(2, "forward_auth.listen")] * warned
+
+
+def test_a_route_that_is_only_asked_about_needs_no_upstream(tmp_path: Path) -> None:
+    """With `forward_auth`, a proxy forwards; without it, such a route leads nowhere."""
+    text = changed("    upstream: http://api:8000\n", "")
+    assert loaded(ASKED.format("127.0.0.1:9091") + text, tmp_path).routes[0].upstream is None
+    assert "leads nowhere" in problem(text).message
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pass_host: true",
+        "map_location: false",
+        "response_headers: {remove: [X-A]}",
+        "max_body: 1KiB",
+        "max_connections: 5",
+    ],
+)
+def test_what_is_the_proxys_business_is_refused(key: str) -> None:
+    """The gateway neither connects nor sees an answer where a proxy forwards."""
+    text = changed("    upstream: http://api:8000\n", f"    {key}\n")
+    assert problem(ASKED.format("127.0.0.1:9091") + text).key == f"routes[0].{key.partition(':')[0]}"
+
+
+def test_a_bound_token_cannot_be_handed_to_a_proxy() -> None:
+    """A route that is only asked about, at a provider with DPoP, could never pass."""
+    text = with_provider_keys("dpop: on").replace("    upstream: http://api:8000\n", "")
+    assert "dpop" in problem(ASKED.format("127.0.0.1:9091") + text).message
 
 
 @pytest.mark.requirement("R-313")

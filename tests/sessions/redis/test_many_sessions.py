@@ -80,5 +80,5 @@ async def test_100_000_sessions_fit_and_end(store: RedisStore, nodes: list[Valke
 
     assert await store.delete_all() == SESSIONS - SESSIONS_A_USER
     assert [node.ask("DBSIZE") for node in nodes] == [0, 0, 0]
-    figures = (each, SESSIONS / (created - begun), one - created, time.perf_counter() - one)
-    print("%.0f bytes a session; %.0f sign-ins/s; one user out %.3f s; all out %.0f s" % figures)
+    rate, out, all_out = SESSIONS / (created - begun), one - created, time.perf_counter() - one
+    print(f"{each:.0f} bytes a session; {rate:.0f} sign-ins/s; one user out {out:.3f} s; all out {all_out:.0f} s")

@@ -9,7 +9,6 @@ from bff.request_head import Field
 from bff.request_id import NAME as REQUEST_ID
 from bff.web.fields import NOTHING, own_fields
 
-
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 

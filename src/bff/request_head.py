@@ -136,7 +136,7 @@ class Peer(Struct, frozen=True):
 
 
 class RequestHead(Struct, frozen=True):
-    """`query` is raw and without `?`; `fields`, `named` and `repeated` are the section's; `request_id` is ours or a trusted proxy's."""
+    """`query` is raw and without `?`; `fields`, `named`, `repeated` are the section's; `request_id` is ours or a trusted proxy's."""
 
     method: bytes
     path: bytes

@@ -31,7 +31,7 @@ from support.scripted_upstream import (
     scripted_upstream,
     silent,
 )
-from support.upstream_rooms import LIMITS, MS, Clock, a_new_owner, a_request, fetch, pool_to, until
+from support.upstream_rooms import LIMITS, MS, Clock, a_new_owner, a_request, an_upstream_tls, fetch, pool_to, until
 
 HASTY = TimeoutConfig(connect=0.2, first_byte=20.0, idle=20.0)
 QUICK = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS)
@@ -1010,11 +1010,9 @@ async def test_nobody_is_there_to_connect_to() -> None:
 
 async def test_connecting_takes_too_long() -> None:
     """A handshake that is not answered ends with the connect time (TLS to somebody who does not speak it)."""
-    from bff.proxy.forward import upstream_tls
-
     async with scripted_upstream(silent) as upstream:
         url = upstream.url.replace("http:", "https:")
-        async with pool_to(url, timeouts=HASTY, ssl_context=upstream_tls(None), max_connections=1) as pool:
+        async with pool_to(url, timeouts=HASTY, tls=an_upstream_tls(), max_connections=1) as pool:
             for _ in range(2):
                 with pytest.raises(UpstreamTimeout):
                     await fetch(pool, a_request())

@@ -148,9 +148,9 @@ async def test_a_moved_name_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         async with pool_to("http://api.internal", max_age=10.0, clock=clock) as pool:
             assert (await fetch(pool, a_request())).content == b"old"
             named[:] = [(after.host, after.port)]
-            await clock.later(7.0)
+            await clock.later(4.0)
             assert (await fetch(pool, a_request())).content == b"old"
-            await clock.later(3.0)
+            await clock.later(6.0)
             await until(lambda: usage(pool).connections == 0)
             assert (await fetch(pool, a_request())).content == b"new"
 

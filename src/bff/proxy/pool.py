@@ -11,12 +11,12 @@ connection, if not a byte came back and the request is idempotent and has no con
 """
 
 import asyncio
-import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
+from bff.backoff import Backoff
 from bff.clock import Clock, steady
 from bff.config.model import RouteConfig, TimeoutConfig
 from bff.config.values.urls import UpstreamUrl
@@ -33,7 +33,6 @@ P = TypeVar("P", bound=asyncio.Protocol)
 IDLE_SECONDS = 30.0
 TICK_SECONDS = 0.25  # the clock's grain, and how soon we listen to the browser of a slow exchange
 MAX_AGE_SECONDS = 60.0
-YOUNGEST = 0.75  # of the most age, that a connection retires at: those of one burst shall not be made anew at one time
 
 _KEEP_ALIVE = re.compile(rb"timeout[ \t]*=[ \t]*\"?([0-9]{1,6})", re.IGNORECASE)
 
@@ -57,7 +56,8 @@ class UpstreamPool:
         self._timeouts = timeouts
         self._max_idle = max_connections
         self._max_waiting = max_waiting
-        self._max_age = max_age
+        # Half of it is left to chance: the connections of one burst shall not all be made anew at one time.
+        self._ages = Backoff(first_seconds=max_age, longest_seconds=max_age)
         self._clock = clock
         self._tick_seconds = min(TICK_SECONDS, timeouts.connect / 4, timeouts.first_byte / 4, timeouts.idle / 4)
         self._ticker: asyncio.TimerHandle | None = None
@@ -286,7 +286,7 @@ class UpstreamPool:
         except BaseException:  # also CancelledError: its place must not be lost
             self._was_lost(connection)
             raise
-        connection.retires_at = self._clock() + self._max_age * random.uniform(YOUNGEST, 1.0)  # noqa: S311 - no secret
+        connection.retires_at = self._clock() + self._ages.pause_seconds(1)
         return connection
 
     # --- the clock ---

@@ -8,7 +8,7 @@ from bff.proxy.fields import HOP_BY_HOP, OURS_BY_PREFIX, OURS_TO_SAY
 from bff.proxy.rewrite import MAX_FIELDS, UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
 from bff.request_head import NO_FIELDS, Field, Peer, field_block, request_head
-from support.rewriting import BROWSER, OURS, VIA, rewrite, values
+from support.rewriting import BROWSER, OURS, REQUEST_ID, VIA, rewrite, values
 
 # --- the whole ----------------------------------------------------------------------------------------------------------
 
@@ -44,6 +44,7 @@ def test_a_browsers_request_becomes_an_upstreams() -> None:
         ),
         None,
         False,
+        REQUEST_ID,
     )
     assert not request.has_content
 
@@ -396,6 +397,6 @@ def test_a_route_without_upstream_is_not_forwarded(tmp_path) -> None:
 @pytest.mark.requirement("R-016")
 @pytest.mark.parametrize("name", [b"destination", b"Destination"])
 def test_a_second_target_is_not_passed_on(name: bytes) -> None:
-    """WebDAV's Destination would name a path on the upstream that no route has judged (RFC 4918 section 10.3)."""
-    request = rewrite((name, b"https://app.example.com/admin/users"), method=b"MOVE")
+    """WebDAV's Destination would name a path on the upstream that was not judged (RFC 4918 section 10.3)."""
+    request = rewrite((name, b"https://app.example.com/admin/users"), method=b"POST")
     assert not any(field == b"destination" for field, _ in request.fields)

@@ -35,6 +35,7 @@ ROUTES: list[dict[str, Any]] = [
     {"path": "/scripts", "upstream": "{raw}", "provider": "corp", "bearer": "pass"},
     {"path": "/ruled", "upstream": "{raw}", "provider": "corp", "require": {"claims": {"sub": "alice"}}},
     {"path": "/strict", "upstream": "{raw}", "provider": "corp", "require": {"claims": {"sub": "bob"}}},
+    {"path": "/dav", "upstream": "{raw}/v2", "provider": "corp", "methods": ["GET", "COPY", "MOVE"]},
     {"path": "/small", "upstream": "{raw}", "token": "none", "max_body": "1KiB"},
     {"path": "/", "files": "dist"},
 ]
@@ -193,8 +194,10 @@ class Episode:
 
 
 TOO_LONG = b"Content-Length: 99999999999"
-METHODS = ["GET"] * 8 + ["POST"] * 5 + ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"]
-PREFIXES = ["/api"] * 6 + ["/open"] * 3 + ["/pages", "/maybe", "/machine", "/small", "/scripts", "/ruled", "/strict"]
+METHODS = ["GET"] * 8 + ["POST"] * 5 + ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "COPY", "MOVE"]
+PREFIXES = (
+    ["/api"] * 6 + ["/open"] * 3 + ["/pages", "/maybe", "/machine", "/small", "/scripts", "/ruled", "/strict", "/dav"]
+)
 STRANGE = [
     "/open/../api/x", "/open/%2e%2e/x", "/open//x", "/nowhere/x", "/open/%00", "/open/a%2Fb", "/open/%zz", "/bff/nothing",
     "/", "/api", "/apix", "/open/x?a=%2e", "/open/length;x=y", "/open/" + "x" * 300, "*",
@@ -205,6 +208,7 @@ MORE = [
     b"Remote-User: root", b"Forwarded: for=1.2.3.4", b"Cookie: other=1", b"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document",
     b"Host: other", b"Content-Type: text/plain", b"Expect: 100-continue", b"Upgrade: h2c", b"Accept: text/event-stream",
     b"Origin: null", b"Keep-Alive: timeout=5", b"Content-Encoding: gzip", b"Traceparent: 00-1-2-03",
+    b"Destination: /dav/b", b"Destination: /api/b",
 ]  # fmt: skip
 
 
@@ -431,6 +435,7 @@ class Player:
         data = re.sub(rb"(?<=1\.1 bff-)[0-9a-f]{12}", b"pseudonym", data)
         data = re.sub(rb"(\r\n(?:date|last-modified): )[^\r]+GMT", rb"\1", data)
         data = re.sub(rb'(\r\netag: ")[0-9a-f]{24,64}', rb"\1", data)
+        data = re.sub(rb"(x-request-id: )[0-9a-f]{16}", rb"\1one of ours", data)
         data = re.sub(rb'("request_id": ?")[0-9a-f]+', rb"\1", data)
         data = re.sub(rb"(Reference <code>)[0-9a-f]+", rb"\1", data)
         data = re.sub(rb"(?<=&step_up=)[\w.-]+", b"ticket", data)  # signed by a key that each world makes
@@ -440,7 +445,7 @@ class Player:
         return self._names.setdefault(token[0], b"token %d" % len(self._names))
 
     def _masked_fields(self, request: Received) -> list[tuple[bytes, bytes]]:
-        return [(name, self._masked(value)) for name, value in request.fields]
+        return [(name, b"..." if name == b"x-request-id" else self._masked(value)) for name, value in request.fields]
 
     def _event(self, event: Any) -> dict[str, object]:
         hidden = {"request_id", "seconds", "session", "exc_info", "token"}

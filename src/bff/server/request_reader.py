@@ -45,7 +45,15 @@ from bff.errors import (
 from bff.proxy.fields import connection_options
 from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
-from bff.request_head import FieldSection, Peer, RequestHead, field_section, kept_section, section_of_lines
+from bff.request_head import (
+    FieldSection,
+    Peer,
+    RequestHead,
+    field_section,
+    kept_section,
+    request_id_of,
+    section_of_lines,
+)
 from bff.server.chunked import ChunkedError, ChunkedReader
 from bff.server.guessed_head import guessed_head
 
@@ -117,9 +125,7 @@ class RequestReader:
     )
 
     def __init__(self, *, peer: Peer, limits: LimitsConfig) -> None:
-        self._peer = peer
-        self._limits = limits
-        self._surely_small = min(limits.max_target, limits.max_head)
+        self.settle(peer=peer, limits=limits)
         self._head = bytearray()  # of a head that has not ended
         self._refused_head = b""
         self._lines = 0  # in it
@@ -131,6 +137,12 @@ class RequestReader:
         self.is_head_request = False  # the last head that was looked at was a HEAD's, whose answer has no content
         self.refused_content = False  # the refusal is of a message's content, not of a head
         self.phase = _HEAD
+
+    def settle(self, *, peer: Peer, limits: LimitsConfig) -> None:
+        """Judge the heads that end from now on by these."""
+        self._peer = peer
+        self._limits = limits
+        self._surely_small = min(limits.max_target, limits.max_head)
 
     @property
     def in_head(self) -> bool:
@@ -222,7 +234,16 @@ class RequestReader:
         section = kept_section(lines_of_fields)
         if section is not None and section.is_plain and len(head) <= self._surely_small and _is_plain(words):
             path, _, query = words[1].partition(b"?")
-            request = RequestHead(words[0], path, query, section, section.fields, section.named, self._peer)
+            request = RequestHead(
+                words[0],
+                path,
+                query,
+                section,
+                section.fields,
+                section.named,
+                self._peer,
+                request_id_of(section, self._peer),
+            )
             return Message(request, b"1.1", True, False, False, False)
         return self._judge(head, words, lines_of_fields)
 
@@ -277,7 +298,9 @@ class RequestReader:
             target, section = _origin_form(target, section)
         path, _, query = target.partition(b"?")
         named = section.named
-        head = RequestHead(method, path, query, section, section.fields, named, self._peer)
+        head = RequestHead(
+            method, path, query, section, section.fields, named, self._peer, request_id_of(section, self._peer)
+        )
         is_1_1 = version == b"HTTP/1.1"
         has_content = (b"content-length" in named or b"transfer-encoding" in named) and self._framing(head, is_1_1)
         options = _NO_OPTIONS

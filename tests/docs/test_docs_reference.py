@@ -19,6 +19,8 @@ COMMANDS = {
     "bff schema": "schema",
     "bff config": "config",
     "bff demo": "demo",
+    "bff sessions list": "sessions list",
+    "bff sessions show": "sessions show",
     "bff sessions end": "sessions end",
     "bff secrets new": "secrets new",
 }

@@ -8,7 +8,7 @@ import pytest
 
 from bff.sessions.model import Session
 from bff.sessions.store import Begun, Change, Mark, MarkEnd, SessionStore, Spent
-from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, with_note
+from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, end_all, with_note
 
 NewWorker = Callable[[], SessionStore]
 
@@ -205,9 +205,9 @@ async def test_every_session_can_be_ended_at_once(store: SessionStore) -> None:
     """Ending all says how many there were, and leaves none; marks stay."""
     sessions = [await kept(store) for _ in range(7)]
     await store.remember("done", lifetime_seconds=600, now=NOW)
-    assert await store.delete_all() == 7
+    assert await end_all(store) == 7
     assert [await store.read(session.key, touch=False, now=NOW) for session in sessions] == [None] * 7
-    assert await store.delete_all() == 0
+    assert await end_all(store) == 0
     assert await store.remembers("done", now=NOW)
 
 

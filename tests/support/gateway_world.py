@@ -45,6 +45,7 @@ class GatewayWorld:
     """Everything a journey talks to."""
 
     url: str
+    file: Path  # of the configuration
     config: Config
     app: App
     clock: Clock
@@ -163,6 +164,7 @@ async def gateway_world(
         await stack.enter_async_context(serving_gateway(app, [*sockets, *management]))
         world = GatewayWorld(
             url=url,
+            file=file,
             config=config,
             app=app,
             clock=clock,

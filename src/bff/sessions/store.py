@@ -9,6 +9,7 @@ Rules that every store keeps:
 - Every change is published with the write, so that local copies and open streams learn of it.
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -52,6 +53,14 @@ class MarkEnd(Enum):
 
     DROP = "drop"  # the answer is stored, or there was none that spent the token
     KEEP = "keep"  # the answer is here and not stored yet, or we stop before it came
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An entry of the store. `live` is None if it cannot be opened: sealed under a key that is not ours, moved, or broken."""
+
+    key: str
+    live: LiveSession | None
 
 
 class ChangeListener(Protocol):
@@ -111,8 +120,9 @@ class SessionStore(Protocol):
         """The keys of the sessions with a grant from `issuer` for this subject or this `sid` (exactly one is given)."""
         ...
 
-    async def delete_all(self) -> int:
-        """End every session; returns how many."""
+    def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:
+        """Every session whose key begins with this text, in portions; one may come twice. Extends no deadline, and keeps no other
+        caller waiting."""
         ...
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:

@@ -15,7 +15,6 @@ from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
-from bff.issuers import accepts
 from bff.provider.client import Provider
 from bff.provider.http import Transport
 from bff.provider.providers import Providers
@@ -31,6 +30,7 @@ from bff.telemetry import running as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
+from bff.tokens.grants import is_of
 from bff.tokens.keeping import TokenKeepings
 from bff.tokens.proofs import Proofs
 from bff.tokens.refresh import Refresher
@@ -99,10 +99,7 @@ class Gateway:
         """Whether a provider of this configuration gave it, to this client: sessions outlive changes of names and issuers (R-143),
         and another gateway may use the same store (R-307)."""
         provider = self.providers.get(grant.provider)
-        if provider is None or provider.config.client_id != grant.client_id:
-            return False
-        tenants = provider.config.allowed_tenants or ()
-        return accepts(grant.issuer, template=provider.config.issuer, allowed_tenants=tenants)
+        return provider is not None and is_of(grant, provider.config)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.pipeline import Word
 from bff.sessions.redis.server import REDIS_ERRORS, open_server
 from bff.sessions.sealing import Sealer
-from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
+from bff.sessions.store import Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
 
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
@@ -151,13 +151,10 @@ class RedisStore:
             found += [s.key for s in living if s.has_grant(issuer=issuer, subject=subject, sid=sid)]
         return found
 
-    async def delete_all(self) -> int:
-        """End every session."""
-        count = 0
-        async for found in self._names_of_sessions():
-            session_keys = [self._names.key_of(name) for name in found]
-            count += sum(await asyncio.gather(*(self.delete(key) for key in session_keys)))
-        return count
+    async def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:
+        """Every session whose key begins with this text: by SCAN, which holds up no other client, and one read for each."""
+        async for names in self._names_of_sessions(key_prefix):
+            yield await asyncio.gather(*(self._found(self._names.key_of(name), now=now) for name in names))
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
@@ -226,6 +223,9 @@ class RedisStore:
         version, record = cast(list[bytes | None], found)
         return None if version is None or record is None else self._unseal(key, version, record)
 
+    async def _found(self, key: str, *, now: float) -> Found:
+        return Found(key=key, live=await self.read(key, touch=False, now=now))
+
     # --- indexes ---
 
     async def _index(self, session: Session, *, now: float) -> None:
@@ -246,9 +246,9 @@ class RedisStore:
     def _index_names(self, index: bytes) -> list[bytes]:
         return [self._names.index(name) for name in self._sealer.names(index)]
 
-    async def _names_of_sessions(self) -> AsyncIterator[list[bytes]]:
+    async def _names_of_sessions(self, key_prefix: str) -> AsyncIterator[list[bytes]]:
         try:
-            async for found in self._server.scan(self._names.sessions + b"*"):
+            async for found in self._server.scan(self._names.session(key_prefix) + b"*"):
                 yield found
         except REDIS_ERRORS as error:
             raise _unavailable(error) from error

@@ -71,4 +71,6 @@ async def _use_everything(url: str) -> None:
     await store.remember("d", lifetime_seconds=60, now=NOW)
     assert await store.remembers("d", now=NOW)
     assert await store.recall("d", now=NOW) == ""
+    await store.note_use("session", "ab", by="me", age_seconds=5)
+    assert set(await store.uses("session", "ab")) == {"me"}
     await store.close()

@@ -24,6 +24,7 @@ COMMANDS = {
     "bff sessions show": "sessions show",
     "bff sessions end": "sessions end",
     "bff secrets new": "secrets new",
+    "bff secrets status": "secrets status",
 }
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")

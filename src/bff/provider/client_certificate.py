@@ -11,6 +11,7 @@ from pathlib import Path
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import load_key_pair
 from bff.errors import SecretUnavailable
+from bff.secret_uses import digest
 from bff.telemetry import tokens as telemetry
 
 _Seen = tuple[tuple[int, int, int], ...]
@@ -25,6 +26,7 @@ class ClientCertificate:
         self._provider = provider
         self._seen: _Seen | None = None
         self._shown = False
+        self.digest = ""  # of the certificate that is shown
 
     def refresh(self) -> None:
         """Load the files if they have changed: two `stat` calls where they have not.
@@ -49,6 +51,7 @@ class ClientCertificate:
             telemetry.credential_unusable(provider=self._provider, reason=f"file {self._pair.certificate}")
             return
         self._shown = True
+        self.digest = digest(self._pair.certificate.read_text(encoding="ascii", errors="replace"))
 
 
 def _identity(file: Path) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from bff.clock import Clock, steady
 from bff.sessions.model import LiveSession, Session
-from bff.sessions.store import Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
+from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
 
 SWEPT_PER_WRITE = 4
 
@@ -83,6 +83,7 @@ class MemoryStore:
         self._leases: _Expiring[str] = _Expiring()
         self._marks: _Expiring[_Noted] = _Expiring()
         self._done: _Expiring[str] = _Expiring()
+        self._uses: _Expiring[dict[str, float]] = _Expiring()
         self._listener: ChangeListener | None = None
         self._last_now = 0.0
 
@@ -164,6 +165,23 @@ class MemoryStore:
             for key, entry in self._sessions.entries(now=now)
             if key.startswith(key_prefix)
         ]
+
+    async def note_use(self, owner: str, digest: str, *, by: str, age_seconds: float) -> None:
+        """Note a use."""
+        at, now = self._clock() - age_seconds, self._clock()
+        known = self._uses.get(f"{owner}\0{digest}", now=now)
+        uses = (
+            {}
+            if known is None
+            else {name: then for name, then in known.value.items() if now - then < USES_KEPT_SECONDS}
+        )
+        uses[by] = max(at, uses.get(by, at))
+        self._uses.put(f"{owner}\0{digest}", uses, expires_at=now + USES_KEPT_SECONDS, now=now)
+
+    async def uses(self, owner: str, digest: str) -> dict[str, float]:
+        """When the secret was last used, by process."""
+        known = self._uses.get(f"{owner}\0{digest}", now=self._clock())
+        return {} if known is None else dict(known.value)
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""

@@ -16,6 +16,8 @@ from typing import Protocol
 
 from bff.sessions.model import LiveSession, Session
 
+USES_KEPT_SECONDS = 30 * 86400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -123,6 +125,17 @@ class SessionStore(Protocol):
     def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:
         """Every session whose key begins with this text, in portions; one may come twice. Extends no deadline, and keeps no other
         caller waiting."""
+        ...
+
+    async def note_use(self, owner: str, digest: str, *, by: str, age_seconds: float) -> None:
+        """Note that this process used the secret with this digest so long ago; a use before the noted one changes nothing.
+
+        What was not noted for `USES_KEPT_SECONDS` is forgotten.
+        """
+        ...
+
+    async def uses(self, owner: str, digest: str) -> dict[str, float]:
+        """When the secret was last used, by process."""
         ...
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:

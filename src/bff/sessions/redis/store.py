@@ -4,6 +4,7 @@
     bff:i:<keyed hash>         the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
     bff:l:<hash>               lease of a session, and marks of refresh tokens that may be spent
     bff:d:<hash>               mark that something is done, sealed   ends when it can no longer be asked for
+    bff:u:<keyed hash>         when a secret was last used, by process    ends a month after the last use
     bff:changed                channel of changes
 
 `bff` is the namespace (`session.namespace`): every name begins with it.
@@ -35,7 +36,7 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.pipeline import Word
 from bff.sessions.redis.server import REDIS_ERRORS, open_server
 from bff.sessions.sealing import Sealer
-from bff.sessions.store import Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
+from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
 
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
@@ -155,6 +156,22 @@ class RedisStore:
         """Every session whose key begins with this text: by SCAN, which holds up no other client, and one read for each."""
         async for names in self._names_of_sessions(key_prefix):
             yield await asyncio.gather(*(self._found(self._names.key_of(name), now=now) for name in names))
+
+    async def note_use(self, owner: str, digest: str, *, by: str, age_seconds: float) -> None:
+        """Note a use, at the instant that the server's clock shows for it."""
+        name = self._names.uses(self._sealer.names(keys.used_secret(owner, digest))[0])
+        await self._run(scripts.NOTE_USE, name, by, _ms(age_seconds), _ms(USES_KEPT_SECONDS))
+
+    async def uses(self, owner: str, digest: str) -> dict[str, float]:
+        """When the secret was last used, by process; noted under any session key."""
+        names = [self._names.uses(name) for name in self._sealer.names(keys.used_secret(owner, digest))]
+        asked = (self._execute("ZRANGE", name, 0, -1, "WITHSCORES", again=True) for name in names)
+        found: dict[str, float] = {}
+        for words in cast(list[list[bytes]], await asyncio.gather(*asked)):
+            for by, at in zip(words[::2], words[1::2], strict=True):
+                name = by.decode(errors="replace")
+                found[name] = max(float(at) / 1000, found.get(name, 0.0))
+        return found
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""

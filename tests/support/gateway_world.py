@@ -45,7 +45,6 @@ class GatewayWorld:
     """Everything a journey talks to."""
 
     url: str
-    file: Path  # of the configuration
     config: Config
     app: App
     clock: Clock
@@ -53,6 +52,7 @@ class GatewayWorld:
     corp: FakeProvider
     partner: FakeProvider
     management_url: str
+    file: Path  # the configuration
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def browser(self) -> Browser:
@@ -164,7 +164,6 @@ async def gateway_world(
         await stack.enter_async_context(serving_gateway(app, [*sockets, *management]))
         world = GatewayWorld(
             url=url,
-            file=file,
             config=config,
             app=app,
             clock=clock,
@@ -172,6 +171,7 @@ async def gateway_world(
             corp=fakes["corp"],
             partner=fakes["partner"],
             management_url=f"http://127.0.0.1:{port_of(management)}",
+            file=file,
         )
         await stack.enter_async_context(world.browsers)
         yield world

@@ -65,6 +65,10 @@ class Sealer:
         self._uses = uses
         self._derived: dict[str, _DerivedKey] = {}
 
+    def with_keys(self, keys: Sequence[Secret]) -> "Sealer":
+        """One with other keys for the same purpose."""
+        return Sealer(keys, purpose=self._purpose, uses=self._uses)
+
     def seal(self, plaintext: bytes, *, bound_to: bytes) -> bytes:
         """An envelope that opens only with the same `bound_to`.
 

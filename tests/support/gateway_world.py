@@ -52,6 +52,7 @@ class GatewayWorld:
     corp: FakeProvider
     partner: FakeProvider
     management_url: str
+    file: Path  # the configuration
     forward_auth_url: str | None = None
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -176,6 +177,7 @@ async def gateway_world(
             partner=fakes["partner"],
             management_url=f"http://127.0.0.1:{port_of(management)}",
             forward_auth_url=f"http://127.0.0.1:{port_of(asked_at)}" if forward_auth else None,
+            file=file,
         )
         await stack.enter_async_context(world.browsers)
         yield world

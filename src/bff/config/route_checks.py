@@ -8,6 +8,9 @@ from bff.config.values.words import FILE_METHODS, MAX_ACR_BYTES
 _NEEDS_TOKEN = ("resource", "audience", "scope")
 _NEEDS_UPSTREAM = (
     "ca_file",
+    "client_certificate",
+    "max_connection_age",
+    "server_name",
     "map_location",
     "max_body",
     "max_connections",
@@ -16,6 +19,7 @@ _NEEDS_UPSTREAM = (
     "response_headers",
     "timeouts",
 )
+_OF_TLS = ("ca_file", "server_name", "client_certificate")
 
 
 def check_routes(config: Config, findings: Findings) -> None:
@@ -43,8 +47,10 @@ def _check_destination(route: RouteConfig, config: Config, path: KeyPath, findin
         _check_only_asked(route, config, path, findings)
     if route.upstream is not None and route.files is not None:
         findings.report_key((*path, "files"), "stands beside `upstream`: a route leads to one of them")
-    if route.ca_file is not None and route.upstream is not None and not route.upstream.tls:
-        findings.report_key((*path, "ca_file"), "verifies nothing: the upstream is plain http")
+    if route.upstream is not None and not route.upstream.tls:
+        for key in _OF_TLS:
+            if getattr(route, key) is not None:
+                findings.report_key((*path, key), "is of no use: the upstream is plain http")
 
 
 def _check_only_asked(route: RouteConfig, config: Config, path: KeyPath, findings: Findings) -> None:
@@ -133,10 +139,10 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
         findings.report_key((*path, "methods"), "files are read with GET and HEAD only: leave it out")
     if route.bearer == "pass":
         findings.report((*path, "bearer"), "is of no use with `files`: no token is passed to them")
-    for key in ("request_headers", "pass_host", "map_location", "touch"):
+    for key in ("request_headers", "pass_host", "map_location", "touch", "max_connection_age"):
         if key in route.model_fields_set:
             findings.report_key((*path, key), "is of no use with `files`")
-    for key in (*_NEEDS_TOKEN, "ca_file", "require", "exchange"):
+    for key in (*_NEEDS_TOKEN, *_OF_TLS, "require", "exchange"):
         if getattr(route, key) is not None:
             findings.report_key((*path, key), "is of no use with `files`")
 

@@ -60,4 +60,4 @@ def _told(match: Match, path: bytes, *, is_absolute: bool) -> bytes:
     if upstream is None:
         return path
     place = upstream.base_path + path[len(route.prefix) :] or b"/"
-    return b"%b://%b%b" % (upstream.scheme.encode("ascii"), route.authority, place) if is_absolute else place
+    return b"%b://%b%b" % (b"https" if upstream.tls else b"http", route.authority, place) if is_absolute else place

@@ -101,6 +101,9 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
     if opening:
         admission.may_be_opened(policy)
         if admission.must_come_from_our_site(head, policy):
+            if policy.needs_session and navigation.has_signed_out(gateway, head):  # the provider's sign-out led here
+                needed = LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
+                return _to_sign_in(gateway, needed, head)
             return navigation.lead_on(gateway, head, at_once=policy.cross_site_pages)
     live: LiveSession | None = None
     try:

@@ -12,6 +12,7 @@ browser's, as they are.
 from enum import Enum, auto
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bff.errors import MalformedRequest, NoRoute
 from bff.request_head import Field, RequestHead, request_head
@@ -68,7 +69,8 @@ def asked_request(question: RequestHead) -> AskedRequest:
     if uri.translate(None, _URI):
         raise MalformedRequest("The URI in question holds a character that URIs do not have.")
     path, _, query = uri.partition(b"?")
-    return AskedRequest(asker, request_head(method, path, query, _browsers_fields(question, asker), question.peer))
+    head = request_head(method, path, query, _browsers_fields(question, asker), question.peer)
+    return AskedRequest(asker, replace(head, request_id=question.request_id))
 
 
 def _from_path(question: RequestHead, asker: Asker) -> list[tuple[bytes, bytes]]:

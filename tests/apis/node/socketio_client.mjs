@@ -4,6 +4,7 @@ import { io } from "socket.io-client";
 
 const [origin, path, cookie] = process.argv.slice(2);
 const socket = io(origin, { path, extraHeaders: { Cookie: cookie, Origin: origin, "X-CSRF": "1" }, reconnection: false });
+console.log(socket.io.engine.transport.name);
 const failed = (error) => {
   console.error(String(error));
   process.exit(1);
@@ -11,7 +12,6 @@ const failed = (error) => {
 socket.on("connect_error", failed);
 socket.on("connect", async () => {
   const engine = socket.io.engine;
-  console.log(engine.transport.name);
   if (engine.transport.name === "polling") await new Promise((resolve) => engine.once("upgrade", resolve));
   console.log(await socket.emitWithAck("ask", "hello"));
   socket.close();

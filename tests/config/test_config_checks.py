@@ -514,7 +514,8 @@ def test_forward_auth_has_a_port_of_its_own(port: str) -> None:
 def test_forward_auth_on_an_open_address_is_warned_of(host: str, *, warned: bool, tmp_path: Path) -> None:
     """An address that is neither loopback nor private may be reached by more than the proxy."""
     found = load_with_warnings(write(ASKED.format(f"{host}:9091") + TWELVE_LINES, tmp_path), env=ENV).warnings
-    assert [(one.line, one.key) for one in found] == [(2, "forward_auth.listen")] * warned
+    own = [(one.line, one.key) for one in found if one.key.startswith("forward_auth")]
+    assert own == [(2, "forward_auth.listen")] * warned
 
 
 def test_a_route_that_is_only_asked_about_needs_no_upstream(tmp_path: Path) -> None:

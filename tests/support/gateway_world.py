@@ -52,6 +52,7 @@ class GatewayWorld:
     corp: FakeProvider
     partner: FakeProvider
     management_url: str
+    upstream_url: str
     file: Path  # the configuration
     forward_auth_url: str | None = None
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -115,9 +116,10 @@ async def gateway_world(
     clock: Clock | None = None,
     strips_fetch_metadata: bool = False,
     forward_auth: bool = False,
+    front: int | None = None,
     **settings: Any,
 ) -> AsyncIterator[GatewayWorld]:
-    """Start it all; keyword arguments are added to the configuration."""
+    """Start it all; keyword arguments are added to the configuration. `front`: the port of a proxy that browsers go to."""
     clock = clock or Clock()
     async with AsyncExitStack() as stack:
         sockets = bind_loopback(both_families=True)
@@ -125,7 +127,7 @@ async def gateway_world(
         asked_at = bind_loopback() if forward_auth else []
         if forward_auth:
             settings["forward_auth"] = {"listen": f"127.0.0.1:{port_of(asked_at)}"}
-        url = f"http://localhost:{port_of(sockets)}"
+        url = f"http://localhost:{front or port_of(sockets)}"
         upstream, upstream_url = await stack.enter_async_context(echo_upstream())
         fakes = {
             name: await stack.enter_async_context(
@@ -175,6 +177,7 @@ async def gateway_world(
             upstream=upstream,
             corp=fakes["corp"],
             partner=fakes["partner"],
+            upstream_url=upstream_url,
             management_url=f"http://127.0.0.1:{port_of(management)}",
             forward_auth_url=f"http://127.0.0.1:{port_of(asked_at)}" if forward_auth else None,
             file=file,

@@ -36,8 +36,26 @@ from bff.web.websocket import admit_handshake
 Problem = Callable[[Exception, RequestHead], OwnAnswer]
 
 # Envoy, or the proxy in front of it, sets these itself: they stay, whoever wrote them.
-_ENVOYS = (b"x-envoy-", b"x-forwarded-", b"sec-websocket-")
-_ENVOYS_OWN = frozenset({b"host", b"connection", b"upgrade", b"transfer-encoding", b"te", b"expect", b"keep-alive"})
+_ENVOYS = (b"x-envoy-", b"sec-websocket-")
+_ENVOYS_OWN = frozenset(
+    {
+        *(b"host", b"connection", b"upgrade", b"transfer-encoding", b"te", b"expect", b"keep-alive", b"x-request-id"),
+        *(
+            b"x-forwarded-for",
+            b"x-forwarded-proto",
+            b"x-forwarded-host",
+            b"x-forwarded-port",
+            b"x-forwarded-client-cert",
+        ),
+    }
+)
+# Known by the beginning of their names alone, and read by many applications: named also where the question does not have them.
+_BY_PREFIX = frozenset(
+    (
+        b"remote-user remote-email remote-groups remote-name x-auth-request-user x-auth-request-email x-auth-request-groups "
+        b"x-forwarded-user x-forwarded-email x-forwarded-groups x-forwarded-preferred-username x-remote-user "
+    ).split()
+)
 
 
 async def forward_auth(gateway: Gateway, question: RequestHead, *, problem: Problem) -> OwnAnswer:
@@ -111,7 +129,7 @@ def _to_remove(head: RequestHead, route: Route, given: list[Field]) -> bytes:
     """What Envoy is to take out: what this gateway drops where it forwards itself, but for what the answer sets."""
     rules = route.request_rules
     dropped = {name for name, _ in head.fields if judge(name) is Verdict.DROP}
-    names = OURS_TO_SAY | dropped | rules.drops | {b"authorization", b"cookie"}
+    names = OURS_TO_SAY | _BY_PREFIX | dropped | rules.drops | {b"authorization", b"cookie"}
     names -= {name for name, _ in given} | rules.passes | _ENVOYS_OWN
     if head.method in destinations.METHODS:
         names -= {b"destination"}

@@ -4,16 +4,12 @@ New connections show the new certificate. A connection that is open keeps the on
 seconds (`http.py`). Files that do not fit together (one of two is replaced) leave the old certificate in use.
 """
 
-import os
 import ssl
-from pathlib import Path
 
 from bff.config.model import CertificateConfig
-from bff.config.values.certificates import load_key_pair
+from bff.config.values.certificates import FilesSeen, files_seen, load_key_pair
 from bff.errors import SecretUnavailable
 from bff.telemetry import tokens as telemetry
-
-_Seen = tuple[tuple[int, int, int], ...]
 
 
 class ClientCertificate:
@@ -23,7 +19,7 @@ class ClientCertificate:
         self._pair = pair
         self._context = context
         self._provider = provider
-        self._seen: _Seen | None = None
+        self._seen: FilesSeen | None = None
         self._shown = False
 
     def refresh(self) -> None:
@@ -32,7 +28,7 @@ class ClientCertificate:
         Raises:
             SecretUnavailable: they cannot be used, and never could be.
         """
-        seen = tuple(_identity(file) for file in (self._pair.certificate, self._pair.key))
+        seen = files_seen(self._pair)
         if seen == self._seen:
             return
         self._seen = (
@@ -49,11 +45,3 @@ class ClientCertificate:
             telemetry.credential_unusable(provider=self._provider, reason=f"file {self._pair.certificate}")
             return
         self._shown = True
-
-
-def _identity(file: Path) -> tuple[int, int, int]:
-    try:
-        status = os.stat(file)
-    except OSError:
-        return 0, 0, 0
-    return status.st_ino, status.st_mtime_ns, status.st_size

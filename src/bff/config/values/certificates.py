@@ -6,8 +6,11 @@
 import os.path
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from cryptography import x509
 
 from bff.config.spelling import SpellingError
 from bff.config.values.stores import FILE_OPTIONS, StoreLocation
@@ -57,6 +60,59 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
     context.load_cert_chain(
         pair.certificate, pair.key, password=""
     )  # without a password OpenSSL would ask at the terminal
+
+
+FilesSeen = tuple[tuple[int, int, int], ...]
+
+
+def files_seen(pair: KeyPair) -> FilesSeen:
+    """What differs when one of the files has changed: identity, time of change and size of each."""
+    return tuple(_file_seen(file) for file in (pair.certificate, pair.key))
+
+
+def _file_seen(file: Path) -> tuple[int, int, int]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a certificate says: for which host names and addresses, and between which instants (Unix seconds)."""
+
+    names: tuple[str, ...]
+    begins_at: float
+    ends_at: float
+
+    def covers(self, host: str) -> bool:
+        """Whether it is for this host; a `*` stands for one whole first label (RFC 9525 section 6.3)."""
+        _, _, parent = host.partition(".")
+        return host in self.names or (bool(parent) and f"*.{parent}" in self.names)
+
+
+def shown(file: Path) -> Shown | None:
+    """What the first certificate in a PEM file says; None if only OpenSSL can read it."""
+    try:
+        return _shown(file)
+    except (OSError, ValueError):
+        return None
+
+
+def _shown(file: Path) -> Shown:
+    certificate = x509.load_pem_x509_certificates(file.read_bytes())[0]
+    try:
+        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        named = x509.SubjectAlternativeName([])
+    names = [name.lower() for name in named.get_values_for_type(x509.DNSName)]
+    addresses = [str(address) for address in named.get_values_for_type(x509.IPAddress)]
+    return Shown(
+        names=(*names, *addresses),
+        begins_at=certificate.not_valid_before_utc.timestamp(),
+        ends_at=certificate.not_valid_after_utc.timestamp(),
+    )
 
 
 def _openssl(error: Exception) -> str:

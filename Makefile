@@ -53,7 +53,7 @@ providers:          ## a whole Keycloak (needs Java 17 and Maven); what is missi
 	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
 	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
 	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \
-	  || echo "Keycloak $(KEYCLOAK) cannot be fetched"; fi
+	  && rm build/providers/*.zip || echo "Keycloak $(KEYCLOAK) cannot be fetched"; fi
 	$(PYTHON) -m pytest -m providers -n 0 -rs tests/providers
 
 clients:            ## the browser client and its React binding: types and logic; the wheel's copy (needs Node)

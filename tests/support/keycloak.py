@@ -33,11 +33,16 @@ START_TIMEOUT_SECONDS = 400.0  # half a minute on an idle machine
 ADMIN = {"username": "admin", "password": "an administrator's password"}
 
 
+def newest() -> Path | None:
+    """The folder of the newest distribution that is there."""
+    return max((script.parent.parent for script in BUILD.glob("keycloak-*/bin/kc.sh")), default=None)
+
+
 def missing() -> str | None:
     """Why it cannot run here; None if it can."""
     if shutil.which("java") is None:
         return "no `java` on the PATH: Keycloak needs Java 17 or later"
-    if not list(BUILD.glob("keycloak-*/bin/kc.sh")):
+    if newest() is None:
         return "Keycloak is not there: run `make providers`, which needs Maven and its central repository"
     return None
 
@@ -56,7 +61,8 @@ class Keycloak:
         self._http = httpx2.Client(trust_env=False, timeout=30)
 
     def __enter__(self) -> "Keycloak":
-        home = max(BUILD.glob("keycloak-*"))
+        home = newest()
+        assert home is not None
         (home / "data" / "import").mkdir(parents=True, exist_ok=True)
         shutil.copy(REALM, home / "data" / "import" / "realm.json")
         with self._log.open("wb") as log:

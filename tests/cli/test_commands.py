@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from bff import __version__
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
 from support.bff_command import command, environment
+from support.serving_command import serving
 from support.valkey_server import ValkeyServer, free_port
 
 KEY = "a session key that is long enough 0123456789"
@@ -78,41 +77,6 @@ def configuration(folder: Path, **changes: Any) -> Path:
     file = folder / "bff.yaml"
     file.write_text(json.dumps(text))
     return file
-
-
-@contextmanager
-def serving(file: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`bff serve` until the block ends; killed by its process id if it does not stop."""
-    process = subprocess.Popen(
-        command("serve", "-c", str(file), *arguments),
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _wait_until_ready(json.loads(file.read_text())["management"], process)
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
-
-
-def _wait_until_ready(management: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx2.get(f"http://{management}/readyz").status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"not ready; exit {process.poll()}")
 
 
 def test_the_version_is_told() -> None:

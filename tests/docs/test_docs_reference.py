@@ -13,6 +13,7 @@ from support.documented import DOCS, ROOT, codes, page, rows, section
 
 COMMANDS = {
     "bff serve": "serve",
+    "bff init": "init",
     "bff check": "check",
     "bff routes": "routes",
     "bff explain": "explain",

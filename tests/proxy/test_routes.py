@@ -153,10 +153,27 @@ def test_unlisted_methods_are_refused_by_default(method: bytes) -> None:
         BOUNDARY.match(b"/", method)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_that_can_be_configured_is_taken_by_default(method: str) -> None:
-    """A route that names no methods takes all that it could name, QUERY and the ones of WebDAV among them."""
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"])
+def test_what_apis_and_pages_use_is_taken_by_default(method: str) -> None:
+    """A route that names no methods takes those of HTTP itself, and PATCH and QUERY."""
     assert BOUNDARY.match(b"/", method.encode()).rest == b"/"
+
+
+WEBDAV = ["PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"]
+
+
+@pytest.mark.requirement("R-374")
+@pytest.mark.parametrize("method", WEBDAV)
+def test_webdav_is_taken_where_it_is_listed(method: str) -> None:
+    """The methods of WebDAV are refused by default and taken by a route that lists them."""
+    with pytest.raises(MethodNotAllowed):
+        BOUNDARY.match(b"/", method.encode())
+    assert table("/dav", methods=(method,)).match(b"/dav", method.encode()).rest == b""
+
+
+def test_every_known_method_is_of_one_of_the_two_kinds() -> None:
+    """No method is known without being tested above."""
+    assert {*METHODS} - {*WEBDAV} == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"}
 
 
 @pytest.mark.requirement("R-253")

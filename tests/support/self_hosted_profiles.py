@@ -216,4 +216,19 @@ SELF_HOSTED = (
         habits=Misbehaviour(id_token_claims=all_of(without("acr", *CLAIMS), having(upn="alice@example.com"))),
         shows=("upn",),
     ),
+    Profile(
+        name="openid",
+        recipe="Another OpenID Connect provider",
+        hosts=("login.example.com",),
+        endpoints=endpoints(
+            authorize="/authorize",
+            token="/token",
+            userinfo="/userinfo",
+            jwks="/jwks",
+            revoke="/revoke",
+            logout="/logout",
+        ),
+        metadata_path=WELL_KNOWN,
+        essential=("scope",),  # OpenID Connect Core section 11: offline_access brings the refresh token
+    ),
 )

@@ -46,6 +46,57 @@ def check(given: Path | None, online: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--provider", metavar="KIND", help="Kind of provider, such as keycloak or entra; an unknown one lists all."
+)
+@click.option("--issuer", metavar="URL", help="The provider's issuer, as its metadata says it.")
+@click.option("--client-id", metavar="ID", help="What the provider calls this gateway.")
+@click.option("--client-secret-file", metavar="FILE", help="The file that holds the client secret.")
+@click.option("--public-url", metavar="URL", help="The origin that browsers use. Default: http://localhost:8080.")
+@click.option("--api", "apis", multiple=True, metavar="PATH=URL", help="An API; repeatable.")
+@click.option("--app", metavar="DIR_OR_URL", help="The app: a folder with an index.html, or the URL of its server.")
+@click.option("--store", metavar="URL", help="Where sessions are kept. Default: memory://.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="The folder to write into. Default: this one.",
+)
+@click.option("--yes", is_flag=True, help="Ask nothing; what is left out gets its default.")
+def init(
+    *,
+    provider: str | None,
+    issuer: str | None,
+    client_id: str | None,
+    client_secret_file: str | None,
+    public_url: str | None,
+    apis: tuple[str, ...],
+    app: str | None,
+    store: str | None,
+    directory: Path,
+    yes: bool,
+) -> None:
+    """Write a first configuration, and say what to register at the provider."""
+    from bff.cli import init as writing
+    from bff.cli.init_answers import Given, answers
+
+    given = Given(
+        provider=provider,
+        issuer=issuer,
+        client_id=client_id,
+        client_secret_file=client_secret_file,
+        public_url=public_url,
+        apis=apis,
+        app=app,
+        store=store,
+        directory=directory,
+        ask=not yes,
+    )
+    sys.exit(writing.init(answers(given)))
+
+
+@main.command()
 @_config_option
 def routes(given: Path | None) -> None:
     """The table of routes."""

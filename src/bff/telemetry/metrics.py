@@ -17,6 +17,9 @@ REFRESHES = Counter(
 CONNECTIONS_REFUSED = Counter(
     "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
 )
+CONFIG_RELOADS = Counter(
+    "bff_config_reloads_total", "Configurations that a running process was asked to take on, by outcome.", ["outcome"]
+)
 CLOCK_SKEW = Gauge(
     "bff_clock_skew_seconds",
     "By how much the provider's clock was ahead of ours at its last answer; negative: behind.",

@@ -5,8 +5,8 @@ Rules kept here:
 - A token is kept under everything that tells it from another (invariant 8): the session, the grant in it and its user, the token
   that was exchanged, and what was asked for it. A session that has ended is never looked up, so its tokens serve no request.
 - The user's access token is what is exchanged: it is renewed first if it has expired.
-- A refusal that only the user can mend means a sign-in (R-320), and is repeated for `REFUSAL_SECONDS` without asking. The grant goes on,
-  as its own token serves other routes. A new sign-in makes another key, so it is asked for at once.
+- A refusal that only the user can mend means a sign-in (R-320), and is repeated for `REFUSAL_SECONDS` without asking. The grant goes
+  on, as its own token serves other routes. A new sign-in makes another key, so it is asked for at once.
 - The freshness table of `sessions/model.py` holds, with the exchange in the place of the refresh.
 """
 

@@ -28,6 +28,7 @@ from bff.sessions.opening import open_store
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
+from bff.telemetry import upstreams
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
@@ -146,7 +147,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         copies=LocalCopies(max_age_seconds=config.session.local_copy),
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
-        pools=UpstreamPools(),
+        pools=UpstreamPools(unusable=upstreams.credential_unusable),
         sign_ins={},
         proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport),

@@ -73,6 +73,7 @@ class KeptKeyPair:
         self._context = context
         self._seen: tuple[tuple[int, int, int], ...] | None = None
         self.is_loaded = False  # once they could be used
+        self.certificate = ""  # the text of the one that is shown
 
     def refresh(self) -> None:
         """Load the files if they have changed: two `stat` calls where they have not.
@@ -88,6 +89,7 @@ class KeptKeyPair:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self._pair)
         load_key_pair(self._context, self._pair)
         self._seen, self.is_loaded = seen, True
+        self.certificate = self._pair.certificate.read_text(encoding="ascii", errors="replace")
 
 
 def _identity(file: Path) -> tuple[int, int, int]:

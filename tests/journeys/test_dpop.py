@@ -12,7 +12,7 @@ from bff.oauth.tokens import TokenResponse
 from bff.server.process import serving
 from bff.sessions.model import AccessToken
 from bff.tokens.sources import bearer
-from support.dpop_api import DpopApi, read_proof
+from support.dpop_api import DpopApi, read_header, read_proof
 from support.echo_upstream import EchoUpstream, Said
 from support.fake_provider import Answer, having
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
@@ -69,6 +69,22 @@ async def test_one_key_binds_a_session_from_its_beginning() -> None:
         claims = proofs_to(world, "/token")[0][0]
         assert (claims["htm"], claims["htu"]) == ("POST", f"{world.gateway.corp.issuer}/token")
         assert "ath" not in claims
+
+
+@pytest.mark.requirement("R-159", "R-161")
+@pytest.mark.parametrize(("listed", "alg"), [(["RS256", "EdDSA"], "EdDSA"), (["PS256", "ES384"], "ES384")])
+async def test_the_algorithm_is_one_that_the_provider_lists(listed: list[str], alg: str) -> None:
+    """Provider and API get proofs by one key of a listed algorithm, and go on getting them when the list grows."""
+    async with dpop_world() as world:
+        world.gateway.corp.misbehave(metadata=having(dpop_signing_alg_values_supported=listed))
+        browser = await world.gateway.signed_in()
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        world.gateway.clock.now += 590
+        world.gateway.corp.misbehave(metadata=having(dpop_signing_alg_values_supported=[*listed, "ES256"]))
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        proofs = [str(call.header("dpop")) for call in world.gateway.corp.calls_to("/token")]
+        assert {read_header(proof)["alg"] for proof in proofs} == {alg}
+        assert len({read_proof(proof)[1] for proof in proofs} | set(world.api.keys)) == 1
 
 
 @pytest.mark.requirement("R-161")

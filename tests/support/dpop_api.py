@@ -7,12 +7,15 @@ the nonce of the moment. What fails is 401 with the scheme DPoP; what holds goes
 import base64
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry
+
+PROOF_ALGORITHMS = ("ES256", "ES384", "EdDSA", "Ed25519")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -90,14 +93,21 @@ class Refused(Exception):
 def read_proof(proof: str) -> tuple[dict[str, Any], str]:
     """The claims of a proof whose signature holds under the key in its header, and that key's thumbprint."""
     try:
-        header = json.loads(_decoded(proof.split(".", maxsplit=1)[0]))
+        header = read_header(proof)
         key = JWKRegistry.import_key(header["jwk"])
-        claims = jwt.decode(proof, key, algorithms=["ES256"]).claims
+        with warnings.catch_warnings(action="ignore"):  # of EdDSA, which has another name since RFC 9864
+            claims = jwt.decode(proof, key, algorithms=[*PROOF_ALGORITHMS]).claims
     except (JoseError, ValueError, KeyError) as error:
         raise Refused("invalid_dpop_proof") from error
     if header["typ"] != "dpop+jwt" or "d" in header["jwk"]:
         raise Refused("invalid_dpop_proof")
     return claims, key.thumbprint()
+
+
+def read_header(proof: str) -> dict[str, Any]:
+    """The header of a proof."""
+    header: dict[str, Any] = json.loads(_decoded(proof.split(".", maxsplit=1)[0]))
+    return header
 
 
 def bound_to(token: str) -> str | None:

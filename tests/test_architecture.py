@@ -24,6 +24,7 @@ FLOORS = {
     "issuers": 0,
     "loopback": 0,
     "request_head": 0,
+    "request_id": -1,  # a head has one
     "signing_key": 0,
     "config": 1,
     "oauth": 1,

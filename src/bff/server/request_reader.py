@@ -43,7 +43,15 @@ from bff.errors import (
 from bff.proxy.fields import connection_options
 from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
-from bff.request_head import FieldSection, Peer, RequestHead, field_section, kept_section, section_of_lines
+from bff.request_head import (
+    FieldSection,
+    Peer,
+    RequestHead,
+    field_section,
+    kept_section,
+    request_id_of,
+    section_of_lines,
+)
 from bff.server.chunked import ChunkedError, ChunkedReader
 from bff.server.guessed_head import guessed_head
 
@@ -226,7 +234,16 @@ class RequestReader:
         section = kept_section(lines_of_fields)
         if section is not None and section.is_plain and len(head) <= self._surely_small and _is_plain(words):
             path, _, query = words[1].partition(b"?")
-            request = RequestHead(words[0], path, query, section, section.fields, section.named, self._peer)
+            request = RequestHead(
+                words[0],
+                path,
+                query,
+                section,
+                section.fields,
+                section.named,
+                self._peer,
+                request_id_of(section, self._peer),
+            )
             return Message(request, b"1.1", True, False, False, False)
         return self._judge(head, words, lines_of_fields)
 
@@ -283,7 +300,9 @@ class RequestReader:
             target, section = _origin_form(target, section)
         path, _, query = target.partition(b"?")
         named = section.named
-        head = RequestHead(method, path, query, section, section.fields, named, self._peer)
+        head = RequestHead(
+            method, path, query, section, section.fields, named, self._peer, request_id_of(section, self._peer)
+        )
         is_1_1 = version == b"HTTP/1.1"
         has_content = (b"content-length" in named or b"transfer-encoding" in named) and self._framing(head, is_1_1)
         options = _NO_OPTIONS

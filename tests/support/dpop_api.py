@@ -25,6 +25,7 @@ class DpopApi:
     url: str
     behind: Any
     nonce: str | None = None
+    scheme: str = "DPoP"  # as it spells it in challenges
     next_nonce: str | None = None  # goes out with each answer, as the nonce from then on
     keys: list[str] = field(default_factory=list)  # the thumbprint of each proof that held
     refused: list[str] = field(default_factory=list)
@@ -74,7 +75,7 @@ class DpopApi:
         return [*others, (b"authorization", b"Bearer " + token)]
 
     async def _refuse(self, error: str, scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"www-authenticate", b'DPoP error="%b", algs="ES256"' % error.encode())]
+        headers = [(b"www-authenticate", b'%b error="%b", algs="ES256"' % (self.scheme.encode(), error.encode()))]
         if self.nonce is not None:
             headers.append((b"dpop-nonce", self.nonce.encode()))
         kind = "http.response" if scope["type"] == "http" else "websocket.http.response"

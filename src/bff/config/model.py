@@ -341,6 +341,7 @@ class Config(Model):
     listen: ListenAddress = Address(host="127.0.0.1", port=8080)
     management: Annotated[ListenAddress | None, OrOff(None)] = Address(host="127.0.0.1", port=9090)
     forward_auth: ForwardAuthConfig | None = None
+    tls: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None  # of `listen`; None: plain HTTP
     base_path: Annotated[str, Spelt(paths.base_path)] = "/bff"
     trusted_proxies: tuple[Annotated[Network, Spelt(addresses.trusted_network)], ...] = ()
     log: LogConfig = LogConfig()

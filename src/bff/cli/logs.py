@@ -27,6 +27,7 @@ def configure(settings: LogConfig) -> None:
     as_json = settings.format == "json" or (settings.format is None and not sys.stderr.isatty())
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,  # the request that the task works for
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

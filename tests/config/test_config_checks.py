@@ -359,7 +359,7 @@ def test_ca_file(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(Authority(tmp_path).file.read_bytes())
     assert loaded(secure, tmp_path).routes[0].ca_file == tmp_path / "ca.pem"
     found = problem(with_route_keys("ca_file: ca.pem"), folder=tmp_path)
-    assert (found.line, found.message) == (13, "verifies nothing: the upstream is plain http")
+    assert (found.line, found.message) == (13, "is of no use: the upstream is plain http")
 
 
 @pytest.mark.requirement("R-277")

@@ -14,14 +14,18 @@ from support.documented import DOCS, ROOT, codes, page, rows, section
 COMMANDS = {
     "bff serve": "serve",
     "bff init": "init",
+    "bff import oauth2-proxy": "import oauth2-proxy",
     "bff check": "check",
     "bff routes": "routes",
     "bff explain": "explain",
     "bff schema": "schema",
     "bff config": "config",
     "bff demo": "demo",
+    "bff sessions list": "sessions list",
+    "bff sessions show": "sessions show",
     "bff sessions end": "sessions end",
     "bff secrets new": "secrets new",
+    "bff secrets status": "secrets status",
 }
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")

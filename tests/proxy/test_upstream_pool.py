@@ -31,7 +31,7 @@ from support.scripted_upstream import (
     scripted_upstream,
     silent,
 )
-from support.upstream_rooms import LIMITS, MS, Clock, a_new_owner, a_request, fetch, pool_to, until
+from support.upstream_rooms import LIMITS, MS, Clock, a_new_owner, a_request, an_upstream_tls, fetch, pool_to, until
 
 HASTY = TimeoutConfig(connect=0.2, first_byte=20.0, idle=20.0)
 QUICK = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS)
@@ -953,9 +953,10 @@ async def test_a_response_that_nobody_relays_is_given_up() -> None:
         scripted_upstream(saying(response(b"hello")[:-1])) as upstream,
         pool_to(upstream, timeouts=LIMITS, clock=clock) as pool,
     ):
-        await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())
+        answer = await pool.send(a_request(), AsgiBrowser().receive, max_body=0, owner=a_new_owner())
         await clock.later(21 * MS)
         await until(lambda: usage(pool) == (0, 0, 0, 0))
+        answer.discard()  # else the garbage collector finds the browser's coroutine, at a time of its own
 
 
 @pytest.mark.requirement("R-279")
@@ -1010,11 +1011,9 @@ async def test_nobody_is_there_to_connect_to() -> None:
 
 async def test_connecting_takes_too_long() -> None:
     """A handshake that is not answered ends with the connect time (TLS to somebody who does not speak it)."""
-    from bff.proxy.forward import upstream_tls
-
     async with scripted_upstream(silent) as upstream:
         url = upstream.url.replace("http:", "https:")
-        async with pool_to(url, timeouts=HASTY, ssl_context=upstream_tls(None), max_connections=1) as pool:
+        async with pool_to(url, timeouts=HASTY, tls=an_upstream_tls(), max_connections=1) as pool:
             for _ in range(2):
                 with pytest.raises(UpstreamTimeout):
                     await fetch(pool, a_request())

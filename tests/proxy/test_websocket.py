@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -435,16 +434,18 @@ async def test_a_message_at_the_limit_passes() -> None:
 async def test_an_upstream_over_tls_proves_its_name(tmp_path: Path, name: str, reached: bool) -> None:
     """The route's CA is what counts, and the certificate names the upstream; else there is no handshake."""
     authority = Authority(tmp_path)
-    async with no_task_left_behind(), upstream_server(echo, ssl=authority.server(name)) as port:
-        trusting = ssl.create_default_context(cafile=authority.file)
-        async with gateway(f"https://127.0.0.1:{port}", ssl_context=trusting) as made:
-            if reached:
-                async with made.browser() as browser:
-                    await browser.send("x")
-                    assert await browser.recv() == "x"
-            else:
-                assert (await refused(made)).status_code == 502
-                assert isinstance(made.errors[0], UpstreamUnreachable)
+    async with (
+        no_task_left_behind(),
+        upstream_server(echo, ssl=authority.server(name)) as port,
+        gateway(f"https://127.0.0.1:{port}", ca_file=authority.file) as made,
+    ):
+        if reached:
+            async with made.browser() as browser:
+                await browser.send("x")
+                assert await browser.recv() == "x"
+        else:
+            assert (await refused(made)).status_code == 502
+            assert isinstance(made.errors[0], UpstreamUnreachable)
 
 
 @pytest.mark.requirement("R-264")

@@ -11,7 +11,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.utils import accept_key
 
 from bff.config.model import RouteConfig
+from bff.config.values.urls import parse_upstream
 from bff.errors import MalformedRequest
+from bff.proxy.pool import UpstreamPools
 from bff.proxy.routes import RouteTable
 from bff.proxy.websocket import forward_websocket
 from support.scripted_upstream import Conversation, scripted_upstream
@@ -64,7 +66,9 @@ async def forward(
     port: int, receive: Receive, taken: Taken, *, ended: asyncio.Event | None = None, **scope: Any
 ) -> None:
     """The forwarding, called as a server calls it."""
-    table = RouteTable([RouteConfig(path="/", upstream=f"http://127.0.0.1:{port}", websocket=True)], max_body=MAX_BODY)
+    url = parse_upstream(f"http://127.0.0.1:{port}")
+    route = RouteConfig(path="/", upstream=url, websocket=True)
+    table = RouteTable([route], max_body=MAX_BODY)
     match = table.match(b"/x", b"GET")
     scope = {"type": "websocket", "raw_path": b"/x", "query_string": b"", "headers": [], "extensions": {}, **scope}
     await forward_websocket(
@@ -74,7 +78,7 @@ async def forward(
         receive=receive,
         send=taken.send,
         ended=ended or asyncio.Event(),
-        ssl_context=None,
+        pool=UpstreamPools().pool(url, route),
     )
 
 

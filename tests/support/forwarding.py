@@ -1,6 +1,6 @@
 """Forwarders in tests: a table of routes, a forwarder over it, and requests as a server would hand them over."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,9 +31,9 @@ def a_config(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] = ()) ->
 class Forwarding:
     """A forwarder with its table."""
 
-    def __init__(self, config: Config) -> None:
-        self.table = RouteTable(config.routes, max_body=config.limits.max_body)
-        self.pools = UpstreamPools()
+    def __init__(self, config: Config, *, unusable: Callable[[str], None] = print) -> None:
+        self.table = RouteTable(config.routes, max_body=config.limits.max_body, public_origin=config.public_url.raw)
+        self.pools = UpstreamPools(unusable=unusable)
         self._trusted = config.trusted_proxies
         self.forwarder = Forwarder(
             self.table.routes, pools=self.pools, public_scheme=b"https", public_host=config.public_url.authority
@@ -81,9 +81,11 @@ class Forwarding:
 
 
 @asynccontextmanager
-async def forwarding(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] = ()) -> AsyncIterator[Forwarding]:
+async def forwarding(
+    *routes: RouteConfig, trusted_proxies: tuple[Network, ...] = (), unusable: Callable[[str], None] = print
+) -> AsyncIterator[Forwarding]:
     """A forwarder that must have nothing under way when the test is over."""
-    room = Forwarding(a_config(*routes, trusted_proxies=trusted_proxies))
+    room = Forwarding(a_config(*routes, trusted_proxies=trusted_proxies), unusable=unusable)
     try:
         yield room
         assert [usage(pool).active for pool in room.pools] == [0] * len(list(room.pools))

@@ -2,13 +2,13 @@
 
 import asyncio
 import itertools
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bff.config.model import TimeoutConfig
 from bff.config.values.urls import parse_upstream
+from bff.proxy.dialing import Dialer, TlsSettings, UpstreamTls
 from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
@@ -68,6 +68,11 @@ def a_request(
     return UpstreamRequest(method, target, b"upstream", NO_FIELDS, (field_block(fields),), length, chunked)
 
 
+def an_upstream_tls(settings: TlsSettings = TlsSettings()) -> UpstreamTls:  # noqa: B008 - frozen
+    """TLS towards an upstream, by the system's roots unless said."""
+    return UpstreamTls(settings, unusable=print)
+
+
 @asynccontextmanager
 async def pool_to(
     upstream: ScriptedUpstream | str,
@@ -75,16 +80,18 @@ async def pool_to(
     timeouts: TimeoutConfig = UNHURRIED,
     max_connections: int = 8,
     max_waiting: int = 8,
-    ssl_context: ssl.SSLContext | None = None,
+    max_age: float = 3600.0,
+    tls: UpstreamTls | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[UpstreamPool]:
     """A pool that must have nothing under way when the test is over."""
+    url = parse_upstream(upstream if isinstance(upstream, str) else upstream.url)
     pool = UpstreamPool(
-        parse_upstream(upstream if isinstance(upstream, str) else upstream.url),
+        Dialer(url, tls=tls, clock=clock),
         timeouts=timeouts,
         max_connections=max_connections,
         max_waiting=max_waiting,
-        ssl_context=ssl_context,
+        max_age=max_age,
         clock=clock,
     )
     try:

@@ -1,7 +1,6 @@
 """A browser, the gateway's WebSocket forwarding behind a real server, and an upstream, on loopback sockets in one event loop."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
 from bff.config.model import RouteConfig, TimeoutConfig
+from bff.config.values.urls import parse_upstream
 from bff.errors import BffError
+from bff.proxy.pool import UpstreamPools
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import Match, RouteTable
 from bff.proxy.websocket import forward_websocket
@@ -79,9 +80,7 @@ async def upstream_server(handler: Handler, **options: Any) -> AsyncIterator[int
 
 
 @asynccontextmanager
-async def gateway(
-    upstream: str, *, max_body: int = 1024 * 1024, ssl_context: ssl.SSLContext | None = None, **route: Any
-) -> AsyncIterator[World]:
+async def gateway(upstream: str, *, max_body: int = 1024 * 1024, **route: Any) -> AsyncIterator[World]:
     """The forwarding to that upstream, served by uvicorn as the gateway is."""
     config = RouteConfig(path="/ws", upstream=upstream, websocket=True, max_body=max_body, **route)
     table, world = RouteTable([config]), World(url="")
@@ -98,7 +97,7 @@ async def gateway(
                 receive=receive,
                 send=send,
                 ended=world.ended,
-                ssl_context=ssl_context,
+                pool=UpstreamPools().pool(parse_upstream(upstream), config),
             )
         except BffError as error:
             world.errors.append(error)

@@ -29,6 +29,7 @@ from bff.config.values import (
     certificates,
     header_changes,
     header_templates,
+    hosts,
     paths,
     secrets,
     stores,
@@ -287,6 +288,9 @@ class RouteConfig(Model):
     websocket: bool = False
     timeouts: TimeoutConfig = TimeoutConfig()
     ca_file: CaFile | None = None
+    server_name: Annotated[str, Spelt(hosts.server_name)] | None = None  # None: the host of `upstream`
+    client_certificate: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None
+    max_connection_age: Timeout = 60.0  # seconds after which a pooled connection serves no other request
     max_body: Size | None = None  # bytes; None: limits.max_body
     max_connections: Annotated[int, Checked(positive)] = 256
     max_waiting: int = 1024

@@ -6,6 +6,7 @@ from bff.config.values.paths import PathPrefix
 from bff.config.values.words import FILE_METHODS, MAX_ACR_BYTES
 
 _NEEDS_TOKEN = ("resource", "audience", "scope")
+_OF_TLS = ("ca_file", "server_name", "client_certificate")
 
 
 def check_routes(config: Config, findings: Findings) -> None:
@@ -33,8 +34,10 @@ def _check_destination(route: RouteConfig, path: KeyPath, findings: Findings) ->
         findings.report_key(path, "leads nowhere: it needs `upstream` or `files`")
     if route.upstream is not None and route.files is not None:
         findings.report_key((*path, "files"), "stands beside `upstream`: a route leads to one of them")
-    if route.ca_file is not None and route.upstream is not None and not route.upstream.tls:
-        findings.report_key((*path, "ca_file"), "verifies nothing: the upstream is plain http")
+    if route.upstream is not None and not route.upstream.tls:
+        for key in _OF_TLS:
+            if getattr(route, key) is not None:
+                findings.report_key((*path, key), "is of no use: the upstream is plain http")
 
 
 def _check_own_endpoints(route: RouteConfig, base_path: str, path: KeyPath, findings: Findings) -> None:
@@ -109,10 +112,10 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
         findings.report_key((*path, "methods"), "files are read with GET and HEAD only: leave it out")
     if route.bearer == "pass":
         findings.report((*path, "bearer"), "is of no use with `files`: no token is passed to them")
-    for key in ("request_headers", "pass_host", "map_location", "touch"):
+    for key in ("request_headers", "pass_host", "map_location", "touch", "max_connection_age"):
         if key in route.model_fields_set:
             findings.report_key((*path, key), "is of no use with `files`")
-    for key in (*_NEEDS_TOKEN, "ca_file", "require", "exchange"):
+    for key in (*_NEEDS_TOKEN, *_OF_TLS, "require", "exchange"):
         if getattr(route, key) is not None:
             findings.report_key((*path, key), "is of no use with `files`")
 

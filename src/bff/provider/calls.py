@@ -18,6 +18,7 @@ from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.provider.credentials import Credentials
 from bff.provider.http import ProviderHttp
+from bff.secret_uses import SecretUses
 from bff.signing_key import SigningKey
 
 T = TypeVar("T")
@@ -34,8 +35,16 @@ class Build(Protocol):
 class AuthenticatedCalls:
     """Calls to one provider as its client."""
 
-    def __init__(self, *, provider: str, config: ProviderConfig, http: ProviderHttp, clock: Clock) -> None:
-        self.credentials = Credentials(config, provider=provider)
+    def __init__(
+        self,
+        *,
+        provider: str,
+        config: ProviderConfig,
+        http: ProviderHttp,
+        clock: Clock,
+        uses: SecretUses | None = None,
+    ) -> None:
+        self.credentials = Credentials(config, provider=provider, uses=uses)
         self.client = Client(provider=provider, client_id=config.client_id, issuer=config.issuer)
         self._http = http
         self._clock = clock
@@ -66,7 +75,7 @@ class AuthenticatedCalls:
             return parse(response, sent_at)
 
         if key is not None:
-            self.check_proofs(known)
+            self.check_proofs(known, key)
         return await self.credentials.call(attempt, known=known)
 
     async def send(
@@ -115,14 +124,15 @@ class AuthenticatedCalls:
             )
         return request
 
-    def check_proofs(self, known: ProviderMetadata) -> None:
-        """The provider can verify our proofs, as far as its metadata says.
+    def check_proofs(self, known: ProviderMetadata, key: SigningKey) -> None:
+        """The provider can verify proofs by this key, as far as its metadata says.
 
         Raises:
             ProviderMisbehaved: `dpop_alg`.
         """
-        listed = known.dpop_signing_algorithms
-        if listed and dpop.ALGORITHM not in listed:
+        if not dpop.verifiable(key, listed=known.dpop_signing_algorithms):
             raise ProviderMisbehaved(
-                f"takes no DPoP proofs signed with {dpop.ALGORITHM}", provider=self.client.provider, reason="dpop_alg"
+                f"takes no DPoP proofs signed with {key.algorithms[0]}",
+                provider=self.client.provider,
+                reason="dpop_alg",
             )

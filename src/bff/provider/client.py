@@ -11,7 +11,7 @@ from bff import signing_key
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
-from bff.oauth import jws, tokens, userinfo
+from bff.oauth import dpop, jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
 from bff.oauth.messages import ProviderResponse
@@ -26,6 +26,7 @@ from bff.provider.documents import Documents
 from bff.provider.http import RENEWAL_CONNECTIONS, ProviderHttp, Transport
 from bff.provider.places import Places
 from bff.provider.public_keys import public_keys
+from bff.secret_uses import SecretUses
 from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
@@ -45,6 +46,7 @@ class Provider:
         redirect_uri: str,
         clock: Clock,
         transport: Transport | None = None,
+        uses: SecretUses | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -59,10 +61,11 @@ class Provider:
             client_certificate=config.client_certificate,
             skew=self.skew,
             transport=transport,
+            uses=uses,
         )
         self.circuit = Circuit(clock=clock)
         self._places = Places(RENEWAL_CONNECTIONS, provider=name)
-        self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock)
+        self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock, uses=uses)
         self._own_seed = signing_key.new_seed() if config.dpop == "on" else None  # of tokens that are not a user's
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
 
@@ -121,11 +124,12 @@ class Provider:
             ProviderError: the request cannot be pushed now, or the provider has no authorization endpoint.
             SecretUnavailable: no usable key or credential.
         """
-        key = _key(dpop_seed)
+        known = await self.metadata()
+        key = _key(_for_provider(dpop_seed, known))
         if key is not None:
             parameters = (*parameters, ("dpop_jkt", key.kid))
         return await authorization_requests.authorization_url(
-            parameters, known=await self.metadata(), config=self.config, calls=self._calls, clock=self._clock, key=key
+            parameters, known=known, config=self.config, calls=self._calls, clock=self._clock, key=key
         )
 
     async def exchange_code(
@@ -151,7 +155,9 @@ class Provider:
             code_verifier=code_verifier,
             resource=resource,
         )
-        return await self._token_call("authorization_code", build, known=known, dpop_seed=dpop_seed)
+        return await self._token_call(
+            "authorization_code", build, known=known, dpop_seed=_for_provider(dpop_seed, known)
+        )
 
     async def refresh(
         self,
@@ -197,7 +203,11 @@ class Provider:
             audience=audience,
         )
         return await self._token_call(
-            "client_credentials", build, known=known, dpop_seed=self._own_seed, limit_seconds=self.call_limit_seconds
+            "client_credentials",
+            build,
+            known=known,
+            dpop_seed=_for_provider(self._own_seed, known),
+            limit_seconds=self.call_limit_seconds,
         )
 
     async def exchange_token(
@@ -331,6 +341,11 @@ class Provider:
     def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:
         algorithms = self.config.id_token_algorithms
         return jws.verify(token, keys=keys, algorithms=algorithms, types=types, provider=self.name)
+
+
+def _for_provider(dpop_seed: str | None, known: ProviderMetadata) -> str | None:
+    """The seed of a new grant's key, whose proofs this provider can verify; the grant keeps it."""
+    return None if dpop_seed is None else dpop.seed_for(dpop_seed, listed=known.dpop_signing_algorithms)
 
 
 def _key(dpop_seed: str | None) -> SigningKey | None:

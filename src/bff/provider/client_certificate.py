@@ -1,59 +1,39 @@
 """The certificate that we show to a provider in TLS (RFC 8705), read again when its files change.
 
-New connections show the new certificate. A connection that is open keeps the one that it began with; idle ones are closed within
-seconds (`http.py`). Files that do not fit together (one of two is replaced) leave the old certificate in use.
+An idle connection that shows the old one is closed within seconds (`http.py`).
 """
 
-import os
 import ssl
-from pathlib import Path
 
 from bff.config.model import CertificateConfig
-from bff.config.values.certificates import load_key_pair
+from bff.config.values.certificates import KeptKeyPair
 from bff.errors import SecretUnavailable
+from bff.secret_uses import digest
 from bff.telemetry import tokens as telemetry
-
-_Seen = tuple[tuple[int, int, int], ...]
 
 
 class ClientCertificate:
     """Keeps one TLS context up to date."""
 
     def __init__(self, pair: CertificateConfig, context: ssl.SSLContext, *, provider: str) -> None:
-        self._pair = pair
-        self._context = context
+        self._file = f"file {pair.certificate}"
+        self._kept = KeptKeyPair(pair, context)
         self._provider = provider
-        self._seen: _Seen | None = None
-        self._shown = False
+
+    @property
+    def digest(self) -> str:
+        """By what the certificate that is shown is known (`secret_uses.py`)."""
+        return digest(self._kept.certificate)
 
     def refresh(self) -> None:
-        """Load the files if they have changed: two `stat` calls where they have not.
+        """Load the files if they have changed.
 
         Raises:
             SecretUnavailable: they cannot be used, and never could be.
         """
-        seen = tuple(_identity(file) for file in (self._pair.certificate, self._pair.key))
-        if seen == self._seen:
-            return
-        self._seen = (
-            seen  # also of files that cannot be used: they are tried again, and reported again, once they change
-        )
         try:
-            # Tried in a context that is thrown away: one that fails half way keeps the half that it loaded.
-            load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self._pair)
-            load_key_pair(self._context, self._pair)
+            self._kept.refresh()
         except OSError as error:
-            if not self._shown:
-                self._seen = None
-                raise SecretUnavailable(f"file {self._pair.certificate}", reason=type(error).__name__) from None
-            telemetry.credential_unusable(provider=self._provider, reason=f"file {self._pair.certificate}")
-            return
-        self._shown = True
-
-
-def _identity(file: Path) -> tuple[int, int, int]:
-    try:
-        status = os.stat(file)
-    except OSError:
-        return 0, 0, 0
-    return status.st_ino, status.st_mtime_ns, status.st_size
+            if not self._kept.is_loaded:
+                raise SecretUnavailable(self._file, reason=type(error).__name__) from None
+            telemetry.credential_unusable(provider=self._provider, reason=self._file)

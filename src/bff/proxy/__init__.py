@@ -10,6 +10,8 @@ Knows no sessions and no OAuth: it is handed a bearer.
     hops             where a request came from, for the upstream                            hops.py       pure
     Upload           a request's content, framed as it is written                          writer.py     pure
     ResponseReader   one response, as its bytes come in                                    reader.py     pure
+    Overtaken        in which order the addresses of a name are tried                       addresses.py  pure
+    Dialer           connects to one upstream                                               dialing.py    I/O
     Connection       carries exchanges one by one                                          connection.py I/O
     Browser          what the browser still sends, and whether it is still there           browser.py    I/O
     Patience         with an exchange that does not get on                                 patience.py   pure

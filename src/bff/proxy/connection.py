@@ -10,6 +10,7 @@ and calls with the old reader are ignored.
 """
 
 import asyncio
+import math
 import select
 import ssl
 from collections.abc import Callable
@@ -41,7 +42,9 @@ class Connection(asyncio.Protocol):
         "_writing",
         "closes_at",
         "holder",
+        "is_old",
         "keep_alive",
+        "retires_at",
         "reused",
         "write_paused",
     )
@@ -60,6 +63,8 @@ class Connection(asyncio.Protocol):
         self.reused = False
         self.write_paused = False
         self.closes_at = 0.0  # when idle; 0.0: not yet decided
+        self.retires_at = math.inf
+        self.is_old = False  # it serves no other request
         self.keep_alive: bytes | None = None
 
     # --- what an exchange does with it ---
@@ -185,6 +190,7 @@ class Connection(asyncio.Protocol):
         if (
             not reader.reusable
             or self._last_use
+            or self.is_old
             or self._writing
             or self._reading_paused
             or transport.get_write_buffer_size()

@@ -7,12 +7,9 @@ pool is keyed by everything that distinguishes it (invariant 8).
 
 import asyncio
 import ipaddress
-import ssl
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from bff.config.values.addresses import Network
-from bff.config.values.urls import UpstreamUrl
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
@@ -30,16 +27,15 @@ class Forwarder:
     def __init__(
         self, routes: Iterable[Route], *, pools: UpstreamPools, public_scheme: bytes, public_host: bytes
     ) -> None:
-        """Reads every route's CA file.
+        """Reads every route's files of certificates and keys.
 
         Raises:
             OSError: one of them cannot be used (ssl.SSLError is one).
         """
         self._public_scheme = public_scheme
         self._public_host = public_host
-        self._tls: dict[Path | None, ssl.SSLContext] = {}  # by CA file
         self._pools = {
-            route.prefix: self._pool(pools, route, route.upstream) for route in routes if route.upstream is not None
+            route.prefix: pools.pool(route.upstream, route.config) for route in routes if route.upstream is not None
         }
 
     def request(
@@ -128,24 +124,8 @@ class Forwarder:
                 receive=receive,
                 send=send,
                 ended=ended,
-                ssl_context=pool.ssl_context,
+                pool=pool,
             )
-
-    def _pool(self, pools: UpstreamPools, route: Route, upstream: UpstreamUrl) -> UpstreamPool:
-        config = route.config
-        return pools.pool(
-            upstream,
-            ca_file=config.ca_file,
-            timeouts=config.timeouts,
-            max_connections=config.max_connections,
-            max_waiting=config.max_waiting,
-            ssl_context=lambda: self._ssl_context(config.ca_file) if upstream.tls else None,
-        )
-
-    def _ssl_context(self, ca_file: Path | None) -> ssl.SSLContext:
-        if ca_file not in self._tls:
-            self._tls[ca_file] = upstream_tls(ca_file)
-        return self._tls[ca_file]
 
 
 def owner_of(head: RequestHead, *, session_key: str | None) -> Owner:
@@ -163,15 +143,3 @@ def is_trusted(host: str | None, *, networks: Iterable[Network]) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return any((mapped or address) in network for network in networks)
-
-
-def upstream_tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificate and host name are verified, against the system's roots or only those of `ca_file`; TLS 1.2 at least.
-
-    Raises:
-        OSError: the file cannot be used (ssl.SSLError is one).
-    """
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context

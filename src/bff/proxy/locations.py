@@ -59,7 +59,7 @@ class LocationMap:
 
 def location_map(upstream: UpstreamUrl, *, prefix: bytes, public_origin: bytes, pass_host: bool) -> LocationMap:
     """The map of one route; `pass_host`: the upstream sees the public host, and calls that its own."""
-    origins = {_origin(upstream.scheme.encode("ascii"), upstream.authority)}
+    origins = {_origin(b"https" if upstream.tls else b"http", upstream.authority)}
     if pass_host:
         origins.add(b"//" + public_origin.partition(b"://")[2])
     return LocationMap(

@@ -6,24 +6,24 @@ nothing more to do with the exchange.
 
 A pooled connection that the upstream has closed, while we did not know yet, is the one failure that is retried: once, on a new
 connection, if not a byte came back and the request is idempotent and has no content (RFC 9110 section 9.2.2, RFC 9112 section
-9.3.1). An upstream's own limit (`Keep-Alive: timeout=5`) is kept, less a second.
+9.3.1). An upstream's own limit (`Keep-Alive: timeout=5`) is kept, less a second. A connection that is older than
+`max_connection_age` serves no other request, so a name that has moved is asked again (R-365).
 """
 
 import asyncio
 import re
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from bff.backoff import Backoff
 from bff.clock import Clock, steady
-from bff.config.model import TimeoutConfig
+from bff.config.model import RouteConfig, TimeoutConfig
 from bff.config.values.urls import UpstreamUrl
-from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
+from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamUnreachable
 from bff.proxy.browser import Receive
 from bff.proxy.connection import Connection
-from bff.proxy.failures import unreachable
+from bff.proxy.dialing import Dialer, TlsSettings, UpstreamTls
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
@@ -32,29 +32,32 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 IDLE_SECONDS = 30.0
 TICK_SECONDS = 0.25  # the clock's grain, and how soon we listen to the browser of a slow exchange
+MAX_AGE_SECONDS = 60.0
 
 _KEEP_ALIVE = re.compile(rb"timeout[ \t]*=[ \t]*\"?([0-9]{1,6})", re.IGNORECASE)
 
 
 class UpstreamPool:
-    """All connections to one origin under one set of limits. `ssl_context` is needed for https."""
+    """All connections to one origin under one set of limits."""
 
     def __init__(
         self,
-        upstream: UpstreamUrl,
+        dialer: Dialer,
         *,
         timeouts: TimeoutConfig,
         max_connections: int,
         max_waiting: int,
-        ssl_context: ssl.SSLContext | None = None,
+        max_age: float = MAX_AGE_SECONDS,
         clock: Clock = steady,
     ) -> None:
-        self._upstream = upstream
-        self.origin = upstream.origin
+        """`max_age`: seconds after which a connection serves no other request."""
+        self._dialer = dialer
+        self.origin = dialer.upstream.origin
         self._timeouts = timeouts
         self._max_idle = max_connections
         self._max_waiting = max_waiting
-        self.ssl_context = ssl_context
+        # Half of it is left to chance: the connections of one burst shall not all be made anew at one time.
+        self._ages = Backoff(first_seconds=max_age, longest_seconds=max_age)
         self._clock = clock
         self._tick_seconds = min(TICK_SECONDS, timeouts.connect / 4, timeouts.first_byte / 4, timeouts.idle / 4)
         self._ticker: asyncio.TimerHandle | None = None
@@ -165,17 +168,7 @@ class UpstreamPool:
         Raises:
             UpstreamUnreachable, UpstreamTimeout: there is none.
         """
-        tls, host = self.ssl_context, self._upstream.host
-        try:
-            async with asyncio.timeout(self._timeouts.connect):
-                _, protocol = await asyncio.get_running_loop().create_connection(
-                    make, host, self._upstream.port, ssl=tls, server_hostname=host if tls is not None else None
-                )
-        except TimeoutError as error:
-            raise UpstreamTimeout("could not connect in time", origin=self.origin, reason="connect") from error
-        except OSError as error:  # also ssl.SSLError and socket.gaierror
-            raise unreachable(error, origin=self.origin) from error
-        return protocol
+        return await self._dialer.dial(make, seconds=self._timeouts.connect)
 
     @contextmanager
     def websocket_place(self, owner: Owner) -> Iterator[None]:
@@ -289,10 +282,12 @@ class UpstreamPool:
         connection = Connection(on_idle=self._came_free, on_closed=self._was_lost)
         self._connections.add(connection)
         try:
-            return await self.dial(lambda: connection)
+            await self.dial(lambda: connection)
         except BaseException:  # also CancelledError: its place must not be lost
             self._was_lost(connection)
             raise
+        connection.retires_at = self._clock() + self._ages.pause_seconds(1)
+        return connection
 
     # --- the clock ---
 
@@ -307,8 +302,12 @@ class UpstreamPool:
         now = self._clock()
         for response in tuple(self._active):
             response.tick(now, self._timeouts)
+        for connection in self._connections:
+            connection.is_old = now >= connection.retires_at
         for connection in tuple(self._idle):
-            if not connection.closes_at:
+            if connection.is_old:
+                connection.close()
+            elif not connection.closes_at:
                 connection.closes_at = now + _kept_seconds(connection.keep_alive)
             elif now >= connection.closes_at:
                 connection.close()
@@ -337,44 +336,64 @@ class PoolKey(NamedTuple):
     host: str
     port: int
     authority: bytes
-    ca_file: Path | None
+    socket: str | None
+    tls: TlsSettings
     timeouts: tuple[float, float, float, float | None]
     max_connections: int
     max_waiting: int
+    max_age: float
+
+
+def pool_key(upstream: UpstreamUrl, config: RouteConfig) -> PoolKey:
+    """The key of an upstream under a route's settings."""
+    shown, timeouts = config.client_certificate, config.timeouts
+    return PoolKey(
+        upstream.scheme,  # base paths share connections
+        upstream.host,
+        upstream.port,
+        upstream.authority,
+        upstream.socket,
+        TlsSettings(config.ca_file, config.server_name, None if shown is None else (shown.certificate, shown.key)),
+        (timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total),
+        config.max_connections,
+        config.max_waiting,
+        config.max_connection_age,
+    )
 
 
 class UpstreamPools:
     """All pools of a process: they outlive the configuration that first asked for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unusable: Callable[[str], None] = lambda _: None) -> None:
+        """`unusable` is told of a client certificate (its file) that has changed and cannot be used."""
         self._by_key: dict[PoolKey, UpstreamPool] = {}
+        self._tls: dict[TlsSettings, UpstreamTls] = {}
+        self._unusable = unusable
 
     def __iter__(self) -> Iterator[UpstreamPool]:
         return iter(tuple(self._by_key.values()))
 
-    def pool(
-        self,
-        upstream: UpstreamUrl,
-        *,
-        ca_file: Path | None,
-        timeouts: TimeoutConfig,
-        max_connections: int,
-        max_waiting: int,
-        ssl_context: Callable[[], ssl.SSLContext | None],
-    ) -> UpstreamPool:
-        """The pool of this upstream under these settings."""
-        limits = (timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total)
-        origin = (upstream.scheme, upstream.host, upstream.port, upstream.authority)  # base paths share connections
-        key = PoolKey(*origin, ca_file, limits, max_connections, max_waiting)
+    def pool(self, upstream: UpstreamUrl, config: RouteConfig) -> UpstreamPool:
+        """The pool of this upstream under the settings of a route.
+
+        Raises:
+            OSError: a file of certificates or keys cannot be used (ssl.SSLError is one).
+        """
+        key = pool_key(upstream, config)
         if key not in self._by_key:
             self._by_key[key] = UpstreamPool(
-                upstream,
-                timeouts=timeouts,
-                max_connections=max_connections,
-                max_waiting=max_waiting,
-                ssl_context=ssl_context(),
+                Dialer(upstream, tls=self._tls_of(key.tls) if upstream.tls else None),
+                timeouts=config.timeouts,
+                max_connections=config.max_connections,
+                max_waiting=config.max_waiting,
+                max_age=config.max_connection_age,
             )
         return self._by_key[key]
+
+    def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
+        if settings not in self._tls:
+            self._tls[settings] = UpstreamTls(settings, unusable=self._unusable)
+        return self._tls[settings]
 
     async def aclose(self) -> None:
         """Close every connection; what is under way breaks."""

@@ -10,7 +10,6 @@ the end               a close of one side is passed to the other (closes.py); ne
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Coroutine, Iterable
 
 from websockets import frames
@@ -21,7 +20,7 @@ from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from bff.config.values.urls import UpstreamUrl
+from bff.config.values.hosts import bare_host, parse_authority
 from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout
 from bff.proxy.browser import Message, Receive, Scope, Send
 from bff.proxy.closes import (
@@ -36,6 +35,7 @@ from bff.proxy.closes import (
 )
 from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
+from bff.proxy.pool import UpstreamPool
 from bff.proxy.rewrite import UpstreamRequest, response_fields
 from bff.proxy.routes import Route
 from bff.request_head import Field
@@ -59,7 +59,7 @@ async def forward_websocket(
     receive: Receive,
     send: Send,
     ended: asyncio.Event,
-    ssl_context: ssl.SSLContext | None,
+    pool: UpstreamPool,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
@@ -75,7 +75,7 @@ async def forward_websocket(
     if (await receive())["type"] != "websocket.connect":
         return
     try:
-        await _open(connection, route, request, ssl_context=ssl_context)
+        await _open(connection, route, request, pool=pool)
         await _converse(connection, receive, send, ended=ended, max_message=route.max_body)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)
@@ -109,9 +109,11 @@ class _Connection(ClientConnection):
 
 def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None) -> ClientConnection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
-    upstream = _upstream(route)
+    host, port = parse_authority(request.authority.decode("ascii"))  # of which the library makes `Host`
+    tls = route.upstream is not None and route.upstream.tls
+    target = request.target.decode("ascii")
     protocol = ClientProtocol(
-        WebSocketURI(upstream.tls, upstream.host, upstream.port, request.target.decode("ascii"), "", None, None),
+        WebSocketURI(tls, bare_host(host), port or (443 if tls else 80), target, "", None, None),
         subprotocols=offered,
         max_size=route.max_body,
         logger=_SILENT,
@@ -119,44 +121,21 @@ def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprot
     return _Connection(protocol, close_timeout=CLOSE_TIMEOUT, max_queue=MAX_QUEUE)
 
 
-async def _open(
-    connection: ClientConnection, route: Route, request: UpstreamRequest, *, ssl_context: ssl.SSLContext | None
-) -> None:
-    upstream, timeouts = _upstream(route), route.config.timeouts
+async def _open(connection: ClientConnection, route: Route, request: UpstreamRequest, *, pool: UpstreamPool) -> None:
+    origin = pool.origin
+    await pool.dial(lambda: connection)
     try:
-        async with asyncio.timeout(timeouts.connect):
-            await _connect(connection, upstream, ssl_context=ssl_context)
-        async with asyncio.timeout(timeouts.first_byte):
+        async with asyncio.timeout(route.config.timeouts.first_byte):
             await connection.handshake(_written(request.fields), user_agent_header=None)
     except InvalidStatus:
         raise
     except TimeoutError as error:
-        raise UpstreamTimeout(
-            "no answer to a WebSocket handshake", origin=upstream.origin, reason="first_byte"
-        ) from error
-    except OSError as error:  # ssl.SSLError and socket.gaierror among them
-        raise unreachable(error, origin=upstream.origin) from error
+        raise UpstreamTimeout("no answer to a WebSocket handshake", origin=origin, reason="first_byte") from error
+    except OSError as error:  # the connection was lost
+        raise unreachable(error, origin=origin) from error
     except WebSocketException as error:
-        raise UpstreamBroke(
-            f"WebSocket handshake: {type(error).__name__}", origin=upstream.origin, reason="http"
-        ) from error
+        raise UpstreamBroke(f"WebSocket handshake: {type(error).__name__}", origin=origin, reason="http") from error
     connection.start_keepalive()
-
-
-async def _connect(connection: ClientConnection, upstream: UpstreamUrl, *, ssl_context: ssl.SSLContext | None) -> None:
-    await asyncio.get_running_loop().create_connection(
-        lambda: connection,
-        upstream.host,
-        upstream.port,
-        ssl=(ssl_context or True) if upstream.tls else None,  # never in the clear for want of a context
-        server_hostname=upstream.host if upstream.tls else None,
-    )
-
-
-def _upstream(route: Route) -> UpstreamUrl:
-    if route.upstream is None:
-        raise ValueError("the route has no upstream")
-    return route.upstream
 
 
 def _written(fields: Iterable[Field]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ their key, of which only the first eight characters are logged; errors as they a
     requests.py      answers to browsers: served, refused, broken off
     sign_in.py       sign-in, sign-out, back-channel logout
     tokens.py        refreshes, the gateway's own tokens, calls to providers
+    upstreams.py     upstreams, apart from single requests
     running.py       start and stop, the store's changes, open streams, file descriptors
     metrics.py       the definitions of all metrics
 

@@ -20,11 +20,20 @@ REFRESHES = Counter(
 CONNECTIONS_REFUSED = Counter(
     "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
 )
+CONFIG_RELOADS = Counter(
+    "bff_config_reloads_total", "Configurations that a running process was asked to take on, by outcome.", ["outcome"]
+)
 CLOCK_SKEW = Gauge(
     "bff_clock_skew_seconds",
     "By how much the provider's clock was ahead of ours at its last answer; negative: behind.",
     ["provider"],
     multiprocess_mode="livemostrecent",
+)
+SECRET_LAST_USED = Gauge(
+    "bff_secret_last_used_timestamp_seconds",
+    "When the secret at this position was last used, in Unix seconds; provider `session` for session keys.",
+    ["provider", "position"],
+    multiprocess_mode="max",
 )
 TOKEN_CALLS = Histogram(
     "bff_token_call_seconds", "Time of calls to a token endpoint.", ["provider", "grant_type", "outcome"]

@@ -3,7 +3,7 @@
 `ssl` is used as a parser of PEM here; it opens no socket.
 """
 
-import os.path
+import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +41,9 @@ def key_pair(pair: KeyPair) -> None:
     """Refuse a certificate and key that are not there, cannot be read, or do not belong together."""
     for file in (pair.certificate, pair.key):
         if not os.path.isfile(file):
-            raise SpellingError("names a file that is not there (a relative path starts at this file's folder)")
+            raise SpellingError(
+                f"names a file that is not there: {file} (a relative path starts at this file's folder)"
+            )
     try:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pair)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -57,6 +59,45 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
     context.load_cert_chain(
         pair.certificate, pair.key, password=""
     )  # without a password OpenSSL would ask at the terminal
+
+
+class KeptKeyPair:
+    """Keeps the certificate that one TLS context shows up to date with its files.
+
+    New connections show the new certificate; one that is open keeps the one that it began with. Files that do not fit together (one of
+    two is replaced) leave the old certificate in use.
+    """
+
+    def __init__(self, pair: KeyPair, context: ssl.SSLContext) -> None:
+        self._pair = pair
+        self._context = context
+        self._seen: tuple[tuple[int, int, int], ...] | None = None
+        self.is_loaded = False  # once they could be used
+        self.certificate = ""  # the text of the one that is shown
+
+    def refresh(self) -> None:
+        """Load the files if they have changed: two `stat` calls where they have not.
+
+        Raises:
+            OSError: they have changed, and cannot be used. They are tried again once they change, or if they never could be used.
+        """
+        seen = tuple(_identity(file) for file in (self._pair.certificate, self._pair.key))
+        if seen == self._seen:
+            return
+        self._seen = seen if self.is_loaded else None
+        # Tried in a context that is thrown away: one that fails half way keeps the half that it loaded.
+        load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self._pair)
+        load_key_pair(self._context, self._pair)
+        self._seen, self.is_loaded = seen, True
+        self.certificate = self._pair.certificate.read_text(encoding="ascii", errors="replace")
+
+
+def _identity(file: Path) -> tuple[int, int, int]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _openssl(error: Exception) -> str:

@@ -35,6 +35,16 @@ def check_host(host: str) -> None:
         raise SpellingError("has a host that is neither a name nor an address (wildcards are refused)")
 
 
+def server_name(text: str) -> str:
+    """The name that a TLS certificate must hold: a host name or an address, without a port.
+
+    Raises:
+        SpellingError: it is none.
+    """
+    check_host(f"[{text}]" if ":" in text else text)
+    return text.lower()
+
+
 def bare_host(host: str) -> str:
     """The host as sockets take it: in lower case, an IPv6 address without brackets."""
     return host.lower().strip("[]")

@@ -24,6 +24,9 @@ _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,=:@-]+)*/?")  # a request's 
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_UNIX_SCHEME = "http+unix"
+_SOCKET_PATH = re.compile(r"(?:/[A-Za-z0-9._~+,=@:-]+)+")
+_LONGEST_SOCKET_PATH = 107  # bytes of `sun_path` without its NUL (unix(7))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class UpstreamUrl:
     port: int
     authority: bytes  # the `Host` field of a forwarded request: no default port
     base_path: bytes  # a request's path is appended to it; no trailing slash
+    socket: str | None = None  # the file of a Unix socket, instead of host and port
 
     @property
     def tls(self) -> bool:
@@ -66,8 +70,8 @@ class UpstreamUrl:
 
     @property
     def origin(self) -> str:
-        """For logs and errors: `https://host[:port]`."""
-        return f"{self.scheme}://{self.authority.decode('ascii')}"
+        """For logs and errors: `https://host[:port]`, or `http+unix:///run/api.sock`."""
+        return f"{self.scheme}://{self.socket or self.authority.decode('ascii')}"
 
     def __str__(self) -> str:
         return self.origin + self.base_path.decode("ascii")
@@ -101,11 +105,13 @@ def parse_origin(text: str) -> Origin:
 
 
 def parse_upstream(text: str) -> UpstreamUrl:
-    """An upstream: one host, and the path that a request's path is appended to.
+    """An upstream: one host, and the path that a request's path is appended to; or the file of a Unix socket.
 
     Raises:
         SpellingError: it has more than these, or its path is not made of plain segments.
     """
+    if text.startswith(f"{_UNIX_SCHEME}:"):
+        return _unix_upstream(text)
     url = _http(text)
     if url.has_query or url.has_fragment:
         raise SpellingError("has a query or fragment: write scheme://host[:port] and the path to append to")
@@ -122,6 +128,21 @@ def parse_upstream(text: str) -> UpstreamUrl:
         port=port,
         authority=(named if port == standard else f"{named}:{port}").encode("ascii"),
         base_path=url.path.removesuffix("/").encode("ascii"),
+    )
+
+
+def _unix_upstream(text: str) -> UpstreamUrl:
+    """`http+unix:///run/api.sock`: all of the path is the socket's: there is no base path. `Host` is `localhost`, as of curl."""
+    _check_characters(text)
+    path = text.removeprefix(f"{_UNIX_SCHEME}://")
+    if not _SOCKET_PATH.fullmatch(path) or any(segment in {".", ".."} for segment in path.split("/")):
+        raise SpellingError("names no Unix socket: write http+unix:// and its absolute path, in plain segments")
+    if len(path) > _LONGEST_SOCKET_PATH:
+        raise SpellingError(
+            f"names a Unix socket by more than {_LONGEST_SOCKET_PATH} bytes: the system takes no longer path"
+        )
+    return UpstreamUrl(
+        scheme=_UNIX_SCHEME, host="localhost", port=0, authority=b"localhost", base_path=b"", socket=path
     )
 
 

@@ -1,0 +1,184 @@
+"""Connecting to one upstream: its name is asked each time, and all of its addresses are tried (R-365).
+
+The next address is tried as soon as one fails, or after `HEAD_START_SECONDS` without an answer. The first that is connected is used
+and the others are dropped (RFC 8305 section 5, https://www.rfc-editor.org/rfc/rfc8305#section-5). asyncio has an option for that and
+uvloop has none, so it is done here for both.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from bff.clock import Clock, steady
+from bff.config.model import CertificateConfig
+from bff.config.values.certificates import KeptKeyPair
+from bff.config.values.urls import UpstreamUrl
+from bff.errors import UpstreamTimeout
+from bff.proxy.addresses import HEAD_START_SECONDS, Overtaken, SocketAddress
+from bff.proxy.failures import unreachable
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+class TlsSettings(NamedTuple):
+    """Whom an https upstream is verified against, under which name, and what it is shown."""
+
+    ca_file: Path | None = None  # None: the system's
+    server_name: str | None = None  # None: the upstream's host
+    client_certificate: tuple[Path, Path] | None = None  # certificate, key
+
+
+class UpstreamTls:
+    """The TLS context of one set of settings; a client certificate is read again when its files change."""
+
+    def __init__(self, settings: TlsSettings, *, unusable: Callable[[str], None]) -> None:
+        """`unusable` is told of a certificate that has changed and cannot be used: the old one is shown on.
+
+        Raises:
+            OSError: a file cannot be used (ssl.SSLError is one).
+        """
+        self.server_name = settings.server_name
+        self._unusable = unusable
+        self._context = upstream_tls(settings.ca_file)
+        self._kept: KeptKeyPair | None = None
+        if settings.client_certificate is not None:
+            certificate, key = settings.client_certificate
+            self._file = str(certificate)
+            self._kept = KeptKeyPair(CertificateConfig(certificate=certificate, key=key), self._context)
+            self._kept.refresh()
+
+    def context(self) -> ssl.SSLContext:
+        """For a connection that is made now."""
+        if self._kept is not None:
+            try:
+                self._kept.refresh()
+            except OSError:  # ssl.SSLError is one
+                self._unusable(self._file)
+        return self._context
+
+
+class Dialer:
+    """Makes connections to one upstream; `tls` is needed for https."""
+
+    def __init__(self, upstream: UpstreamUrl, *, tls: UpstreamTls | None = None, clock: Clock = steady) -> None:
+        if upstream.tls and tls is None:
+            raise ValueError("an https upstream needs a TLS context: nothing is sent in the clear for want of one")
+        self.upstream = upstream
+        self._tls = tls if upstream.tls else None
+        self._clock = clock
+        self._overtaken = Overtaken()
+
+    async def dial(self, make: Callable[[], P], *, seconds: float) -> P:
+        """A connection, TLS included, by the protocol that `make` makes.
+
+        Raises:
+            UpstreamUnreachable, UpstreamTimeout: there is none.
+        """
+        origin = self.upstream.origin
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(make)
+        except TimeoutError as error:
+            raise UpstreamTimeout("could not connect in time", origin=origin, reason="connect") from error
+        except OSError as error:  # also ssl.SSLError and socket.gaierror
+            raise unreachable(error, origin=origin) from error
+
+    async def _connect(self, make: Callable[[], P]) -> P:
+        loop = asyncio.get_running_loop()
+        upstream, tls = self.upstream, self._tls
+        if upstream.socket is not None:
+            _, protocol = await loop.create_unix_connection(make, upstream.socket)
+            return protocol
+        connected = await self._first_connected(await self._addresses())
+        _, protocol = await loop.create_connection(
+            make,
+            sock=connected,
+            ssl=None if tls is None else tls.context(),
+            server_hostname=None if tls is None else tls.server_name or upstream.host,
+        )
+        return protocol
+
+    async def _addresses(self) -> list[SocketAddress]:
+        found = await self._resolve(self.upstream.host, self.upstream.port)
+        addresses = [SocketAddress(family, address) for family, _, _, _, address in found]
+        return self._overtaken.order(addresses, now=self._clock())
+
+    @staticmethod
+    async def _resolve(host: str, port: int) -> Sequence[tuple[int, int, int, str, Any]]:
+        """What the system's resolver says, without a copy of ours."""
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+    async def _first_connected(self, addresses: Sequence[SocketAddress]) -> socket.socket:
+        """Raises: OSError: none of them."""
+        attempts: dict[asyncio.Task[socket.socket], SocketAddress] = {}
+        errors: list[OSError] = []
+        try:
+            for address in addresses:
+                attempts[asyncio.ensure_future(_connected(address))] = address
+                winner = await _winner(attempts, errors, all_tried=len(attempts) == len(addresses))
+                if winner is not None:
+                    late = (tried for tried in attempts.values() if tried != attempts[winner])
+                    self._overtaken.note(late, now=self._clock())
+                    del attempts[winner]
+                    return winner.result()
+            raise _joined(errors)
+        finally:
+            for attempt in attempts:
+                _drop(attempt)
+
+
+async def _winner(
+    attempts: "dict[asyncio.Task[socket.socket], SocketAddress]", errors: list[OSError], *, all_tried: bool
+) -> "asyncio.Task[socket.socket] | None":
+    """The first that connects. None: the next address is to be tried, or with `all_tried` none connects."""
+    while pending := [attempt for attempt in attempts if not attempt.done()]:
+        patience = None if all_tried else HEAD_START_SECONDS
+        done, _ = await asyncio.wait(pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        failures = [(attempt, attempt.exception()) for attempt in done]
+        for attempt, error in failures:
+            if error is None:
+                return attempt
+            if not isinstance(error, OSError):
+                raise error
+            errors.append(error)
+        if not all_tried:
+            return None
+    return None
+
+
+async def _connected(address: SocketAddress) -> socket.socket:
+    # The protocol is named: without it asyncio would not know that Nagle's algorithm can be turned off.
+    opened = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        opened.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(opened, address.address)
+    except BaseException:  # also CancelledError: another address was faster
+        opened.close()
+        raise
+    return opened
+
+
+def _drop(attempt: "asyncio.Task[socket.socket]") -> None:
+    """Not needed: one that has connected is closed, also if it does so only now."""
+    attempt.cancel()
+    attempt.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().close())
+
+
+def _joined(errors: Sequence[OSError]) -> OSError:
+    """One error that says what all addresses said; `failures.reason_of` reads the numbers."""
+    return errors[0] if len(errors) == 1 else OSError("; ".join(map(str, errors)))
+
+
+def upstream_tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Certificate and host name are verified, against the system's roots or only those of `ca_file`; TLS 1.2 at least.
+
+    Raises:
+        OSError: the file cannot be used (ssl.SSLError is one).
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -16,11 +16,12 @@ Nothing of 200 is for the browser: it never sets a cookie. A session that is use
 from collections.abc import Callable
 from dataclasses import replace
 
-from bff.errors import MalformedRequest, NoRoute, NotImplementedHere, PlainHttp
+from bff.errors import BrowserError, MalformedRequest, NoRoute, NotImplementedHere, PlainHttp
 from bff.proxy import destinations
 from bff.proxy.fields import OURS_TO_SAY, Verdict, judge, strip_cookies
 from bff.proxy.routes import Route
 from bff.request_head import NO_FIELDS, Field, FieldBlock, RequestHead, splits_lines
+from bff.telemetry import requests as telemetry
 from bff.tokens.sources import bearer
 from bff.web import admission
 from bff.web.admission import Admitted
@@ -58,6 +59,14 @@ _BY_PREFIX = frozenset(
 )
 
 
+def in_question(question: RequestHead) -> RequestHead:
+    """The head that logs and metrics are about: that of the request in question, if one is named."""
+    try:
+        return asked_request(question).head
+    except BrowserError:
+        return question
+
+
 async def forward_auth(gateway: Gateway, question: RequestHead, *, problem: Problem) -> OwnAnswer:
     """The answer to a proxy's question; `problem` makes the one to an error."""
     asker, head = asker_of(question), question
@@ -82,6 +91,7 @@ async def _judged(gateway: Gateway, asked: AskedRequest) -> OwnAnswer:
     if head.path.startswith(gateway.endpoints_below):
         raise NoRoute("The gateway's own endpoints are on its public listener: the proxy is not to ask about them.")
     admitted = admission.asked_route(gateway, head)
+    telemetry.routed(admitted.policy.label)
     if _is_handshake(head):
         return _pass(gateway, asked, await admit_handshake(gateway, head, admitted))
     if admitted.policy.serves_files:

@@ -2,6 +2,7 @@
 
 from bff.errors import NoRoute
 from bff.request_head import RequestHead
+from bff.telemetry import requests as telemetry
 from bff.web import admission, guards
 from bff.web.admission import Admitted
 from bff.web.api import Call
@@ -23,6 +24,7 @@ async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitte
     Raises:
         BffError: refused.
     """
+    telemetry.routed(admitted.policy.label)
     own = admission.brought(gateway, head, admitted.policy)
     if own is None:
         guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)

@@ -342,6 +342,7 @@ class Config(Model):
     management: Annotated[ListenAddress | None, OrOff(None)] = Address(host="127.0.0.1", port=9090)
     forward_auth: ForwardAuthConfig | None = None
     base_path: Annotated[str, Spelt(paths.base_path)] = "/bff"
+    allowed_origins: tuple[Origin, ...] = ()  # further origins of this site whose pages may call with credentials
     trusted_proxies: tuple[Annotated[Network, Spelt(addresses.trusted_network)], ...] = ()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()

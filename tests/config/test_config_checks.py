@@ -685,3 +685,68 @@ def test_rules_are_not_for_files(tmp_path: Path) -> None:
     make_app_folder(tmp_path)
     text = TWELVE_LINES + "  - path: /\n    files: dist\n    require: {max_age: 5m}\n    bearer: pass\n"
     assert {found.key for found in problems(text, folder=tmp_path)} == {"routes[1].require", "routes[1].bearer"}
+
+
+# --- allowed_origins --------------------------------------------------------------------------------------------------
+
+
+def with_origins(*origins: str) -> str:
+    """The twelve lines with this list before them."""
+    return f"allowed_origins: [{', '.join(map(repr, origins))}]\n{TWELVE_LINES}"
+
+
+@pytest.mark.requirement("R-015")
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "https://ui.example.com/",
+            "https://ui.example.com/x",
+            "https://*.example.com",
+            "*",
+            "null",
+            "ui.example.com",
+        ),
+        *(
+            "https://UI.example.com",
+            "https://ui.example.com:443",
+            "http://ui.example.com",
+            "https://a@ui.example.com",
+            "",
+        ),
+    ],
+)
+def test_an_allowed_origin_is_written_as_browsers_do(origin: str) -> None:
+    """It is compared byte for byte, so any other spelling would never match; plain http and wildcards are refused."""
+    assert problem(with_origins(origin)).key == "allowed_origins[0]"
+
+
+@pytest.mark.parametrize(
+    "origins", [("https://app.example.com",), ("https://ui.example.com", "https://ui.example.com")]
+)
+def test_an_allowed_origin_is_a_further_one(origins: tuple[str, ...]) -> None:
+    """Our own needs no entry, and none is there twice."""
+    assert problem(with_origins(*origins)).key == f"allowed_origins[{len(origins) - 1}]"
+
+
+@pytest.mark.parametrize(
+    ("origin", "warned"),
+    [
+        ("https://ui.example.com", False),
+        ("https://example.com:8443", False),
+        ("https://ui.example.org", True),
+        ("https://localhost", True),
+        ("https://192.0.2.1", True),
+    ],
+)
+def test_an_origin_of_another_site_is_warned_of(origin: str, *, warned: bool, tmp_path: Path) -> None:
+    """A Strict cookie is not sent from there, so its calls would have no session."""
+    found = load_with_warnings(write(with_origins(origin), tmp_path), env=ENV).warnings
+    own = [(one.line, one.key) for one in found if one.key.startswith("allowed")]
+    assert own == [(1, "allowed_origins[0]")] * warned
+
+
+def test_only_the_gateway_speaks_cors() -> None:
+    """A route that attaches a token does not set the fields of CORS where the gateway does."""
+    text = f"allowed_origins: [https://ui.example.com]\n{with_route_keys('response_headers: {set: {Access-Control-Allow-Origin: x}}')}"
+    assert problem(text).key == "routes[0].response_headers.set.Access-Control-Allow-Origin"

@@ -1,6 +1,7 @@
 """What needs more than one key to judge. Each check looks at sound keys only, so that one mistake is reported once."""
 
 from bff.config.model import Config
+from bff.config.origin_checks import check_origins
 from bff.config.problems import Findings
 from bff.config.provider_checks import check_providers
 from bff.config.route_checks import check_routes
@@ -15,6 +16,7 @@ def check(config: Config, findings: Findings, *, now: float) -> None:
     """Report everything in `config` that does not fit together. `now`: Unix seconds."""
     _check_addresses(config, findings)
     _check_forward_auth(config, findings)
+    check_origins(config, findings)
     _check_limits(config, findings)
     _check_session(config, findings)
     check_tls(config, findings, now=now)

@@ -344,6 +344,7 @@ class Config(Model):
     forward_auth: ForwardAuthConfig | None = None
     tls: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None  # of `listen`; None: plain HTTP
     base_path: Annotated[str, Spelt(paths.base_path)] = "/bff"
+    allowed_origins: tuple[Origin, ...] = ()  # further origins of this site whose pages may call with credentials
     trusted_proxies: tuple[Annotated[Network, Spelt(addresses.trusted_network)], ...] = ()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -85,7 +85,7 @@ def same_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> None:
         CsrfRefused: it does not, or cannot prove it.
     """
     if policy.asks_csrf:
-        guards.csrf(head, by=policy.csrf, public_origin=gateway.site.origin_bytes)
+        guards.csrf(head, by=policy.csrf, site=gateway.site)
 
 
 def may_be_opened(policy: RoutePolicy) -> None:

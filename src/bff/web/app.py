@@ -23,7 +23,7 @@ from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead, head_of_scope
 from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import Account, current
-from bff.web import api
+from bff.web import api, cross_origin
 from bff.web.access_log import account_of, accounted
 from bff.web.answers import OwnAnswer, answer, naming, redirect, send_answer
 from bff.web.endpoints import endpoint
@@ -142,8 +142,15 @@ class App:
         await send_answer(own, naming(send, question.request_id))
 
     async def _http(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = cross_origin.allowed_origin(gateway, head) if gateway.site.allowed_origins else None
+        if origin is not None:
+            send = cross_origin.readable_by(send, origin)
+
         async def serve(send: Send) -> None:
-            if head.path.startswith(gateway.endpoints_below):
+            asked = None if origin is None else cross_origin.preflight(gateway, head, origin)
+            if asked is not None:
+                await send_answer(asked, send)
+            elif head.path.startswith(gateway.endpoints_below):
                 await send_answer(await endpoint(gateway, head, receive), send)
             else:
                 await api.api(gateway, head, scope, receive, send)

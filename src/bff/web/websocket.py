@@ -27,7 +27,7 @@ async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitte
     telemetry.routed(admitted.policy.label)
     own = admission.brought(gateway, head, admitted.policy)
     if own is None:
-        guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
+        guards.websocket_origin(head, site=gateway.site)
     if not admitted.match.route.config.websocket:
         raise NoRoute("This path takes no WebSockets.")
     if own is not None:

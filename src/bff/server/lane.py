@@ -29,6 +29,7 @@ from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import Account
+from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, cookies, guards
 from bff.web.access_log import account_of
@@ -78,9 +79,10 @@ class Lane:
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
         lane_call.began = began
         lane_call.keep_alive = keep_alive
-        if message.has_content:
-            return lane_call
-        return lane_call if lane_call.begin() else None
+        if not message.has_content and not lane_call.begin():
+            return None
+        telemetry.IN_FLIGHT.number += 1
+        return lane_call
 
 
 class _Ready(Struct, frozen=True):
@@ -236,6 +238,7 @@ class LaneCall:
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
+        telemetry.IN_FLIGHT.number -= 1
         serve = partial(self._app.serve, self._gateway)
         return self._browser.step_aside(self._message, serve, keep_alive=self.keep_alive)
 
@@ -275,6 +278,7 @@ class LaneCall:
 
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
+        telemetry.IN_FLIGHT.number -= 1
         self._response = None
         app, gateway, call, account = self._app, self._gateway, self._call, self._account()
 
@@ -321,7 +325,9 @@ class LaneCall:
             ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
             streams = self._gateway.process.streams
             self._in_stream = streams.opened(live.session.key, end=lambda: response.fail(ended))
-            self._in_stream.__enter__()
+        else:
+            self._in_stream = stream_open()
+        self._in_stream.__enter__()
         return True
 
     def _relay(self, response: UpstreamResponse) -> None:
@@ -357,8 +363,17 @@ class LaneCall:
             response.discard()
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
+        telemetry.IN_FLIGHT.number -= 1
+        seconds = steady() - self.began
+        if self._answered_at:
+            telemetry.lane_over(
+                route=self._call.admitted.policy.label,
+                status=self._status,
+                seconds=seconds,
+                upstream_seconds=self._answered_at - self._sent_at,
+            )
         if self._gateway.logs_access and not self._is_told:
-            telemetry.request_over(self._account(), status=self._status)
+            telemetry.request_told(self._account(), status=self._status, seconds=round(seconds, 6))
 
     def _account(self) -> Account:
         call, gateway = self._call, self._gateway

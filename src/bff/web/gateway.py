@@ -219,7 +219,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams, process.tokens.renewing.waits]))
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
-    going_on = [asyncio.create_task(process.streams.look()), asyncio.create_task(notes.keep())]
+    always = (process.streams.look(), notes.keep(), telemetry.pouring())
+    going_on = [asyncio.create_task(one) for one in always]
     announce(gateway().config)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:

@@ -38,7 +38,7 @@ async def test_calls_are_timed_by_route(lane: str) -> None:
     assert grown(before, after, 'bff_request_seconds_count{route="/api",status="2xx"}') == 3
     assert grown(before, after, 'bff_requests_total{route="/api",status="200"}') == 3
     assert grown(before, after, 'bff_upstream_seconds_count{route="/api"}') == 3
-    assert 0 < grown(before, after, 'bff_upstream_seconds_sum{route="/api"}')
+    assert grown(before, after, 'bff_upstream_seconds_sum{route="/api"}') > 0
     assert after["bff_requests_in_flight"] == 0
     assert "/api/a" not in str(after)
 

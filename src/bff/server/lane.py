@@ -157,11 +157,11 @@ class LaneCall:
         "_call",
         "_gateway",
         "_in_stream",
+        "_is_counted",
         "_is_told",
         "_message",
         "_request",
         "_response",
-        "_sent_at",
         "_status",
         "began",
         "is_over",
@@ -191,7 +191,7 @@ class LaneCall:
         self.started = False
         self.keep_alive = True
         self.began = 0.0  # on the steady clock
-        self._sent_at = 0.0
+        self._is_counted = False  # in the metrics
         self._answered_at = 0.0
         self._is_told = False  # in the log, by the connection
         self.is_over = False
@@ -214,7 +214,6 @@ class LaneCall:
         if response is None:
             return False
         self._response = response
-        self._sent_at = steady()
         return True
 
     # --- for the connection ---
@@ -295,13 +294,15 @@ class LaneCall:
         self.started = True
         self._status = status
         private, rules = self._call.token is not None, self._call.admitted.match.route.response_rules
-        telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
         reader, message = response.reader, self._message
         if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
             lines = response_lines(reader.head, private_default=private, rules=rules)
             self._browser.output.write_at_once(whole_answer(status, lines, message.head.request_id, reader.take()))
+            telemetry.answered_at_once(self._call.admitted.policy.label, status).observe(self._answered_at - self.began)
+            self._is_counted = True
             self._finish()
             return
+        telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
         fields = response_fields(status, response.fields, private_default=private, rules=rules)
         fields.append((REQUEST_ID, message.head.request_id))
         answer = self._answer = Answer(version=message.version, method=message.head.method, keep_alive=self.keep_alive)
@@ -364,13 +365,15 @@ class LaneCall:
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         telemetry.IN_FLIGHT.number -= 1
+        if self._is_counted and not self._gateway.logs_access:
+            return
         seconds = steady() - self.began
-        if self._answered_at:
+        if self.started and not self._is_counted:
             telemetry.lane_over(
                 route=self._call.admitted.policy.label,
                 status=self._status,
                 seconds=seconds,
-                upstream_seconds=self._answered_at - self._sent_at,
+                upstream_seconds=self._answered_at - self.began,
             )
         if self._gateway.logs_access and not self._is_told:
             telemetry.request_told(self._account(), status=self._status, seconds=round(seconds, 6))
@@ -379,11 +382,10 @@ class LaneCall:
         call, gateway = self._call, self._gateway
         account = account_of(gateway, call.head, began=self.began)
         account.route = call.policy.label
-        if self._sent_at:
-            account.upstream = gateway.forwarder.pool(call.admitted.match.route).origin
-            account.upstream_began = self._sent_at
+        account.upstream = gateway.forwarder.pool(call.admitted.match.route).origin
+        account.upstream_began = self.began
         if self._answered_at:
-            account.upstream_seconds = self._answered_at - self._sent_at
+            account.upstream_seconds = self._answered_at - self.began
         if call.live is not None:
             account.session, account.user = call.live.session.key[:8], user_of(gateway, call.live)
         elif call.policy.reads_session:

@@ -41,15 +41,15 @@ class TalliedHistogram(Histogram):
         """Take over what was tallied."""
         for labels, tally in self._tallies.items():
             child = self.labels(*labels)
-            buckets, tally.buckets = tally.buckets, [0] * len(tally.buckets)
+            buckets, seconds = tally.take()
             for bucket, number in zip(child._buckets, buckets, strict=True):
                 if number:
                     bucket.inc(number)
-            child._sum.inc(tally.seconds)
-            tally.seconds = 0.0
+            child._sum.inc(seconds)
 
     def collect(self) -> Iterable[Metric]:
         """Pour, and collect."""
+        spread()
         self.pour()
         return super().collect()
 
@@ -76,6 +76,7 @@ class TalliedCounter(Counter):
 
     def collect(self) -> Iterable[Metric]:
         """Pour, and collect."""
+        spread()
         self.pour()
         return super().collect()
 
@@ -151,8 +152,26 @@ TOKEN_CALLS = Histogram(
 )
 
 
+_at_once: dict[tuple[str, int], Tally] = {}
+
+
+def at_once(route: str, status: int) -> Tally:
+    """The tally of calls that the lane answers in one piece: one observation there is an answer, a request and an upstream's time."""
+    return _at_once.setdefault((route, status), Tally())
+
+
+def spread() -> None:
+    """Share out what `at_once` has tallied."""
+    for (route, status), tally in _at_once.items():
+        buckets, seconds = tally.take()
+        REQUESTS.tally(route, str(status)).number += sum(buckets)
+        REQUEST_SECONDS.tally(route, f"{status // 100}xx").add(buckets, seconds)
+        UPSTREAM_SECONDS.tally(route).add(buckets, seconds)
+
+
 def pour() -> None:
     """Take over what the data path has counted: with several workers, before any of them shows the files of all."""
+    spread()
     for metric in (REQUESTS, REQUEST_SECONDS, UPSTREAM_SECONDS, IN_FLIGHT, STREAMS, STORE_SECONDS):
         metric.pour()
 

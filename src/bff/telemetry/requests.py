@@ -28,32 +28,17 @@ _FACTS = (
 
 def api_answered(*, route: str, status: int) -> None:
     """An API call gets an answer from its upstream; counted when the answer begins."""
-    _cell(route, status).answers.number += 1
-
-
-class _Cell:
-    """What is counted under one route and status; kept because finding it costs more than counting."""
-
-    __slots__ = ("answers", "requests", "upstreams")
-
-    def __init__(self, route: str, status: int) -> None:
-        self.answers = metrics.REQUESTS.tally(route, str(status))
-        self.requests = metrics.REQUEST_SECONDS.tally(route, f"{status // 100}xx")
-        self.upstreams = metrics.UPSTREAM_SECONDS.tally(route)
-
-
-@lru_cache(maxsize=4096)
-def _cell(route: str, status: int) -> _Cell:
-    return _Cell(route, status)
+    metrics.REQUESTS.tally(route, str(status)).number += 1
 
 
 def lane_over(*, route: str, status: int, seconds: float, upstream_seconds: float) -> None:
-    """A call is over that the lane has answered."""
-    cell = _cell(route, status)
-    cell.requests.observe(seconds)
-    cell.upstreams.observe(upstream_seconds)
+    """A call is over whose answer the lane has begun; its beginning was counted by `api_answered`."""
+    metrics.REQUEST_SECONDS.tally(route, f"{status // 100}xx").observe(seconds)
+    metrics.UPSTREAM_SECONDS.tally(route).observe(upstream_seconds)
 
 
+# The tally of calls of a route and status that are answered in one piece, kept because finding it costs more than counting.
+answered_at_once = lru_cache(maxsize=4096)(metrics.at_once)
 IN_FLIGHT = metrics.IN_FLIGHT.count  # whoever answers a request adds one, and takes it away
 
 

@@ -24,6 +24,17 @@ class Tally:
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
 
+    def take(self) -> tuple[list[int], float]:
+        """What was tallied; then there is nothing."""
+        buckets, seconds = self.buckets, self.seconds
+        self.buckets, self.seconds = [0] * len(buckets), 0.0
+        return buckets, seconds
+
+    def add(self, buckets: list[int], seconds: float) -> None:
+        """As many more."""
+        self.buckets = [old + new for old, new in zip(self.buckets, buckets, strict=True)]
+        self.seconds += seconds
+
 
 class Count:
     """How many under one set of labels: since the last pour, or now."""

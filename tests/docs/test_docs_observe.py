@@ -166,7 +166,7 @@ EXPECTED = {
     "5": "session.started",
     "6": "corp",
     "7": "alice",
-    "8": "state",
+    "8": "browser_unknown",
     "9": "refused",
     "12": "public_url",
 }

@@ -44,6 +44,7 @@ class TokenKeepings:
 
     def _new(self, provider: Provider) -> TokenKeeping:
         tasks, clock, providers = self._tasks, self._clock, {provider.name: provider}
+        self.renewing.circuits.join(provider)
         renewal = Renewal(renewing=self.renewing, providers=providers)
         return TokenKeeping(
             refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),

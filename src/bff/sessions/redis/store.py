@@ -25,8 +25,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import cast
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
+from bff.clock import steady
 from bff.config.values.secrets import Secret
 from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
@@ -37,8 +38,21 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.pipeline import Word
 from bff.sessions.redis.server import REDIS_ERRORS, open_server
 from bff.sessions.sealing import Sealer
-from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
+from bff.sessions.store import (
+    USES_KEPT_SECONDS,
+    Begun,
+    Change,
+    ChangeListener,
+    Found,
+    Mark,
+    MarkEnd,
+    Spent,
+    Told,
+    ignored,
+)
+from bff.telemetry.stores import store_asked
 
+_OPERATIONS = {script: name.lower() for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
 
@@ -67,12 +81,13 @@ class RedisStore:
         self._listener: ChangeListener | None = None
         self._subscription: Subscription | None = None
 
-    async def open(self, listener: ChangeListener) -> None:
-        """Subscribe to changes; the server may become reachable later."""
+    async def open(self, listener: ChangeListener, *, told: Told = ignored) -> None:
+        """Subscribe to changes and messages; the server may become reachable later."""
         self._listener = listener
         self._subscription = Subscription(
             self._server.new_connection,
             listener,
+            told=told,
             channel=self._names.channel,
             connect_timeout_seconds=self._connect_timeout_seconds,
         )
@@ -92,6 +107,10 @@ class RedisStore:
     async def ping(self) -> None:
         """Return if the server answers."""
         await self._execute("PING", again=True)
+
+    async def tell(self, text: str) -> None:
+        """Publish it on the channel of changes."""
+        await self._execute("PUBLISH", self._names.channel, text + ":told", again=True)
 
     async def create(self, session: Session, *, now: float) -> Session:
         """Keep a new session and its index entries.
@@ -281,7 +300,7 @@ class RedisStore:
     async def _run(self, script: scripts.Script, name: bytes, *arguments: Word) -> object:
         """Run a script; send its source if the server does not have it (restart, failover, another node of the Cluster)."""
         try:
-            return await self._server.execute("EVALSHA", script.sha, 1, name, *arguments, again=True)
+            return await self._timed(_OPERATIONS[script], "EVALSHA", script.sha, 1, name, *arguments, again=True)
         except NoScriptError:
             return await self._execute("EVAL", script.source, 1, name, *arguments, again=True)
         except REDIS_ERRORS as error:
@@ -289,9 +308,21 @@ class RedisStore:
 
     async def _execute(self, *command: Word, again: bool) -> object:
         try:
-            return await self._server.execute(*command, again=again)
+            return await self._timed(str(command[0]).lower(), *command, again=again)
         except REDIS_ERRORS as error:
             raise _unavailable(error) from error
+
+    async def _timed(self, operation: str, *command: Word, again: bool) -> object:
+        began, answered = steady(), False
+        try:
+            answer = await self._server.execute(*command, again=again)
+            answered = True
+        except ResponseError:  # an answer, too: the server is there
+            answered = True
+            raise
+        finally:
+            store_asked(operation=operation, seconds=steady() - began, answered=answered)
+        return answer
 
     def _notify(self, key: str, *, ended: bool) -> None:
         if self._listener is not None:

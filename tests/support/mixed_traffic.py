@@ -410,7 +410,7 @@ class Player:
         seen.replies.append((self._heads(browser), self._masked(reply.body)))
         if TOO_LONG in ask.pieces[0]:  # the gateway waits for content that does not come
             return False
-        if not reply.closes and not browser.ended:
+        if not reply.closes and (browser.wire.received or not browser.ended):  # what is left may be the next reply
             return True
         seen.replies.append(("end", await browser.rest(), browser.wire.was_reset))
         return False
@@ -435,6 +435,7 @@ class Player:
         data = re.sub(rb"(?<=1\.1 bff-)[0-9a-f]{12}", b"pseudonym", data)
         data = re.sub(rb"(\r\n(?:date|last-modified): )[^\r]+GMT", rb"\1", data)
         data = re.sub(rb'(\r\netag: ")[0-9a-f]{24,64}', rb"\1", data)
+        data = re.sub(rb"(x-request-id: )[0-9a-f]{16}", rb"\1one of ours", data)
         data = re.sub(rb'("request_id": ?")[0-9a-f]+', rb"\1", data)
         data = re.sub(rb"(Reference <code>)[0-9a-f]+", rb"\1", data)
         data = re.sub(rb"(?<=&step_up=)[\w.-]+", b"ticket", data)  # signed by a key that each world makes
@@ -444,10 +445,10 @@ class Player:
         return self._names.setdefault(token[0], b"token %d" % len(self._names))
 
     def _masked_fields(self, request: Received) -> list[tuple[bytes, bytes]]:
-        return [(name, self._masked(value)) for name, value in request.fields]
+        return [(name, b"..." if name == b"x-request-id" else self._masked(value)) for name, value in request.fields]
 
     def _event(self, event: Any) -> dict[str, object]:
-        hidden = {"request_id", "seconds", "session", "exc_info", "token"}
+        hidden = {"request_id", "seconds", "upstream_seconds", "session", "exc_info", "token"}
         return {
             key: "..." if key in hidden else self._masked(str(value).encode()) for key, value in sorted(event.items())
         }

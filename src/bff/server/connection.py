@@ -16,7 +16,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from bff.clock import steady
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError, RequestTimeout
 from bff.request_head import Peer, RequestHead
@@ -24,11 +23,11 @@ from bff.server.answer import closing_answer
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp, Exchange
 from bff.server.lane import Lane, LaneCall
+from bff.server.listener_tls import ListenerTls
 from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
 from bff.server.tunnel import Stoppable
 from bff.server.websocket import HandedOver, Handshake
-from bff.telemetry import requests as telemetry
 from bff.web.answers import OwnAnswer
 from bff.web.app import App
 
@@ -50,15 +49,17 @@ class Served:
     management_ports: frozenset[int]
     descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
-    logs_access: Callable[[], bool] = lambda: False
+    tls: ListenerTls | None = None  # None: plain HTTP on every listener
     leaving: Callable[[], bool] = lambda: False  # whether every answer is the last on its connection (`leaving.py`)
 
 
 class ProblemOf(Protocol):
     """Makes a refusal as it goes over the wire: a page if `head` says that a person waits for one."""
 
-    def __call__(self, error: BrowserError, head: RequestHead | None = None, /) -> OwnAnswer:
-        """The answer to an error."""
+    def __call__(
+        self, error: BrowserError, head: RequestHead | None = None, /, *, began: float | None = None
+    ) -> OwnAnswer:
+        """The answer to an error; `began`: when the request did, on the steady clock."""
         ...
 
 
@@ -125,7 +126,7 @@ class BrowserConnection(asyncio.Protocol):
         self._is_public = self.local_address is None or self.local_address[1] not in self._served.management_ports
         self._reader = RequestReader(peer=self._peer(), limits=self._served.limits())
         self._state.connections.add(self)
-        if self._is_public and self._is_too_many(transport):
+        if self._is_public and is_too_many(transport, self._served, self._state, now=self._loop.time()):
             self._transport.abort()
             return
         self._set_deadline(self._served.limits().head_timeout)
@@ -168,6 +169,11 @@ class BrowserConnection(asyncio.Protocol):
             self.output.close()
         else:
             self._current.close_after_answer()
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it has begun to wait for a head."""
+        return self.local_address is not None
 
     def settle(self) -> None:
         """The configuration was replaced: judge what is read from now on by its limits and trusted proxies."""
@@ -319,17 +325,12 @@ class BrowserConnection(asyncio.Protocol):
             self.output.close()
             return
         head = self._reader.refused_head() if current is None else current.message.head
-        problem = self._served.problem(error, head)
+        problem = self._served.problem(error, head, began=None if current is None else current.began)
         if current is not None:
-            self._log_refused(current, status=problem.status)
             current.refused()
             head_only = current.message.head.method == b"HEAD"
         self.output.write(closing_answer(problem.status, problem.fields, problem.body, head_only=head_only))
         self._end(linger=True)
-
-    def _log_refused(self, current: Exchange | LaneCall | Handshake, *, status: int) -> None:
-        if isinstance(current, Exchange | LaneCall) and self._served.logs_access():
-            telemetry.request_served(current.message.head, status=status, seconds=steady() - current.began)
 
     # --- reading ---
 
@@ -403,12 +404,19 @@ class BrowserConnection(asyncio.Protocol):
         else:  # idle for too long, or the rest of the content does not come
             self.output.close()
 
-    def _is_too_many(self, transport: asyncio.BaseTransport) -> bool:
-        descriptors, connected = self._served.descriptors, transport.get_extra_info("socket")
-        if descriptors is None or connected is None:
-            return False
-        taken = len(self._state.connections)
-        return descriptors.refuse(connected.fileno(), connections=taken, now=self._loop.time())
+
+def is_too_many(transport: asyncio.BaseTransport, served: Served, state: ServerState, *, now: float) -> bool:
+    """Whether this connection of a browser must go, because file descriptors run out; `now` is the loop's clock."""
+    descriptors, connected = served.descriptors, transport.get_extra_info("socket")
+    if descriptors is None or connected is None:
+        return False
+    return descriptors.refuse(connected.fileno(), connections=len(state.connections), now=now)
+
+
+def local_port(transport: asyncio.BaseTransport) -> int | None:
+    """The port that a connection came in on; a Unix socket has none."""
+    address = _address(transport.get_extra_info("sockname"))
+    return None if address is None else address[1]
 
 
 def _address(name: object) -> tuple[str, int] | None:

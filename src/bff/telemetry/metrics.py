@@ -10,12 +10,23 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REQUESTS = Counter("bff_requests_total", "Answers to API calls, by route and status.", ["route", "status"])
 PROBLEMS = Counter("bff_problems_total", "Requests answered with a problem, by its type.", ["type"])
 LOGINS = Counter("bff_logins_total", "Ended sign-ins, by provider and outcome.", ["provider", "outcome"])
-LOGOUTS = Counter("bff_logouts_total", "Sessions ended, by cause.", ["cause"])
+SESSIONS_STARTED = Counter("bff_sessions_started_total", "Sessions made by sign-ins.")
+SESSIONS_ENDED = Counter(
+    "bff_sessions_ended_total", "Sessions that were ended and did not just expire, by cause.", ["cause"]
+)
 REFRESHES = Counter(
     "bff_refreshes_total", "Refreshes of access tokens, by provider and outcome.", ["provider", "outcome"]
 )
 CONNECTIONS_REFUSED = Counter(
     "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
+)
+TLS_HANDSHAKES_FAILED = Counter(
+    "bff_tls_handshakes_failed_total", "Connections to the TLS listener that ended before their handshake was over."
+)
+TLS_CERTIFICATE_ENDS = Gauge(
+    "bff_tls_certificate_expiry_timestamp_seconds",
+    "When the certificate that browsers are shown expires (Unix time).",
+    multiprocess_mode="livemin",
 )
 CONFIG_RELOADS = Counter(
     "bff_config_reloads_total", "Configurations that a running process was asked to take on, by outcome.", ["outcome"]

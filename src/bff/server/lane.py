@@ -5,7 +5,7 @@ session is in the local copy, whose token is usable now, and whose upstream has 
 have to wait, and at any refusal, it steps aside before a byte of an answer is written, and the recipe answers in a task: problems,
 logs and retries stay in one place. What was sent by then is not sent again; the recipe goes on with the response.
 
-`BFF_LANE=off` in the environment turns it off.
+`BFF_LANE=off` in the environment turns it off; so do traces, whose spans nest by tasks.
 """
 
 import os
@@ -28,6 +28,7 @@ from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
+from bff.telemetry import traces
 from bff.telemetry.accounts import Account
 from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource, bearer
@@ -60,7 +61,7 @@ class Lane:
     @staticmethod
     def is_on() -> bool:
         """Whether the environment lets it run."""
-        return os.environ.get(SWITCH, "on") != "off"
+        return os.environ.get(SWITCH, "on") != "off" and not traces.are_on()
 
     def take(self, message: Message, browser: LaneSide, *, keep_alive: bool) -> "LaneCall | None":
         """The call, under way or waiting for its content; None: the recipe has to answer, and nothing was done."""

@@ -60,10 +60,11 @@ async def forward_websocket(
     send: Send,
     ended: asyncio.Event,
     pool: UpstreamPool,
+    close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `ended` is set when the session ends. Returns when both sides are closed.
+    `ended` is set when the session ends. Returns when both sides are closed, or have had `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
@@ -71,12 +72,12 @@ async def forward_websocket(
     """
     if request.has_content:
         raise MalformedRequest("a WebSocket handshake has no content")
-    connection = _connection(route, request, offered=_offered(scope))
+    connection = _connection(route, request, offered=_offered(scope), close_seconds=close_seconds)
     if (await receive())["type"] != "websocket.connect":
         return
     try:
         await _open(connection, route, request, pool=pool)
-        await _converse(connection, receive, send, ended=ended, max_message=route.max_body)
+        await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)
     finally:
@@ -107,7 +108,9 @@ class _Connection(ClientConnection):
             self.transport.abort()
 
 
-def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None) -> ClientConnection:
+def _connection(
+    route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None, close_seconds: float
+) -> ClientConnection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
     host, port = parse_authority(request.authority.decode("ascii"))  # of which the library makes `Host`
     tls = route.upstream is not None and route.upstream.tls
@@ -118,7 +121,7 @@ def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprot
         max_size=route.max_body,
         logger=_SILENT,
     )
-    return _Connection(protocol, close_timeout=CLOSE_TIMEOUT, max_queue=MAX_QUEUE)
+    return _Connection(protocol, close_timeout=close_seconds, max_queue=MAX_QUEUE)
 
 
 async def _open(connection: ClientConnection, route: Route, request: UpstreamRequest, *, pool: UpstreamPool) -> None:
@@ -176,7 +179,13 @@ async def _refuse(scope: Scope, send: Send, response: Response) -> None:
 
 
 async def _converse(
-    connection: ClientConnection, receive: Receive, send: Send, *, ended: asyncio.Event, max_message: int
+    connection: ClientConnection,
+    receive: Receive,
+    send: Send,
+    *,
+    ended: asyncio.Event,
+    max_message: int,
+    close_seconds: float,
 ) -> None:
     """From the answer to the browser's handshake to the last close."""
     try:
@@ -190,15 +199,16 @@ async def _converse(
         )
     except OSError:  # the ASGI specification's word for a browser that has left
         ending = BROWSER_LOST
-    await asyncio.gather(_close_browser(send, ending.browser), _close_upstream(connection, ending.upstream))
+    closing = _close_browser(send, ending.browser, seconds=close_seconds)
+    await asyncio.gather(closing, _close_upstream(connection, ending.upstream))
 
 
-async def _close_browser(send: Send, close: Close | None) -> None:
+async def _close_browser(send: Send, close: Close | None, *, seconds: float) -> None:
     """A browser that takes nothing is not waited for: the server drops its connection when we return."""
     if close is None:
         return
     with contextlib.suppress(OSError):  # TimeoutError is one
-        async with asyncio.timeout(CLOSE_TIMEOUT):
+        async with asyncio.timeout(seconds):
             await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 

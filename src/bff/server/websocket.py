@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
+from bff.clock import steady
 from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
 from bff.proxy.rewrite import upstream_url
@@ -27,7 +28,10 @@ from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
 from bff.sessions.model import AccessToken
+from bff.telemetry import requests as telemetry
+from bff.telemetry.accounts import begin
 from bff.tokens.proofs import challenged
+from bff.web.access_log import account_of
 from bff.web.answers import OwnAnswer, with_request_id
 from bff.web.api import Call
 from bff.web.app import App
@@ -84,8 +88,10 @@ class Handshake:
         "_gone",
         "_problem",
         "_rest_seconds",
+        "_status",
         "_stopping",
         "_task",
+        "began",
         "keep_alive",
         "message",
         "started",
@@ -107,6 +113,8 @@ class Handshake:
         self._task: asyncio.Task[None] | None = None
         self._gone = False
         self._stopping = False
+        self._status = 0  # of the answer
+        self.began = steady()
         self.message = message
         self.started = False
         self.keep_alive = False  # a refusal is the last answer of its connection
@@ -142,11 +150,15 @@ class Handshake:
         if app is None:
             self._answer(self._problem(NotImplementedHere("No WebSockets are served here."), self.message.head))
             return
+        account = account_of(app.gateway, self.message.head)
+        begin(account)
         try:
             with ExitStack() as held:
                 await self._shake_hands(app.gateway, held)
         except Exception as error:  # noqa: BLE001 - the edge of a task: the browser gets a problem for every error
-            self._answer(app.problem(error, self.message.head))
+            self._answer(app.problem(error, self.message.head, account=account))
+        finally:
+            telemetry.request_over(account, status=self._status)
 
     # --- the recipe ---
 
@@ -188,6 +200,7 @@ class Handshake:
         fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
         if not upstream.is_usable:
             raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="http")
+        self._status = 101
         self._connection.output.write_at_once(_switching([*fields, (REQUEST_ID, call.head.request_id)]))
         browser = self._connection.hand_over()
         tunnel = Tunnel(
@@ -217,6 +230,7 @@ class Handshake:
 
     def _answer(self, own: OwnAnswer) -> None:
         self.started = True
+        self._status = own.status
         self._connection.output.write(
             closing_answer(own.status, own.fields, own.body, head_only=self.message.head.method == b"HEAD")
         )

@@ -77,6 +77,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     """
     admitted = admission.route(gateway, head)
     policy = admitted.policy
+    telemetry.routed(policy.label)
     if policy.serves_files:
         await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
@@ -125,14 +126,21 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
         BffError, BrokenTransfer: as `api`.
     """
     route = call.admitted.match.route
-    await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
+    try:
+        await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
+    finally:
+        telemetry.upstream_answered()
     await _finish(gateway, call, response, receive, send)
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    return await sending.send(
-        gateway, call.admitted.match, call.head, receive, token=token, owner=call.owner, operators=call.operators
-    )
+    telemetry.upstream_asked(upstream=gateway.forwarder.pool(call.admitted.match.route).origin)
+    try:
+        return await sending.send(
+            gateway, call.admitted.match, call.head, receive, token=token, owner=call.owner, operators=call.operators
+        )
+    finally:
+        telemetry.upstream_answered()
 
 
 async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:

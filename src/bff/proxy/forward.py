@@ -7,7 +7,7 @@ pool is keyed by everything that distinguishes it (invariant 8).
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from bff.config.values.addresses import Network
 from bff.proxy.browser import Receive, Scope, Send
@@ -107,19 +107,27 @@ class Forwarder:
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         ended: asyncio.Event,
+        instead: Callable[[], Awaitable[FieldBlock | None]],
     ) -> None:
-        """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over.
+        """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over. `instead` gives
+        other credentials in the place of those that the upstream rejects, if there are any.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
             UpstreamBusy, UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the
                 browser.
         """
+
+        async def again() -> UpstreamRequest | None:
+            others = await instead()
+            return None if others is None else self.request(match, head, credentials=others, operators=operators)
+
         pool = self.pool(match.route)
         with pool.websocket_place(owner):
             await forward_websocket(
                 route=match.route,
                 request=self.request(match, head, credentials=credentials, operators=operators),
+                again=again,
                 scope=scope,
                 receive=receive,
                 send=send,

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 from bff.backoff import Backoff
 from bff.clock import Clock, steady
@@ -362,12 +363,15 @@ def pool_key(upstream: UpstreamUrl, config: RouteConfig) -> PoolKey:
 
 
 class UpstreamPools:
-    """All pools of a process: they outlive the configuration that first asked for them."""
+    """All pools of a process: they outlive the configuration that first asked for them.
+
+    One that no configuration in use names lives until its exchanges have ended and its idle connections are closed.
+    """
 
     def __init__(self, *, unusable: Callable[[str], None] = lambda _: None) -> None:
         """`unusable` is told of a client certificate (its file) that has changed and cannot be used."""
-        self._by_key: dict[PoolKey, UpstreamPool] = {}
-        self._tls: dict[TlsSettings, UpstreamTls] = {}
+        self._by_key: WeakValueDictionary[PoolKey, UpstreamPool] = WeakValueDictionary()
+        self._tls: WeakValueDictionary[TlsSettings, UpstreamTls] = WeakValueDictionary()
         self._unusable = unusable
 
     def __iter__(self) -> Iterator[UpstreamPool]:
@@ -380,20 +384,22 @@ class UpstreamPools:
             OSError: a file of certificates or keys cannot be used (ssl.SSLError is one).
         """
         key = pool_key(upstream, config)
-        if key not in self._by_key:
-            self._by_key[key] = UpstreamPool(
+        pool = self._by_key.get(key)
+        if pool is None:
+            pool = self._by_key[key] = UpstreamPool(
                 Dialer(upstream, tls=self._tls_of(key.tls) if upstream.tls else None),
                 timeouts=config.timeouts,
                 max_connections=config.max_connections,
                 max_waiting=config.max_waiting,
                 max_age=config.max_connection_age,
             )
-        return self._by_key[key]
+        return pool
 
     def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
-        if settings not in self._tls:
-            self._tls[settings] = UpstreamTls(settings, unusable=self._unusable)
-        return self._tls[settings]
+        tls = self._tls.get(settings)
+        if tls is None:
+            tls = self._tls[settings] = UpstreamTls(settings, unusable=self._unusable)
+        return tls
 
     async def aclose(self) -> None:
         """Close every connection; what is under way breaks."""

@@ -10,7 +10,7 @@ the end               a close of one side is passed to the other (closes.py); ne
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 from websockets import frames
 from websockets.asyncio.client import ClientConnection
@@ -51,6 +51,16 @@ _FRAMED_BY_US = frozenset({b"host", b"content-length"})  # written by the librar
 _OF_THE_UPGRADE = b"sec-websocket-"
 
 
+Again = Callable[
+    [], Awaitable[UpstreamRequest | None]
+]  # another handshake in the place of a rejected one; None: there is none
+
+
+async def no_other() -> UpstreamRequest | None:
+    """Where the upstream's 401 is the answer."""
+    return None
+
+
 async def forward_websocket(
     *,
     route: Route,
@@ -60,11 +70,13 @@ async def forward_websocket(
     send: Send,
     ended: asyncio.Event,
     pool: UpstreamPool,
+    again: Again = no_other,
     close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `ended` is set when the session ends. Returns when both sides are closed, or have had `close_seconds` to take a close.
+    `ended` is set when the session ends. `again` is asked once if the upstream answers 401 (R-350). Returns when both sides are
+    closed, or have had `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
@@ -72,11 +84,20 @@ async def forward_websocket(
     """
     if request.has_content:
         raise MalformedRequest("a WebSocket handshake has no content")
-    connection = _connection(route, request, offered=_offered(scope), close_seconds=close_seconds)
+    offered = _offered(scope)
+    connection = _connection(route, request, offered=offered, close_seconds=close_seconds)
     if (await receive())["type"] != "websocket.connect":
         return
     try:
-        await _open(connection, route, request, pool=pool)
+        try:
+            await _open(connection, route, request, pool=pool)
+        except InvalidStatus as refusal:
+            other = await again() if refusal.response.status_code == 401 else None
+            if other is None:
+                raise
+            _drop(connection)
+            connection = _connection(route, other, offered=offered, close_seconds=close_seconds)
+            await _open(connection, route, other, pool=pool)
         await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)

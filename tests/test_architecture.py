@@ -303,8 +303,9 @@ def names_defined(tree: ast.Module) -> Iterator[str]:
 
 
 def test_what_only_tests_use_is_in_the_tests() -> None:
-    """The source uses each of its functions, classes and constants: one that it does not belongs into tests/support, or goes."""
-    used = {name for file in sources() for name in names_used(parsed(file))} | CALLED_BY_LIBRARIES | CALLED_BY_SERVERS
+    """The source, or a test of the pages, uses each of its functions, classes and constants; others belong into tests/support."""
+    users = [*sources(), *(TESTS / "docs").glob("*.py")]
+    used = {name for file in users for name in names_used(parsed(file))} | CALLED_BY_LIBRARIES | CALLED_BY_SERVERS
     unused = [
         f"{name_of(file)}: {name}" for file in sources() for name in names_defined(parsed(file)) if name not in used
     ]

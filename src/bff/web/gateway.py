@@ -31,12 +31,9 @@ from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.telemetry import upstreams
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.client_credentials import ClientCredentials
-from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.grants import is_of
-from bff.tokens.keeping import TokenKeepings
+from bff.tokens.keeping import TokenKeeping, TokenKeepings
 from bff.tokens.proofs import Proofs
-from bff.tokens.refresh import Refresher
 from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
@@ -75,9 +72,7 @@ class Gateway:
     signer: CookieSigner
     login_sealer: Sealer  # of sign-ins under way
     providers: Mapping[str, Provider]
-    refresher: Refresher
-    client_credentials: ClientCredentials
-    exchanged: ExchangedTokens
+    tokens: Mapping[str, TokenKeeping]  # by the provider's name
     routes: RouteTable
     policies: Mapping[bytes, RoutePolicy]  # by the route's prefix
     forwarder: Forwarder
@@ -172,7 +167,6 @@ def build_gateway(config: Config, process: Process) -> Gateway:
         )
         for name, settings in config.providers.items()
     }
-    keeping = process.tokens.of(providers)
     return Gateway(
         config=config,
         process=process,
@@ -181,9 +175,7 @@ def build_gateway(config: Config, process: Process) -> Gateway:
         signer=CookieSigner(config.session.keys, uses=process.secret_uses),
         login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
-        refresher=keeping.refresher,
-        client_credentials=keeping.client_credentials,
-        exchanged=keeping.exchanged,
+        tokens=process.tokens.of(providers),
         routes=routes,
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),
@@ -222,7 +214,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         ChangeFanout([process.copies, process.streams, renewing.waits]), told=renewing.circuits.told
     )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
-    going_on = [asyncio.create_task(process.streams.look()), asyncio.create_task(notes.keep())]
+    always = (process.streams.look(), notes.keep(), telemetry.pouring())
+    going_on = [asyncio.create_task(one) for one in always]
     announce(gateway().config)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:

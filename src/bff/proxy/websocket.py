@@ -71,11 +71,12 @@ async def forward_websocket(
     ended: asyncio.Event,
     pool: UpstreamPool,
     again: Again = no_other,
+    close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
     `ended` is set when the session ends. `again` is asked once if the upstream answers 401 (R-350). Returns when both sides are
-    closed.
+    closed, or have had `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
@@ -84,7 +85,7 @@ async def forward_websocket(
     if request.has_content:
         raise MalformedRequest("a WebSocket handshake has no content")
     offered = _offered(scope)
-    connection = _connection(route, request, offered=offered)
+    connection = _connection(route, request, offered=offered, close_seconds=close_seconds)
     if (await receive())["type"] != "websocket.connect":
         return
     try:
@@ -95,9 +96,9 @@ async def forward_websocket(
             if other is None:
                 raise
             _drop(connection)
-            connection = _connection(route, other, offered=offered)
+            connection = _connection(route, other, offered=offered, close_seconds=close_seconds)
             await _open(connection, route, other, pool=pool)
-        await _converse(connection, receive, send, ended=ended, max_message=route.max_body)
+        await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)
     finally:
@@ -128,7 +129,9 @@ class _Connection(ClientConnection):
             self.transport.abort()
 
 
-def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None) -> ClientConnection:
+def _connection(
+    route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None, close_seconds: float
+) -> ClientConnection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
     host, port = parse_authority(request.authority.decode("ascii"))  # of which the library makes `Host`
     tls = route.upstream is not None and route.upstream.tls
@@ -139,7 +142,7 @@ def _connection(route: Route, request: UpstreamRequest, *, offered: list[Subprot
         max_size=route.max_body,
         logger=_SILENT,
     )
-    return _Connection(protocol, close_timeout=CLOSE_TIMEOUT, max_queue=MAX_QUEUE)
+    return _Connection(protocol, close_timeout=close_seconds, max_queue=MAX_QUEUE)
 
 
 async def _open(connection: ClientConnection, route: Route, request: UpstreamRequest, *, pool: UpstreamPool) -> None:
@@ -197,7 +200,13 @@ async def _refuse(scope: Scope, send: Send, response: Response) -> None:
 
 
 async def _converse(
-    connection: ClientConnection, receive: Receive, send: Send, *, ended: asyncio.Event, max_message: int
+    connection: ClientConnection,
+    receive: Receive,
+    send: Send,
+    *,
+    ended: asyncio.Event,
+    max_message: int,
+    close_seconds: float,
 ) -> None:
     """From the answer to the browser's handshake to the last close."""
     try:
@@ -211,15 +220,16 @@ async def _converse(
         )
     except OSError:  # the ASGI specification's word for a browser that has left
         ending = BROWSER_LOST
-    await asyncio.gather(_close_browser(send, ending.browser), _close_upstream(connection, ending.upstream))
+    closing = _close_browser(send, ending.browser, seconds=close_seconds)
+    await asyncio.gather(closing, _close_upstream(connection, ending.upstream))
 
 
-async def _close_browser(send: Send, close: Close | None) -> None:
+async def _close_browser(send: Send, close: Close | None, *, seconds: float) -> None:
     """A browser that takes nothing is not waited for: the server drops its connection when we return."""
     if close is None:
         return
     with contextlib.suppress(OSError):  # TimeoutError is one
-        async with asyncio.timeout(CLOSE_TIMEOUT):
+        async with asyncio.timeout(seconds):
             await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 

@@ -200,7 +200,10 @@ async def session_to_end(gateway: Gateway, head: RequestHead) -> LiveSession | N
     session_id = None if cookie is None else gateway.signer.verify(gateway.cookies.session, cookie)
     if cookie is None or session_id is None:
         return None
-    return await _read(gateway, cookie, session_key(session_id), touch=False)
+    live = await _read(gateway, cookie, session_key(session_id), touch=False)
+    if live is not None:
+        telemetry.session_found(session_key=live.session.key, user=user_of(gateway, live))
+    return live
 
 
 async def _read(gateway: Gateway, cookie: bytes, key: str, *, touch: bool) -> LiveSession | None:

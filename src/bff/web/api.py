@@ -105,10 +105,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
     if opening:
         admission.may_be_opened(policy)
         if admission.must_come_from_our_site(head, policy):
-            if policy.needs_session and navigation.has_signed_out(gateway, head):  # the provider's sign-out led here
-                needed = LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
-                return _to_sign_in(gateway, needed, head)
-            return navigation.lead_on(gateway, head, at_once=policy.cross_site_pages)
+            return _to_our_site(gateway, head, policy)
     live: LiveSession | None = None
     try:
         if not opening:
@@ -249,6 +246,14 @@ def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) 
     """A sign-in there that did not help a moment ago will not help now: no navigation may run in circles."""
     grant = live.session.grant(provider) if live is not None else None
     return grant is not None and now - grant.granted_at < CIRCLE_SECONDS
+
+
+def _to_our_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> OwnAnswer:
+    """Another origin led here: the page that goes on from our own. A provider's sign-out leads here too: the page that says so."""
+    if policy.needs_session and navigation.has_signed_out(gateway, head):
+        needed = LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
+        return _to_sign_in(gateway, needed, head)
+    return navigation.lead_on(gateway, head, at_once=policy.cross_site_pages)
 
 
 def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead) -> OwnAnswer:

@@ -110,7 +110,7 @@ PIN = $(PYTHON) -m piptools compile -q --generate-hashes --strip-extras --no-emi
 pins:               ## requirements/*.txt, hashed, without index lines
 	$(PIN) -o requirements/runtime.txt
 	$(PIN) -o requirements/build.txt --build-deps-for wheel --only-build-deps
-	$(PIN) -o requirements/development.txt --extra demo --extra test --extra browser --extra lint
+	$(PIN) -o requirements/development.txt --extra demo --extra test --extra browser --extra lint --extra otel
 
 clean:
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -26,7 +26,7 @@ async def test_a_redirect_of_the_upstream_arrives_at_the_public_address() -> Non
     """FastAPI's redirect to the path with a slash names its own origin; the browser sees ours."""
     async with gateway_world(routes=routes()) as world:
         browser = await world.signed_in()
-        inner = world.config.routes[0].upstream.origin.encode()  # type: ignore[union-attr]  # this route has one
+        inner = world.config.routes[0].upstream[0].origin.encode()  # type: ignore[index]  # this route has one
         answer = await answered(world, browser, (b"location", inner + b"/orders/"), status=307)
         assert answer.headers["location"] == world.url + "/api/orders/"
         answer = await answered(world, browser, (b"location", b"/uploads/1"), (b"content-location", b"/x"), status=201)

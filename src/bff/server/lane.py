@@ -192,9 +192,9 @@ class LaneCall:
     def begin(self) -> bool:
         """Send the request if there is a connection for it; False: nothing was sent."""
         route = self._call.admitted.match.route
-        pool = self._gateway.forwarder.pool(route)
+        upstream = self._gateway.forwarder.upstream(route)
         try:
-            response = pool.send_at_once(
+            response = upstream.send_at_once(
                 self._request, max_body=route.max_body, owner=self._call.owner, follower=self._news
             )
         except BrowserError:

@@ -17,6 +17,12 @@ REFRESHES = Counter(
 CONNECTIONS_REFUSED = Counter(
     "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
 )
+UPSTREAM_UP = Gauge(
+    "bff_upstream_up",
+    "1 if an upstream answers, 0 from a failed connection or health check to the next answer; of several workers the lowest.",
+    ["upstream"],
+    multiprocess_mode="livemin",
+)
 CLOCK_SKEW = Gauge(
     "bff_clock_skew_seconds",
     "By how much the provider's clock was ahead of ours at its last answer; negative: behind.",

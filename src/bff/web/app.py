@@ -65,6 +65,7 @@ class App:
     def replace(self, gateway: Gateway) -> None:
         """Have requests that begin from now on served by `gateway`; those under way go on with the one that they began with."""
         self.gateway = gateway
+        self.process.pools.check_health(gateway.config.routes)
         self.process.copies.forget()  # what was found by cookies that the former one accepted, and made by its settings
 
     async def serve(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +153,9 @@ class App:
                     scope,
                     receive,
                     send,
-                    credentials=credentials_of(gateway, call.admitted.match, head, token=call.token),
+                    credentials=lambda authority: credentials_of(
+                        gateway, call.admitted.match, head, token=call.token, authority=authority
+                    ),
                     operators=call.operators,
                     owner=call.owner,
                     ended=ended,

@@ -20,7 +20,7 @@ from bff.provider.client import Provider
 from bff.provider.http import Transport
 from bff.provider.providers import Providers
 from bff.proxy.forward import Forwarder, is_trusted
-from bff.proxy.pool import UpstreamPools
+from bff.proxy.pools import UpstreamPools
 from bff.proxy.routes import RouteTable
 from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
@@ -147,7 +147,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         copies=LocalCopies(max_age_seconds=config.session.local_copy),
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
-        pools=UpstreamPools(unusable=upstreams.credential_unusable),
+        pools=UpstreamPools(upstreams),
         sign_ins={},
         proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport),
@@ -201,6 +201,7 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams, process.tokens.renewing.waits]))
     looking = asyncio.create_task(process.streams.look())
+    process.pools.check_health(gateway().config.routes)
     for key in insecure_keys(gateway().config):
         telemetry.insecure_switch(key=key)
     if gateway().config.base_path != DEFAULT_BASE_PATH and gateway().config.session.cookie_suffix is None:

@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow coverage faults faults-short granian recipe browser node clients demo wheel bench docs pins clean
+.PHONY: install check lint types test slow coverage faults faults-short granian recipe browser node clients deploy demo wheel bench docs pins clean
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -52,15 +52,27 @@ clients:            ## the browser client and its React binding: types and logic
 	done
 	cp clients/javascript/client.js src/bff/web/client.js
 
+HELM = helm.sh/helm/v3/cmd/helm@v3.19.5
+
+deploy:             ## deploy/ by the tools of its field; helm is built by Go where it is not on the PATH
+	$(PYTHON) -m pip install -q -e '.[deploy]'
+	command -v helm >/dev/null || test -x build/bin/helm || GOBIN=$(CURDIR)/build/bin go install $(HELM)
+	$(PYTHON) -m pytest -m deploy tests/deploy
+
 demo:
 	$(PYTHON) -m bff demo
 
-wheel:              ## build, install into a new environment, and walk through the demo there
-	rm -rf dist build/wheel-env
+wheel:              ## build, install into a new environment, walk through the demo there; then once more by the pins
+	rm -rf dist build/wheel-env build/pinned-env
 	$(PYTHON) -m pip wheel -q --no-deps -w dist .
 	python3 -m venv build/wheel-env
 	build/wheel-env/bin/pip install -q "$$(ls dist/bff_gateway-*.whl)[demo]"
 	build/wheel-env/bin/bff demo --check
+	python3 -m venv build/pinned-env
+	build/pinned-env/bin/pip install -q --require-hashes -r requirements/runtime.txt
+	build/pinned-env/bin/pip install -q --no-deps dist/bff_gateway-*.whl
+	build/pinned-env/bin/pip check
+	build/pinned-env/bin/bff --version
 
 bench:              ## see docs/performance.md for what it wants installed
 	$(PYTHON) -m bench $(BENCH)

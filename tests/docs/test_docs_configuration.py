@@ -22,7 +22,7 @@ from bff.config.model import (
     TimeoutConfig,
     TokenKind,
 )
-from bff.config.values.words import METHODS
+from bff.config.values.words import DEFAULT_METHODS, METHODS
 from support.documented import ROOT, codes, page, rows, section
 
 PAGE = page("reference/configuration.md")
@@ -69,6 +69,7 @@ PLACES = {
     "session": ("session", ', {key}: "{value}"'),
     "providers": ("provider", "{key}: {value}"),
     "routes": ("route", "{key}: {value}"),
+    "health": ("route", "health: {{path: /healthz, {key}: {value}}}"),
     "timeouts": ("route", "timeouts: {{{key}: {value}}}"),
     "request_headers": ("route", "request_headers: {{{key}: {value}}}"),
     "response_headers": ("app", "response_headers: {{{key}: {value}}}"),
@@ -132,11 +133,13 @@ def test_the_words_of_token_are_all_explained() -> None:
     assert [codes(row[0])[0] for row in rows(section(PAGE, "Tokens"))] == [kind.value for kind in TokenKind]
 
 
-def test_the_default_methods_are_all_named() -> None:
-    """The row of `methods` names every method that a route takes unless it says otherwise."""
+def test_all_methods_are_named() -> None:
+    """The row of `methods` names every method that a route takes unless it says otherwise, and those that can be listed."""
     (meaning,) = (row[3] for row in rows(section(PAGE, "routes")) if codes(row[0]) == ["methods"])
-    named = re.findall(r"\b[A-Z]{3,}\b", meaning.partition(";")[0])
-    assert tuple(named) == METHODS
+    by_default, _, others = meaning.partition(";")
+    assert tuple(re.findall(r"\b[A-Z]{3,}\b", by_default)) == DEFAULT_METHODS
+    listed = others.partition("WebDAV can be named:")[2].partition(".")[0]
+    assert (*DEFAULT_METHODS, *re.findall(r"\b[A-Z]{3,}\b", listed)) == METHODS
 
 
 @pytest.mark.parametrize("sample", ["laptop.yaml", "production.yaml"])

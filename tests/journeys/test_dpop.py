@@ -1,5 +1,6 @@
 """Tokens that are bound to a key of the session (RFC 9449): what goes to the provider, what to APIs, and what never happens."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from support.fake_provider import Answer, having
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation, response
+from support.valkey_server import free_port
 
 ROUTES = [
     {"path": "/api", "upstream": "{api}/v2", "provider": "corp"},
@@ -42,7 +44,7 @@ async def dpop_world(*, routes: list[dict[str, Any]] = ROUTES, **corp: Any) -> A
     url = f"http://127.0.0.1:{port_of(sockets)}"
     behind = EchoUpstream()
     api = DpopApi(url=url, behind=behind)
-    named = [{key: str(value).replace("{api}", url) for key, value in route.items()} for route in routes]
+    named = json.loads(json.dumps(routes).replace("{api}", url))
     settings = {"dpop": "on", **corp}
     async with serving(api, sockets), gateway_world(routes=named, corp=settings) as gateway:
         yield DpopWorld(gateway=gateway, api=api, behind=behind)
@@ -200,6 +202,17 @@ async def test_the_gateways_own_token_is_bound_as_well() -> None:
             assert (await browser.fetch(path)).status_code == 200
         own, again, users = world.api.keys
         assert own == again != users
+
+
+@pytest.mark.requirement("R-159")
+async def test_a_proof_is_for_the_upstream_that_gets_it() -> None:
+    """Of a list the first cannot be reached: the next one gets a proof for its own URL, and its nonce answers its demand."""
+    routes = [{"path": "/api", "upstream": [f"http://127.0.0.1:{free_port()}/v2", "{api}/v2"], "provider": "corp"}]
+    async with dpop_world(routes=routes) as world:
+        world.api.nonce = "api-nonce"
+        browser = await world.gateway.signed_in()
+        for _ in range(3):
+            assert (await browser.fetch("/api/x")).status_code == 200
 
 
 @pytest.mark.requirement("R-161")

@@ -191,3 +191,24 @@ async def test_polling_need_not_keep_a_session_alive() -> None:
             assert (await browser.fetch("/api/orders")).status_code == 200
         world.clock.now += 180
         assert (await browser.fetch("/api/orders")).status_code == 401
+
+
+@pytest.mark.requirement("R-374")
+@pytest.mark.parametrize("csrf", ["header", "origin"])
+async def test_a_resource_is_copied_to_a_place_of_its_route(csrf: str) -> None:
+    """COPY reaches an upstream whose route lists it, with the upstream's name of the destination; one elsewhere is refused."""
+    own = routes(methods=["GET", "COPY"], csrf=csrf)
+    other = {"path": "/other", "upstream": "{upstream}", "provider": "corp"}
+    async with gateway_world(routes=[{**own[0], "upstream": "{upstream}/v2"}, own[1], other]) as world:
+        browser = await world.signed_in()
+        answer = await browser.fetch("/api/a", method="COPY", headers={"destination": world.url + "/api/b"})
+        assert answer.status_code == 200
+        seen = world.upstream.seen[0]
+        inner = world.config.routes[0].upstream
+        assert (seen.method, seen.target) == ("COPY", "/v2/a")
+        assert seen.values("destination") == [f"{inner}/b"]
+        for elsewhere in ("https://evil.example/api/b", "/other/b", "/api/../other/b"):
+            refused = await browser.fetch("/api/a", method="COPY", headers={"destination": elsewhere})
+            assert refused.status_code == 400
+        assert (await browser.fetch("/api/a", method="MOVE")).status_code == 405
+        assert len(world.upstream.seen) == 1

@@ -114,9 +114,8 @@ def test_an_empty_table_forwards_nothing() -> None:
 def test_a_path_never_names_the_upstream(path: bytes) -> None:
     """Whatever a path looks like, the authority stays the configured one and the target stays below its base path."""
     match = BOUNDARY.match(path, b"GET")
-    assert match.route.upstream is not None
-    assert match.route.upstream.authority == b"127.0.0.1:9"
-    assert (match.route.upstream.base_path + match.rest).startswith(b"/base/")
+    assert [upstream.authority for upstream in match.route.upstreams] == [b"127.0.0.1:9"]
+    assert (match.route.base_path + match.rest).startswith(b"/base/")
 
 
 @pytest.mark.requirement("R-016")
@@ -153,10 +152,27 @@ def test_unlisted_methods_are_refused_by_default(method: bytes) -> None:
         BOUNDARY.match(b"/", method)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_that_can_be_configured_is_taken_by_default(method: str) -> None:
-    """A route that names no methods takes all that it could name, QUERY and the ones of WebDAV among them."""
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"])
+def test_what_apis_and_pages_use_is_taken_by_default(method: str) -> None:
+    """A route that names no methods takes those of HTTP itself, and PATCH and QUERY."""
     assert BOUNDARY.match(b"/", method.encode()).rest == b"/"
+
+
+WEBDAV = ["PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"]
+
+
+@pytest.mark.requirement("R-374")
+@pytest.mark.parametrize("method", WEBDAV)
+def test_webdav_is_taken_where_it_is_listed(method: str) -> None:
+    """The methods of WebDAV are refused by default and taken by a route that lists them."""
+    with pytest.raises(MethodNotAllowed):
+        BOUNDARY.match(b"/", method.encode())
+    assert table("/dav", methods=(method,)).match(b"/dav", method.encode()).rest == b""
+
+
+def test_every_known_method_is_of_one_of_the_two_kinds() -> None:
+    """No method is known without being tested above."""
+    assert {*METHODS} - {*WEBDAV} == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"}
 
 
 @pytest.mark.requirement("R-253")
@@ -353,8 +369,7 @@ def test_no_habit_of_an_upstream_leaves_the_base_path(path: bytes, habits: list[
     match = accepted(path)
     if match is None:
         return
-    assert match.route.upstream is not None
-    target = match.route.upstream.base_path + match.rest
+    target = match.route.base_path + match.rest
     for habit in habits:
         target = HABITS[habit](target)
     assert re.match(rb"/base(?![^/;?#%])", target)

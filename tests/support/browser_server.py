@@ -54,7 +54,7 @@ def served_application(
     """What a server needs to know of an application that is no gateway."""
     return Served(
         app=app,
-        limits=limits or LimitsConfig(),
+        limits=lambda: limits or LimitsConfig(),
         rest_seconds=rest_seconds,
         trusts=lambda _: False,
         problem=partial(problem_of, base_path="/bff", https=True),

@@ -23,12 +23,12 @@ READY_EVERY_SECONDS = 0.1
 class FaultGateway:
     """One process, and a client that keeps connections to it."""
 
-    def __init__(self, settings: dict[str, Any], *, folder: Path, port: int) -> None:
+    def __init__(self, settings: dict[str, Any], *, folder: Path, port: int, workers: int = 1) -> None:
         self.port = port
+        self._workers = workers
         self._management = free_port()
         self._file = folder / f"bff-{port}.yaml"
-        listen = {"listen": f"127.0.0.1:{port}", "management": f"127.0.0.1:{self._management}"}
-        self._file.write_text(json.dumps({**settings, **listen}))
+        self.write(settings)
         self._log = folder / f"log-{port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.ready = False
@@ -40,12 +40,17 @@ class FaultGateway:
         )
         self._probe = httpx2.AsyncClient(trust_env=False, timeout=2)
 
+    def write(self, settings: dict[str, Any]) -> None:
+        """Write the configuration file."""
+        listen = {"listen": f"127.0.0.1:{self.port}", "management": f"127.0.0.1:{self._management}"}
+        self._file.write_text(json.dumps({**settings, **listen}))
+
     def start(self) -> None:
         """Start the process; `ready` says when it serves."""
         source = {} if OTHER_SOURCE is None else {"PYTHONPATH": OTHER_SOURCE}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                command("serve", "-c", str(self._file)),
+                command("serve", "-c", str(self._file), "--workers", str(self._workers)),
                 env=environment(BFF_LOG_LEVEL="info", **source),
                 stdout=log,
                 stderr=log,

@@ -52,6 +52,7 @@ class GatewayWorld:
     corp: FakeProvider
     partner: FakeProvider
     management_url: str
+    file: Path  # the configuration
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def browser(self) -> Browser:
@@ -170,6 +171,7 @@ async def gateway_world(
             corp=fakes["corp"],
             partner=fakes["partner"],
             management_url=f"http://127.0.0.1:{port_of(management)}",
+            file=file,
         )
         await stack.enter_async_context(world.browsers)
         yield world

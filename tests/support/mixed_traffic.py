@@ -35,6 +35,7 @@ ROUTES: list[dict[str, Any]] = [
     {"path": "/scripts", "upstream": "{raw}", "provider": "corp", "bearer": "pass"},
     {"path": "/ruled", "upstream": "{raw}", "provider": "corp", "require": {"claims": {"sub": "alice"}}},
     {"path": "/strict", "upstream": "{raw}", "provider": "corp", "require": {"claims": {"sub": "bob"}}},
+    {"path": "/dav", "upstream": "{raw}/v2", "provider": "corp", "methods": ["GET", "COPY", "MOVE"]},
     {"path": "/small", "upstream": "{raw}", "token": "none", "max_body": "1KiB"},
     {"path": "/", "files": "dist"},
 ]
@@ -193,8 +194,10 @@ class Episode:
 
 
 TOO_LONG = b"Content-Length: 99999999999"
-METHODS = ["GET"] * 8 + ["POST"] * 5 + ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"]
-PREFIXES = ["/api"] * 6 + ["/open"] * 3 + ["/pages", "/maybe", "/machine", "/small", "/scripts", "/ruled", "/strict"]
+METHODS = ["GET"] * 8 + ["POST"] * 5 + ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "COPY", "MOVE"]
+PREFIXES = (
+    ["/api"] * 6 + ["/open"] * 3 + ["/pages", "/maybe", "/machine", "/small", "/scripts", "/ruled", "/strict", "/dav"]
+)
 STRANGE = [
     "/open/../api/x", "/open/%2e%2e/x", "/open//x", "/nowhere/x", "/open/%00", "/open/a%2Fb", "/open/%zz", "/bff/nothing",
     "/", "/api", "/apix", "/open/x?a=%2e", "/open/length;x=y", "/open/" + "x" * 300, "*",
@@ -205,6 +208,7 @@ MORE = [
     b"Remote-User: root", b"Forwarded: for=1.2.3.4", b"Cookie: other=1", b"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document",
     b"Host: other", b"Content-Type: text/plain", b"Expect: 100-continue", b"Upgrade: h2c", b"Accept: text/event-stream",
     b"Origin: null", b"Keep-Alive: timeout=5", b"Content-Encoding: gzip", b"Traceparent: 00-1-2-03",
+    b"Destination: /dav/b", b"Destination: /api/b",
 ]  # fmt: skip
 
 

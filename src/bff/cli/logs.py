@@ -6,6 +6,8 @@ Libraries log through `logging`; they are kept at warning, because at debug some
 import logging
 import os
 import sys
+from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 import click
@@ -18,21 +20,26 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 def configure(settings: LogConfig) -> None:
-    """Set up logging for this process; `BFF_LOG_LEVEL` wins over the file.
+    """Set up logging for this process, also anew (R-171); `BFF_LOG_LEVEL` wins over the file.
+
+    Loggers keep the list of processors that they were first used with, so that list is changed in place; the level is one of them.
 
     Raises:
         click.UsageError: it names no level.
     """
     level = LEVELS[_level(settings)]
     as_json = settings.format == "json" or (settings.format is None and not sys.stderr.isatty())
+    processors = structlog.get_config()["processors"]
+    processors[:] = [
+        partial(_drop_below, level),
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _renderer(as_json=as_json),
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            _renderer(as_json=as_json),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -51,6 +58,12 @@ def _level(settings: LogConfig) -> str:
     if level not in LEVELS:
         raise click.UsageError(f"{LEVEL_VARIABLE} is not one of {', '.join(LEVELS)}")
     return level
+
+
+def _drop_below(level: int, _: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if LEVELS.get(method, logging.ERROR) < level:
+        raise structlog.DropEvent
+    return event
 
 
 def _renderer(*, as_json: bool) -> Any:

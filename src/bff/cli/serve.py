@@ -5,50 +5,81 @@ import signal
 import socket
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import click
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from bff.cli import logs
 from bff.cli.config_file import load_or_exit
+from bff.config.adoption import adopt
+from bff.config.load import load
 from bff.config.model import Address, Config
+from bff.errors import ConfigError
 from bff.server import memory
 from bff.server.leaving import leave_gently
 from bff.server.process import bind, server_config
+from bff.server.reloading import hold_reloads, reload_on_sighup
+from bff.server.workers import MakeApp, Workers
 from bff.web.app import App, create_app
 
 COULD_NOT_START = 3
 CONFIG_VARIABLE = "BFF_CONFIG"
-APP = "bff.cli.serve:app_from_environment"
 
 
 def serve(file: Path, *, workers: int) -> None:
     """Run the gateway until a signal stops it; exits with 2 for a bad configuration and 3 if it could not start."""
+    hold_reloads()
+    file = file.absolute()
     config = load_or_exit(file)
     if workers > 1 and config.session.store.in_memory:
         _refuse("memory:// holds sessions for one process; use a redis:// store with --workers")
-    os.environ[CONFIG_VARIABLE] = str(file.absolute())
     logs.configure(config.log)
     sockets = _bind_all(config)
+    make_app = partial(make_worker, config, file)
     if workers == 1:
-        _run_here(server_config(APP, factory=True), sockets)
+        _run_here(server_config(make_app, factory=True), sockets)
         return
     with _metrics_folder() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read by prometheus_client when a worker imports it
-        Multiprocess(server_config(APP, factory=True, workers=workers), sockets=sockets).run()
+        settings = server_config(make_app, factory=True, workers=workers)
+        Workers(settings, sockets, reread=Rereading(config, file)).run()
 
 
-def app_from_environment() -> App:
-    """What each worker runs: the configuration named by `BFF_CONFIG`, read by the worker itself."""
-    config = load_or_exit(Path(os.environ[CONFIG_VARIABLE]))
+def make_worker(config: Config, file: Path) -> App:
+    """What each worker runs. `file` is where `config` comes from; it is read again on SIGHUP."""
     logs.configure(config.log)
     app = create_app(config)
     memory.settle()
     leave_gently(app)
+    reload_on_sighup(app, file, adopted=lambda adopted: logs.configure(adopted.log))
     return app
+
+
+def app_from_environment() -> App:
+    """The application for another ASGI server: the configuration is the file that `BFF_CONFIG` names."""
+    file = Path(os.environ[CONFIG_VARIABLE]).absolute()
+    return make_worker(load_or_exit(file), file)
+
+
+class Rereading:
+    """What workers run after a SIGHUP; kept in step with what the workers make of the file."""
+
+    def __init__(self, config: Config, file: Path) -> None:
+        self._config = config
+        self._file = file
+
+    def __call__(self) -> MakeApp | None:
+        """What they run from now on; None: the file cannot be run, which a worker says."""
+        try:
+            new = load(self._file)
+        except ConfigError:
+            return None
+        self._config = adopt(new, running=self._config).config
+        logs.configure(self._config.log)
+        return partial(make_worker, self._config, self._file)
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -12,7 +12,7 @@ import secrets
 
 from bff.config.model import ClientAuth, Config, ProviderConfig, RouteConfig, SessionConfig, TokenKind
 from bff.config.problems import Findings, KeyPath
-from bff.config.values.secrets import LiteralSecret
+from bff.config.values.secrets import MadeSecret
 
 
 def complete(config: Config, findings: Findings) -> Config:
@@ -32,7 +32,7 @@ def complete(config: Config, findings: Findings) -> Config:
 def _session(session: SessionConfig) -> SessionConfig:
     if session.keys or not session.store.in_memory:
         return session
-    return session.model_copy(update={"keys": (LiteralSecret(value=secrets.token_urlsafe(32)),)})
+    return session.model_copy(update={"keys": (MadeSecret(value=secrets.token_urlsafe(32)),)})
 
 
 def _provider(provider: ProviderConfig) -> ProviderConfig:

@@ -312,8 +312,8 @@ class RouteConfig(Model):
 
     @property
     def allowed_methods(self) -> tuple[words.Method, ...]:
-        """The methods of this route: by default all, or those that read files. GET brings HEAD (RFC 9110 section 9.1)."""
-        default = words.FILE_METHODS if self.upstream is None else words.METHODS
+        """The methods of this route: by default all but WebDAV's, or those that read files. GET brings HEAD (RFC 9110 section 9.1)."""
+        default = words.FILE_METHODS if self.upstream is None else words.DEFAULT_METHODS
         methods = default if self.methods is None else self.methods
         if words.Method.GET in methods and words.Method.HEAD not in methods:
             return (*methods, words.Method.HEAD)

@@ -5,6 +5,7 @@ A section with problems is still made, from its sound values, the defaults, and 
 that the checks across keys can look at the rest of it. Nothing unsound ever leaves `load`.
 """
 
+import os
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -151,7 +152,7 @@ class Reader:
         if entries.keys() == {"file"}:
             return FileSecret(path=self.folder / self._text(entries["file"]))
         if entries.keys() == {"env"}:
-            return EnvSecret(name=self._text(entries["env"]), environment=self.env)
+            return EnvSecret(name=self._text(entries["env"]), environment=None if self.env is os.environ else self.env)
         raise SpellingError(f"is no secret reference: {_REFERENCE}")
 
     def _text(self, node: Node, *, may_be_empty: bool = False) -> str:

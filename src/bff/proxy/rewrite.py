@@ -152,6 +152,8 @@ def upstream_request(
         ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix))
     if operators is not NO_FIELDS:
         ours = (operators, *ours)
+    if match.destination is not None:
+        ours = (*ours, field_block([(b"destination", match.destination)]))
     for block in ours:
         if block.splits_lines:
             raise _control_character()

@@ -57,10 +57,14 @@ class Route:
 
 
 class Match(Struct, frozen=True):
-    """The route, and the raw bytes of the path that follow its prefix: empty, or beginning with a slash."""
+    """The route, and the raw bytes of the path that follow its prefix: empty, or beginning with a slash.
+
+    `destination` is what the upstream of a COPY or MOVE is told; only `destinations.with_destination` makes it.
+    """
 
     route: Route
     rest: bytes
+    destination: bytes | None = None
 
 
 def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY, public_origin: bytes = b"") -> Route:
@@ -113,6 +117,18 @@ class RouteTable:
             NoRoute: nothing is configured for it.
             MethodNotAllowed: its route does not take the method.
         """
+        route = self.route_of(raw_path)
+        if method not in route.methods:
+            raise MethodNotAllowed("this path does not take this method", allow=route.allow)
+        return Match(route, raw_path[len(route.prefix) :])
+
+    def route_of(self, raw_path: bytes) -> Route:
+        """The route that a raw path belongs to, whatever the method.
+
+        Raises:
+            MalformedRequest: the path has no single meaning.
+            NoRoute: nothing is configured for it.
+        """
         route = self._route(raw_path)
         if raw_path.translate(None, _PLAIN) or b"//" in raw_path:
             self._judge(raw_path, route)
@@ -120,9 +136,7 @@ class RouteTable:
             raise MalformedRequest("the request target is not a path")
         if route is None:
             raise NoRoute("nothing is configured for this path")
-        if method not in route.methods:
-            raise MethodNotAllowed("this path does not take this method", allow=route.allow)
-        return Match(route, raw_path[len(route.prefix) :])
+        return route
 
     def _route(self, path: bytes) -> Route | None:
         size = len(path)

@@ -42,7 +42,7 @@ class Served:
     """What a server needs to know of the application that it serves."""
 
     app: AsgiApp
-    limits: LimitsConfig
+    limits: Callable[[], LimitsConfig]
     rest_seconds: float  # that a connection may be idle between messages
     trusts: Callable[[str], bool]  # whether this peer is a trusted proxy
     problem: "ProblemOf"
@@ -123,14 +123,12 @@ class BrowserConnection(asyncio.Protocol):
         self.address = _address(transport.get_extra_info("peername"))
         self.local_address = _address(transport.get_extra_info("sockname"))
         self._is_public = self.local_address is None or self.local_address[1] not in self._served.management_ports
-        host = None if self.address is None else self.address[0]
-        peer = Peer(host, host is not None and self._served.trusts(host))
-        self._reader = RequestReader(peer=peer, limits=self._served.limits)
+        self._reader = RequestReader(peer=self._peer(), limits=self._served.limits())
         self._state.connections.add(self)
         if self._is_public and self._is_too_many(transport):
             self._transport.abort()
             return
-        self._set_deadline(self._served.limits.head_timeout)
+        self._set_deadline(self._served.limits().head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let everything go."""
@@ -171,6 +169,14 @@ class BrowserConnection(asyncio.Protocol):
         else:
             self._current.close_after_answer()
 
+    def settle(self) -> None:
+        """The configuration was replaced: judge what is read from now on by its limits and trusted proxies."""
+        self._reader.settle(peer=self._peer(), limits=self._served.limits())
+
+    def _peer(self) -> Peer:
+        host = None if self.address is None else self.address[0]
+        return Peer(host, host is not None and self._served.trusts(host))
+
     # --- messages ---
 
     def _read_on(self) -> None:
@@ -191,7 +197,7 @@ class BrowserConnection(asyncio.Protocol):
             self._balance_reading()
         if self._current is None and not self._awaits_head and reader.in_head and not self._lingering:
             self._awaits_head = True
-            self._set_deadline(self._served.limits.head_timeout)
+            self._set_deadline(self._served.limits().head_timeout)
 
     def _begin(self, message: Message) -> None:
         self._awaits_head = False
@@ -392,7 +398,7 @@ class BrowserConnection(asyncio.Protocol):
             self._current.wait_in_task()
         elif self._awaits_head:
             self._awaits_head = False
-            limit = self._served.limits.head_timeout
+            limit = self._served.limits().head_timeout
             self._refuse(RequestTimeout(f"The head was not there within {limit:g} seconds."))
         else:  # idle for too long, or the rest of the content does not come
             self.output.close()

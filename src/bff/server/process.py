@@ -8,7 +8,7 @@ a connection came in on, which no request can choose.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -36,7 +36,7 @@ class ServerFailedError(RuntimeError):
 
 
 def server_config(
-    app: AsgiApp | str,
+    app: AsgiApp | Callable[[], AsgiApp] | str,
     *,
     factory: bool = False,
     workers: int = 1,
@@ -78,6 +78,14 @@ def open_connections(app: AsgiApp) -> int:
     return 0 if state is None else len(state.connections)
 
 
+def settle_connections(app: AsgiApp) -> None:
+    """Have the open connections of this application judge what they read from now on by the configuration that is in force now."""
+    state = _states.get(app)
+    for connection in () if state is None else tuple(state.connections):
+        if isinstance(connection, BrowserConnection):
+            connection.settle()
+
+
 def _served_by(app: AsgiApp, *, rest_seconds: float) -> Served:
     known = _served.get(app)
     if known is None:
@@ -92,7 +100,7 @@ def _served_by(app: AsgiApp, *, rest_seconds: float) -> Served:
 def _served_gateway(app: App, *, rest_seconds: float) -> Served:
     return Served(
         app=app,
-        limits=app.gateway.config.limits,
+        limits=lambda: app.gateway.config.limits,
         rest_seconds=rest_seconds,
         trusts=lambda host: app.gateway.trusts(host),  # noqa: PLW0108 - of the gateway that is there then
         problem=app.problem,
@@ -109,7 +117,7 @@ def _served_application(app: AsgiApp, *, rest_seconds: float) -> Served:
     """Any other ASGI application: the demo's provider and API."""
     return Served(
         app=app,
-        limits=LimitsConfig(),
+        limits=LimitsConfig,
         rest_seconds=rest_seconds,
         trusts=lambda _: False,
         problem=partial(problem_of, base_path="/bff", https=False),

@@ -116,9 +116,7 @@ class RequestReader:
     )
 
     def __init__(self, *, peer: Peer, limits: LimitsConfig) -> None:
-        self._peer = peer
-        self._limits = limits
-        self._surely_small = min(limits.max_target, limits.max_head)
+        self.settle(peer=peer, limits=limits)
         self._parser: httptools.HttpRequestParser | None = None
         self._head = bytearray()  # of a head that has not ended
         self._refused_head = b""
@@ -131,6 +129,12 @@ class RequestReader:
         self.is_head_request = False  # the last head that was looked at was a HEAD's, whose answer has no content
         self.refused_content = False  # the refusal is of a message's content, not of a head
         self.phase = _HEAD
+
+    def settle(self, *, peer: Peer, limits: LimitsConfig) -> None:
+        """Judge the heads that end from now on by these."""
+        self._peer = peer
+        self._limits = limits
+        self._surely_small = min(limits.max_target, limits.max_head)
 
     @property
     def in_head(self) -> bool:

@@ -42,7 +42,7 @@ class LocalCopies:
     """Copies of the sessions that this worker saw last; a `ChangeListener`. `max_age_seconds` of 0 makes none."""
 
     def __init__(self, *, max_age_seconds: float, max_entries: int = 10_000) -> None:
-        self._max_age_seconds = max_age_seconds
+        self.max_age_seconds = max_age_seconds
         self._max_entries = max_entries
         self._copies: OrderedDict[bytes, _Copy] = OrderedDict()  # oldest first
         self._cookies: dict[str, set[bytes]] = {}  # by session key
@@ -74,11 +74,11 @@ class LocalCopies:
 
     def put(self, cookie: bytes, live: LiveSession, ticket: Ticket, *, now: float) -> None:
         """Keep what was read under this ticket at `now`, unless it may be out of date."""
-        if not self._receives_changes or self._max_age_seconds <= 0 or ticket.key != live.session.key:
+        if not self._receives_changes or self.max_age_seconds <= 0 or ticket.key != live.session.key:
             return
         if self._changes.get(ticket.key, self._forgotten_change) > ticket.change:
             return
-        ends_at = min(now + self._max_age_seconds, live.idle_expires_at, live.session.absolute_expires_at)
+        ends_at = min(now + self.max_age_seconds, live.idle_expires_at, live.session.absolute_expires_at)
         self._drop(cookie)
         self._make_room(now)
         self._copies[cookie] = _Copy(live, now, ends_at)

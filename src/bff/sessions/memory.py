@@ -6,10 +6,12 @@ is bounded by the live entries plus a fraction.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from bff.clock import Clock, steady
+from bff.config.values.secrets import Secret
 from bff.sessions.model import LiveSession, Session
 from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
 
@@ -99,6 +101,10 @@ class MemoryStore:
     async def close(self) -> None:
         """Drop the listener; there is nothing else to close."""
         self._listener = None
+
+    def change_settings(self, *, idle_timeout_seconds: float, sealing_keys: Sequence[Secret]) -> None:
+        """Use the timeout from the next call on; nothing is sealed here."""
+        self._idle_timeout_seconds = idle_timeout_seconds
 
     async def ping(self) -> None:
         """Memory always answers."""

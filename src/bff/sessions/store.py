@@ -9,10 +9,12 @@ Rules that every store keeps:
 - Every change is published with the write, so that local copies and open streams learn of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from bff.config.values.secrets import Secret
 from bff.sessions.model import LiveSession, Session
 
 
@@ -82,6 +84,10 @@ class SessionStore(Protocol):
 
     async def close(self) -> None:
         """Close every connection and end every task."""
+        ...
+
+    def change_settings(self, *, idle_timeout_seconds: float, sealing_keys: Sequence[Secret]) -> None:
+        """Use these from the next command on. What the newest of the keys did not seal, any of them opens."""
         ...
 
     async def ping(self) -> None:

@@ -17,6 +17,9 @@ REFRESHES = Counter(
 CONNECTIONS_REFUSED = Counter(
     "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
 )
+CONFIG_RELOADS = Counter(
+    "bff_config_reloads_total", "Configurations that a running process was asked to take on, by outcome.", ["outcome"]
+)
 UPSTREAM_UP = Gauge(
     "bff_upstream_up",
     "1 if an upstream answers, 0 from a failed connection or health check to the next answer; of several workers the lowest.",

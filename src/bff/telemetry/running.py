@@ -1,7 +1,10 @@
 """Outcomes of the process itself: start and stop, changes in the store, open streams, file descriptors."""
 
+from collections.abc import Sequence
+
 import structlog
 
+from bff.errors import ConfigError
 from bff.telemetry import metrics
 
 log = structlog.get_logger()
@@ -10,6 +13,31 @@ log = structlog.get_logger()
 def insecure_switch(*, key: str) -> None:
     """A switch that weakens security is on; written at every start."""
     log.warning("config.insecure", key=key)
+
+
+def config_reloaded(*, changed: Sequence[str]) -> None:
+    """Requests that begin now are served by another configuration; these keys differ."""
+    metrics.CONFIG_RELOADS.labels("reloaded").inc()
+    log.info("config.reloaded", changed=[*changed])
+
+
+def config_refused(error: ConfigError) -> None:
+    """A configuration cannot be run; the one in force stays."""
+    metrics.CONFIG_RELOADS.labels("refused").inc()
+    for problem in error.problems:
+        log.error(
+            "config.refused",
+            file=error.file,
+            line=problem.line,
+            column=problem.column,
+            key=problem.key,
+            message=problem.message,
+        )
+
+
+def config_needs_restart(*, keys: Sequence[str]) -> None:
+    """The file differs in these keys, which a running process cannot take on: their old values stay in force."""
+    log.warning("config.needs_restart", keys=[*keys])
 
 
 def cookies_shared(*, base_path: str) -> None:

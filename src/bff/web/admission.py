@@ -15,6 +15,7 @@ import re
 from msgspec import Struct
 
 from bff.errors import LoginRequired, MalformedRequest, NotAPage
+from bff.proxy import destinations
 from bff.proxy.routes import Match
 from bff.request_head import RequestHead
 from bff.sessions.model import LiveSession
@@ -39,10 +40,13 @@ def route(gateway: Gateway, head: RequestHead) -> Admitted:
     """The route that this request is for.
 
     Raises:
-        MalformedRequest, NoRoute, MethodNotAllowed: for none, or the request has more than one meaning.
+        MalformedRequest, NoRoute, MethodNotAllowed: for none, or the request has more than one meaning; a COPY or MOVE that leads
+            out of the route.
         MisdirectedRequest, PlainHttp: it names another host, or came without TLS.
     """
     match = gateway.routes.match(head.path, head.method)
+    if head.method in destinations.METHODS:
+        match = destinations.with_destination(gateway.routes, match, head, public_origin=gateway.site.origin_bytes)
     policy = gateway.policies[match.route.prefix]
     meant_for_us(gateway, head)
     return Admitted(match, policy)

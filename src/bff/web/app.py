@@ -25,7 +25,7 @@ from bff.web import api
 from bff.web.access_log import with_access_log
 from bff.web.answers import OwnAnswer, answer, redirect, send_answer
 from bff.web.endpoints import endpoint
-from bff.web.gateway import Gateway, Process, build_gateway, build_process, running
+from bff.web.gateway import Gateway, Process, build_gateway, build_process, running, settle
 from bff.web.health import management
 from bff.web.pages import look_of
 from bff.web.problems import Shown, problem_of
@@ -65,8 +65,7 @@ class App:
     def replace(self, gateway: Gateway) -> None:
         """Have requests that begin from now on served by `gateway`; those under way go on with the one that they began with."""
         self.gateway = gateway
-        self.process.pools.check_health(gateway.config.routes)
-        self.process.copies.forget()  # what was found by cookies that the former one accepted, and made by its settings
+        settle(self.process, gateway.config)
 
     async def serve(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""

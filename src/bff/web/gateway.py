@@ -196,16 +196,30 @@ def build_gateway(config: Config, process: Process) -> Gateway:
     )
 
 
+def settle(process: Process, config: Config) -> None:
+    """Have the parts of the process go by this configuration from now on."""
+    session = config.session
+    process.pools.check_health(config.routes)
+    process.store.change_settings(idle_timeout_seconds=session.idle_timeout, sealing_keys=session.keys)
+    process.copies.max_age_seconds = session.local_copy
+    process.copies.forget()  # what was found by cookies that the former gateway accepted, and made by its settings
+
+
+def announce(config: Config) -> None:
+    """Log what weakens security in this configuration, and what is probably not what is wanted."""
+    for key in insecure_keys(config):
+        telemetry.insecure_switch(key=key)
+    if config.base_path != DEFAULT_BASE_PATH and config.session.cookie_suffix is None:
+        telemetry.cookies_shared(base_path=config.base_path)
+
+
 @asynccontextmanager
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams, process.tokens.renewing.waits]))
     looking = asyncio.create_task(process.streams.look())
     process.pools.check_health(gateway().config.routes)
-    for key in insecure_keys(gateway().config):
-        telemetry.insecure_switch(key=key)
-    if gateway().config.base_path != DEFAULT_BASE_PATH and gateway().config.session.cookie_suffix is None:
-        telemetry.cookies_shared(base_path=gateway().config.base_path)
+    announce(gateway().config)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield

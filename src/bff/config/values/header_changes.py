@@ -48,7 +48,7 @@ class HeaderChanges:
 
 _OURS_IN_REQUESTS = frozenset(
     {
-        *("authorization", "cookie", "via", "max-forwards", "expect", "forwarded", "x-csrf", "dpop"),
+        *("authorization", "cookie", "destination", "via", "max-forwards", "expect", "forwarded", "x-csrf", "dpop"),
         *("x-request-id", "traceparent", "tracestate"),
     }
 )

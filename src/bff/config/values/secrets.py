@@ -100,6 +100,17 @@ class LiteralSecret:
         return self.value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeSecret:
+    """A value made at start, where the file names none. One equals any other: the setting is the same."""
+
+    value: str = field(repr=False, compare=False)
+
+    def read(self) -> str:
+        """The value."""
+        return self.value
+
+
 _HINTS: Mapping[type, str] = {
     FileSecret: "a relative path starts at this configuration file's folder",
     EnvSecret: "set this environment variable",

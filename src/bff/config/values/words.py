@@ -19,6 +19,7 @@ class Method(StrEnum):
     DELETE = "DELETE"
     OPTIONS = "OPTIONS"
     QUERY = "QUERY"
+    # Of WebDAV: only where a route lists them.
     PROPFIND = "PROPFIND"
     PROPPATCH = "PROPPATCH"
     MKCOL = "MKCOL"
@@ -32,6 +33,7 @@ class Method(StrEnum):
 
 MAX_TITLE = 80  # characters
 METHODS = tuple(Method)
+DEFAULT_METHODS = METHODS[: METHODS.index(Method.PROPFIND)]
 FILE_METHODS = (Method.GET, Method.HEAD)
 _REFUSED_METHODS = {
     "TRACE": "TRACE is never forwarded: it echoes the access token",

@@ -138,8 +138,13 @@ class ClusterServer:
 
     async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
         """Every key of every primary that matches, in portions; one may come twice."""
+        portion: list[bytes] = []
         async for key in self._cluster.scan_iter(match=pattern, count=SCANNED_AT_ONCE):
-            yield [key]
+            portion.append(key)
+            if len(portion) == SCANNED_AT_ONCE:
+                yield portion
+                portion = []
+        yield portion
 
     async def new_connection(self) -> AbstractConnection:
         """An unconnected connection to one of the primaries: each receives every message."""

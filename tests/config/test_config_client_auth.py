@@ -28,6 +28,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "key.jwk").write_text(signing_key.generate().private_jwk())
     (tmp_path / "assertion").write_text("a.b.c\n")
     client_files(tmp_path)
+    for file in tmp_path.iterdir():
+        file.chmod(0o600)
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import Begun, Mark, MarkEnd
 from support.documented import page
-from support.session_samples import ISSUER, NOW, Heard, a_session, with_note
+from support.session_samples import ISSUER, NOW, Heard, a_session, end_all, with_note
 from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
 DEPLOY = page("how-to/deploy.md")
@@ -60,7 +60,7 @@ async def _use_everything(url: str) -> None:
     (subject,) = {grant.subject for grant in session.grants}
     assert await store.find(issuer=ISSUER, subject=subject) == [session.key]
     assert await store.delete(session.key)
-    assert await store.delete_all() == 0
+    assert await end_all(store) == 0
     assert await store.remember_first("t", lifetime_seconds=60, now=NOW)
     assert await store.take_lease("l", "me", lifetime_seconds=60)
     await store.drop_lease("l", "me")
@@ -71,4 +71,6 @@ async def _use_everything(url: str) -> None:
     await store.remember("d", lifetime_seconds=60, now=NOW)
     assert await store.remembers("d", now=NOW)
     assert await store.recall("d", now=NOW) == ""
+    await store.note_use("session", "ab", by="me", age_seconds=5)
+    assert set(await store.uses("session", "ab")) == {"me"}
     await store.close()

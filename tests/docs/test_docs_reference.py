@@ -20,8 +20,11 @@ COMMANDS = {
     "bff schema": "schema",
     "bff config": "config",
     "bff demo": "demo",
+    "bff sessions list": "sessions list",
+    "bff sessions show": "sessions show",
     "bff sessions end": "sessions end",
     "bff secrets new": "secrets new",
+    "bff secrets status": "secrets status",
 }
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")

@@ -14,6 +14,7 @@ from bff.proxy.fields import LOGIN_COOKIE, SESSION_COOKIE
 from bff.web.app import App, create_app
 from bff.web.backchannel_logout import _end_session
 from support.gateway_world import GatewayWorld, gateway_world, serving_gateway
+from support.session_samples import end_all
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer
 
@@ -144,9 +145,9 @@ async def test_ending_all_sessions_ends_those_of_one_namespace(valkey: ValkeySer
     async with gateway_world(store=valkey.url) as world:
         browser = await world.signed_in("alice")
         async with restarted(world, browser, **of_another_namespace(world)) as gateway:
-            assert await gateway.app.process.store.delete_all() == 0
+            assert await end_all(gateway.app.process.store, now=world.clock.now) == 0
             assert (await browser.fetch("/api/x")).status_code == 200
-        assert await world.app.process.store.delete_all() == 1
+        assert await end_all(world.app.process.store, now=world.clock.now) == 1
 
 
 @pytest.mark.requirement("R-307")

@@ -51,6 +51,27 @@ async def test_the_page_after_a_sign_out_is_shown_once() -> None:
         assert asked(world) == before + 1
 
 
+async def test_the_way_back_from_the_providers_sign_out_ends_on_that_page() -> None:
+    """The provider leads to the guarded root: it is the page that says so, and no question whether to go on."""
+    async with gateway_world(routes=[GUARDED]) as world:
+        browser = await signed_out(world)
+        page = await browser.navigate("/?state=x", from_url="https://login.example.com/logout")
+        assert "You are signed out" in page.text
+        again = await browser.navigate("/?state=x", from_url="https://login.example.com/")
+        assert "Another site led you here" in again.text
+
+
+async def test_a_sign_in_takes_the_note_of_the_sign_out_back() -> None:
+    """Signed in again within five minutes: a mail's link is asked about like any other, and nobody is told to be signed out."""
+    async with gateway_world(routes=[GUARDED]) as world:
+        browser = await signed_out(world)
+        world.corp.sign_in_as = "alice"
+        await browser.navigate("/bff/login?return_to=/orders", from_url=world.url + "/")
+        world.clock.now += 61
+        page = await browser.navigate("/orders", from_url="https://mail.example.com/")
+        assert "Another site led you here" in page.text
+
+
 async def test_a_call_after_a_sign_out_is_a_problem() -> None:
     """A fetch gets its 401 with the sign-in's URL, as ever."""
     async with gateway_world(routes=[GUARDED]) as world:

@@ -8,7 +8,7 @@ from bff.proxy.fields import HOP_BY_HOP, OURS_BY_PREFIX, OURS_TO_SAY
 from bff.proxy.rewrite import MAX_FIELDS, UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
 from bff.request_head import NO_FIELDS, Field, Peer, field_block, request_head
-from support.rewriting import BROWSER, OURS, VIA, rewrite, values
+from support.rewriting import BROWSER, OURS, REQUEST_ID, VIA, rewrite, values
 
 # --- the whole ----------------------------------------------------------------------------------------------------------
 
@@ -44,6 +44,7 @@ def test_a_browsers_request_becomes_an_upstreams() -> None:
         ),
         None,
         False,
+        REQUEST_ID,
     )
     assert not request.has_content
 

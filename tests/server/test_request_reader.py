@@ -4,7 +4,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from bff import request_head
@@ -250,6 +250,51 @@ def test_connection_says_whether_it_is_kept(version: bytes, connection: bytes, k
     """`close` in any spelling ends the connection with this message (RFC 9112 section 9.3)."""
     (one,) = read([b"GET / HTTP/" + version + b"\r\nHost: x\r\n" + connection + b"\r\n"]).messages
     assert one.message.keep_alive is keep_alive
+
+
+LINES_OF_OTHER_TIMES = [
+    b"Proxy-Connection: close",
+    b"Proxy-Connection: keep-alive, close",
+    b"Proxy-Connection: upgrade\r\nUpgrade: websocket",
+    b"Proxy-Connection: upgrade\r\nUpgrade: h2c",
+    b"Upgrade: h2c\r\nConnection: Upgrade",
+    b"Keep-Alive: timeout=0, max=0",
+    b"Connection: closed",
+    b"TE: chunked",
+]
+
+
+@pytest.mark.requirement("R-235")
+@pytest.mark.parametrize("lines", LINES_OF_OTHER_TIMES)
+def test_the_next_request_is_read_behind_these_lines(lines: bytes) -> None:
+    """A proxy sends requests of several users on one connection: a line that does not end it changes nothing for the next."""
+    reading = read(
+        [b"GET / HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n\r\n" + b"GET /next HTTP/1.1\r\nHost: other\r\n\r\n"]
+    )
+    assert reading.error is None
+    assert [one.message.head.path for one in reading.messages] == [b"/", b"/next"]
+
+
+@pytest.mark.requirement("R-235")
+@settings(max_examples=300)
+@given(requests(), requests(), st.one_of(st.none(), st.sampled_from(LINES_OF_OTHER_TIMES)))
+def test_a_request_is_judged_alike_behind_another(first: bytes, second: bytes, lines: bytes | None) -> None:
+    """What was read before on the connection changes neither a message nor a refusal."""
+    if lines is not None:
+        first = first.replace(b"\r\n\r\n", b"\r\n" + lines + b"\r\n\r\n", 1)
+    before = read([first], limits=WIDE)
+    assume(before.error is None and before.tunnel is None and before.messages and before.messages[-1].complete)
+    assume(
+        before.messages[-1].message.keep_alive
+        and read([first + CANARY], limits=WIDE).summary[0][:-1] == before.summary[0]
+    )
+    alone = read([second], limits=WIDE)
+    both = read([first + second], limits=WIDE)
+    assert both.summary == (
+        [*before.summary[0], *alone.summary[0]],
+        [*before.summary[1], *alone.summary[1]],
+        *alone.summary[2:],
+    )
 
 
 def test_white_space_around_a_value_is_no_part_of_it() -> None:

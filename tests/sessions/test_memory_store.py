@@ -4,7 +4,7 @@ import pytest
 
 from bff.sessions.memory import MemoryStore
 from bff.sessions.store import Change
-from support.session_samples import ISSUER, NOW, Heard, a_session
+from support.session_samples import ISSUER, NOW, Heard, a_session, end_all
 
 
 @pytest.mark.requirement("R-182", "R-183")
@@ -18,7 +18,7 @@ async def test_an_unused_session_ends_after_the_idle_time() -> None:
     assert await store.replace(session, now=NOW + 2800) is None
     assert await store.find(issuer=ISSUER, subject="alice-subject") == []
     assert not await store.delete(session.key)
-    assert await store.delete_all() == 0
+    assert await end_all(store) == 0
 
 
 async def test_what_expired_is_not_kept() -> None:

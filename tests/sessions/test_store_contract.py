@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bff.sessions.model import Session
-from bff.sessions.store import Begun, Change, Mark, MarkEnd, SessionStore, Spent
-from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, with_note
+from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, Mark, MarkEnd, SessionStore, Spent
+from support.session_samples import ISSUER, NOW, OTHER_ISSUER, Heard, a_grant, a_session, end_all, with_note
 
 NewWorker = Callable[[], SessionStore]
 
@@ -205,9 +205,9 @@ async def test_every_session_can_be_ended_at_once(store: SessionStore) -> None:
     """Ending all says how many there were, and leaves none; marks stay."""
     sessions = [await kept(store) for _ in range(7)]
     await store.remember("done", lifetime_seconds=600, now=NOW)
-    assert await store.delete_all() == 7
+    assert await end_all(store) == 7
     assert [await store.read(session.key, touch=False, now=NOW) for session in sessions] == [None] * 7
-    assert await store.delete_all() == 0
+    assert await end_all(store) == 0
     assert await store.remembers("done", now=NOW)
 
 
@@ -372,3 +372,23 @@ async def test_only_its_owner_ends_a_mark(workers: NewWorker) -> None:
     await here.end_renewal("session", "here", provider="corp", mark=MarkEnd.KEEP)
     await there.end_renewal("session", "there", provider="corp", mark=MarkEnd.DROP)
     assert isinstance(await begun(there, "there"), Spent)
+
+
+async def test_the_latest_use_of_a_secret_is_known_for_each_process(workers: NewWorker) -> None:
+    """What processes note is read by every worker; an earlier use does not take the place of a later one."""
+    here, there = workers(), workers()
+    await here.note_use("corp", "ab", by="one", age_seconds=50)
+    await there.note_use("corp", "ab", by="two", age_seconds=5)
+    await there.note_use("corp", "ab", by="one", age_seconds=100)
+    uses = await here.uses("corp", "ab")
+    assert sorted(uses) == ["one", "two"]
+    assert 40 < uses["two"] - uses["one"] < 50
+    assert await here.uses("corp", "cd") == {}
+    assert await here.uses("partner", "ab") == {}
+
+
+async def test_a_use_is_forgotten_after_its_time(store: SessionStore) -> None:
+    """Processes come and go: what is a month old is dropped."""
+    await store.note_use("corp", "ab", by="old", age_seconds=USES_KEPT_SECONDS + 1)
+    await store.note_use("corp", "ab", by="new", age_seconds=0)
+    assert list(await store.uses("corp", "ab")) == ["new"]

@@ -60,8 +60,9 @@ class FaultProvider(FakeProvider):
             refusal = await super().respond(call, endpoint)
             self.misbehave(answers={})
             return refusal
-        self.spent[form["refresh_token"]] += 1
         response = await super().respond(call, endpoint)
+        if response.status_code != 401:  # `invalid_client`: the token was not looked at
+            self.spent[form["refresh_token"]] += 1
         self.under_way += 1
         try:
             await asyncio.sleep(self.delay_seconds)  # this is the provider's slowness, not a test that waits

@@ -52,6 +52,7 @@ class FaultWorld:
     provider: FaultProvider
     balancer: Balancer
     load: Load
+    folder: Path  # with the secrets, and `bff.yaml`, which holds what the gateways' own files hold
     fault_ended_at: float = 0.0
 
     def over(self) -> None:
@@ -92,20 +93,20 @@ async def fault_world(
         valkey = stack.enter_context(ValkeyServer("--maxmemory-policy", "noeviction"))
         relay = await stack.enter_async_context(StoreRelay(valkey.port))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "client-secret").write_text("a secret of the shop that is long enough")
-        (folder / "session-key").write_text("a session key that is long enough 0123456789")
+        _write_secrets(folder)
         ports = [free_port() for _ in range(processes)]
         host = f"localhost:{ports[0]}"
         provider = await stack.enter_async_context(_provider(f"http://{host}", lifetime_seconds))
         api = bind_loopback()
         await stack.enter_async_context(serving(who_am_i(), api))
         settings = _settings(host, relay.port, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
+        (folder / "bff.yaml").write_text(json.dumps(settings))
         gateways = [FaultGateway(settings, folder=folder, port=port) for port in ports]
         balancer = await stack.enter_async_context(Balancer(gateways))
         seats = [await _signed_in(provider, f"http://{host}", user) for user in provider.people(sessions)]
         load = Load(balancer=balancer, host=host, seats=seats, pause_seconds=pause_seconds)
         await stack.enter_async_context(load)
-        yield FaultWorld(valkey=valkey, relay=relay, provider=provider, balancer=balancer, load=load)
+        yield FaultWorld(valkey=valkey, relay=relay, provider=provider, balancer=balancer, load=load, folder=folder)
         provider.recover()
 
 
@@ -125,7 +126,7 @@ def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, ca
     provider = {
         "issuer": issuer,
         "client_id": "shop",
-        "client_secret": {"file": "client-secret"},
+        "client_secrets": [{"file": "corp-new"}, {"file": "corp-old"}],
         "timeout": patience,
         "scope": "openid offline_access",
     }
@@ -135,12 +136,20 @@ def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, ca
         "public_url": f"http://{host}",
         "session": {
             "store": f"redis://127.0.0.1:{store}/0",
-            "keys": [{"file": "session-key"}],
+            "keys": [{"file": "session-key"}, {"file": "session-key-old"}],
         },
         "providers": {"corp": provider},
         "routes": [{"path": "/api", "upstream": f"http://127.0.0.1:{api}"}],
         "log": {"level": "info"},
     }
+
+
+def _write_secrets(folder: Path) -> None:
+    """As in quiet times: the file for the new one and the file for the old one hold the same."""
+    for name in ("corp-new", "corp-old"):
+        (folder / name).write_text("a secret of the shop that is long enough")
+    for name in ("session-key", "session-key-old"):
+        (folder / name).write_text("a session key that is long enough 0123456789")
 
 
 async def _signed_in(provider: FaultProvider, url: str, user: str) -> Seat:

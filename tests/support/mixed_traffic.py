@@ -436,6 +436,7 @@ class Player:
         data = re.sub(rb"(?<=1\.1 bff-)[0-9a-f]{12}", b"pseudonym", data)
         data = re.sub(rb"(\r\n(?:date|last-modified): )[^\r]+GMT", rb"\1", data)
         data = re.sub(rb'(\r\netag: ")[0-9a-f]{24,64}', rb"\1", data)
+        data = re.sub(rb"(x-request-id: )[0-9a-f]{16}", rb"\1one of ours", data)
         data = re.sub(rb'("request_id": ?")[0-9a-f]+', rb"\1", data)
         data = re.sub(rb"(Reference <code>)[0-9a-f]+", rb"\1", data)
         data = re.sub(rb"(?<=&step_up=)[\w.-]+", b"ticket", data)  # signed by a key that each world makes
@@ -445,7 +446,7 @@ class Player:
         return self._names.setdefault(token[0], b"token %d" % len(self._names))
 
     def _masked_fields(self, request: Received) -> list[tuple[bytes, bytes]]:
-        return [(name, self._masked(value)) for name, value in request.fields]
+        return [(name, b"..." if name == b"x-request-id" else self._masked(value)) for name, value in request.fields]
 
     def _event(self, event: Any) -> dict[str, object]:
         hidden = {"request_id", "seconds", "session", "exc_info", "token"}

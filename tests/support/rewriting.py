@@ -1,5 +1,7 @@
 """A rewrite in the usual circumstances, for the tests of what becomes of a request's fields."""
 
+from msgspec.structs import replace
+
 from bff.config.model import RouteConfig
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import RouteTable
@@ -9,7 +11,16 @@ ROUTES = RouteTable(
     [RouteConfig(path="/api", upstream="http://orders:8000/v2"), RouteConfig(path="/bare", upstream="http://b")]
 )
 VIA = b"1.1 bff-69baddde4d58"
-OURS = [b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"]
+OURS = [
+    b"via",
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-prefix",
+    b"x-request-id",
+]
+REQUEST_ID = b"00f067aa0ba902b7"
 BROWSER = [
     (b"host", b"app.example.com"),
     (b"connection", b"keep-alive"),
@@ -33,7 +44,7 @@ def rewrite(
     """A rewrite in the usual circumstances, but for what is given."""
     return upstream_request(
         match=ROUTES.match(path, method),
-        head=request_head(method, path, query, list(fields), Peer(peer, trusted)),
+        head=replace(request_head(method, path, query, list(fields), Peer(peer, trusted)), request_id=REQUEST_ID),
         credentials=field_block([] if bearer is None else [(b"authorization", b"Bearer " + bearer.encode("ascii"))]),
         public_scheme=b"https",
         public_host=host,

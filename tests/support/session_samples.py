@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bff.sessions.logins import LoginTransaction
 from bff.sessions.model import AccessToken, Grant, Session, Target, new_session_id, session_key
-from bff.sessions.store import Change
+from bff.sessions.store import Change, SessionStore
 
 NOW = 1_800_000_000.0
 KEY = "a session key of more than 32 characters, for tests"
@@ -70,6 +70,12 @@ def with_note(session: Session, note: str) -> Session:
     """The same session with something changed in it."""
     grants = tuple(replace(grant, claims={**grant.claims, "note": note}) for grant in session.grants)
     return replace(session, grants=grants)
+
+
+async def end_all(store: SessionStore, *, now: float = NOW) -> int:
+    """End every session of the store; how many there were."""
+    keys = {found.key async for portion in store.survey(now=now) for found in portion}
+    return sum([await store.delete(key) for key in keys])
 
 
 class Heard:

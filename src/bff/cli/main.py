@@ -1,7 +1,7 @@
 """What an operator can type; see the package for where the work is."""
 
-import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -228,34 +228,117 @@ def sessions() -> None:
     """Look after the sessions in the store."""
 
 
-@sessions.command("end")
-@_config_option
-@click.option("--all", "everybody", is_flag=True, help="End every session.")
-@click.option("--provider", help="With --subject: the provider that knows the user.")
-@click.option("--subject", help="End all sessions of this user (the `sub` of the ID token).")
-def sessions_end(given: Path | None, everybody: bool, provider: str | None, subject: str | None) -> None:
-    """Sign a user out everywhere, or everybody."""
-    from bff.cli import config_file
-    from bff.cli import sessions as ending
+_id_argument = click.argument("session_id", metavar="[ID]", required=False)
+_choice_options = (
+    click.option("--provider", help="Sessions from this provider; with --subject: the provider that knows the user."),
+    click.option("--issuer", help="With --subject: this issuer in place of the provider's."),
+    click.option("--subject", help="Sessions of this user (the `sub` of the ID token)."),
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-    if everybody == (subject is not None):
-        raise click.UsageError("say either --all or --subject SUB")
+
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the argument and options that say which sessions a command is about."""
+    for option in (_json_option, *reversed(_choice_options), _id_argument, _config_option):
+        command = option(command)
+    return command
+
+
+@sessions.command("list")
+@_choosing
+def sessions_list(
+    *,
+    given: Path | None,
+    session_id: str | None,
+    provider: str | None,
+    issuer: str | None,
+    subject: str | None,
+    as_json: bool,
+) -> None:
+    """One line for each session: of a user, of a provider, or all of this namespace."""
+    from bff.cli import config_file
+    from bff.cli import sessions as listing
+    from bff.cli.session_choice import Choice
+
     config = config_file.load_or_exit(config_file.find(given))
-    sys.exit(asyncio.run(ending.end(config, provider=provider, subject=subject)))
+    choice = Choice(id=session_id, provider=provider, issuer=issuer, subject=subject)
+    sys.exit(listing.list_sessions(config, choice, as_json=as_json))
+
+
+@sessions.command("show")
+@_choosing
+def sessions_show(
+    *,
+    given: Path | None,
+    session_id: str | None,
+    provider: str | None,
+    issuer: str | None,
+    subject: str | None,
+    as_json: bool,
+) -> None:
+    """What is known of each token: for which API, scope, expiry, next renewal, claims. Never the token."""
+    from bff.cli import config_file
+    from bff.cli import sessions as showing
+    from bff.cli.session_choice import Choice
+
+    choice = Choice(id=session_id, provider=provider, issuer=issuer, subject=subject)
+    if choice.everything:
+        raise click.UsageError("say an ID, --subject SUB or --provider NAME")
+    config = config_file.load_or_exit(config_file.find(given))
+    sys.exit(showing.show(config, choice, as_json=as_json))
+
+
+@sessions.command("end")
+@_choosing
+@click.option("--all", "everything", is_flag=True, help="End every session of this namespace.")
+@click.option("--no-revoke", is_flag=True, help="Leave the tokens valid at the provider.")
+def sessions_end(
+    *,
+    given: Path | None,
+    session_id: str | None,
+    provider: str | None,
+    issuer: str | None,
+    subject: str | None,
+    as_json: bool,
+    everything: bool,
+    no_revoke: bool,
+) -> None:
+    """End one session, a user's, a provider's, or all; and revoke their tokens."""
+    from bff.cli import config_file, logs
+    from bff.cli import sessions as ending
+    from bff.cli.session_choice import Choice
+
+    choice = Choice(id=session_id, provider=provider, issuer=issuer, subject=subject)
+    if everything != choice.everything:
+        raise click.UsageError("say one of: an ID, --subject SUB, --provider NAME, --all")
+    config = config_file.load_or_exit(config_file.find(given))
+    logs.configure(config.log)
+    sys.exit(ending.end(config, choice, revoke=not no_revoke, as_json=as_json))
 
 
 @main.group()
 def secrets() -> None:
-    """Make secrets and keys."""
+    """Make secrets and keys, and see which are in use."""
 
 
 @secrets.command("new")
 @click.argument("kind")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; default: standard output.")
 def secrets_new(kind: str, out: Path | None) -> None:
-    """Make one: signing-key (EC P-256, PEM, for `client_keys`)."""
+    """Make one: session-key, client-secret, or signing-key (EC P-256, PEM, for `client_keys`)."""
     from bff.cli import secrets as making
 
     if kind not in making.KINDS:
         raise click.UsageError(f"KIND is one of: {', '.join(making.KINDS)}")
     sys.exit(making.new(kind, out=out))
+
+
+@secrets.command("status")
+@_config_option
+@_json_option
+def secrets_status(given: Path | None, as_json: bool) -> None:
+    """One line for each configured secret and key: fingerprint, and when and by which process it was last used."""
+    from bff.cli import config_file
+    from bff.cli import secrets_status as telling
+
+    sys.exit(telling.status(config_file.load_or_exit(config_file.find(given)), as_json=as_json))

@@ -1,6 +1,7 @@
 """`bff secrets new KIND`: a new secret or key, to standard output or into a new file that its owner alone can read."""
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import click
 from bff import signing_key
 
 KINDS: Mapping[str, Callable[[], str]] = {
+    "session-key": lambda: secrets.token_urlsafe(32),  # 256 bits, 43 characters
+    "client-secret": lambda: secrets.token_urlsafe(32),
     "signing-key": lambda: signing_key.generate().pem(),  # EC P-256: every provider of FAPI 2.0 takes ES256
 }
 

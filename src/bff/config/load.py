@@ -16,6 +16,7 @@ from bff.config.defaults import complete
 from bff.config.model import Config
 from bff.config.problems import Findings
 from bff.config.reader import Reader
+from bff.config.weaknesses import warn_of_weaknesses
 from bff.config.yaml_tree import MAX_BYTES, MappingNode, read_tree
 from bff.errors import ConfigError, ConfigProblem
 
@@ -50,6 +51,7 @@ def load_with_warnings(path: Path, *, env: Mapping[str, str] | None = None) -> L
     check(config, findings)
     if not findings.sound(()):
         raise findings.error(str(path))
+    warn_of_weaknesses(config, findings, file=path)
     return Loaded(config=config, warnings=findings.warnings())
 
 

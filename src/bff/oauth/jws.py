@@ -111,6 +111,16 @@ def verify(
     return VerifiedJwt(alg=alg, typ=typ, claims=_object(raw_claims, reason="claims", provider=provider))
 
 
+def unverified_claims(token: str) -> dict[str, object] | None:
+    """The claims of a JWT, for a person to look at; None if it is none. No signature was checked: decide nothing by them."""
+    try:
+        header, claims, _ = _split(token, provider="")
+        _object(header, reason="header", provider="")
+        return _object(claims, reason="claims", provider="")
+    except JwtRefused:
+        return None
+
+
 def bare_type(typ: str) -> str:
     """`typ` as two are compared: in lower case, "application/" left out (RFC 7515 section 4.1.9)."""
     return typ.lower().removeprefix("application/")

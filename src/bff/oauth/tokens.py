@@ -1,7 +1,8 @@
 """The token endpoint and the revocation endpoint (RFC 6749 sections 4.1.3 to 6, RFC 7009).
 
 An access token is opaque: nothing of it is parsed and its lifetime is only what `expires_in` says (RFC 9068 section 6). What
-`scope` was granted is not read: providers name it in words of their own, and the upstream judges the token (RFC 6750 section 3.1).
+`scope` was granted is kept for people to see and decides nothing: providers name it in words of their own, and the upstream judges
+the token (RFC 6750 section 3.1).
 
     expires_in                              the access token expires
     absent                                  after `default_lifetime_seconds`; None: unknown, until an API answers 401
@@ -43,6 +44,7 @@ class TokenResponse:
     refresh_token_expires_at: float | None
     id_token: str | None = field(repr=False)  # not yet verified
     dpop_seed: str | None = field(default=None, repr=False)  # of the key that its tokens are bound to (`dpop.py`)
+    scope: str | None = None  # as the provider wrote it
 
 
 def build_code_exchange_request(
@@ -170,6 +172,7 @@ def parse_token_response(
         refresh_token_expires_at=_refresh_token_expires_at(members, now=now),
         id_token=_text(members, "id_token", provider=provider) or None,
         dpop_seed=dpop_seed,
+        scope=_scope(members.get("scope")),
     )
 
 
@@ -211,6 +214,13 @@ def _text(members: dict[str, object], name: str, *, provider: str) -> str | None
     if text is not None and not isinstance(text, str):
         raise ProviderMisbehaved(f"its {name} is not a string", provider=provider, reason=name)
     return text
+
+
+def _scope(stated: object) -> str | None:
+    """GitHub and Twitch write a list. What is neither is left out: a sign-in does not fail by it."""
+    if isinstance(stated, list) and all(isinstance(part, str) for part in stated):
+        return " ".join(stated)
+    return stated if isinstance(stated, str) else None
 
 
 def _expires_at(members: dict[str, object], *, now: float, default_lifetime_seconds: float | None) -> float | None:

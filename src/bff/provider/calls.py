@@ -18,6 +18,7 @@ from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.provider.credentials import Credentials
 from bff.provider.http import ProviderHttp
+from bff.secret_uses import SecretUses
 from bff.signing_key import SigningKey
 
 T = TypeVar("T")
@@ -34,8 +35,16 @@ class Build(Protocol):
 class AuthenticatedCalls:
     """Calls to one provider as its client."""
 
-    def __init__(self, *, provider: str, config: ProviderConfig, http: ProviderHttp, clock: Clock) -> None:
-        self.credentials = Credentials(config, provider=provider)
+    def __init__(
+        self,
+        *,
+        provider: str,
+        config: ProviderConfig,
+        http: ProviderHttp,
+        clock: Clock,
+        uses: SecretUses | None = None,
+    ) -> None:
+        self.credentials = Credentials(config, provider=provider, uses=uses)
         self.client = Client(provider=provider, client_id=config.client_id, issuer=config.issuer)
         self._http = http
         self._clock = clock

@@ -26,6 +26,7 @@ from bff.provider.documents import Documents
 from bff.provider.http import RENEWAL_CONNECTIONS, ProviderHttp, Transport
 from bff.provider.places import Places
 from bff.provider.public_keys import public_keys
+from bff.secret_uses import SecretUses
 from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
@@ -45,6 +46,7 @@ class Provider:
         redirect_uri: str,
         clock: Clock,
         transport: Transport | None = None,
+        uses: SecretUses | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -59,10 +61,11 @@ class Provider:
             client_certificate=config.client_certificate,
             skew=self.skew,
             transport=transport,
+            uses=uses,
         )
         self.circuit = Circuit(clock=clock)
         self._places = Places(RENEWAL_CONNECTIONS, provider=name)
-        self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock)
+        self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock, uses=uses)
         self._own_seed = signing_key.new_seed() if config.dpop == "on" else None  # of tokens that are not a user's
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
 

@@ -8,6 +8,7 @@ import ssl
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import KeptKeyPair
 from bff.errors import SecretUnavailable
+from bff.secret_uses import digest
 from bff.telemetry import tokens as telemetry
 
 
@@ -18,6 +19,11 @@ class ClientCertificate:
         self._file = f"file {pair.certificate}"
         self._kept = KeptKeyPair(pair, context)
         self._provider = provider
+
+    @property
+    def digest(self) -> str:
+        """By what the certificate that is shown is known (`secret_uses.py`)."""
+        return digest(self._kept.certificate)
 
     def refresh(self) -> None:
         """Load the files if they have changed.

@@ -18,6 +18,7 @@ from bff.errors import ProviderRefused, SecretUnavailable
 from bff.oauth import client_auth
 from bff.oauth.client_auth import AuthMethod, ClientAuth
 from bff.oauth.metadata import ProviderMetadata
+from bff.secret_uses import SecretUses, digest
 from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
@@ -27,8 +28,9 @@ T = TypeVar("T")
 class Credentials:
     """Our credentials at one provider: one of a kind, or two during a rotation."""
 
-    def __init__(self, config: ProviderConfig, *, provider: str) -> None:
+    def __init__(self, config: ProviderConfig, *, provider: str, uses: SecretUses | None = None) -> None:
         self._config = config
+        self._uses = uses
         self._provider = provider
         self._keys = tuple(KeyFile(key, provider=provider) for key in config.client_keys)
         self._working = 0  # position of the credential that worked last
@@ -49,15 +51,46 @@ class Credentials:
             raise SecretUnavailable(f"provider {self._provider}", reason=f"nothing to authenticate with by {method}")
         first = self._working % count
         try:
-            return await attempt(self._auth(method, first, known=known))
+            return await self._attempt(attempt, method, first, known=known)
         except ProviderRefused as refused:
             if refused.error != "invalid_client" or count == 1:
                 raise
         other = (first + 1) % count
-        result = await attempt(self._auth(method, other, known=known))
+        result = await self._attempt(attempt, method, other, known=known)
         self._working = other
         telemetry.secret_switched(provider=self._provider, position=other)
         return result
+
+    async def _attempt(
+        self,
+        attempt: Callable[[ClientAuth], Awaitable[T]],
+        method: AuthMethod,
+        position: int,
+        *,
+        known: ProviderMetadata,
+    ) -> T:
+        auth = self._auth(method, position, known=known)
+        used = self._shown(method, position)
+        try:
+            result = await attempt(auth)
+        except ProviderRefused as refused:
+            if refused.error != "invalid_client":  # it judged the request, so it has taken the credential
+                self._note(used)
+            raise
+        self._note(used)
+        return result
+
+    def _shown(self, method: AuthMethod, position: int) -> tuple[str, str] | None:
+        """Place and digest of the credential that is noted as used when it was taken."""
+        if method == "private_key_jwt":
+            return f"client_keys[{position}]", self._keys[position].digest
+        if method.startswith("client_secret"):
+            return f"client_secrets[{position}]", digest(self._config.client_secrets[position].read())
+        return None
+
+    def _note(self, used: tuple[str, str] | None) -> None:
+        if self._uses is not None and used is not None:
+            self._uses.note(self._provider, *used)
 
     def signing_keys(self) -> list[SigningKey]:
         """Our keys as they are now, newest first.
@@ -76,7 +109,10 @@ class Credentials:
         if not self._keys:  # `config/client_auth_checks.py` demands one
             raise SecretUnavailable(f"provider {self._provider}", reason="no key to sign with")
         by_key = self._config.client_auth == "private_key_jwt"
-        return self._keys[self._working % len(self._keys) if by_key else 0].read()
+        position = self._working % len(self._keys) if by_key else 0
+        key = self._keys[position].read()
+        self._note((f"client_keys[{position}]", self._keys[position].digest))
+        return key
 
     def _positions(self, method: AuthMethod) -> Sequence[object]:
         if method == "private_key_jwt":
@@ -113,6 +149,7 @@ class KeyFile:
         self._provider = provider
         self._text = ""
         self._key: SigningKey | None = None
+        self.digest = ""  # of the text that the key was read from
 
     def read(self) -> SigningKey:
         """The key.
@@ -132,5 +169,5 @@ class KeyFile:
                 telemetry.credential_unusable(provider=self._provider, reason=str(unusable))
             self._text = text
             return self._key
-        self._text, self._key = text, key
+        self._text, self._key, self.digest = text, key, digest(text)
         return key

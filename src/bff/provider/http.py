@@ -21,6 +21,7 @@ from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
+from bff.secret_uses import SecretUses
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
@@ -43,8 +44,10 @@ class ProviderHttp:
         client_certificate: CertificateConfig | None = None,
         skew: ClockSkew | None = None,
         transport: Transport | None = None,
+        uses: SecretUses | None = None,
     ) -> None:
         self._skew = skew
+        self._uses = uses
         self._provider = provider
         self._timeout_seconds = timeout_seconds
         context = _tls_context(ca_file)
@@ -90,6 +93,7 @@ class ProviderHttp:
                 reason=_reason(error),
                 unanswered=not isinstance(error, _NOT_SENT),
             ) from error
+        self._note_certificate(request.url)
         if self._skew is not None:
             self._skew.note(date=response.headers.get("date"), age=response.headers.get("age"), sent_at=sent_at)
         return ProviderResponse(
@@ -105,6 +109,10 @@ class ProviderHttp:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+    def _note_certificate(self, url: str) -> None:
+        if self._certificate is not None and self._uses is not None and url.startswith("https:"):
+            self._uses.note(self._provider, "client_certificate", self._certificate.digest)
 
     async def _bounded_body(self, response: httpx2.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":

@@ -9,14 +9,16 @@ from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.provider.client import Provider
 from bff.provider.http import Transport
+from bff.secret_uses import SecretUses
 
 
 class Providers:
     """`transport` takes the place of the network, in tests."""
 
-    def __init__(self, *, clock: Clock, transport: Transport | None = None) -> None:
+    def __init__(self, *, clock: Clock, transport: Transport | None = None, uses: SecretUses | None = None) -> None:
         self._clock = clock
         self._transport = transport
+        self._uses = uses
         self._all: list[Provider] = []
 
     def provider(self, *, name: str, config: ProviderConfig, redirect_uri: str) -> Provider:
@@ -29,7 +31,12 @@ class Providers:
             if (known.name, known.redirect_uri, known.config) == (name, redirect_uri, config):
                 return known
         new = Provider(
-            name=name, config=config, redirect_uri=redirect_uri, clock=self._clock, transport=self._transport
+            name=name,
+            config=config,
+            redirect_uri=redirect_uri,
+            clock=self._clock,
+            transport=self._transport,
+            uses=self._uses,
         )
         self._all.append(new)
         return new

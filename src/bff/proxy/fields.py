@@ -10,6 +10,7 @@ from enum import Enum, auto
 from functools import lru_cache
 
 from bff.errors import MalformedRequest
+from bff.request_id import NAME as REQUEST_ID
 
 SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
@@ -97,13 +98,14 @@ PASSED = frozenset(
         b"purpose range referer save-data sec-ch-ua sec-ch-ua-arch sec-ch-ua-mobile sec-ch-ua-model "
         b"sec-ch-ua-platform sec-ch-ua-platform-version sec-fetch-dest sec-fetch-mode sec-fetch-site "
         b"sec-fetch-user sec-gpc sec-purpose traceparent tracestate upgrade-insecure-requests user-agent x-csrf "
-        b"x-request-id x-requested-with "
+        b"x-requested-with "
     ).split()
 )
 
 VERDICTS: dict[bytes, Verdict] = {
     **dict.fromkeys(PASSED, Verdict.PASS),
     **dict.fromkeys(HOP_BY_HOP | OURS_TO_SAY | _ANSWERED_HERE | _HANDSHAKE, Verdict.DROP),
+    REQUEST_ID: Verdict.DROP,  # ours is written instead
     b"connection": Verdict.CONNECTION,
     b"content-length": Verdict.LENGTH,
     b"transfer-encoding": Verdict.CODING,
@@ -129,6 +131,7 @@ _HARMLESS = b"x-accel-buffering"  # it only tunes buffering
 # What is not listed passes.
 RESPONSE_VERDICTS: dict[bytes, Verdict] = {
     **dict.fromkeys(HOP_BY_HOP | SITE_COMMANDS, Verdict.DROP),
+    REQUEST_ID: Verdict.DROP,  # an API that repeats it, or has its own: the browser gets ours
     b"connection": Verdict.CONNECTION,
     b"content-length": Verdict.LENGTH,
     b"set-cookie": Verdict.COOKIE,

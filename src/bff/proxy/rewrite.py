@@ -48,6 +48,7 @@ from bff.request_head import (
     field_lines,
     splits_lines,
 )
+from bff.request_id import NAME as REQUEST_ID
 
 MAX_FIELDS = 100
 
@@ -77,7 +78,7 @@ _PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
 
 
 class UpstreamRequest(Struct, frozen=True):
-    """What is written to an upstream: its Host, the browser's fields that pass, then ours.
+    """What is written to an upstream: its Host, the browser's fields that pass, then ours, the request's id at the end.
 
     Content follows if `chunked`, or if `content_length` (bytes) is above zero.
     """
@@ -89,12 +90,14 @@ class UpstreamRequest(Struct, frozen=True):
     ours: tuple[FieldBlock, ...]
     content_length: int | None
     chunked: bool
+    request_id: bytes | None = None
 
     @property
     def fields(self) -> list[Field]:
         """Everything, framing included; names are lower case."""
         ours = (field for block in self.ours for field in block.fields)
-        return [(b"host", self.authority), *self.passed.fields, *ours]
+        last = () if self.request_id is None else ((REQUEST_ID, self.request_id),)
+        return [(b"host", self.authority), *self.passed.fields, *ours, *last]
 
     @property
     def has_content(self) -> bool:
@@ -157,7 +160,9 @@ def upstream_request(
     for block in ours:
         if block.splits_lines:
             raise _control_character()
-    return UpstreamRequest(head.method, target, route.authority, kept.passed, ours, content_length, chunked)
+    return UpstreamRequest(
+        head.method, target, route.authority, kept.passed, ours, content_length, chunked, head.request_id
+    )
 
 
 def upstream_url(match: Match, authority: bytes | None = None) -> str:

@@ -22,6 +22,7 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, response_lines
 from bff.request_head import NO_FIELDS, FieldBlock
+from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
@@ -283,10 +284,11 @@ class LaneCall:
         reader, message = response.reader, self._message
         if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
             lines = response_lines(reader.head, private_default=private, rules=rules)
-            self._browser.output.write_at_once(whole_answer(status, lines, reader.take()))
+            self._browser.output.write_at_once(whole_answer(status, lines, message.head.request_id, reader.take()))
             self._finish()
             return
         fields = response_fields(status, response.fields, private_default=private, rules=rules)
+        fields.append((REQUEST_ID, message.head.request_id))
         answer = self._answer = Answer(version=message.version, method=message.head.method, keep_alive=self.keep_alive)
         pieces = [answer.start(status, fields), *answer.content(response.take_content())]
         if reader.complete:

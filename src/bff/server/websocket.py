@@ -23,14 +23,15 @@ from bff.proxy.rewrite import UpstreamRequest, upstream_url
 from bff.proxy.upstream import WebSocketPlace
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
 from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
-from bff.request_head import Field
+from bff.request_head import Field, RequestHead
+from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import STATUS_LINE, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
 from bff.sessions.model import AccessToken
 from bff.tokens.proofs import challenged
-from bff.web.answers import OwnAnswer
+from bff.web.answers import OwnAnswer, with_request_id
 from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
@@ -99,7 +100,7 @@ class Handshake:
         message: Message,
         *,
         app: App | None,
-        problem: Callable[[BrowserError], OwnAnswer],
+        problem: Callable[[BrowserError, RequestHead], OwnAnswer],
         rest_seconds: float,
     ) -> None:
         self._connection = connection
@@ -142,13 +143,13 @@ class Handshake:
         self._task = asyncio.current_task()
         app = self._app
         if app is None:
-            self._answer(self._problem(NotImplementedHere("No WebSockets are served here.")))
+            self._answer(self._problem(NotImplementedHere("No WebSockets are served here."), self.message.head))
             return
         try:
             with ExitStack() as held:
                 await self._shake_hands(app.gateway, held)
         except Exception as error:  # noqa: BLE001 - the edge of a task: the browser gets a problem for every error
-            self._answer(app.problem(error))
+            self._answer(app.problem(error, self.message.head))
 
     # --- the recipe ---
 
@@ -189,7 +190,7 @@ class Handshake:
         fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
         if not upstream.is_usable:
             raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="http")
-        self._connection.output.write_at_once(_switching(fields))
+        self._connection.output.write_at_once(_switching([*fields, (REQUEST_ID, call.head.request_id)]))
         browser = self._connection.hand_over()
         tunnel = Tunnel(
             browser.transport,
@@ -213,7 +214,8 @@ class Handshake:
         reader = upstream.reader
         content = reader.take()
         fields = refused_fields(reader.status, reader.fields, length=len(content))
-        self._answer(OwnAnswer(status=reader.status, fields=fields, body=content))
+        own = OwnAnswer(status=reader.status, fields=fields, body=content)
+        self._answer(with_request_id(own, self.message.head.request_id))
 
     def _answer(self, own: OwnAnswer) -> None:
         self.started = True

@@ -6,14 +6,14 @@ is bounded by the live entries plus a fraction.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from bff.clock import Clock, steady
 from bff.config.values.secrets import Secret
 from bff.sessions.model import LiveSession, Session
-from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
+from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
 
 SWEPT_PER_WRITE = 4
 
@@ -62,8 +62,8 @@ class _Expiring(Generic[T]):
         self._entries.pop(key, None)
         return entry.value if entry is not None else None
 
-    def items(self, *, now: float) -> list[tuple[str, T]]:
-        return [(key, entry.value) for key, entry in self._entries.items() if now < entry.expires_at]
+    def entries(self, *, now: float) -> list[tuple[str, _Entry[T]]]:
+        return [(key, entry) for key, entry in self._entries.items() if now < entry.expires_at]
 
     def _sweep(self, now: float) -> None:
         for _ in range(min(SWEPT_PER_WRITE, len(self._entries))):
@@ -84,6 +84,7 @@ class MemoryStore:
         self._leases: _Expiring[str] = _Expiring()
         self._marks: _Expiring[_Noted] = _Expiring()
         self._done: _Expiring[str] = _Expiring()
+        self._uses: _Expiring[dict[str, float]] = _Expiring()
         self._listener: ChangeListener | None = None
         self._last_now = 0.0
 
@@ -158,14 +159,34 @@ class MemoryStore:
             raise ValueError("exactly one of subject and sid")
         return [
             key
-            for key, session in self._sessions.items(now=self._last_now)
-            if session.has_grant(issuer=issuer, subject=subject, sid=sid)
+            for key, entry in self._sessions.entries(now=self._last_now)
+            if entry.value.has_grant(issuer=issuer, subject=subject, sid=sid)
         ]
 
-    async def delete_all(self) -> int:
-        """End every session; returns how many."""
-        keys = [key for key, _ in self._sessions.items(now=self._last_now)]
-        return sum([await self.delete(key) for key in keys])
+    async def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:
+        """Every session whose key begins with this text, in one portion."""
+        yield [
+            Found(key=key, live=LiveSession(session=entry.value, idle_expires_at=entry.expires_at))
+            for key, entry in self._sessions.entries(now=now)
+            if key.startswith(key_prefix)
+        ]
+
+    async def note_use(self, owner: str, digest: str, *, by: str, age_seconds: float) -> None:
+        """Note a use."""
+        at, now = self._clock() - age_seconds, self._clock()
+        known = self._uses.get(f"{owner}\0{digest}", now=now)
+        uses = (
+            {}
+            if known is None
+            else {name: then for name, then in known.value.items() if now - then < USES_KEPT_SECONDS}
+        )
+        uses[by] = max(at, uses.get(by, at))
+        self._uses.put(f"{owner}\0{digest}", uses, expires_at=now + USES_KEPT_SECONDS, now=now)
+
+    async def uses(self, owner: str, digest: str) -> dict[str, float]:
+        """When the secret was last used, by process."""
+        known = self._uses.get(f"{owner}\0{digest}", now=self._clock())
+        return {} if known is None else dict(known.value)
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""

@@ -17,6 +17,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+SHOWN_ID_LENGTH = 32  # of 64 hexadecimal digits
+
 
 class Freshness(Enum):
     """What may be done with an access token now."""
@@ -44,6 +46,7 @@ class AccessToken:
     expires_at: float | None
     refresh_at: float | None
     dpop_seed: str | None = field(default=None, repr=False)  # of the key that it is bound to; None: a bearer token
+    scope: str | None = None  # what the provider says that it granted; for people, no decision reads it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +135,10 @@ class LiveSession:
     session: Session
     idle_expires_at: float
 
+    def last_used_at(self, *, idle_timeout_seconds: float) -> float:
+        """When it was used last: a use moves the idle deadline, and nothing else does."""
+        return max(self.session.created_at, self.idle_expires_at - idle_timeout_seconds)
+
 
 def new_session_id() -> str:
     """256 random bits, base64url (43 characters)."""
@@ -141,6 +148,12 @@ def new_session_id() -> str:
 def session_key(session_id: str) -> str:
     """The name under which the store knows a session: a hash, so that a dump of the store opens no session."""
     return hashlib.sha256(b"bff session\0" + session_id.encode()).hexdigest()
+
+
+def shown_id(key: str) -> str:
+    """The id by which people name a session: the beginning of its key. It opens nothing, because the key is a hash of the id in the
+    cookie."""
+    return key[:SHOWN_ID_LENGTH]
 
 
 def refresh_instant(*, now: float, expires_at: float | None, jitter: float) -> float | None:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bff.config.values.secrets import Secret
+from bff.secret_uses import SESSION, SecretUses, digest
 
 FORMAT = b"\x01"
 HEADER_LENGTH = 5
@@ -42,6 +43,7 @@ def derive(secret: str, purpose: bytes) -> bytes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DerivedKey:
     header: bytes  # format and key id, as they open an envelope
+    digest: str  # by which its uses are noted
     cipher: AESGCM = field(repr=False)
     naming: bytes = field(repr=False)
 
@@ -52,14 +54,20 @@ class Sealer:
     Keys are read on each use, so that a rotated file takes effect without a restart; what is derived from them is kept.
     """
 
-    __slots__ = ("_derived", "_keys", "_purpose")
+    __slots__ = ("_derived", "_keys", "_positions", "_purpose", "_uses")
 
-    def __init__(self, keys: Sequence[Secret], *, purpose: bytes = b"") -> None:
+    def __init__(self, keys: Sequence[Secret], *, purpose: bytes = b"", uses: SecretUses | None = None) -> None:
         if not keys:
             raise ValueError("at least one session key is needed")
         self._keys = tuple(keys)
+        self._positions = tuple(f"keys[{position}]" for position in range(len(self._keys)))
         self._purpose = purpose
+        self._uses = uses
         self._derived: dict[str, _DerivedKey] = {}
+
+    def with_keys(self, keys: Sequence[Secret]) -> "Sealer":
+        """One with other keys for the same purpose."""
+        return Sealer(keys, purpose=self._purpose, uses=self._uses)
 
     def seal(self, plaintext: bytes, *, bound_to: bytes) -> bytes:
         """An envelope that opens only with the same `bound_to`.
@@ -68,6 +76,7 @@ class Sealer:
             SecretUnavailable: the first key cannot be read and never could be.
         """
         key = self._key(self._keys[0].read())
+        self._note(0, key)
         nonce = os.urandom(NONCE_LENGTH)
         return key.header + nonce + key.cipher.encrypt(nonce, plaintext, key.header + bound_to)
 
@@ -78,13 +87,15 @@ class Sealer:
             SecretUnavailable: a key that might open it cannot be read and never could be.
         """
         header, nonce = envelope[:HEADER_LENGTH], envelope[HEADER_LENGTH : HEADER_LENGTH + NONCE_LENGTH]
-        for secret in self._keys:
+        for position, secret in enumerate(self._keys):
             key = self._key(secret.read())
             if key.header == header and len(nonce) == NONCE_LENGTH:
                 try:
-                    return key.cipher.decrypt(nonce, envelope[HEADER_LENGTH + NONCE_LENGTH :], header + bound_to)
+                    opened = key.cipher.decrypt(nonce, envelope[HEADER_LENGTH + NONCE_LENGTH :], header + bound_to)
                 except InvalidTag:
                     continue  # four bytes of key id may be shared by two keys
+                self._note(position, key)
+                return opened
         return None
 
     def names(self, what: bytes) -> list[bytes]:
@@ -96,6 +107,10 @@ class Sealer:
         keys = [self._key(secret.read()) for secret in self._keys]
         return [hmac.digest(key.naming, what, "sha256").hex().encode() for key in keys]
 
+    def _note(self, position: int, key: _DerivedKey) -> None:
+        if self._uses is not None:
+            self._uses.note(SESSION, self._positions[position], key.digest)
+
     def _key(self, value: str) -> _DerivedKey:
         known = self._derived.get(value)
         if known is not None:
@@ -105,6 +120,11 @@ class Sealer:
         key_id, sealing, naming = (
             derive(value, self._purpose + part) for part in (b"sealing key id", b"sealing", b"naming")
         )
-        key = _DerivedKey(header=FORMAT + key_id[: HEADER_LENGTH - len(FORMAT)], cipher=AESGCM(sealing), naming=naming)
+        key = _DerivedKey(
+            header=FORMAT + key_id[: HEADER_LENGTH - len(FORMAT)],
+            digest=digest(value),
+            cipher=AESGCM(sealing),
+            naming=naming,
+        )
         self._derived[value] = key
         return key

@@ -9,13 +9,15 @@ Rules that every store keeps:
 - Every change is published with the write, so that local copies and open streams learn of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from bff.config.values.secrets import Secret
 from bff.sessions.model import LiveSession, Session
+
+USES_KEPT_SECONDS = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,14 @@ class MarkEnd(Enum):
 
     DROP = "drop"  # the answer is stored, or there was none that spent the token
     KEEP = "keep"  # the answer is here and not stored yet, or we stop before it came
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An entry of the store. `live` is None if it cannot be opened: sealed under a key that is not ours, moved, or broken."""
+
+    key: str
+    live: LiveSession | None
 
 
 class ChangeListener(Protocol):
@@ -117,8 +127,20 @@ class SessionStore(Protocol):
         """The keys of the sessions with a grant from `issuer` for this subject or this `sid` (exactly one is given)."""
         ...
 
-    async def delete_all(self) -> int:
-        """End every session; returns how many."""
+    def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:
+        """Every session whose key begins with this text, in portions; one may come twice. Extends no deadline, and keeps no other
+        caller waiting."""
+        ...
+
+    async def note_use(self, owner: str, digest: str, *, by: str, age_seconds: float) -> None:
+        """Note that this process used the secret with this digest so long ago; a use before the noted one changes nothing.
+
+        What was not noted for `USES_KEPT_SECONDS` is forgotten.
+        """
+        ...
+
+    async def uses(self, owner: str, digest: str) -> dict[str, float]:
+        """When the secret was last used, by process."""
         ...
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:

@@ -32,6 +32,12 @@ CLOCK_SKEW = Gauge(
     ["provider"],
     multiprocess_mode="livemostrecent",
 )
+SECRET_LAST_USED = Gauge(
+    "bff_secret_last_used_timestamp_seconds",
+    "When the secret at this position was last used, in Unix seconds; provider `session` for session keys.",
+    ["provider", "position"],
+    multiprocess_mode="max",
+)
 TOKEN_CALLS = Histogram(
     "bff_token_call_seconds", "Time of calls to a token endpoint.", ["provider", "grant_type", "outcome"]
 )

@@ -65,6 +65,11 @@ def changes_resumed() -> None:
     log.info("store.changes_heard")
 
 
+def secret_used(*, provider: str, position: str, at: float) -> None:
+    """A secret or key was last used at this instant."""
+    metrics.SECRET_LAST_USED.labels(provider, position).set(at)
+
+
 def streams_ended(*, session_key: str, count: int, cause: str) -> None:
     """Open streams were ended because their session is over."""
     log.info("streams.ended", session=session_key[:8], count=count, cause=cause)

@@ -48,6 +48,12 @@ def signed_out(*, session_key: str) -> None:
     log.info("session.signed_out", session=session_key[:8])
 
 
+def session_ended(*, session_key: str, cause: str) -> None:
+    """A session was ended from outside: by the command line."""
+    metrics.LOGOUTS.labels(cause).inc()
+    log.info("session.ended", session=session_key[:8], cause=cause)
+
+
 def backchannel_logout_done(*, provider: str, sessions: int) -> None:
     """A provider reported a sign-out; so many sessions ended."""
     metrics.LOGOUTS.labels("backchannel").inc(sessions)

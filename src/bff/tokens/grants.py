@@ -3,7 +3,9 @@
 import random
 from dataclasses import replace
 
+from bff.config.model import ProviderConfig
 from bff.errors import BffError, LoginRequired, ProviderMisbehaved
+from bff.issuers import accepts
 from bff.oauth.id_token import IdToken
 from bff.oauth.tokens import TokenResponse
 from bff.sessions.model import AccessToken, Grant, Target, refresh_instant
@@ -19,6 +21,7 @@ def access_token(response: TokenResponse, *, now: float) -> AccessToken:
         expires_at=response.expires_at,
         refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=jitter),
         dpop_seed=response.dpop_seed,
+        scope=response.scope,
     )
 
 
@@ -128,3 +131,10 @@ def not_renewable(grant: Grant, target: Target, *, now: float) -> BffError:
             "gave an access token that had expired", provider=grant.provider, reason="dead_on_arrival"
         )
     return LoginRequired("The sign-in has ended.", provider=grant.provider)
+
+
+def is_of(grant: Grant, config: ProviderConfig) -> bool:
+    """Whether the provider that is configured so gave it, to the client that we are there (R-143, R-307)."""
+    tenants = config.allowed_tenants or ()
+    of_issuer = accepts(grant.issuer, template=config.issuer, allowed_tenants=tenants)
+    return of_issuer and config.client_id == grant.client_id

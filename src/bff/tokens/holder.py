@@ -14,14 +14,13 @@ A step whose outcome is unknown, because the store did not answer, is undone whe
 
 import asyncio
 import hashlib
-import os
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 from bff.errors import StoreUnavailable
+from bff.instance import instance
 from bff.sessions.store import Begun, Mark, MarkEnd, SessionStore, Spent
 
 LIFETIME_SECONDS = 15.0
@@ -37,7 +36,7 @@ class Holder:
     """The leases and marks of one process."""
 
     def __init__(self, *, store: SessionStore, name: str | None = None) -> None:
-        self.name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}".replace("|", "_")
+        self.name = name or f"{instance()}:{secrets.token_hex(4)}".replace("|", "_")
         self._store = store
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._owed: dict[

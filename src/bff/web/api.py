@@ -88,6 +88,10 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     if opening:
         admission.may_be_opened(policy)
         if admission.must_come_from_our_site(head, policy):
+            if policy.needs_session and navigation.has_signed_out(gateway, head):  # the provider's sign-out led here
+                needed = LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
+                await _to_sign_in(gateway, needed, head, send)
+                return
             await send_answer(navigation.lead_on(gateway, head, at_once=policy.cross_site_pages), send)
             return
     live: LiveSession | None = None

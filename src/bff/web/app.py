@@ -23,7 +23,7 @@ from bff.request_head import RequestHead, head_of_scope
 from bff.telemetry import requests as telemetry
 from bff.web import api
 from bff.web.access_log import with_access_log
-from bff.web.answers import OwnAnswer, answer, redirect, send_answer
+from bff.web.answers import OwnAnswer, answer, naming, redirect, send_answer
 from bff.web.endpoints import endpoint
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running, settle
 from bff.web.health import management
@@ -32,7 +32,7 @@ from bff.web.problems import Shown, problem_of
 from bff.web.sending import credentials_of
 from bff.web.websocket import admit_websocket
 
-Answering = Callable[[], Awaitable[None]]
+Answering = Callable[[Send], Awaitable[None]]
 
 
 def create_app(
@@ -91,7 +91,7 @@ class App:
         """Answer what the lane has begun; `began`: when (on the steady clock), or 0.0 without an access log."""
 
         async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
-            await self._answer(gateway, lambda: api.go_on(gateway, call, response, receive, send), call.head, send)
+            await self._answer(gateway, lambda send: api.go_on(gateway, call, response, receive, send), call.head, send)
 
         serve = with_access_log(finish, began=began) if began else finish
         await serve(call.head, scope, receive, send)
@@ -106,7 +106,7 @@ class App:
             await management(self.process.store, head, send, leaving=self.process.tasks.stopping)
             return
 
-        async def serve() -> None:
+        async def serve(send: Send) -> None:
             if head.path.startswith(gateway.endpoints_below):
                 await send_answer(await endpoint(gateway, head, receive), send)
             else:
@@ -115,8 +115,9 @@ class App:
         await self._answer(gateway, serve, head, send)
 
     async def _answer(self, gateway: Gateway, serve: Answering, head: RequestHead, send: Send) -> None:
+        send = naming(send, head.request_id)
         try:
-            await serve()
+            await serve(send)
         except BrowserGone:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
@@ -141,6 +142,7 @@ class App:
 
     async def _websocket(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         """The long way, for other ASGI servers; ours passes frames (`server/websocket.py`)."""
+        send = naming(send, head.request_id)
         try:
             call = await admit_websocket(gateway, head)
             ended = asyncio.Event()
@@ -160,7 +162,7 @@ class App:
                     ended=ended,
                 )
         except BffError as error:
-            problem = _problem(gateway, error)
+            problem = _problem(gateway, error, head)
             if "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008})
                 return

@@ -14,10 +14,10 @@ from bff.request_head import RequestHead
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
 from bff.telemetry import sign_in as telemetry
+from bff.tokens.revoking import revoke
 from bff.web.answers import OwnAnswer, answer
 from bff.web.content import bounded_content, content_type
 from bff.web.gateway import Gateway
-from bff.web.logout import revoke
 
 
 async def backchannel_logout(gateway: Gateway, head: RequestHead, name: str, receive: Receive) -> OwnAnswer:
@@ -67,7 +67,10 @@ async def _end_session(gateway: Gateway, key: str, *, now: float) -> bool:
         return False
     if live is not None:
         gateway.process.tasks.start(
-            revoke(gateway, [grant for grant in live.session.grants if _ends_with_session(gateway, grant)])
+            revoke(
+                [grant for grant in live.session.grants if _ends_with_session(gateway, grant)],
+                providers=gateway.providers,
+            )
         )
     return True
 

@@ -171,7 +171,8 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
         seconds=settings.absolute_timeout if settings.persistent else None,
     )
     login_cookie = transactions.kept_by_browser(gateway, call.head, browser.without_way_back(call.transaction))
-    return navigation.way_back(gateway, call.head, call.return_to, more=(session_cookie, *login_cookie))
+    more = (session_cookie, *login_cookie, *navigation.signed_out_no_more(gateway, call.head))
+    return navigation.way_back(gateway, call.head, call.return_to, more=more)
 
 
 def _user_agent(head: RequestHead) -> str | None:

@@ -22,6 +22,7 @@ from itsdangerous import BadSignature, Signer
 from bff.config.values.secrets import Secret
 from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SESSION_COOKIE, SIGNED_OUT_COOKIE
 from bff.request_head import Field
+from bff.secret_uses import SESSION, SecretUses, digest
 from bff.sessions.sealing import derive
 
 STEP_UP_NAME = b"step-up"  # no cookie: the ticket of a login URL (`step_up.py`), signed with a key of its own
@@ -39,37 +40,52 @@ class CookieSigner:
     signed under one name does not pass under another.
     """
 
-    def __init__(self, keys: Sequence[Secret]) -> None:
+    def __init__(self, keys: Sequence[Secret], *, uses: SecretUses | None = None) -> None:
         self._keys = keys
+        self._uses = uses
         self._built_from: tuple[str, ...] = ()
-        self._signers: dict[bytes, Signer] = {}
+        self._digests: tuple[str, ...] = ()
+        self._signers: dict[bytes, tuple[Signer, ...]] = {}
 
     def sign(self, name: bytes, value: str) -> str:
         """The cookie value that carries `value`."""
-        return self._signer(name).sign(value).decode("ascii")
+        signed = self._signers_of(name)[0].sign(value).decode("ascii")
+        self._note(0)
+        return signed
 
     def verify(self, name: bytes, signed: bytes, *, max_bytes: int = MAX_VALUE_BYTES) -> str | None:
         """What the cookie value carries; None for anything that we did not sign under this name."""
         if len(signed) > max_bytes or _SPELLING.fullmatch(signed) is None:
             return None
-        try:
-            return self._signer(name).unsign(signed).decode("ascii")
-        except (BadSignature, UnicodeDecodeError):
-            return None
+        for position, signer in enumerate(self._signers_of(name)):
+            try:
+                value = signer.unsign(signed).decode("ascii")
+            except BadSignature:
+                continue
+            except UnicodeDecodeError:
+                return None
+            self._note(position)
+            return value
+        return None
 
-    def _signer(self, name: bytes) -> Signer:
+    def _note(self, position: int) -> None:
+        if self._uses is not None:
+            self._uses.note(SESSION, f"keys[{position}]", self._digests[position])
+
+    def _signers_of(self, name: bytes) -> tuple[Signer, ...]:
+        """One for each key, the newest first."""
         values = tuple(key.read() for key in self._keys)
         if values != self._built_from:
             self._signers.clear()
             self._built_from = values
+            self._digests = tuple(map(digest, values))
         if name not in self._signers:
-            self._signers[name] = _signer(values, name)
+            self._signers[name] = tuple(_signer(value, name) for value in values)
         return self._signers[name]
 
 
-def _signer(values: tuple[str, ...], name: bytes) -> Signer:
-    oldest_first = [derive(value, b"cookie " + name) for value in reversed(values)]
-    return Signer(oldest_first, salt=name, key_derivation="hmac", digest_method=hashlib.sha256)
+def _signer(value: str, name: bytes) -> Signer:
+    return Signer(derive(value, b"cookie " + name), salt=name, key_derivation="hmac", digest_method=hashlib.sha256)
 
 
 @lru_cache(maxsize=1024)  # pages call in bursts: 0.1 us, not 1. A field that is kept opens nothing after sign-out

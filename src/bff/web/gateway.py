@@ -7,7 +7,7 @@ The gateway that judged a request serves it to its end.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,23 +15,25 @@ from bff.clock import Clock, wall
 from bff.config.insecure import insecure_keys
 from bff.config.model import Config
 from bff.errors import MalformedRequest
-from bff.issuers import accepts
 from bff.provider.client import Provider
 from bff.provider.http import Transport
 from bff.provider.providers import Providers
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.pools import UpstreamPools
 from bff.proxy.routes import RouteTable
+from bff.secret_uses import SecretUses
 from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
 from bff.sessions.opening import open_store
 from bff.sessions.sealing import Sealer
+from bff.sessions.secret_notes import SecretNotes
 from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.telemetry import upstreams
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.exchanged import ExchangedTokens
+from bff.tokens.grants import is_of
 from bff.tokens.keeping import TokenKeepings
 from bff.tokens.proofs import Proofs
 from bff.tokens.refresh import Refresher
@@ -59,6 +61,7 @@ class Process:
     proofs: Proofs
     providers: Providers
     tokens: TokenKeepings
+    secret_uses: SecretUses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +103,7 @@ class Gateway:
         """Whether a provider of this configuration gave it, to this client: sessions outlive changes of names and issuers (R-143),
         and another gateway may use the same store (R-307)."""
         provider = self.providers.get(grant.provider)
-        if provider is None or provider.config.client_id != grant.client_id:
-            return False
-        tenants = provider.config.allowed_tenants or ()
-        return accepts(grant.issuer, template=provider.config.issuer, allowed_tenants=tenants)
+        return provider is not None and is_of(grant, provider.config)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,8 @@ def site_of(config: Config) -> Site:
 
 def build_process(config: Config, *, clock: Clock = wall, provider_transport: Transport | None = None) -> Process:
     """The parts that live for the process; nothing is opened yet. `provider_transport`: instead of the network, in tests."""
-    store, tasks = open_store(config.session), BackgroundTasks()
+    uses, tasks = SecretUses(clock=clock), BackgroundTasks()
+    store = open_store(config.session, uses=uses)
     return Process(
         clock=clock,
         store=store,
@@ -150,8 +151,9 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         pools=UpstreamPools(upstreams),
         sign_ins={},
         proofs=Proofs(clock=clock),
-        providers=Providers(clock=clock, transport=provider_transport),
+        providers=Providers(clock=clock, transport=provider_transport, uses=uses),
         tokens=TokenKeepings(store=store, tasks=tasks, clock=clock),
+        secret_uses=uses,
     )
 
 
@@ -176,7 +178,7 @@ def build_gateway(config: Config, process: Process) -> Gateway:
         process=process,
         site=site,
         cookies=cookies,
-        signer=CookieSigner(config.session.keys),
+        signer=CookieSigner(config.session.keys, uses=process.secret_uses),
         login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
         refresher=keeping.refresher,
@@ -217,17 +219,19 @@ def announce(config: Config) -> None:
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     await process.store.open(ChangeFanout([process.copies, process.streams, process.tokens.renewing.waits]))
-    looking = asyncio.create_task(process.streams.look())
+    notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
+    going_on = [asyncio.create_task(process.streams.look()), asyncio.create_task(notes.keep())]
     process.pools.check_health(gateway().config.routes)
     announce(gateway().config)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:
         yield
     finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        for task in going_on:
+            task.cancel()
+        await asyncio.wait(going_on)
         await _finish_renewals(process)
+        await notes.write()
         await process.pools.aclose()
         await process.providers.close()
         await process.store.close()

@@ -5,14 +5,13 @@ the answer up (RFC 7009 section 2.2). Without a session it succeeds as well.
 """
 
 import secrets
-from collections.abc import Iterable
 
-from bff.errors import BffError, ProviderError
+from bff.errors import ProviderError
 from bff.oauth.logout import build_end_session_url
 from bff.request_head import RequestHead
 from bff.sessions.model import Grant
 from bff.telemetry.sign_in import signed_out
-from bff.telemetry.tokens import revocation_failed
+from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, json_answer, redirect
 from bff.web.gateway import Gateway
@@ -35,7 +34,7 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     if live is not None:
         await gateway.process.store.delete(live.session.key)
         signed_out(session_key=live.session.key)
-        gateway.process.tasks.start(revoke(gateway, live.session.grants))
+        gateway.process.tasks.start(revoke(live.session.grants, providers=gateway.providers))
     url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
     own = gateway.cookies
     more = (own.clear_session(), *transactions.forgotten_by_browser(gateway, head), own.set_signed_out())
@@ -66,17 +65,3 @@ async def _logout_url(gateway: Gateway, grant: Grant | None) -> str:
         state=secrets.token_urlsafe(16),
         extra=provider.config.end_session_params,
     )
-
-
-async def revoke(gateway: Gateway, grants: Iterable[Grant]) -> None:
-    """Tell every provider that its tokens are not needed any more; what fails is logged and expires by itself."""
-    for grant in grants:
-        tokens = [(token.value, "access_token") for _, token in grant.access_tokens]
-        if grant.refresh_token is not None:
-            tokens.insert(0, (grant.refresh_token, "refresh_token"))
-        for token, kind in tokens:
-            try:
-                await gateway.providers[grant.provider].revoke(token, token_type_hint=kind)
-            except BffError as error:
-                revocation_failed(error, provider=grant.provider)
-                break

@@ -76,6 +76,11 @@ def signed_out_page(gateway: Gateway, login_url: str) -> OwnAnswer:
     return pages.page_answer(200, page, https=gateway.site.https, more=more)
 
 
+def signed_out_no_more(gateway: Gateway, head: RequestHead) -> tuple[Field, ...]:
+    """After a sign-in: what takes the note of a sign-out back, if there is one."""
+    return (gateway.cookies.clear_signed_out(),) if has_signed_out(gateway, head) else ()
+
+
 def goes_round(gateway: Gateway, head: RequestHead) -> bool:
     """Whether this browser has been through `MAX_ROUNDS` sign-ins just now; the next would not help either."""
     return len(_rounds(gateway, head)) >= MAX_ROUNDS

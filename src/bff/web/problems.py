@@ -6,15 +6,15 @@ the words of this table, with the request id under which the log has the rest (A
 
 import json
 import math
-import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from bff import errors
 from bff.request_head import Field, RequestHead
+from bff.request_id import new_request_id
 from bff.telemetry import requests as telemetry
-from bff.web.answers import OwnAnswer, answer, redirect
+from bff.web.answers import OwnAnswer, answer, redirect, with_request_id
 from bff.web.pages import Look, Told, page_answer, problem_page, requested_path, with_return_to
 
 RETRY_AFTER_SECONDS = 5
@@ -107,14 +107,21 @@ class Shown(NamedTuple):
 def problem_of(
     error: Exception, head: RequestHead | None = None, *, base_path: str, https: bool, shown: Shown | None = None
 ) -> OwnAnswer:
-    """The answer to an error; the request id in it is also in the log event written here.
+    """The answer to an error; the request id in it is also in the log event written here (R-364).
 
     A person gets a page: where `head` says that one waits, and `shown` says how pages look.
     """
+    request_id = new_request_id() if head is None else head.request_id
+    own = _answer(error, head, request_id.decode("ascii"), base_path=base_path, https=https, shown=shown)
+    return with_request_id(own, request_id)
+
+
+def _answer(
+    error: Exception, head: RequestHead | None, request_id: str, *, base_path: str, https: bool, shown: Shown | None
+) -> OwnAnswer:
     failed = error if isinstance(error, SignInFailed) else None
     cause = error if failed is None else failed.error
     row = row_of(cause)
-    request_id = secrets.token_hex(8)
     telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=request_id, head=head)
     detail = _detail(cause, row)
     url = login_url(base_path, cause) if isinstance(cause, errors.LoginRequired) else None

@@ -6,14 +6,12 @@ which the store keeps the session, which is a hash: it opens nothing.
 
 from bff.errors import LoginRequired, NoRoute
 from bff.request_head import RequestHead
-from bff.sessions.model import LiveSession
+from bff.sessions.model import LiveSession, shown_id
 from bff.telemetry.sign_in import signed_out
+from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, answer, json_answer
 from bff.web.gateway import Gateway
-from bff.web.logout import revoke
-
-ID_LENGTH = 32  # of 64 hexadecimal digits
 
 
 async def list_sessions(gateway: Gateway, head: RequestHead) -> OwnAnswer:
@@ -35,7 +33,7 @@ async def end_session(gateway: Gateway, head: RequestHead, session: str) -> OwnA
         CsrfRefused, LoginRequired, StoreUnavailable.
     """
     current = await _signed_in(gateway, head)
-    found = [live for live in await _own(gateway, current) if _id(live) == session]
+    found = [live for live in await _own(gateway, current) if shown_id(live.session.key) == session]
     if not found:
         raise NoRoute("There is no such session of yours.")
     await _end(gateway, found[0])
@@ -85,20 +83,17 @@ def _is_of(gateway: Gateway, live: LiveSession, users: set[tuple[str, str]], cur
 async def _end(gateway: Gateway, live: LiveSession) -> None:
     if await gateway.process.store.delete(live.session.key):
         signed_out(session_key=live.session.key)
-        gateway.process.tasks.start(revoke(gateway, [grant for grant in live.session.grants if gateway.gave(grant)]))
-
-
-def _id(live: LiveSession) -> str:
-    return live.session.key[:ID_LENGTH]
+        ours = [grant for grant in live.session.grants if gateway.gave(grant)]
+        gateway.process.tasks.start(revoke(ours, providers=gateway.providers))
 
 
 def _told(gateway: Gateway, live: LiveSession, current: LiveSession) -> dict[str, object]:
     session, idle = live.session, gateway.config.session.idle_timeout
     return {
-        "id": _id(live),
+        "id": shown_id(session.key),
         "current": session.key == current.session.key,
         "created_at": int(session.created_at),
-        "last_used_at": int(max(session.created_at, live.idle_expires_at - idle)),
+        "last_used_at": int(live.last_used_at(idle_timeout_seconds=idle)),
         "expires_at": int(live.idle_expires_at),
         "providers": [grant.provider for grant in session.grants if gateway.gave(grant)],
         "user_agent": session.user_agent,

@@ -18,6 +18,7 @@ from support.session_samples import (
     OTHER_ISSUER,
     a_grant,
     a_session,
+    end_all,
     with_note,
 )
 from support.valkey_server import ValkeyServer
@@ -203,7 +204,7 @@ async def test_planted_entries_of_an_index_are_no_sessions(valkey: ValkeyServer,
     valkey.ask("ZADD", index, 9999999999999, b"\xff", 9999999999999, "0" * 64)
     valkey.ask("SET", b"bff:s:\xff", "planted")
     assert await store.find(issuer=ISSUER, subject="alice-subject") == [session.key]
-    assert await store.delete_all() == 1
+    assert await end_all(store) == 1
 
 
 @pytest.mark.requirement("R-173")

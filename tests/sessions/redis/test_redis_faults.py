@@ -10,7 +10,7 @@ from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
 from support.cutting_relay import CuttingRelay
-from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, with_note
+from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, end_all, with_note
 from support.valkey_server import ValkeyServer, free_port
 
 MakeStore = Callable[..., RedisStore]
@@ -22,12 +22,14 @@ EVERY_CALL: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
     "replace": lambda store: store.replace(a_session(), now=NOW),
     "delete": lambda store: store.delete("0" * 64),
     "find": lambda store: store.find(issuer=ISSUER, sid="sid"),
-    "delete_all": lambda store: store.delete_all(),
+    "survey": end_all,
     "take_lease": lambda store: store.take_lease("refresh", "here", lifetime_seconds=60),
     "drop_lease": lambda store: store.drop_lease("refresh", "here"),
     "remember": lambda store: store.remember("done", lifetime_seconds=60, now=NOW),
     "remember_first": lambda store: store.remember_first("done", lifetime_seconds=60, now=NOW),
     "recall": lambda store: store.recall("done", now=NOW),
+    "note_use": lambda store: store.note_use("session", "ab", by="me", age_seconds=5),
+    "uses": lambda store: store.uses("session", "ab"),
     "remembers": lambda store: store.remembers("done", now=NOW),
 }
 WRITES = [name for name in EVERY_CALL if name in {"create", "remember_first", "take_lease"}]

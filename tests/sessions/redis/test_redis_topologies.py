@@ -16,7 +16,7 @@ from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.store import Change
-from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, with_note
+from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, end_all, with_note
 from support.valkey_server import ValkeyServer, free_port, join, move, sentinel_of
 
 MakeStore = Callable[..., RedisStore]
@@ -110,7 +110,7 @@ async def test_a_cluster_of_three_is_one_store(redis_store: MakeStore) -> None:
             assert live is not None
             assert live.session == session
         assert len(await store.find(issuer=ISSUER, subject="alice-subject")) == 30
-        assert await store.delete_all() == 30
+        assert await end_all(store) == 30
         await heard.until(lambda events: all(Change(key=s.key, ended=True) in events for s in sessions))
         assert await store.find(issuer=ISSUER, subject="alice-subject") == []
 

@@ -41,7 +41,9 @@ def key_pair(pair: KeyPair) -> None:
     """Refuse a certificate and key that are not there, cannot be read, or do not belong together."""
     for file in (pair.certificate, pair.key):
         if not os.path.isfile(file):
-            raise SpellingError("names a file that is not there (a relative path starts at this file's folder)")
+            raise SpellingError(
+                f"names a file that is not there: {file} (a relative path starts at this file's folder)"
+            )
     try:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pair)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -71,6 +73,7 @@ class KeptKeyPair:
         self._context = context
         self._seen: tuple[tuple[int, int, int], ...] | None = None
         self.is_loaded = False  # once they could be used
+        self.certificate = ""  # the text of the one that is shown
 
     def refresh(self) -> None:
         """Load the files if they have changed: two `stat` calls where they have not.
@@ -86,6 +89,7 @@ class KeptKeyPair:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self._pair)
         load_key_pair(self._context, self._pair)
         self._seen, self.is_loaded = seen, True
+        self.certificate = self._pair.certificate.read_text(encoding="ascii", errors="replace")
 
 
 def _identity(file: Path) -> tuple[int, int, int]:

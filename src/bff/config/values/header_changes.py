@@ -82,6 +82,8 @@ def response_name(text: str) -> str:
         raise SpellingError("is no field name: letters, digits and hyphens")
     if name in _FRAMING:
         raise SpellingError("frames or routes the message: the gateway itself sets it")
+    if name == "x-request-id":
+        raise SpellingError("is set by the gateway itself")
     if name in _OURS:
         raise SpellingError("belongs to the session: the gateway itself sets it")
     return name

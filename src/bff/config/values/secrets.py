@@ -115,14 +115,38 @@ _HINTS: Mapping[type, str] = {
     FileSecret: "a relative path starts at this configuration file's folder",
     EnvSecret: "set this environment variable",
 }
+_VARIABLE_NAME = re.compile(r"[A-Z][A-Z_]*|(?=[A-Z0-9]*_)[A-Z][A-Z0-9_]*")
+_FILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LONGEST_NAME_WITH_DIGITS = 23  # characters
 
 
 def available(secret: Secret) -> None:
-    """Refuse a reference that cannot be read. The message holds no name: operators write secrets where names belong."""
+    """Refuse a reference that cannot be read, and name what it refers to: the variable or the file."""
     try:
         secret.read()
     except SecretUnavailable as unavailable:
-        raise SpellingError(f"the secret cannot be read: {unavailable.reason} ({_HINTS[type(secret)]})") from None
+        raise SpellingError(
+            f"the secret cannot be read: {_named(secret)}: {unavailable.reason} ({_HINTS[type(secret)]})"
+        ) from None
+
+
+def _named(secret: Secret) -> str:
+    """What the reference refers to. Operators write secrets where names belong; what may be one is not repeated (R-172)."""
+    if isinstance(secret, EnvSecret) and _VARIABLE_NAME.fullmatch(secret.name):
+        return f"${secret.name}"
+    if isinstance(secret, FileSecret) and _is_plain_file_name(secret.path.name):
+        return str(secret.path)
+    return "(a name that is not shown: it may be the secret itself)"
+
+
+def _is_plain_file_name(name: str) -> bool:
+    """A word that a person would call a file; passwords and random texts mix digits and letters."""
+    if not _FILE_NAME.fullmatch(name):
+        return False
+    if not any(character.isdigit() for character in name):
+        return True
+    separated, one_case = bool(re.search("[._-]", name)), name == name.lower()
+    return separated and one_case and len(name) <= _LONGEST_NAME_WITH_DIGITS
 
 
 def session_key(secret: Secret) -> None:

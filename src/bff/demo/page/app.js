@@ -28,8 +28,47 @@ function showSignedIn(user) {
   $("login").hidden = signedIn;
   $("logout").hidden = !signedIn;
   $("who").textContent = signedIn ? `Signed in as ${user.claims.name ?? user.claims.sub}` : "No user is signed in";
-  if (signedIn) startWatch();
-  else endWatch();
+  $("your-sessions").hidden = !signedIn;
+  if (signedIn) {
+    startWatch();
+    showSessions();
+  } else {
+    endWatch();
+  }
+}
+
+// --- the user's sessions ----------------------------------------------------------------------------------------------
+
+async function showSessions() {
+  const response = await bff.fetch("/bff/sessions"); // a 401 is the event `signedout`
+  if (!response.ok) return;
+  const { sessions } = await response.json();
+  $("sessions").replaceChildren(...sessions.map(sessionLine));
+  $("end-others").hidden = sessions.length < 2;
+}
+
+function sessionLine(session) {
+  const line = document.createElement("li");
+  const what = document.createElement("span");
+  const used = new Date(session.last_used_at * 1000).toLocaleTimeString();
+  what.textContent = `${session.current ? "This browser" : browserOf(session.user_agent)}, last used at ${used}`;
+  const end = document.createElement("button");
+  end.type = "button";
+  end.className = "button quiet";
+  end.textContent = "End";
+  end.setAttribute("aria-label", `End: ${what.textContent}`);
+  end.addEventListener("click", () => endSessions(`/bff/sessions/${session.id}`));
+  line.append(what, end);
+  return line;
+}
+
+function browserOf(userAgent) {
+  return /Firefox|Edg|Chrome|Safari/.exec(userAgent ?? "")?.[0] ?? "Another browser";
+}
+
+async function endSessions(address) {
+  await bff.fetch(address, { method: "DELETE" });
+  await showUser(); // if the current one has ended, all tabs are told
 }
 
 // --- calls ------------------------------------------------------------------------------------------------------------
@@ -145,6 +184,7 @@ $("call-api").addEventListener("click", async () => {
 $("no-csrf").addEventListener("click", () => show($("no-csrf-result"), fetch("/api/orders"))); // as another site would: no header
 $("call-rates").addEventListener("click", () => show($("rates-result"), bff.fetch("/rates")));
 $("listen").addEventListener("click", toggleEvents);
+$("end-others").addEventListener("click", () => endSessions("/bff/sessions"));
 
 bff.on("signedin", showUser); // in any tab
 bff.on("signedout", () => {

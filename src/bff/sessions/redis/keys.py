@@ -23,6 +23,7 @@ class Names:
         self._indexes = prefix + b":i:"
         self._leases = prefix + b":l:"
         self._done = prefix + b":d:"
+        self._uses = prefix + b":u:"
 
     def session(self, key: str) -> bytes:
         """The name of the session with this key."""
@@ -40,6 +41,10 @@ class Names:
         """The name of the index whose plain text has this keyed hash."""
         return self._indexes + hashed
 
+    def uses(self, hashed: bytes) -> bytes:
+        """The name of the entry with the uses of the secret whose plain text has this keyed hash."""
+        return self._uses + hashed
+
     def lease(self, name: str) -> bytes:
         """The name of the entry with the holder of a lease."""
         return self._leases + _hash(name)
@@ -47,6 +52,11 @@ class Names:
     def done(self, name: str) -> bytes:
         """The name of the entry that marks something as done."""
         return self._done + _hash(name)
+
+
+def used_secret(owner: str, digest: str) -> bytes:
+    """The plain text that identifies a secret whose uses are noted. Hash it with a key before use as a name."""
+    return f"secret\0{owner}\0{digest}".encode()
 
 
 def mark_field(provider: str) -> str:

@@ -148,6 +148,16 @@ return 1
 """
 )
 
+NOTE_USE = Script(
+    _NOW
+    + """\
+-- A set of processes by the instant of their last use. ARGV: process, how long ago, how long a use is kept
+redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now - ARGV[2]), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - ARGV[3]))
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
+)
+
 DROP_LEASE = Script("""\
 -- ARGV: holder
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end

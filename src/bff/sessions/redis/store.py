@@ -4,6 +4,7 @@
     bff:i:<keyed hash>         the session keys of one (issuer, subject) or (issuer, sid)   ends with the last of them
     bff:l:<hash>               lease of a session, and marks of refresh tokens that may be spent
     bff:d:<hash>               mark that something is done, sealed   ends when it can no longer be asked for
+    bff:u:<keyed hash>         when a secret was last used, by process    ends a month after the last use
     bff:changed                channel of changes
 
 `bff` is the namespace (`session.namespace`): every name begins with it.
@@ -36,7 +37,7 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.pipeline import Word
 from bff.sessions.redis.server import REDIS_ERRORS, open_server
 from bff.sessions.sealing import Sealer
-from bff.sessions.store import Begun, Change, ChangeListener, Mark, MarkEnd, Spent
+from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
 
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
@@ -86,7 +87,7 @@ class RedisStore:
     def change_settings(self, *, idle_timeout_seconds: float, sealing_keys: Sequence[Secret]) -> None:
         """Use these from the next command on."""
         self._idle_ms = _ms(idle_timeout_seconds)
-        self._sealer = Sealer(sealing_keys)
+        self._sealer = self._sealer.with_keys(sealing_keys)
 
     async def ping(self) -> None:
         """Return if the server answers."""
@@ -157,13 +158,26 @@ class RedisStore:
             found += [s.key for s in living if s.has_grant(issuer=issuer, subject=subject, sid=sid)]
         return found
 
-    async def delete_all(self) -> int:
-        """End every session."""
-        count = 0
-        async for found in self._names_of_sessions():
-            session_keys = [self._names.key_of(name) for name in found]
-            count += sum(await asyncio.gather(*(self.delete(key) for key in session_keys)))
-        return count
+    async def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:
+        """Every session whose key begins with this text: by SCAN, which holds up no other client, and one read for each."""
+        async for names in self._names_of_sessions(key_prefix):
+            yield await asyncio.gather(*(self._found(self._names.key_of(name), now=now) for name in names))
+
+    async def note_use(self, owner: str, digest: str, *, by: str, age_seconds: float) -> None:
+        """Note a use, at the instant that the server's clock shows for it."""
+        name = self._names.uses(self._sealer.names(keys.used_secret(owner, digest))[0])
+        await self._run(scripts.NOTE_USE, name, by, _ms(age_seconds), _ms(USES_KEPT_SECONDS))
+
+    async def uses(self, owner: str, digest: str) -> dict[str, float]:
+        """When the secret was last used, by process; noted under any session key."""
+        names = [self._names.uses(name) for name in self._sealer.names(keys.used_secret(owner, digest))]
+        asked = (self._execute("ZRANGE", name, 0, -1, "WITHSCORES", again=True) for name in names)
+        found: dict[str, float] = {}
+        for words in cast(list[list[bytes]], await asyncio.gather(*asked)):
+            for by, at in zip(words[::2], words[1::2], strict=True):
+                name = by.decode(errors="replace")
+                found[name] = max(float(at) / 1000, found.get(name, 0.0))
+        return found
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
@@ -232,6 +246,9 @@ class RedisStore:
         version, record = cast(list[bytes | None], found)
         return None if version is None or record is None else self._unseal(key, version, record)
 
+    async def _found(self, key: str, *, now: float) -> Found:
+        return Found(key=key, live=await self.read(key, touch=False, now=now))
+
     # --- indexes ---
 
     async def _index(self, session: Session, *, now: float) -> None:
@@ -252,9 +269,9 @@ class RedisStore:
     def _index_names(self, index: bytes) -> list[bytes]:
         return [self._names.index(name) for name in self._sealer.names(index)]
 
-    async def _names_of_sessions(self) -> AsyncIterator[list[bytes]]:
+    async def _names_of_sessions(self, key_prefix: str) -> AsyncIterator[list[bytes]]:
         try:
-            async for found in self._server.scan(self._names.sessions + b"*"):
+            async for found in self._server.scan(self._names.session(key_prefix) + b"*"):
                 yield found
         except REDIS_ERRORS as error:
             raise _unavailable(error) from error

@@ -1,0 +1,111 @@
+"""`bff secrets status`: which of the configured secrets and keys are in use, so that an old one is revoked when its time stands still.
+
+Processes note their uses in the store (`sessions/secret_notes.py`). A secret is known by its value: one that moved from the first
+place to the second keeps its time.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import click
+
+from bff.cli.session_views import iso, plain
+from bff.config.model import Config
+from bff.errors import StoreUnavailable
+from bff.secret_uses import FINGERPRINT_DIGITS, SESSION, digest
+from bff.sessions.opening import open_store
+
+HEAD = ("OWNER", "POSITION", "FINGERPRINT", "LAST USED", "BY")
+IN_MEMORY = "note: memory:// keeps uses inside the gateway's process; they are in its metrics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """A secret of the configuration, without its value."""
+
+    owner: str  # a provider's name, or "session"
+    position: str  # its key in the file
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A secret and its uses, by process."""
+
+    secret: Configured
+    uses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """What people compare."""
+        return self.secret.digest[:FINGERPRINT_DIGITS]
+
+    @property
+    def last(self) -> tuple[str, float] | None:
+        """The process that used it last, and when."""
+        return max(self.uses.items(), key=lambda use: use[1], default=None)
+
+
+def status(config: Config, *, as_json: bool) -> int:
+    """Print one line for each configured secret and key; the exit code."""
+    try:
+        told = asyncio.run(_told(config))
+    except StoreUnavailable as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+    if as_json:
+        click.echo(json.dumps({"secrets": [_as_json(one) for one in told]}, indent=2))
+        return 0
+    rows = [HEAD, *map(_row, told)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if config.session.store.in_memory:
+        click.echo(IN_MEMORY, err=True)
+    return 0
+
+
+def configured(config: Config) -> Iterator[Configured]:
+    """Every secret and key of the configuration whose uses are noted, session keys first."""
+    for number, key in enumerate(config.session.keys):
+        yield Configured(owner=SESSION, position=f"keys[{number}]", digest=digest(key.read()))
+    for name, provider in config.providers.items():
+        for number, secret in enumerate(provider.client_secrets):
+            yield Configured(owner=name, position=f"client_secrets[{number}]", digest=digest(secret.read()))
+        for number, key in enumerate(provider.client_keys):
+            yield Configured(owner=name, position=f"client_keys[{number}]", digest=digest(key.read()))
+        if provider.client_certificate is not None:
+            text = provider.client_certificate.certificate.read_text(encoding="ascii", errors="replace")
+            yield Configured(owner=name, position="client_certificate", digest=digest(text))
+
+
+async def _told(config: Config) -> list[Status]:
+    secrets = list(configured(config))
+    if config.session.store.in_memory:
+        return [Status(secret=secret) for secret in secrets]
+    store = open_store(config.session)
+    try:
+        uses = await asyncio.gather(*(store.uses(secret.owner, secret.digest) for secret in secrets))
+    finally:
+        await store.close()
+    return [Status(secret=secret, uses=used) for secret, used in zip(secrets, uses, strict=True)]
+
+
+def _row(one: Status) -> tuple[str, ...]:
+    by, at = one.last or ("-", None)
+    used = "never" if at is None else iso(at)
+    return one.secret.owner, one.secret.position, one.fingerprint, used, plain(by)
+
+
+def _as_json(one: Status) -> dict[str, object]:
+    by, at = one.last or (None, None)
+    return {
+        "owner": one.secret.owner,
+        "position": one.secret.position,
+        "fingerprint": one.fingerprint,
+        "last_used_at": None if at is None else iso(at),
+        "last_used_by": by,
+        "uses": {name: iso(then) for name, then in sorted(one.uses.items())},
+    }

@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node clients deploy demo wheel bench docs pins clean
+.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node clients apis deploy demo wheel bench docs pins clean
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -54,6 +54,12 @@ clients:            ## the browser client and its React binding: types and logic
 	  (cd clients/$$client && npm install --no-audit --no-fund --no-package-lock --silent && npm run --silent types && npm test --silent) || exit 1; \
 	done
 	cp clients/javascript/client.js src/bff/web/client.js
+
+apis:               ## real frameworks behind the gateway: FastAPI, Tornado, Streamlit, Express, tus, socket.io, Go
+	$(PYTHON) -m pip install -q -e '.[apis]'
+	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/apis/node; fi
+	if command -v go >/dev/null; then cd tests/apis/go && go build -o $(CURDIR)/build/apis-go .; fi
+	$(PYTHON) -m pytest -m apis tests/apis
 
 HELM = helm.sh/helm/v3/cmd/helm@v3.19.5
 

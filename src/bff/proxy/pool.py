@@ -71,14 +71,16 @@ class UpstreamPool:
 
     # --- exchanges (`upstream.py` says at which pool) ---
 
-    def begin(self, request: UpstreamRequest, *, max_body: int, owner: Owner) -> UpstreamResponse:
+    def begin(self, request: UpstreamRequest, max_body: int, owner: Owner) -> UpstreamResponse:
         """A response of which nothing has been asked yet; to be discarded."""
+        if self._ticker is None:
+            self._wind_up()
         response = UpstreamResponse(self, request, owner, max_body)
-        self.adopt(response)
+        self._active.add(response)
         return response
 
     def adopt(self, response: UpstreamResponse) -> None:
-        """From now on the exchange is this pool's."""
+        """From now on the exchange, which was another pool's, is this one's."""
         if self._ticker is None:
             self._wind_up()
         response.pool = self
@@ -95,20 +97,24 @@ class UpstreamPool:
         connection = None if anew else self._take_idle()
         self._start(response, connection or await self._connect())
 
-    def start_at_once(
+    def send_at_once(
         self, request: UpstreamRequest, *, max_body: int, owner: Owner, follower: Callable[[], None]
     ) -> UpstreamResponse | None:
         """The response of a request whose head has been written; None, and nothing was done, if that would have to wait.
 
         `follower` is called whenever something happens from now on; look at `failure` at once.
+
+        Raises:
+            ContentTooLarge: the request announces more than `max_body`.
         """
+        judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
             return None
         connection = self._take_idle()
         if connection is None:
             self._leave(self._calls[owner.signed_in], owner.name)
             return None
-        response = self.begin(request, max_body=max_body, owner=owner)
+        response = self.begin(request, max_body, owner)
         response.place = self._calls[owner.signed_in]
         response.follower = follower
         self._start(response, connection)

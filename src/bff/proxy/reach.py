@@ -1,4 +1,4 @@
-"""Whether an upstream of a route can be reached, for `bff check --online`: a connection with its TLS, and the health page if it has one.
+"""Whether an upstream can be reached, for `bff check --online`: a connection, TLS included, and its health page if it has one.
 
 Nothing else is asked: what an API makes of a request that no user sent is not known.
 """

@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node clients apis deploy demo wheel bench docs pins clean
+.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node providers clients deploy demo wheel bench docs pins clean apis
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -48,6 +48,16 @@ browser:            ## pages in the system's Chromium; with Node, the tutorial's
 node:               ## the certified npm `oidc-provider`
 	npm install --no-audit --no-fund --silent --prefix tests/node
 	$(PYTHON) -m pytest -m node tests/node
+
+KEYCLOAK ?= 26.7.3
+COPY = mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=build/providers
+
+providers:          ## a whole Keycloak (needs Java 17 and Maven); what is missing is skipped with its reason
+	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
+	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
+	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \
+	  && rm build/providers/*.zip || echo "Keycloak $(KEYCLOAK) cannot be fetched"; fi
+	$(PYTHON) -m pytest -m providers -n 0 -rs tests/providers
 
 clients:            ## the browser client and its React binding: types and logic; the wheel's copy (needs Node)
 	for client in javascript react; do \

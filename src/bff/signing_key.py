@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
+    SECP384R1,
     EllipticCurvePrivateKey,
     EllipticCurvePublicKey,
     derive_private_key,
@@ -39,9 +40,16 @@ SMALLEST_RSA_BITS = 2048
 
 _OF_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _OF_CURVE = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA", "Ed25519")}
-_P256_ORDER = (
-    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5, SP 800-186 section 3.2.1.3
-)
+# Curve, order and length of what is reduced by it: FIPS 186-5, SP 800-186 sections 3.2.1.3 and 3.2.1.4.
+_CURVES = {
+    "ES256": (SECP256R1(), 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551, 40),
+    "ES384": (
+        SECP384R1(),
+        int("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16),
+        56,
+    ),
+}
+SEEDED = ("ES256", "EdDSA", "Ed25519", "ES384")  # what a key made from a seed can sign with; there is none of RSA
 _PUBLIC = frozenset({"kty", "crv", "x", "y", "n", "e"})
 _PEM = re.compile(r"-----BEGIN ((?:[A-Z]+ )?)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL)
 
@@ -100,15 +108,28 @@ def generate() -> SigningKey:
 
 
 def new_seed() -> str:
-    """256 random bits in 43 characters, of which `from_seed` makes a key."""
+    """256 random bits in 43 characters, of which `from_seed` makes an ES256 key."""
     return secrets.token_urlsafe(32)
 
 
+def seed_for(algorithm: str, seed: str) -> str:
+    """The seed of a key for one of `SEEDED`, made from another without an algorithm."""
+    return seed if algorithm == "ES256" else f"{algorithm}.{seed}"
+
+
 def from_seed(seed: str) -> SigningKey:
-    """The ES256 key that belongs to a seed, always the same one: a session keeps 43 characters and no key."""
-    # FIPS 186-5 appendix A.2.1: 64 bits more than the order has, reduced, so that no key is likelier than another
-    wide = int.from_bytes(hashlib.sha512(b"bff signing key\0" + seed.encode()).digest()[:40], "big")
-    return _signing_key(ECKey.import_key(derive_private_key(wide % (_P256_ORDER - 1) + 1, SECP256R1())), jwk={})
+    """The key that belongs to a seed, always the same one: a session keeps some 50 characters and no key."""
+    algorithm = seed.rpartition(".")[0] or "ES256"
+    digest = hashlib.sha512(b"bff signing key\0" + seed.encode()).digest()
+    if algorithm in _CURVES:
+        # FIPS 186-5 appendix A.2.1: 64 bits more than the order has, reduced, so that no key is likelier than another
+        curve, order, length = _CURVES[algorithm]
+        return _signing_key(
+            ECKey.import_key(derive_private_key(int.from_bytes(digest[:length], "big") % (order - 1) + 1, curve)),
+            jwk={},
+        )
+    key = OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(digest[:32]))
+    return _signing_key(key, jwk={"alg": algorithm})
 
 
 def load(text: str) -> SigningKey:

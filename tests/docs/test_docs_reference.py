@@ -14,6 +14,7 @@ from support.documented import DOCS, ROOT, codes, page, rows, section
 COMMANDS = {
     "bff serve": "serve",
     "bff init": "init",
+    "bff import oauth2-proxy": "import oauth2-proxy",
     "bff check": "check",
     "bff routes": "routes",
     "bff explain": "explain",

@@ -1,53 +1,20 @@
 """Tokens that are bound to a key of the session (RFC 9449): what goes to the provider, what to APIs, and what never happens."""
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.oauth.tokens import TokenResponse
-from bff.server.process import serving
 from bff.sessions.model import AccessToken
 from bff.tokens.sources import bearer
-from support.dpop_api import DpopApi, read_proof
-from support.echo_upstream import EchoUpstream, Said
+from support.dpop_api import read_header, read_proof
+from support.dpop_world import DpopWorld, dpop_world
+from support.echo_upstream import Said
 from support.fake_provider import Answer, having
-from support.gateway_world import SERVER, GatewayWorld, gateway_world
+from support.gateway_world import SERVER
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation, response
 from support.valkey_server import free_port
-
-ROUTES = [
-    {"path": "/api", "upstream": "{api}/v2", "provider": "corp"},
-    {"path": "/machine", "upstream": "{api}/machine", "token": "client", "provider": "corp", "scope": "rates:read"},
-    {"path": "/open", "upstream": "{upstream}", "token": "none"},
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DpopWorld:
-    """A gateway whose provider binds tokens, and an API that takes no others."""
-
-    gateway: GatewayWorld
-    api: DpopApi
-    behind: EchoUpstream
-
-
-@asynccontextmanager
-async def dpop_world(*, routes: list[dict[str, Any]] = ROUTES, **corp: Any) -> AsyncIterator[DpopWorld]:
-    """Start it all."""
-    sockets = bind_loopback()
-    url = f"http://127.0.0.1:{port_of(sockets)}"
-    behind = EchoUpstream()
-    api = DpopApi(url=url, behind=behind)
-    named = json.loads(json.dumps(routes).replace("{api}", url))
-    settings = {"dpop": "on", **corp}
-    async with serving(api, sockets), gateway_world(routes=named, corp=settings) as gateway:
-        yield DpopWorld(gateway=gateway, api=api, behind=behind)
 
 
 def proofs_to(world: DpopWorld, path: str) -> list[tuple[dict[str, Any], str]]:
@@ -71,6 +38,22 @@ async def test_one_key_binds_a_session_from_its_beginning() -> None:
         claims = proofs_to(world, "/token")[0][0]
         assert (claims["htm"], claims["htu"]) == ("POST", f"{world.gateway.corp.issuer}/token")
         assert "ath" not in claims
+
+
+@pytest.mark.requirement("R-159", "R-161")
+@pytest.mark.parametrize(("listed", "alg"), [(["RS256", "EdDSA"], "EdDSA"), (["PS256", "ES384"], "ES384")])
+async def test_the_algorithm_is_one_that_the_provider_lists(listed: list[str], alg: str) -> None:
+    """Provider and API get proofs by one key of a listed algorithm, and go on getting them when the list grows."""
+    async with dpop_world() as world:
+        world.gateway.corp.misbehave(metadata=having(dpop_signing_alg_values_supported=listed))
+        browser = await world.gateway.signed_in()
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        world.gateway.clock.now += 590
+        world.gateway.corp.misbehave(metadata=having(dpop_signing_alg_values_supported=[*listed, "ES256"]))
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        proofs = [str(call.header("dpop")) for call in world.gateway.corp.calls_to("/token")]
+        assert {read_header(proof)["alg"] for proof in proofs} == {alg}
+        assert len({read_proof(proof)[1] for proof in proofs} | set(world.api.keys)) == 1
 
 
 @pytest.mark.requirement("R-161")

@@ -176,6 +176,45 @@ async def test_a_silent_sign_in_that_fails_comes_back_without_an_error(error: st
         assert "login.declined" not in {entry["event"] for entry in logs}
 
 
+@pytest.mark.requirement("R-304", "R-315")
+async def test_what_a_page_added_is_asked_for_again() -> None:
+    """A provider that says "begin again" gets the same `login_params` in the second request, and the browser its way back."""
+    async with gateway_world(corp={"login_params": LOGIN_PARAMS}) as world:
+        browser = await world.browser()
+        query = "screen_hint=signup&login_hint=%26alice%2B1%40example.com&return_to=/orders"
+        begun = await browser.open_once(f"/bff/login?{query}", from_url=world.url + "/")
+        first = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
+        again = await browser.open_once(refused(world, first, "temporarily_unavailable"), from_url=world.corp.issuer)
+        second = dict(parse_qsl(urlsplit(again.headers["location"]).query))
+        assert {name: second[name] for name in ("screen_hint", "login_hint", "prompt")} == {
+            "screen_hint": "signup",
+            "login_hint": "&alice+1@example.com",
+            "prompt": "consent",
+        }
+        assert second["state"] != first["state"]
+        back = await browser.open_once(refused(world, second, "access_denied"), from_url=world.corp.issuer)
+        assert "return_to=/orders" in back.text
+
+
+@pytest.mark.requirement("R-304", "R-315")
+async def test_a_silent_sign_in_stays_silent_when_it_begins_again() -> None:
+    """The second request asks with prompt=none too, and its refusal brings the browser back without an error."""
+    async with gateway_world(corp={"login_params": {"prompt": ["none"]}}) as world:
+        browser = await world.browser()
+        begun = await browser.open_once("/bff/login?prompt=none&return_to=/orders", from_url=world.url + "/")
+        first = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
+        again = await browser.open_once(refused(world, first, "temporarily_unavailable"), from_url=world.corp.issuer)
+        second = dict(parse_qsl(urlsplit(again.headers["location"]).query))
+        assert second["prompt"] == "none"
+        page = await browser.navigate(refused(world, second, "login_required"), from_url=world.corp.issuer)
+        assert (page.status_code, browser.visited[-1]) == (200, f"{world.url}/orders")
+
+
+def refused(world: GatewayWorld, asked: dict[str, str], error: str) -> str:
+    """The provider's answer to this request: an error."""
+    return "/bff/callback/corp?" + urlencode({"state": asked["state"], "error": error, "iss": world.corp.issuer})
+
+
 # --- ID tokens --------------------------------------------------------------------------------------------------------
 
 

@@ -1,59 +1,18 @@
-"""The OpenID Foundation's tests of relying parties, as rows: each module of its basic, form-post and configuration plans that a fake
-provider can play, by the module's name, with what the profile wants of us.
+"""The OpenID Foundation's tests of relying parties, as rows: each module of its basic, form-post, configuration and refresh-token
+plans that a fake provider can play, by the module's name, with what the profile wants of us.
 
-`oidcc-client-test-` is left out of the names. The refresh-token and logout plans are rows of other files.
+`oidcc-client-test-` is left out of the names. The logout plans are rows of `test_logout_profiles.py`, FAPI's of
+`test_fapi_profile.py`.
 """
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey, Key, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from support.fake_provider import Answer, having, without
 from support.gateway_world import GatewayWorld, gateway_world
-from support.signed_jwts import compact
-
-EC, RSA, OTHER_RSA = (
-    ECKey.generate_key("P-256", {"kid": "ec"}),
-    RSAKey.generate_key(2048, {"kid": "rsa"}),
-    RSAKey.generate_key(2048, {"kid": "other"}),
-)
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    """The claims of a JWT, unverified."""
-    segment = token.split(".")[1]
-    return dict(json.loads(urlsafe_b64decode(segment + "=" * (-len(segment) % 4))))
-
-
-def signed(key: Key, alg: str, *, kid: bool = True, by: Key | None = None) -> Callable[[str], str]:
-    """An edit of the ID token: signed by `by` in the name of `key`."""
-    header = {"alg": alg, **({"kid": key.kid} if kid else {})}
-    return lambda token: compact(header, claims_of(token), key=by or key, alg=alg)
-
-
-def published(*keys: Key, kid: bool = True, **more: Any) -> Callable[[Any], Any]:
-    """An edit of the JWKS: these public keys, `more` members of an unusable one in front."""
-    jwks = [key.as_dict(private=False) for key in keys]
-    if not kid:
-        jwks = [{name: value for name, value in jwk.items() if name != "kid"} for jwk in jwks]
-    return lambda _: {"keys": [*([more] if more else []), *jwks]}
-
-
-def broken(token: str) -> str:
-    """The token with another signature."""
-    head, payload, _ = token.split(".")
-    return f"{head}.{payload}.{urlsafe_b64encode(b'x' * 256).rstrip(b'=').decode()}"
-
-
-def unsigned(token: str) -> str:
-    """The token under `alg: none`."""
-    header = urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
-    return f"{header}.{token.split('.')[1]}."
-
+from support.id_token_edits import EC, OTHER_RSA, RSA, broken, published, signed, unsigned
 
 ACCEPTED: dict[str, dict[str, Any]] = {
     "happy path": {},
@@ -134,10 +93,46 @@ async def test_what_the_profile_has_us_accept(habits: dict[str, Any]) -> None:
 @pytest.mark.requirement("R-095", "R-096", "R-100", "R-101", "R-102", "R-104", "R-105", "R-108", "R-124")
 @pytest.mark.parametrize("habits", REFUSED.values(), ids=REFUSED.keys())
 async def test_what_the_profile_has_us_refuse(habits: dict[str, Any]) -> None:
-    """Nobody is signed in, and no API sees the token."""
+    """Nobody is signed in, no API sees the token, and an ID token that is refused leaves UserInfo unasked."""
     async with gateway_world(corp=SETTINGS) as world:
         assert await signs_in(world, habits) is False
         assert not world.upstream.seen
+        if not {"userinfo", "answers"} & set(habits):
+            assert not world.corp.calls_to("/userinfo")
+
+
+REFUSED_AT_A_REFRESH: dict[str, Any] = {
+    "refresh-token-invalid-issuer": having(iss="https://other.example/"),
+    "refresh-token-invalid-sub": having(sub="another user"),
+    "refresh-token-invalid-aud": having(aud="another-client"),
+    "refresh-token-invalid-azp": having(aud=["shop", "orders"], azp="orders"),
+}
+
+
+@pytest.mark.requirement("R-137")
+@pytest.mark.parametrize("edit", REFUSED_AT_A_REFRESH.values(), ids=REFUSED_AT_A_REFRESH.keys())
+async def test_what_the_profile_has_us_refuse_at_a_refresh(edit: Any) -> None:
+    """The session ends, and no API sees the new access token."""
+    async with gateway_world(corp=SETTINGS) as world:
+        browser = await world.signed_in()
+        world.corp.misbehave(refreshed_id_token_claims=edit)
+        world.clock.now += 601
+        assert (await browser.fetch("/api/orders")).status_code == 401
+        assert len(world.token_calls("refresh_token")) == 1
+        assert not world.upstream.seen
+
+
+@pytest.mark.requirement("R-137")
+async def test_refresh_token() -> None:
+    """`refresh-token`: the refresh brings a new ID token without nonce, and calls go on with the new access token."""
+    async with gateway_world(corp=SETTINGS) as world:
+        browser = await world.signed_in()
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        world.corp.misbehave(refreshed_id_token_claims=without("nonce"))
+        world.clock.now += 601
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        first, second = (seen.bearer for seen in world.upstream.seen)
+        assert first != second
 
 
 @pytest.mark.requirement("R-120", "R-330")

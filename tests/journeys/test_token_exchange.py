@@ -1,5 +1,6 @@
 """`exchange`: the user's token is exchanged for one of the upstream's own (RFC 8693)."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -119,3 +120,61 @@ async def test_after_sign_out_it_serves_no_one() -> None:
         browser.jar.update(cookies)
         assert (await browser.fetch("/api")).status_code == 401
         assert len(world.upstream.seen) == 1
+
+
+NEEDS_THE_USER = ["interaction_required", "login_required", "consent_required", "insufficient_user_authentication"]
+
+
+@pytest.mark.requirement("R-162", "R-320")
+@pytest.mark.parametrize("code", NEEDS_THE_USER)
+async def test_a_refusal_that_only_the_user_can_mend_asks_for_a_sign_in(code: str) -> None:
+    """The call gets 401 with a `login_url`, other routes go on; the provider is not asked again for a while, but at once after it."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", oauth_error(code))
+        for _ in range(3):
+            refused = await browser.fetch("/api/orders")
+            assert refused.status_code == 401
+            assert refused.json()["login_url"] == "/bff/login?provider=corp"
+        assert len(forms(world)) == 1
+        assert (await browser.fetch("/plain")).status_code == 200
+        assert (await browser.fetch("/bff/user")).json()["authenticated"] is True
+        world.clock.now += 31
+        world.corp.answer_next("/token", oauth_error(code))
+        assert (await browser.fetch("/api/orders")).status_code == 401
+        assert len(forms(world)) == 2
+        await world.sign_in(browser)
+        world.corp.answer_next("/token", exchanged("for-orders"))
+        assert (await browser.fetch("/api/orders")).status_code == 200
+
+
+@pytest.mark.requirement("R-162", "R-320")
+async def test_a_users_token_that_is_refused_twice_asks_for_a_sign_in() -> None:
+    """`invalid_grant` has the user's token renewed first; if the new one is refused as well, the answer is 401."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        refreshed = {"access_token": "another", "token_type": "Bearer", "expires_in": 600}
+        invalid = oauth_error("invalid_grant")
+        world.corp.answer_next("/token", invalid, Answer(body=json.dumps(refreshed).encode()), invalid)
+        assert (await browser.fetch("/api/orders")).status_code == 401
+        assert [form["subject_token"] == "another" for form in forms(world)] == [False, True]
+        assert (await browser.fetch("/plain")).status_code == 200
+
+
+@pytest.mark.requirement("R-162", "R-320")
+async def test_a_token_that_lives_serves_on_when_its_renewal_needs_the_user() -> None:
+    """While the exchanged token lives it is used, and its renewal is not asked for at each call."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", exchanged("for-orders", expires_in=100))
+        await browser.fetch("/api/orders")
+        world.clock.now += 75
+        world.corp.answer_next("/token", oauth_error("interaction_required"))
+        async with asyncio.timeout(10):
+            while len(forms(world)) < 2:
+                assert (await browser.fetch("/api/orders")).status_code == 200
+        for _ in range(4):
+            assert (await browser.fetch("/api/orders")).status_code == 200
+        assert len(forms(world)) == 2
+        world.clock.now += 26
+        assert (await browser.fetch("/api/orders")).status_code == 401

@@ -8,6 +8,8 @@
 //                      par         true: authorization requests must be pushed
 //                      signed      true: they must be signed request objects
 //                      dpop        true: DPoP, with a nonce demanded in every proof
+//                      proofs      algorithms of the proofs that it takes; the package's own list without it
+//                      workloads   true: a client assertion may come again, as a workload's does until its platform renews it
 //                      tls         {"certificate", "key", "authorities"} as PEM: https that asks for a client certificate
 //   standard output  a journal of JSON lines, the issuer first; then every answer of the endpoints that clients call and
 //                    every back-channel logout, with all their secrets: tests look for those where they must not be
@@ -43,7 +45,8 @@ const note = (entry) => process.stdout.write(`${JSON.stringify(entry)}\n`);
 const configuration = {
   clients,
   jwks: { keys: signing.map(signingKey) },
-  enabledJWA: { idTokenSigningAlgValues: signing },
+  enabledJWA: { idTokenSigningAlgValues: signing,
+    ...(settings.proofs ? { dPoPSigningAlgValues: settings.proofs } : {}) },
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none',
     ...(tls ? ['tls_client_auth', 'self_signed_tls_client_auth'] : [])],
   cookies: { keys: [randomBytes(32).toString('hex')] },
@@ -109,6 +112,7 @@ const server = tls
 server.listen(0, '127.0.0.1', () => {
   const issuer = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, configuration);
+  if (settings.workloads) provider.ReplayDetection.unique = async () => true;
   provider.use(async (ctx, next) => {
     await next();
     if (!CLIENT_ENDPOINTS.has(ctx.oidc?.route)) return;

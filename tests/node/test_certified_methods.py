@@ -4,16 +4,20 @@ import asyncio
 import base64
 import hashlib
 import json
+import secrets
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from bff import signing_key
 from support.certified_world import CLIENT_ID, CertifiedWorld, certified_world
+from support.dpop_api import read_header
 from support.tls_certificates import Authority, client_files
 from support.valkey_server import ValkeyServer
 
@@ -143,6 +147,54 @@ async def test_with_pushed_requests(valkey: ValkeyServer, signed: bool) -> None:
         pushed = world.provider.calls("pushed_authorization_request")
         assert [call.status for call in pushed] == [201]
         assert ("request" in pushed[0].form) == signed
+
+
+@pytest.mark.requirement("R-090")
+async def test_with_the_token_of_a_workload(valkey: ValkeyServer) -> None:
+    """A token that the platform wrote into a file authenticates us at each endpoint; the next one is used once it is there."""
+    platform = ECKey.generate_key("P-256", {"kid": "platform"})
+    public = {**platform.as_dict(private=False), "use": "sig", "alg": "ES256"}
+    async with certified_world(
+        valkey,
+        client_auth="client_assertion",
+        client_assertion={"file": "workload"},
+        files={"workload": "not.yet.written"},
+        theirs={"workloads": True},
+        client={"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [public]}},
+    ) as world:
+        file = world.gateway.file.parent / "workload"
+        first, second = (workload_token(platform, audience=world.provider.issuer) for _ in range(2))
+        file.write_text(first)
+        await world.sign_in()
+        assert (await world.browser.fetch("/api/orders")).status_code == 200
+        file.write_text(second)
+        assert (await world.browser.fetch("/echo/x")).status_code == 200
+        assert (await world.browser.fetch("/machine")).status_code == 200
+        sent = [call.form["client_assertion"] for call in world.provider.calls("token")]
+        assert sent == [first, second, second]
+        await walk_back_channel(world)
+
+
+def workload_token(key: ECKey, *, audience: str) -> str:
+    """What a platform gives to a workload: who it is, for whom, and for an hour."""
+    claims = {"iss": CLIENT_ID, "sub": CLIENT_ID, "aud": audience, "jti": secrets.token_hex(8)}
+    now = int(time.time())
+    return jwt.encode({"alg": "ES256", "kid": key.kid}, {**claims, "iat": now, "exp": now + 3600}, key)
+
+
+@pytest.mark.requirement("R-159")
+@pytest.mark.parametrize("proofs", [["EdDSA"], ["ES384", "PS256"]], ids=["EdDSA", "ES384"])
+async def test_with_proofs_of_another_algorithm(valkey: ValkeyServer, proofs: list[str]) -> None:
+    """A provider that takes no ES256 in proofs gets what it lists, at each endpoint and at each refresh."""
+    async with certified_world(
+        valkey,
+        dpop="on",
+        theirs={"dpop": True, "proofs": proofs},
+        client={"dpop_bound_access_tokens": True},
+    ) as world:
+        await walk(world)
+        sent = [call.dpop for call in world.provider.calls("token")]
+        assert {read_header(proof or "")["alg"] for proof in sent} == {proofs[0]}
 
 
 async def test_with_signed_requests_through_the_browser(valkey: ValkeyServer) -> None:

@@ -11,8 +11,18 @@ from joserfc import jwt
 from joserfc.jwk import JWKRegistry
 
 from bff import signing_key
-from bff.oauth.dpop import Nonces, challenged_by_api, challenged_by_provider, proof, proved
+from bff.oauth.dpop import (
+    Nonces,
+    algorithm,
+    challenged_by_api,
+    challenged_by_provider,
+    proof,
+    proved,
+    seed_for,
+    verifiable,
+)
 from bff.oauth.messages import ProviderRequest, ProviderResponse
+from support.dpop_api import read_header, read_proof
 from support.signed_jwts import json_response
 
 KEY = signing_key.from_seed("s" * 43)
@@ -141,3 +151,35 @@ def test_seed_makes_one_key_and_another_makes_another() -> None:
     assert signing_key.from_seed("a" * 43).kid != signing_key.from_seed("b" * 43).kid
     seed = signing_key.new_seed()
     assert seed not in repr(signing_key.from_seed(seed))
+
+
+@pytest.mark.requirement("R-159")
+@pytest.mark.parametrize(
+    ("listed", "chosen"),
+    [
+        ((), "ES256"),
+        (("RS256", "PS256", "ES256"), "ES256"),
+        (("EdDSA",), "EdDSA"),
+        (("RS256", "Ed25519"), "Ed25519"),
+        (("ES512", "ES384"), "ES384"),
+        (("RS256", "PS256", "ES512"), None),
+    ],
+)
+def test_proofs_are_signed_as_the_provider_lists(listed: tuple[str, ...], chosen: str | None) -> None:
+    """Section 5.1: `dpop_signing_alg_values_supported` decides; a list without any of ours makes a key that is refused."""
+    assert algorithm(listed) == chosen
+    key = signing_key.from_seed(seed_for("s" * 43, listed=listed))
+    assert verifiable(key, listed=listed) == (chosen is not None)
+
+
+@pytest.mark.requirement("R-159")
+@pytest.mark.parametrize("alg", signing_key.SEEDED)
+def test_a_proof_of_each_algorithm_verifies_by_the_key_in_its_header(alg: str) -> None:
+    """The seed names the algorithm, so that the same key signs for as long as the seed is kept."""
+    seed = signing_key.seed_for(alg, "s" * 43)
+    key = signing_key.from_seed(seed)
+    made = proof(key, method="GET", url=URL, now=NOW, nonce=None)
+    assert read_proof(made)[1] == key.kid
+    assert read_header(made)["alg"] == alg
+    assert signing_key.from_seed(seed).kid == key.kid
+    assert signing_key.from_seed(signing_key.seed_for(alg, "t" * 43)).kid != key.kid

@@ -6,7 +6,7 @@ import pytest
 
 from bff.errors import ProviderMisbehaved, ProviderRefused, ProviderUnavailable
 from bff.oauth.messages import ProviderResponse
-from bff.oauth.refresh_refusal import only_the_user_can_mend
+from bff.oauth.refresh_refusal import only_the_user_can_mend_the_exchange, only_the_user_can_mend_the_refresh
 from bff.oauth.tokens import parse_token_response
 
 USERS = [
@@ -38,7 +38,7 @@ def refused(status: int, content: object) -> ProviderRefused:
 def test_what_is_about_the_user_is_mended_by_the_user(code: str, status: int, inside: bool) -> None:
     """The codes that mean "sign in again" do so with every status that a provider gives them, and also inside an object."""
     error = refused(status, {"error": {"code": code, "message": "x"} if inside else code})
-    assert (error.error, only_the_user_can_mend(error)) == (code, True)
+    assert (error.error, only_the_user_can_mend_the_refresh(error)) == (code, True)
 
 
 @pytest.mark.requirement("R-320")
@@ -46,15 +46,15 @@ def test_what_is_about_the_user_is_mended_by_the_user(code: str, status: int, in
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
 def test_what_is_about_the_client_is_not_mended_by_the_user(code: str, status: int) -> None:
     """The operator's errors sign no user out."""
-    assert not only_the_user_can_mend(refused(status, {"error": code}))
+    assert not only_the_user_can_mend_the_refresh(refused(status, {"error": code}))
 
 
 @pytest.mark.requirement("R-320")
 @pytest.mark.parametrize("code", ["access_denied", "user_disabled", "OAuthException", "AADSTS50158"])
 def test_an_unknown_refusal_is_mended_by_the_user_unless_the_status_says_ok(code: str) -> None:
     """An error of the 400s that is no client's is about the user; with status 200 an unknown code may mean anything."""
-    assert only_the_user_can_mend(refused(403, {"error": code}))
-    assert not only_the_user_can_mend(refused(200, {"error": code}))
+    assert only_the_user_can_mend_the_refresh(refused(403, {"error": code}))
+    assert not only_the_user_can_mend_the_refresh(refused(200, {"error": code}))
 
 
 @pytest.mark.requirement("R-320")
@@ -81,7 +81,7 @@ def test_the_code_is_found_inside(content: object, code: str) -> None:
 )
 def test_a_sentence_in_place_of_a_code_is_understood(content: object) -> None:
     """Twitch says in words that a refresh token is over; another sentence is no usable error."""
-    assert only_the_user_can_mend(refused(400, content))
+    assert only_the_user_can_mend_the_refresh(refused(400, content))
     response = ProviderResponse(status=400, body=b'{"status": 400, "message": "invalid client"}')
     with pytest.raises(ProviderMisbehaved):
         parse_token_response(response, provider="corp", now=0.0)
@@ -96,3 +96,35 @@ def test_a_provider_in_trouble_refuses_nothing(status: int, code: str) -> None:
     response = ProviderResponse(status=status, body=json.dumps({"error": code}).encode())
     with pytest.raises(ProviderUnavailable):
         parse_token_response(response, provider="corp", now=0.0)
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize("code", USERS)
+def test_an_exchange_is_mended_by_the_user_where_the_code_says_so(code: str) -> None:
+    """The codes that mean "sign in again" mean it at an exchange too, with every status."""
+    assert only_the_user_can_mend_the_exchange(refused(400, {"error": code}))
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize("code", [*OPERATORS, "access_denied", "invalid_token", "AADSTS65001"])
+def test_no_other_refusal_of_an_exchange_is_the_users(code: str) -> None:
+    """What may be about the route's target or its configuration sends no user to a sign-in that would not help."""
+    assert not only_the_user_can_mend_the_exchange(refused(400, {"error": code}))
+
+
+@pytest.mark.requirement("R-320")
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ({"error": "unauthorized_client", "error_description": "refresh_token is invalid"}, "invalid_refresh_token"),
+        ({"error": "unauthorized_client", "error_description": "Grant type not allowed"}, "unauthorized_client"),
+        ({"error": "unauthorized_client"}, "unauthorized_client"),
+        ({"error": "unauthorized_client", "error_description": ["refresh_token is invalid"]}, "unauthorized_client"),
+        ({"error": "invalid_client", "error_description": "refresh_token is invalid"}, "invalid_client"),
+    ],
+)
+def test_a_spent_refresh_token_under_the_clients_code_is_the_users(content: object, code: str) -> None:
+    """Atlassian calls a spent refresh token `unauthorized_client`, with this description; every other one is the operator's."""
+    error = refused(403, content)
+    assert error.error == code
+    assert only_the_user_can_mend_the_refresh(error) == (code == "invalid_refresh_token")

@@ -66,10 +66,23 @@ def test_a_long_way_back_is_found_by_its_transaction_only() -> None:
     """Each transaction has its own way back; one that is over takes it along."""
     browser = new_browser(now=NOW)
     one, other = (begun_by(browser, seed=seed * 32) for seed in (b"1", b"2"))
-    browser = browser.with_way_back(one, "/one?long")
+    browser = browser.keeping(one, return_to="/one?long", parameters={})
     assert browser.way_back(one) == "/one?long"
     assert browser.way_back(other) == other.return_to
-    assert browser.without_way_back(one).way_back(one) == one.return_to
+    assert browser.without(one).way_back(one) == one.return_to
+
+
+@pytest.mark.requirement("R-304", "R-315")
+def test_what_a_page_added_is_found_by_its_transaction_only() -> None:
+    """Parameters are kept whole, whatever is in their values, also beside a way back that `state` can hold."""
+    browser = new_browser(now=NOW)
+    one, other = (begun_by(browser, seed=seed * 32) for seed in (b"1", b"2"))
+    added = {"login_hint": "a&b=c +%20 \u00e9", "prompt": "login"}
+    browser = browser.keeping(one, return_to=one.return_to, parameters=added)
+    assert browser.parameters(one) == added
+    assert browser.parameters(other) == {}
+    assert browser.way_back(one) == one.return_to
+    assert browser.without(one).parameters(one) == {}
 
 
 @given(ways=st.lists(st.text(alphabet="abc", max_size=2000), max_size=20))
@@ -78,9 +91,9 @@ def test_long_ways_back_are_bounded(ways: list[str]) -> None:
     browser = new_browser(now=NOW)
     for number, way in enumerate(ways):
         transaction = begun_by(browser, seed=number.to_bytes(32))
-        browser = browser.with_way_back(transaction, way)
+        browser = browser.keeping(transaction, return_to=way, parameters={})
         assert browser.way_back(transaction) == way
-        assert sum(len(path) + 12 for _, path in browser.long) <= logins.MAX_LONG_BYTES
+        assert sum(len(path) + len(more) + 12 for _, path, more in browser.long) <= logins.MAX_LONG_BYTES
 
 
 @pytest.mark.parametrize(

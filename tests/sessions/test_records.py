@@ -52,7 +52,7 @@ def test_a_login_cookie_survives_the_way_there_and_back() -> None:
         made_at=NOW,
         earlier=(b"e" * 16, b"f" * 16),
         session_key="0f" * 32,
-        long=(("transact", "/orders?q=1"),),
+        long=(("transact", "/orders?q=1", "prompt=login"),),
     )
     assert decode_logins(encode_logins(logins)) == logins
     assert decode_logins(encode_logins(new_browser(now=NOW))) is not None

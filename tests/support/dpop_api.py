@@ -7,12 +7,15 @@ the nonce of the moment. What fails is 401 with the scheme DPoP; what holds goes
 import base64
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry
+
+PROOF_ALGORITHMS = ("ES256", "ES384", "EdDSA", "Ed25519")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -22,6 +25,7 @@ class DpopApi:
     url: str
     behind: Any
     nonce: str | None = None
+    scheme: str = "DPoP"  # as it spells it in challenges
     next_nonce: str | None = None  # goes out with each answer, as the nonce from then on
     keys: list[str] = field(default_factory=list)  # the thumbprint of each proof that held
     refused: list[str] = field(default_factory=list)
@@ -71,7 +75,7 @@ class DpopApi:
         return [*others, (b"authorization", b"Bearer " + token)]
 
     async def _refuse(self, error: str, scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"www-authenticate", b'DPoP error="%b", algs="ES256"' % error.encode())]
+        headers = [(b"www-authenticate", b'%b error="%b", algs="ES256"' % (self.scheme.encode(), error.encode()))]
         if self.nonce is not None:
             headers.append((b"dpop-nonce", self.nonce.encode()))
         kind = "http.response" if scope["type"] == "http" else "websocket.http.response"
@@ -90,14 +94,21 @@ class Refused(Exception):
 def read_proof(proof: str) -> tuple[dict[str, Any], str]:
     """The claims of a proof whose signature holds under the key in its header, and that key's thumbprint."""
     try:
-        header = json.loads(_decoded(proof.split(".", maxsplit=1)[0]))
+        header = read_header(proof)
         key = JWKRegistry.import_key(header["jwk"])
-        claims = jwt.decode(proof, key, algorithms=["ES256"]).claims
+        with warnings.catch_warnings(action="ignore"):  # of EdDSA, which has another name since RFC 9864
+            claims = jwt.decode(proof, key, algorithms=[*PROOF_ALGORITHMS]).claims
     except (JoseError, ValueError, KeyError) as error:
         raise Refused("invalid_dpop_proof") from error
     if header["typ"] != "dpop+jwt" or "d" in header["jwk"]:
         raise Refused("invalid_dpop_proof")
     return claims, key.thumbprint()
+
+
+def read_header(proof: str) -> dict[str, Any]:
+    """The header of a proof."""
+    header: dict[str, Any] = json.loads(_decoded(proof.split(".", maxsplit=1)[0]))
+    return header
 
 
 def bound_to(token: str) -> str | None:

@@ -100,9 +100,9 @@ PLAIN = (
         scopes=("read:me", "offline_access"),
         needs={"audience": "api.atlassian.com", "prompt": "consent"},
         user={"account_id": "5b10a2844c20165700ede21g", "name": "Alice", "email": "alice@example.com"},
-        # With status 403 (Atlassian's OAuth 2.0 (3LO) apps). `unauthorized_client` was seen too (raycast/extensions
-        # #11836); that is the operator's error by R-320, and the walk does not cover it.
-        refusal=oauth_error("invalid_grant", status=403, description="Unknown or invalid refresh token."),
+        # With status 403. The documentation says `invalid_grant` (Atlassian's OAuth 2.0 (3LO) apps); this is what was seen
+        # (raycast/extensions #11836, ParabolInc/parabol #11849).
+        refusal=oauth_error("unauthorized_client", status=403, description="refresh_token is invalid"),
         essential=("scope", "authorization_params", "subject_claim", "client_auth"),
     ),
 )

@@ -96,6 +96,23 @@ def init(
     sys.exit(writing.init(answers(given)))
 
 
+@main.group("import")
+def import_() -> None:
+    """Make a configuration from that of another gateway."""
+
+
+@import_.command("oauth2-proxy")
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; default: standard output."
+)
+def import_oauth2_proxy(file: Path, out: Path | None) -> None:
+    """Translate flags, TOML, YAML or variables of oauth2-proxy."""
+    from bff.cli import importing
+
+    sys.exit(importing.from_oauth2_proxy(file, out=out))
+
+
 @main.command()
 @_config_option
 def routes(given: Path | None) -> None:

@@ -4,7 +4,8 @@ A proof is a JWT over the method, the URL and a time, signed with the key of the
 nonce of its own in it: it answers with one, and the request is made once more. Providers and APIs have different nonces
 (section 9), so they are kept by origin.
 
-The key of a grant is worked out from a seed of 256 random bits, which lies in the sealed session and is shown nowhere.
+The key of a grant is worked out from a seed of 256 random bits, which lies in the sealed session and is shown nowhere. The seed also
+names the algorithm, so the key stays the same when the provider's metadata changes.
 """
 
 import hashlib
@@ -14,11 +15,10 @@ from base64 import urlsafe_b64encode
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from bff import signing_key
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.strict_json import parse_object
 from bff.signing_key import SigningKey
-
-ALGORITHM = "ES256"
 
 _NONCE = re.compile(r"[!#-\[\]-~]{1,512}")  # section 8.1: 1*NQCHAR; the bound is ours
 _LONGEST_CHALLENGE = 2048  # characters that are looked at: the search takes the square of their number
@@ -43,6 +43,21 @@ class Nonces:
         return True
 
 
+def algorithm(listed: tuple[str, ...]) -> str | None:
+    """What proofs are signed with for a provider that lists these; None: it takes none of ours. An empty list says nothing."""
+    return next((alg for alg in signing_key.SEEDED if not listed or alg in listed), None)
+
+
+def seed_for(seed: str, *, listed: tuple[str, ...]) -> str:
+    """The seed of a key for such a provider; for one that takes none of ours an ES256 key, which `verifiable` refuses."""
+    return signing_key.seed_for(algorithm(listed) or "ES256", seed)
+
+
+def verifiable(key: SigningKey, *, listed: tuple[str, ...]) -> bool:
+    """Whether a provider that lists these can verify proofs by this key."""
+    return not listed or key.algorithms[0] in listed
+
+
 def proof(
     key: SigningKey, *, method: str, url: str, now: float, nonce: str | None, access_token: str | None = None
 ) -> str:
@@ -55,7 +70,7 @@ def proof(
         **({} if nonce is None else {"nonce": nonce}),
         **({} if access_token is None else {"ath": _hash(access_token)}),
     }
-    return key.sign({"typ": "dpop+jwt", "alg": ALGORITHM, "jwk": dict(key.public)}, claims)
+    return key.sign({"typ": "dpop+jwt", "alg": key.algorithms[0], "jwk": dict(key.public)}, claims)
 
 
 def proved(

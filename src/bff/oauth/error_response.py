@@ -8,7 +8,7 @@
 
 The code may also lie inside an object, or in a list of them: `{"error": {"code": ...}}`, `{"errors": [{"errorType": ...}]}`.
 Of the body only `error` is kept, and only if it looks like a code: an `error_description` can quote the code, token or
-secret that we sent, so it goes into no message (invariant 10).
+secret that we sent, so it goes into no message (invariant 10); it is compared with a few known sentences, whole.
 """
 
 import re
@@ -29,6 +29,9 @@ _INSIDE = (
     "status",
 )  # the first that holds a usable code counts
 _SENTENCES = {"invalid refresh token": "invalid_refresh_token"}  # Twitch has no code, only this `message`
+# Atlassian gives the client's code to a spent refresh token (raycast/extensions #11836, ParabolInc/parabol #11849). The same code
+# with another description is the operator's: Auth0 says so with status 403 too, where the client may not refresh.
+_MISNAMED = {("unauthorized_client", "refresh_token is invalid"): "invalid_refresh_token"}
 _LATER = frozenset({"temporarily_unavailable", "server_error"})
 
 
@@ -92,6 +95,7 @@ def raise_error_member(members: dict[str, object], *, provider: str, status: int
     code = _code_in(members.get("error") or members.get("errors")) or _code_for(members.get("message"))
     if code is None:
         raise ProviderMisbehaved("refused without a usable error code", provider=provider, reason="error_response")
+    code = _MISNAMED.get((code, _text(members.get("error_description"))), code)
     if code in _LATER:
         raise ProviderUnavailable(f"answered {code}", provider=provider, reason=code)
     raise ProviderRefused(f"refused: {code}", provider=provider, error=code, status=status)
@@ -107,4 +111,8 @@ def _code_in(member: object) -> str | None:
 
 def _code_for(sentence: object) -> str | None:
     """The code that a provider without codes means by its sentence; the sentence itself is never kept."""
-    return _SENTENCES.get(sentence.lower()) if isinstance(sentence, str) else None
+    return _SENTENCES.get(_text(sentence))
+
+
+def _text(member: object) -> str:
+    return member.lower() if isinstance(member, str) else ""

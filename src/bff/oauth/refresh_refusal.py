@@ -1,4 +1,6 @@
-"""Who can mend a refusal at a refresh: the user by another sign-in, the operator, or the provider in its own time. Pure.
+"""Who can mend a refusal at a refresh or an exchange: the user by another sign-in, the operator, or the provider later. Pure.
+
+At a refresh:
 
     status        code                                             mended by
     any           one of `_OPERATORS`                              the operator: the answer is 502
@@ -9,6 +11,9 @@
 
 RFC 6749 section 5.2 knows six codes. What else a provider says at a refresh is about the user, the consent or the token: Entra
 answers `interaction_required`, GitHub `bad_refresh_token` with status 200, Slack `invalid_refresh_token` with status 200.
+
+At an exchange (RFC 8693 section 2.2.2) the same six codes may be about the route's target or its configuration, and so may any other
+code. So only `invalid_grant` and the codes of `_USERS` are the user's; Entra's on-behalf-of flow says `interaction_required`.
 """
 
 from bff.errors import ProviderRefused
@@ -37,6 +42,7 @@ _USERS = frozenset(
         "consent_required",
         "account_selection_required",
         "mfa_required",
+        "insufficient_user_authentication",  # RFC 9470
         "bad_refresh_token",
         "invalid_refresh_token",
         "token_expired",
@@ -44,8 +50,13 @@ _USERS = frozenset(
 )
 
 
-def only_the_user_can_mend(refused: ProviderRefused) -> bool:
+def only_the_user_can_mend_the_refresh(refused: ProviderRefused) -> bool:
     """Whether another sign-in, and nothing else, may help."""
     if refused.error in _USERS:
         return True
     return 400 <= refused.status < 500 and refused.error not in _OPERATORS | _PROVIDERS
+
+
+def only_the_user_can_mend_the_exchange(refused: ProviderRefused) -> bool:
+    """Whether another sign-in, and nothing else, may have the user's token exchanged."""
+    return refused.error in _USERS

@@ -31,7 +31,7 @@ async def authorization_url(
         SecretUnavailable: no usable key or credential.
     """
     if key is not None:
-        calls.check_proofs(known)
+        calls.check_proofs(known, key)
     pushes = config.par == "required" or (config.par == "auto" and known.requires_pushed_requests)
     if config.request_object == "signed":
         signed = _signed(parameters, known=known, calls=calls, now=clock())

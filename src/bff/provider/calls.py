@@ -75,7 +75,7 @@ class AuthenticatedCalls:
             return parse(response, sent_at)
 
         if key is not None:
-            self.check_proofs(known)
+            self.check_proofs(known, key)
         return await self.credentials.call(attempt, known=known)
 
     async def send(
@@ -124,14 +124,15 @@ class AuthenticatedCalls:
             )
         return request
 
-    def check_proofs(self, known: ProviderMetadata) -> None:
-        """The provider can verify our proofs, as far as its metadata says.
+    def check_proofs(self, known: ProviderMetadata, key: SigningKey) -> None:
+        """The provider can verify proofs by this key, as far as its metadata says.
 
         Raises:
             ProviderMisbehaved: `dpop_alg`.
         """
-        listed = known.dpop_signing_algorithms
-        if listed and dpop.ALGORITHM not in listed:
+        if not dpop.verifiable(key, listed=known.dpop_signing_algorithms):
             raise ProviderMisbehaved(
-                f"takes no DPoP proofs signed with {dpop.ALGORITHM}", provider=self.client.provider, reason="dpop_alg"
+                f"takes no DPoP proofs signed with {key.algorithms[0]}",
+                provider=self.client.provider,
+                reason="dpop_alg",
             )

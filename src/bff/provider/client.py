@@ -11,7 +11,7 @@ from bff import signing_key
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
-from bff.oauth import jws, tokens, userinfo
+from bff.oauth import dpop, jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
 from bff.oauth.messages import ProviderResponse
@@ -124,11 +124,12 @@ class Provider:
             ProviderError: the request cannot be pushed now, or the provider has no authorization endpoint.
             SecretUnavailable: no usable key or credential.
         """
-        key = _key(dpop_seed)
+        known = await self.metadata()
+        key = _key(_for_provider(dpop_seed, known))
         if key is not None:
             parameters = (*parameters, ("dpop_jkt", key.kid))
         return await authorization_requests.authorization_url(
-            parameters, known=await self.metadata(), config=self.config, calls=self._calls, clock=self._clock, key=key
+            parameters, known=known, config=self.config, calls=self._calls, clock=self._clock, key=key
         )
 
     async def exchange_code(
@@ -154,7 +155,9 @@ class Provider:
             code_verifier=code_verifier,
             resource=resource,
         )
-        return await self._token_call("authorization_code", build, known=known, dpop_seed=dpop_seed)
+        return await self._token_call(
+            "authorization_code", build, known=known, dpop_seed=_for_provider(dpop_seed, known)
+        )
 
     async def refresh(
         self,
@@ -200,7 +203,11 @@ class Provider:
             audience=audience,
         )
         return await self._token_call(
-            "client_credentials", build, known=known, dpop_seed=self._own_seed, limit_seconds=self.call_limit_seconds
+            "client_credentials",
+            build,
+            known=known,
+            dpop_seed=_for_provider(self._own_seed, known),
+            limit_seconds=self.call_limit_seconds,
         )
 
     async def exchange_token(
@@ -334,6 +341,11 @@ class Provider:
     def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:
         algorithms = self.config.id_token_algorithms
         return jws.verify(token, keys=keys, algorithms=algorithms, types=types, provider=self.name)
+
+
+def _for_provider(dpop_seed: str | None, known: ProviderMetadata) -> str | None:
+    """The seed of a new grant's key, whose proofs this provider can verify; the grant keeps it."""
+    return None if dpop_seed is None else dpop.seed_for(dpop_seed, listed=known.dpop_signing_algorithms)
 
 
 def _key(dpop_seed: str | None) -> SigningKey | None:

@@ -3,6 +3,7 @@
 from bff.config.model import ProviderConfig
 from bff.oauth import dpop
 from bff.oauth.metadata import ProviderMetadata
+from bff.signing_key import SEEDED
 
 # By what name the metadata lists it, where that is another than ours: an assertion of a workload is one by a private key.
 _LISTED_AS = {"client_assertion": "private_key_jwt"}
@@ -14,8 +15,10 @@ def unsupported(config: ProviderConfig, known: ProviderMetadata) -> str | None:
     listed = known.token_endpoint_auth_methods
     if method is not None and listed and method not in listed:
         return f"its metadata lists no {method} for `client_auth: {config.client_auth}`, but {', '.join(listed)}"
-    if config.dpop == "on" and dpop.ALGORITHM not in known.dpop_signing_algorithms:
-        return f"its metadata lists no {dpop.ALGORITHM} in dpop_signing_alg_values_supported, which `dpop: on` needs"
+    proofs = known.dpop_signing_algorithms
+    if config.dpop == "on" and (not proofs or dpop.algorithm(proofs) is None):
+        ours = ", ".join(SEEDED)
+        return f"its metadata lists none of {ours} in dpop_signing_alg_values_supported, which `dpop: on` needs"
     if config.par == "required" and known.pushed_authorization_request_endpoint is None:
         return "its metadata has no pushed_authorization_request_endpoint, which `par: required` needs"
     return None

@@ -17,8 +17,9 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import parse_qsl, urlencode
 
 from bff.oauth.step_up import StepUp
 
@@ -26,7 +27,7 @@ ID_LIFETIME_SECONDS = 3600.0
 MAX_EARLIER = (
     16  # ids: enough for eight tabs that began at the same time, each with an id of its own, and their renewals
 )
-MAX_LONG_BYTES = 2150  # of ways back in the login cookie, which stays below 3.5 KB with them
+MAX_LONG_BYTES = 2150  # of ways back and parameters in the login cookie, which stays below 3.5 KB with them
 MAX_IN_STATE = (
     192  # bytes of a way back in `state`, which stays below 500 characters with it: some providers take no more
 )
@@ -82,7 +83,9 @@ class BrowserLogins:
     made_at: float
     earlier: tuple[bytes, ...] = field(default=(), repr=False)  # the latest first
     session_key: str | None = None  # the browser's session: the Strict cookie is absent at the callback
-    long: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # transaction -> way back, the latest first
+    long: tuple[tuple[str, str, str], ...] = field(
+        default=(), repr=False
+    )  # transaction, way back, parameters as a query
 
     def began(self, transaction: LoginTransaction) -> bool:
         """Whether this browser began it (RFC 9700 section 4.7.1)."""
@@ -104,22 +107,28 @@ class BrowserLogins:
 
     def way_back(self, transaction: LoginTransaction) -> str:
         """Where its sign-in leads."""
-        return dict(self.long).get(transaction.name[:8], transaction.return_to)
+        return next((path for name, path, _ in self.long if name == transaction.name[:8]), transaction.return_to)
 
-    def with_way_back(self, transaction: LoginTransaction, return_to: str) -> "BrowserLogins":
-        """With its way back, where that is too long for `state`; the oldest make room for it."""
-        if return_to == transaction.return_to:
+    def parameters(self, transaction: LoginTransaction) -> dict[str, str]:
+        """What the page added to its sign-in (`login_params`)."""
+        return dict(parse_qsl(next((more for name, _, more in self.long if name == transaction.name[:8]), "")))
+
+    def keeping(
+        self, transaction: LoginTransaction, *, return_to: str, parameters: Mapping[str, str]
+    ) -> "BrowserLogins":
+        """With what `state` has no room for: a long way back, and parameters; the oldest make room for it."""
+        if return_to == transaction.return_to and not parameters:
             return self
         kept, size = [], 0
-        for name, path in ((transaction.name[:8], return_to), *self.long):
-            size += len(path) + 12
+        for name, path, more in ((transaction.name[:8], return_to, urlencode(parameters)), *self.long):
+            size += len(path) + len(more) + 12
             if size <= MAX_LONG_BYTES:
-                kept.append((name, path))
+                kept.append((name, path, more))
         return replace(self, long=tuple(kept))
 
-    def without_way_back(self, transaction: LoginTransaction) -> "BrowserLogins":
-        """Without the way back of a transaction that is over."""
-        return replace(self, long=tuple(pair for pair in self.long if pair[0] != transaction.name[:8]))
+    def without(self, transaction: LoginTransaction) -> "BrowserLogins":
+        """Without what was kept of a transaction that is over."""
+        return replace(self, long=tuple(kept for kept in self.long if kept[0] != transaction.name[:8]))
 
 
 def new_browser_id() -> bytes:

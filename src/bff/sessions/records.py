@@ -25,7 +25,7 @@ _transaction_decoder = msgspec.msgpack.Decoder(
     tuple[str, bytes, bytes, bytes, str, float, bool, bool, tuple[tuple[str, ...], float | None] | None]
 )
 _logins_decoder = msgspec.msgpack.Decoder(
-    tuple[bytes, float, tuple[bytes, ...], bytes | None, tuple[tuple[str, str], ...]]
+    tuple[bytes, float, tuple[bytes, ...], bytes | None, tuple[tuple[str, str, str], ...]]
 )
 
 

@@ -5,16 +5,19 @@ Rules kept here:
 - A token is kept under everything that tells it from another (invariant 8): the session, the grant in it and its user, the token
   that was exchanged, and what was asked for it. A session that has ended is never looked up, so its tokens serve no request.
 - The user's access token is what is exchanged: it is renewed first if it has expired.
+- A refusal that only the user can mend means a sign-in (R-320), and is repeated for `REFUSAL_SECONDS` without asking. The grant goes
+  on, as its own token serves other routes. A new sign-in makes another key, so it is asked for at once.
 - The freshness table of `sessions/model.py` holds, with the exchange in the place of the refresh.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bff.config.model import ExchangeConfig
-from bff.errors import ProviderError, ProviderRefused
+from bff.errors import LoginRequired, ProviderError, ProviderRefused
+from bff.oauth.refresh_refusal import only_the_user_can_mend_the_exchange
 from bff.oauth.tokens import Exchange, TokenResponse
 from bff.provider.circuit import Circuit
 from bff.provider.client import Provider
@@ -25,9 +28,12 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.flights import Flights, Sending
 
 MAX_KEPT = 10_000
+REFUSAL_SECONDS = 30.0  # a user or an administrator may consent at the provider, without a sign-in here
 # RFC 8693 section 2.2.2: `invalid_request` if "the subject_token [is] invalid for any reason"; `invalid_grant` and `invalid_token`
 # are what some providers say.
 _SUBJECT_REFUSED = frozenset({"invalid_request", "invalid_grant", "invalid_token"})
+
+V = TypeVar("V")
 
 
 def exchange(config: ExchangeConfig) -> Exchange:
@@ -67,6 +73,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What the provider said, and until when it is repeated."""
+
+    reason: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Exchanging:
     """A provider as what exchanges tokens: its circuit is not that of refreshes, one of which an exchange may wait for."""
 
@@ -83,6 +97,7 @@ class ExchangedTokens:
         self._providers = providers
         self._clock = clock
         self._tokens: OrderedDict[Wanted, AccessToken] = OrderedDict()  # the least recently exchanged first
+        self._refusals: OrderedDict[Wanted, _Refusal] = OrderedDict()  # the oldest first
         asked = {name: _Exchanging(Circuit(clock=clock), at.timeout_seconds) for name, at in providers.items()}
         self._flights: Flights[Wanted] = Flights(
             self._exchange, asked=lambda wanted: asked[wanted.provider], tasks=tasks, clock=clock
@@ -94,7 +109,7 @@ class ExchangedTokens:
         state = freshness(token, renewable=True, now=self._clock())
         if state is Freshness.EXPIRED:
             return None
-        if state is Freshness.STALE:
+        if state is Freshness.STALE and self._refusal(wanted) is None:
             self._flights.begin(wanted)
         return token
 
@@ -102,11 +117,16 @@ class ExchangedTokens:
         """The access token to use now.
 
         Raises:
-            LoginRequired: the user's own token cannot be had without a sign-in.
+            LoginRequired: the user's own token, or this one, cannot be had without a sign-in.
             ProviderError, StoreUnavailable: there is none, and none is to be had now.
         """
         token = self.at_once(wanted)
-        return token if token is not None else await self._flights.result(wanted, provider=wanted.provider)
+        if token is not None:
+            return token
+        refusal = self._refusal(wanted)
+        if refusal is not None:
+            raise _sign_in_again(wanted, refusal.reason)
+        return await self._flights.result(wanted, provider=wanted.provider)
 
     async def instead_of(self, rejected: AccessToken, wanted: Wanted) -> AccessToken | None:
         """Another token in place of one that the upstream answered with 401; None if there is none to be had now."""
@@ -122,9 +142,14 @@ class ExchangedTokens:
             response = await self._ask(wanted, sending)
         except ProviderError as error:
             telemetry.token_exchange_failed(error, session_key=wanted.session_key)
+            if isinstance(error, ProviderRefused) and only_the_user_can_mend_the_exchange(error):
+                until = self._clock() + REFUSAL_SECONDS
+                _keep(self._refusals, wanted, _Refusal(error.error, until))
+                raise _sign_in_again(wanted, error.error) from error
             raise
+        self._refusals.pop(wanted, None)
         token = grants.access_token(response, now=self._clock())
-        self._keep(wanted, token)
+        _keep(self._tokens, wanted, token)
         telemetry.token_exchanged(provider=wanted.provider, session_key=wanted.session_key)
         return token
 
@@ -141,8 +166,19 @@ class ExchangedTokens:
                 raise
         return await provider.exchange_token(another.value, asked=asked, dpop_seed=another.dpop_seed)
 
-    def _keep(self, wanted: Wanted, token: AccessToken) -> None:
-        self._tokens.pop(wanted, None)
-        self._tokens[wanted] = token
-        while len(self._tokens) > MAX_KEPT:
-            self._tokens.popitem(last=False)
+    def _refusal(self, wanted: Wanted) -> _Refusal | None:
+        """What the provider said a moment ago that only the user can mend."""
+        refusal = self._refusals.get(wanted)
+        return None if refusal is None or self._clock() >= refusal.until else refusal
+
+
+def _sign_in_again(wanted: Wanted, reason: str) -> LoginRequired:
+    return LoginRequired("The provider wants you to sign in again.", provider=wanted.provider, reason=reason)
+
+
+def _keep(kept: "OrderedDict[Wanted, V]", wanted: Wanted, value: V) -> None:
+    """Keep it as the newest, and no more than may be."""
+    kept.pop(wanted, None)
+    kept[wanted] = value
+    while len(kept) > MAX_KEPT:
+        kept.popitem(last=False)

@@ -25,7 +25,7 @@ from bff.errors import (
     StoreUnavailable,
 )
 from bff.oauth.id_token import IdToken, check_refreshed_id_token
-from bff.oauth.refresh_refusal import only_the_user_can_mend
+from bff.oauth.refresh_refusal import only_the_user_can_mend_the_refresh
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import KeyUndecided, Provider
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
@@ -235,7 +235,7 @@ class Renewal:
         self, refused: ProviderRefused | JwtRefused, grant: Grant, need: Need, *, rejected: str | None
     ) -> AccessToken:
         """What a refusal means: what is over is written down before we say so, unless another worker was faster."""
-        if isinstance(refused, ProviderRefused) and not only_the_user_can_mend(refused):
+        if isinstance(refused, ProviderRefused) and not only_the_user_can_mend_the_refresh(refused):
             raise refused
         session, current = await self._read(need)
         if current.refresh_token == grant.refresh_token:

@@ -142,9 +142,10 @@ async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefus
     again = transactions.begin(
         gateway, call.provider, browser, return_to=call.return_to, step_up=call.transaction.step_up
     )
-    again = replace(again, begun_again=True)
-    browser = browser.with_way_back(again, call.return_to)
-    return await login.to_provider(gateway, call.provider, call.head, browser, again, more={})
+    again = replace(again, begun_again=True, silent=call.transaction.silent)
+    more = call.browser.parameters(call.transaction)
+    browser = browser.keeping(again, return_to=call.return_to, parameters=more)
+    return await login.to_provider(gateway, call.provider, call.head, browser, again, more=more)
 
 
 async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at: float | None) -> OwnAnswer:
@@ -170,7 +171,7 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
         gateway.signer.sign(gateway.cookies.session, session_id),
         seconds=settings.absolute_timeout if settings.persistent else None,
     )
-    login_cookie = transactions.kept_by_browser(gateway, call.head, browser.without_way_back(call.transaction))
+    login_cookie = transactions.kept_by_browser(gateway, call.head, browser.without(call.transaction))
     more = (session_cookie, *login_cookie, *navigation.signed_out_no_more(gateway, call.head))
     return navigation.way_back(gateway, call.head, call.return_to, more=more)
 

@@ -40,7 +40,7 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     browser = replace(browser, session_key=live.session.key if live else None)
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=asked.step_up)
     transaction = replace(transaction, silent=asked.silent)
-    browser = browser.with_way_back(transaction, return_to)
+    browser = browser.keeping(transaction, return_to=return_to, parameters=asked.parameters)
     answer = await to_provider(gateway, provider, head, browser, transaction, more=asked.parameters)
     telemetry.login_started(provider=provider.name)
     return answer

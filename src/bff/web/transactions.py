@@ -12,9 +12,10 @@ Why so, and why that is safe:
   URI that the request spoke of; they are compared with those of the callback's path.
 - **Used once** (R-051): the mark is made before the code goes to the provider, and outlives the transaction.
 - **Expires**: `session.login_timeout` after it began, by the instant in the sealed text.
-- **Why not all in `state`**: some providers cut it at 500 or 2,000 characters, so it holds what fits in 500; a long `return_to` lies
-  in the cookie. **Why not all in the cookie**: two tabs that begin at the same time overwrite each other's cookie, so it holds what
-  they have in common, and long ways back; a tab that lost its own comes back to its path.
+- **Why not all in `state`**: some providers cut it at 500 or 2,000 characters, so it holds what fits in 500; a long `return_to` and
+  what the page added (`login_params`) lie in the cookie. **Why not all in the cookie**: two tabs that begin at the same time
+  overwrite each other's cookie, so it holds what they have in common, and what is long; a tab that lost its own comes back to its
+  path, and begins again without what its page added.
 - Session keys rotate in between: the newest seals, all open.
 """
 

@@ -1,0 +1,32 @@
+"""What the tests with whole providers share: one Valkey server, one Keycloak, and the reason why they are skipped elsewhere."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import keycloak as keycloak_server
+from support.keycloak import Keycloak
+from support.valkey_server import ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def providers_valkey() -> Iterator[ValkeyServer]:
+    """A server for all of them."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(providers_valkey: ValkeyServer) -> ValkeyServer:
+    """An empty server."""
+    providers_valkey.ask("FLUSHALL")
+    return providers_valkey
+
+
+@pytest.fixture(scope="session")
+def keycloak() -> Iterator[Keycloak]:
+    """One Keycloak for all of them: it takes half a minute to start."""
+    if (reason := keycloak_server.missing()) is not None:
+        pytest.skip(reason)
+    with Keycloak() as server:
+        yield server

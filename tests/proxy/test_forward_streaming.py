@@ -23,9 +23,9 @@ def servers() -> Iterator[Callable[[str], Gateway]]:
         yield cache(lambda name: stack.enter_context(running(name)))
 
 
-@pytest.fixture(params=["forwarder", "gateway"])
+@pytest.fixture(params=["forwarder", "gateway", pytest.param("recipe", marks=pytest.mark.slow)])
 def own_server(request: pytest.FixtureRequest, servers: Callable[[str], Gateway]) -> Gateway:
-    """Our own server: with the forwarder alone, and as `bff serve` runs it, whose lane forwards."""
+    """Our own server: with the forwarder alone, and as `bff serve` runs it, whose lane forwards or is off."""
     return servers(request.param)
 
 

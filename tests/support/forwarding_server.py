@@ -20,6 +20,7 @@ from typing import Any
 from bff.config.model import RouteConfig
 from bff.errors import BffError, BrowserGone, ContentTooLarge, RequestTimeout, UpstreamTimeout
 from bff.request_head import field_block
+from bff.server.lane import SWITCH
 from support.forwarding import Forwarding, a_config
 from support.upstream_rooms import a_new_owner
 
@@ -138,15 +139,17 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(server: str) -> Iterator[Gateway]:
-    """A gateway process whose upstream is to listen on `upstream_port`."""
+    """A gateway process whose upstream is to listen on `upstream_port`; the `recipe` is the gateway with its lane off."""
     port, upstream_port = free_port(), free_port()
     upstream = f"http://127.0.0.1:{upstream_port}"
-    if server in {"forwarder", "gateway"}:
-        command = [sys.executable, __file__, server, str(port), upstream]
+    lane = "on" if server == "gateway" else "off"
+    if server in {"forwarder", "gateway", "recipe"}:
+        what = "forwarder" if server == "forwarder" else "gateway"
+        command = [sys.executable, __file__, what, str(port), upstream]
     else:
         options = ["--interface", "asginl", "--loop", "uvloop", "--port", str(port), "--no-log"]
         command = [sys.executable, "-m", "granian", *options, "support.forwarding_server:served"]
-    environment = {**os.environ, "FORWARD_TO": upstream, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, SWITCH: lane, "FORWARD_TO": upstream, "PYTHONPATH": str(Path(__file__).parent.parent)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_until_listening(process, port)

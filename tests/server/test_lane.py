@@ -160,6 +160,23 @@ async def test_a_call_without_an_idle_connection_takes_a_task() -> None:
         assert watching.in_task == [False, True, False]
 
 
+@pytest.mark.parametrize("lane", ["on", "off"])
+async def test_the_first_content_comes_with_the_head(lane: str) -> None:
+    """They are one write, so one read of the upstream has both."""
+    reads: list[bytes] = []
+
+    async def script(it: Conversation) -> None:
+        while data := await it.reader.read(65536):
+            reads.append(data)
+            await it.send(response(b"fine"))
+
+    with switched(lane):
+        async with raw_world(script) as site:
+            for _ in range(3):
+                assert (await site.ask(site.request("POST /open/x", body=b"hello"))).status == 200
+    assert [data[-9:] for data in reads] == [b"\r\n\r\nhello"] * 3
+
+
 async def test_calls_to_a_list_need_no_task() -> None:
     """Once there is an idle connection to each of them, the lane goes round as the recipe does."""
     watching = Watching()

@@ -17,7 +17,7 @@ from typing import TypeVar
 from bff.backoff import Backoff
 from bff.clock import Clock, steady
 from bff.config.model import TimeoutConfig
-from bff.errors import ContentTooLarge, UpstreamBusy, UpstreamError, UpstreamUnreachable
+from bff.errors import BrowserError, ContentTooLarge, UpstreamBusy, UpstreamError, UpstreamUnreachable
 from bff.proxy.connection import Connection
 from bff.proxy.dialing import Dialer
 from bff.proxy.places import Kind, Owner, Places
@@ -98,14 +98,21 @@ class UpstreamPool:
         self._start(response, connection or await self._connect())
 
     def send_at_once(
-        self, request: UpstreamRequest, *, max_body: int, owner: Owner, follower: Callable[[], None]
+        self,
+        request: UpstreamRequest,
+        *,
+        max_body: int,
+        owner: Owner,
+        follower: Callable[[], None],
+        begun: tuple[bytes, bool] | None = None,
     ) -> UpstreamResponse | None:
         """The response of a request whose head has been written; None, and nothing was done, if that would have to wait.
 
-        `follower` is called whenever something happens from now on; look at `failure` at once.
+        `follower` is called whenever something happens from now on; look at `failure` at once. `begun` is the first content, and
+        whether it is the last.
 
         Raises:
-            ContentTooLarge: the request announces more than `max_body`.
+            ContentTooLarge, MalformedRequest: more content than `max_body`, or than was announced.
         """
         judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
@@ -117,7 +124,15 @@ class UpstreamPool:
         response = self.begin(request, max_body, owner)
         response.place = self._calls[owner.signed_in]
         response.follower = follower
-        self._start(response, connection)
+        if begun is None:
+            self._start(response, connection)
+            return response
+        response.begin_with(begun[0], last=begun[1])
+        try:
+            self._start(response, connection)
+        except BrowserError:
+            response.discard()
+            raise
         return response
 
     def _start(self, response: UpstreamResponse, connection: Connection) -> None:

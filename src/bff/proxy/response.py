@@ -194,20 +194,26 @@ class UpstreamResponse:
 
     def start(self, connection: Connection) -> None:
         """Sends the request's head, and the content that has come."""
-        request = self.request
+        request, upload = self.request, self._upload
         self._connection = connection
         self.connection_was_used = connection.reused
-        self._phase = _HEAD if self._upload is None else _UPLOAD
+        self._phase = _HEAD if upload is None else _UPLOAD
+        head, begun = request_head(request), self._begun
         connection.start(
             self.reader,
             wake=self.wake if self.follower is None else self.follower,
-            head=request_head(request),
-            content=self._upload is not None,
+            head=head if begun is None else b"",
+            content=upload is not None,
             last_use=request.ends_connection,
         )
-        begun, self._begun = self._begun, None
-        if begun is not None and self._upload is not None:
-            self._send_up(self._upload, begun[0], last=begun[1])
+        if begun is not None and upload is not None:
+            self._begun = None
+            # One write for both: a system call and a segment less, and the upstream wakes once.
+            self._send_up(upload, begun[0], last=begun[1], head=head)
+
+    def begin_with(self, content: bytes, *, last: bool) -> None:
+        """The first content has come before there is a connection; `start` sends it."""
+        self._begun = (content, last)
 
     def forget_connection(self) -> None:
         """Leave the connection that broke, if there is one: the place stays with the exchange."""
@@ -380,11 +386,13 @@ class UpstreamResponse:
         if self._connection is not None:
             self._send_up(self._upload, content, last=last)
         elif content or last:
-            self._begun = (content, last)
+            self.begin_with(content, last=last)
         return True
 
-    def _send_up(self, upload: Upload, content: bytes, *, last: bool) -> None:
+    def _send_up(self, upload: Upload, content: bytes, *, last: bool, head: bytes = b"") -> None:
         pieces = upload.frame(content, last=last)
+        if head:
+            pieces = [head, *pieces]
         cast(Connection, self._connection).write(self.reader, pieces, last=last)
         if last:
             self._upload = None

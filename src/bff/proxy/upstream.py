@@ -35,7 +35,13 @@ class SendAtOnce(Protocol):
     """`UpstreamPool.send_at_once`, at whichever member is next."""
 
     def __call__(
-        self, request: UpstreamRequest, *, max_body: int, owner: Owner, follower: Callable[[], None]
+        self,
+        request: UpstreamRequest,
+        *,
+        max_body: int,
+        owner: Owner,
+        follower: Callable[[], None],
+        begun: tuple[bytes, bool] | None = None,
     ) -> UpstreamResponse | None:
         """The response of a request whose head has been written; None: that would have to wait."""
         ...
@@ -124,11 +130,17 @@ class Upstream:
             place.leave()
 
     def _send_at_once(
-        self, request: UpstreamRequest, *, max_body: int, owner: Owner, follower: Callable[[], None]
+        self,
+        request: UpstreamRequest,
+        *,
+        max_body: int,
+        owner: Owner,
+        follower: Callable[[], None],
+        begun: tuple[bytes, bool] | None = None,
     ) -> UpstreamResponse | None:
         member = self._next(owner)
         response = member.pool.send_at_once(
-            member.addressed(request), max_body=max_body, owner=owner, follower=follower
+            member.addressed(request), max_body=max_body, owner=owner, follower=follower, begun=begun
         )
         if response is not None:
             self._goes_to(member)

@@ -49,7 +49,7 @@ STRANGERS = {  # below, and still not to be known
 }
 LIBRARIES = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
-    "cryptography": ("sessions/sealing.py", "signing_key.py", "demo/"),
+    "cryptography": ("sessions/sealing.py", "signing_key.py", "config/values/certificates.py", "demo/"),
     "hiredis": ("sessions/redis/",),
     "httptools": ("proxy/", "server/"),
     "httpx2": (

@@ -120,7 +120,8 @@ def test_check_online_asks_everybody(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "ok   store\n" in ran.stdout
     failed = [line for line in ran.stdout.splitlines() if line.startswith("FAIL")]
-    assert len(failed) == 1
+    assert len(failed) == 2
+    assert failed[1].startswith("FAIL upstream http://127.0.0.1:9: it refuses connections")
     assert re.fullmatch("FAIL provider corp: metadata: provider corp: ConnectError: .+", failed[0])
     assert "error" not in ran.stderr
 

@@ -67,6 +67,27 @@ def test_what_a_key_does_not_take(line: str, message: str) -> None:
     assert message in found.message
 
 
+def test_two_policies_of_one_issuer(tmp_path: Path) -> None:
+    """Azure AD B2C has one issuer for all policies: two providers may name it, each with the metadata of its own policy."""
+    tenant = "https://shop.b2clogin.com/shop.onmicrosoft.com"
+    second = "".join(
+        f"    {line}\n"
+        for line in (
+            "issuer: https://login.example.com",
+            f"metadata_url: {tenant}/B2C_1_edit/v2.0/.well-known/openid-configuration",
+            "client_id: shop",
+            "client_secret: {env: OTHER_SECRET}",
+        )
+    )
+    text = with_provider_keys(f"metadata_url: {tenant}/B2C_1_sign_in/v2.0/.well-known/openid-configuration")
+    providers = loaded(
+        text.replace("routes:\n", f"  edit:\n{second}routes:\n").replace("- path", "- provider: corp\n    path"),
+        tmp_path,
+    ).providers
+    assert len({provider.issuer for provider in providers.values()}) == 1
+    assert len({provider.metadata_url for provider in providers.values()}) == 2
+
+
 @pytest.mark.requirement("R-327")
 @pytest.mark.parametrize("tenants", [f"[{TENANT}]", "any"])
 def test_an_issuer_for_many_tenants(tenants: str, tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has
 
 
 @asynccontextmanager
-async def player(*, lane: str) -> AsyncIterator[Player]:
+async def player(*, lane: str, tls: bool = False) -> AsyncIterator[Player]:
     """A player against a gateway of its own."""
     upstream = Acting()
     with switched(lane):
-        async with raw_world(upstream, routes=ROUTES, log={"access": True}, session=LONG) as site:
+        async with raw_world(upstream, routes=ROUTES, log={"access": True}, session=LONG, tls=tls) as site:
             yield Player(site, upstream)
 
 
@@ -34,12 +34,18 @@ LONG = {"idle_timeout": "300d", "absolute_timeout": "365d"}
 
 
 @pytest.mark.parametrize(
-    ("seed", "episodes"), [(1, 250), *(pytest.param(seed, 2000, marks=pytest.mark.slow) for seed in (2, 3, 4))]
+    ("seed", "episodes", "tls"),
+    [
+        (1, 250, False),
+        (5, 60, True),
+        *(pytest.param(seed, 2000, False, marks=pytest.mark.slow) for seed in (2, 3, 4)),
+        pytest.param(6, 2000, True, marks=pytest.mark.slow),
+    ],
 )
-async def test_the_lane_and_the_recipe_do_the_same(seed: int, episodes: int) -> None:
+async def test_the_lane_and_the_recipe_do_the_same(*, seed: int, episodes: int, tls: bool) -> None:
     """The same random traffic is the same to browser, upstream, log and metrics, with the lane and without."""
     chance = Random(seed)  # noqa: S311  (to be repeatable is the point)
-    async with player(lane="on") as fast, player(lane="off") as slow:
+    async with player(lane="on", tls=tls) as fast, player(lane="off", tls=tls) as slow:
         for number in range(episodes):
             episode = an_episode(chance, number)
             with_lane, without = await fast.play(episode), await slow.play(episode)
@@ -87,10 +93,12 @@ async def watched(*, lane: str = "on", **settings: Any) -> AsyncIterator[tuple[R
             yield site, watching
 
 
-@pytest.mark.parametrize("path", ["/api/x", "/open/x", "/maybe/x", "/pages/x"])
-async def test_a_plain_call_needs_no_task(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "tls"), [("/api/x", False), ("/open/x", False), ("/maybe/x", False), ("/pages/x", False), ("/api/x", True)]
+)
+async def test_a_plain_call_needs_no_task(*, path: str, tls: bool) -> None:
     """With a copied session, a fresh token and an idle connection a call is forwarded without a task."""
-    async with watched() as (site, watching):
+    async with watched(tls=tls) as (site, watching):
         for method in ("GET", "DELETE", "OPTIONS", "HEAD"):  # no connection is kept after HEAD
             assert (await site.ask(site.request(f"{method} {path}"), to=method)).status == 200
         assert watching.in_task == [False] * 4

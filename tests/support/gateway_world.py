@@ -6,12 +6,15 @@ The gateway is `localhost`, providers and upstream are `127.0.0.1`: two sites, s
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import httpx2
 
 from bff.config.load import load
 from bff.config.model import Config
@@ -23,8 +26,10 @@ from support.echo_upstream import EchoUpstream, echo_upstream
 from support.fake_provider import FakeProvider, fake_provider, shop
 from support.strict_browser import Browser
 from support.stripping_relay import stripping_relay
+from support.tls_certificates import Authority
 
 SERVER = os.environ.get("BFF_TEST_SERVER", "bff")  # or granian
+TLS = os.environ.get("BFF_TEST_TLS", "off") == "on"  # every gateway speaks TLS itself
 SESSION_KEY = "a session key that is long enough 0123456789"
 CLIENT_SECRET = "a secret of the shop that is long enough"
 
@@ -53,11 +58,14 @@ class GatewayWorld:
     partner: FakeProvider
     management_url: str
     file: Path  # the configuration
+    tls: ssl.SSLContext | None  # with which browsers connect; None: plain HTTP
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def browser(self) -> Browser:
         """A fresh browser."""
-        return await self.browsers.enter_async_context(Browser(app=self.url))
+        verify = self.tls or True
+        http = httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=20, verify=verify)
+        return await self.browsers.enter_async_context(Browser(app=self.url, http=http))
 
     async def signed_in(self, user: str = "alice", *, provider: str = "corp") -> Browser:
         """A browser in which `user` has signed in."""
@@ -113,6 +121,7 @@ async def gateway_world(
     lifetime_seconds: int = 600,
     clock: Clock | None = None,
     strips_fetch_metadata: bool = False,
+    tls: bool = TLS,
     **settings: Any,
 ) -> AsyncIterator[GatewayWorld]:
     """Start it all; keyword arguments are added to the configuration."""
@@ -120,7 +129,7 @@ async def gateway_world(
     async with AsyncExitStack() as stack:
         sockets = bind_loopback(both_families=True)
         management = bind_loopback()
-        url = f"http://localhost:{port_of(sockets)}"
+        url = f"{'https' if tls else 'http'}://localhost:{port_of(sockets)}"
         upstream, upstream_url = await stack.enter_async_context(echo_upstream())
         fakes = {
             name: await stack.enter_async_context(
@@ -132,6 +141,12 @@ async def gateway_world(
         }
         folder = Path(stack.enter_context(TemporaryDirectory()))
         _write_app(folder / "dist")
+        browsers_tls = None
+        if tls:
+            authority = Authority(folder)
+            pair = str(authority.server_file("localhost", "127.0.0.1"))
+            settings = {"tls": {"certificate": pair, "key": pair}, **settings}
+            browsers_tls = ssl.create_default_context(cafile=authority.file)
         names = {"{upstream}": upstream_url, "{self}": url}
         wanted = _named(ROUTES if routes is None else routes, names)
         text = {
@@ -172,6 +187,7 @@ async def gateway_world(
             partner=fakes["partner"],
             management_url=f"http://127.0.0.1:{port_of(management)}",
             file=file,
+            tls=browsers_tls,
         )
         await stack.enter_async_context(world.browsers)
         yield world

@@ -411,7 +411,7 @@ class Player:
         seen.replies.append((self._heads(browser), self._masked(reply.body)))
         if TOO_LONG in ask.pieces[0]:  # the gateway waits for content that does not come
             return False
-        if not reply.closes and not browser.ended:
+        if not reply.closes and (browser.wire.received or not browser.ended):  # what is left may be the next reply
             return True
         seen.replies.append(("end", await browser.rest(), browser.wire.was_reset))
         return False

@@ -1,7 +1,7 @@
 """Profiles of plain OAuth 2.0: no ID token, and a user endpoint in the provider's own words."""
 
 from support.fake_provider import Misbehaviour, having, oauth_error, without
-from support.profiled_provider import Profile, endpoints
+from support.profiled_provider import Profile, all_of, endpoints
 
 PLAIN = (
     Profile(
@@ -22,6 +22,49 @@ PLAIN = (
         shows=("login", "id"),
         after_expiry="lasting",
         essential=("userinfo", "subject_claim", "client_auth", "userinfo_endpoint"),
+    ),
+    Profile(
+        name="github-app",
+        recipe="GitHub App",
+        hosts=("github.com", "api.github.com"),
+        issuer="/login/oauth",
+        endpoints=endpoints(authorize="/login/oauth/authorize", token="/login/oauth/access_token", userinfo="/user"),
+        # Eight hours, a refresh token always, `scope` an empty text (GitHub's "Refreshing user access tokens"); a spent one is status
+        # 200 with `bad_refresh_token` (open-swe #1491, sentry/junior #620).
+        iss="unannounced",
+        auth_method="client_secret_post",
+        scopes=("read:user",),
+        form_unless_json_is_accepted=True,
+        refresh_token=lambda asked: True,
+        habits=Misbehaviour(token_answer=having(scope="", refresh_token_expires_in=15_897_600, token_type="bearer")),
+        user={"login": "octocat", "id": 583231, "name": None},
+        shows=("login", "id"),
+        refusal=oauth_error("bad_refresh_token", status=200),
+        essential=("userinfo", "subject_claim", "client_auth", "userinfo_endpoint", "scope"),
+    ),
+    Profile(
+        name="paypal",
+        recipe="PayPal",
+        hosts=("www.paypal.com", "api-m.paypal.com"),
+        endpoints=endpoints(
+            authorize="/signin/authorize",
+            token="/v1/oauth2/token",
+            userinfo="/v1/identity/oauth2/userinfo?schema=paypalv1.1",
+        ),
+        # No ID token, even for `openid` (int128/kubelogin #276); the user endpoint and its schema (aspnet-contrib #283).
+        auth_method="client_secret_basic",
+        scopes=("profile", "email"),
+        refresh_token=lambda asked: True,
+        habits=Misbehaviour(
+            rotate=False, token_answer=all_of(without("id_token"), having(nonce="2026-11-27T00:00:00Zx"))
+        ),
+        user={
+            "user_id": "https://www.paypal.com/webapps/auth/identity/user/mWq6_1sU85v5EG9yHdPxJRrhGHrnMJ",
+            "name": "Alice Adams",
+            "emails": [{"value": "alice@example.com", "primary": True}],
+        },
+        shows=("name", "emails"),
+        essential=("userinfo", "subject_claim", "userinfo_endpoint"),
     ),
     Profile(
         name="discord",

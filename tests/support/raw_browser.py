@@ -10,6 +10,7 @@ Nothing here is lenient: a reply with two lengths, bytes after the end, or an ea
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -255,9 +256,11 @@ class RawBrowser:
 
 
 @asynccontextmanager
-async def raw_browser(port: int) -> AsyncIterator[RawBrowser]:
-    """A connection to a port of loopback."""
-    transport, wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", port)
+async def raw_browser(port: int, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawBrowser]:
+    """A connection to a port of loopback, whose certificate is for `localhost`."""
+    transport, wire = await asyncio.get_running_loop().create_connection(
+        Wire, "127.0.0.1", port, ssl=tls, server_hostname=None if tls is None else "localhost"
+    )
     try:
         yield RawBrowser(wire)
     finally:

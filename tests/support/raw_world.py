@@ -81,7 +81,7 @@ class RawWorld:
 
     def connect(self) -> AbstractAsyncContextManager[RawBrowser]:
         """A connection to the gateway."""
-        return raw_browser(self.port)
+        return raw_browser(self.port, tls=self.world.tls)
 
     def fields(self, *fields: bytes, signed_in: bool = True) -> bytes:
         """The header section of a call from our own page, with these lines added, and its end."""

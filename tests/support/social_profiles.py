@@ -1,10 +1,14 @@
-"""Profiles of services whose accounts sign in elsewhere too: Google, Apple, LinkedIn, Slack, Twitch, Salesforce."""
+"""Profiles of services whose accounts sign in elsewhere too: Google, Apple, LinkedIn, Slack, Twitch, Salesforce, Yahoo, Facebook."""
 
 import json
+from base64 import urlsafe_b64encode
 
 from support.fake_provider import Answer, Misbehaviour, having, with_parameters, without
+from support.id_token_edits import EC, published, signed
 from support.profiled_provider import Profile, all_of, endpoints
 from support.workforce_profiles import WELL_KNOWN
+
+SHORT_MODULUS = urlsafe_b64encode(b"\xff" * 128).rstrip(b"=").decode()
 
 SOCIAL = (
     Profile(
@@ -145,5 +149,48 @@ SOCIAL = (
         unknown_scopes="refused",
         refresh_token=lambda asked: "refresh_token" in asked["scope"].split(),
         essential=("scope", "default_token_lifetime", "userinfo"),
+    ),
+    Profile(
+        name="yahoo",
+        recipe="Yahoo",
+        hosts=("api.login.yahoo.com",),
+        endpoints=endpoints(
+            authorize="/oauth2/request_auth",
+            token="/oauth2/get_token",
+            userinfo="/openid/v1/userinfo",
+            jwks="/openid/v1/certs",
+        ),
+        metadata_path=WELL_KNOWN,
+        # ES256, with RSA keys of 1024 bits in the same document; revocation under another name than RFC 8414's (the documents of
+        # api.login.yahoo.com, as collected in panva/wellknown). A refresh token always (Yahoo's OpenID Connect guide).
+        metadata={
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "token_revocation_endpoint": "https://api.login.yahoo.com/oauth2/revoke",
+        },
+        refresh_token=lambda asked: True,
+        habits=Misbehaviour(
+            rotate=False,
+            jwks=published(EC, kty="RSA", kid="rsa-1024", use="sig", e="AQAB", n=SHORT_MODULUS),
+            id_token=signed(EC, "ES256"),
+            id_token_claims=without("acr", "sid"),
+        ),
+        essential=("id_token_algorithms",),
+    ),
+    Profile(
+        name="facebook-oidc",
+        recipe="Facebook, OpenID Connect",
+        hosts=("www.facebook.com", "graph.facebook.com"),
+        endpoints=endpoints(authorize="/dialog/oauth", token="/v23.0/oauth/access_token", jwks="/oauth/openid/jwks"),
+        hidden_endpoints=("token_endpoint",),  # the document lacks it (panva/wellknown facebook)
+        metadata_path=WELL_KNOWN,
+        # No refresh token; the ID token holds name and email (Meta's OpenID Connect tokens).
+        auth_method="client_secret_post",
+        scopes=("openid", "email", "public_profile"),
+        unknown_scopes="refused",
+        refresh_token=lambda asked: False,
+        habits=Misbehaviour(id_token_claims=all_of(without("acr", "sid", "auth_time"), having(name="Alice Adams"))),
+        denial={"error": "access_denied", "error_reason": "user_denied", "error_code": "200"},
+        after_expiry="ended",
+        essential=("token_endpoint", "discovery", "client_auth", "scope"),
     ),
 )

@@ -31,12 +31,12 @@ class Authority:
         self.file = directory / f"{name}.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server_file(self, *names: str, expired: bool = False) -> Path:
+    def server_file(self, *names: str, expired: bool = False, days: int = 1) -> Path:
         """A server's certificate for these host names or addresses, and its key, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream")])
         certificate = (
-            _builder(subject, key.public_key(), issuer=self.name, expired=expired)
+            _builder(subject, key.public_key(), issuer=self.name, expired=expired, days=days)
             .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
@@ -79,7 +79,7 @@ def client_files(directory: Path, *, name: str = "shop", authority: Authority | 
 
 
 def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, *, issuer: x509.Name, expired: bool = False
+    subject: x509.Name, key: ec.EllipticCurvePublicKey, *, issuer: x509.Name, expired: bool = False, days: int = 1
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -89,7 +89,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - 10 * _DAY)
-        .not_valid_after(now - _DAY if expired else now + _DAY)
+        .not_valid_after(now - _DAY if expired else now + days * _DAY)
     )
 
 

@@ -4,16 +4,18 @@ from bff.config.model import Config
 from bff.config.problems import Findings
 from bff.config.provider_checks import check_providers
 from bff.config.route_checks import check_routes
+from bff.config.tls_checks import check_tls
 
 _LONGEST_LOGIN_SECONDS = 3600.0
 _LONGEST_TARGET = 65535  # bytes; the HTTP parser counts in 16 bits and answers a longer one with 400
 
 
-def check(config: Config, findings: Findings) -> None:
-    """Report everything in `config` that does not fit together."""
+def check(config: Config, findings: Findings, *, now: float) -> None:
+    """Report everything in `config` that does not fit together. `now`: Unix seconds."""
     _check_addresses(config, findings)
     _check_limits(config, findings)
     _check_session(config, findings)
+    check_tls(config, findings, now=now)
     check_providers(config, findings)
     check_routes(config, findings)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bff.clock import Clock, wall
 from bff.config.checks import check
 from bff.config.defaults import complete
 from bff.config.model import Config
@@ -34,7 +35,7 @@ def load(path: Path, *, env: Mapping[str, str] | None = None) -> Config:
     return load_with_warnings(path, env=env).config
 
 
-def load_with_warnings(path: Path, *, env: Mapping[str, str] | None = None) -> Loaded:
+def load_with_warnings(path: Path, *, env: Mapping[str, str] | None = None, clock: Clock = wall) -> Loaded:
     """The configuration in `path`, with every secret readable. `env` stands for the process's environment.
 
     Raises:
@@ -48,7 +49,7 @@ def load_with_warnings(path: Path, *, env: Mapping[str, str] | None = None) -> L
         raise findings.error(str(path))
     reader = Reader(folder=path.absolute().parent, env=os.environ if env is None else env, findings=findings)
     config = complete(reader.section(Config, tree, ()), findings)
-    check(config, findings)
+    check(config, findings, now=clock())
     if not findings.sound(()):
         raise findings.error(str(path))
     warn_of_weaknesses(config, findings, file=path)

@@ -345,6 +345,7 @@ class Config(Model):
     public_url: Origin  # an origin: scheme://host[:port], no path
     listen: ListenAddress = Address(host="127.0.0.1", port=8080)
     management: Annotated[ListenAddress | None, OrOff(None)] = Address(host="127.0.0.1", port=9090)
+    tls: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None  # of `listen`; None: plain HTTP
     base_path: Annotated[str, Spelt(paths.base_path)] = "/bff"
     trusted_proxies: tuple[Annotated[Network, Spelt(addresses.trusted_network)], ...] = ()
     log: LogConfig = LogConfig()

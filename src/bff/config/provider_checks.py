@@ -43,19 +43,30 @@ def signs_in(name: str, config: Config, findings: Findings) -> bool:
 
 
 def _check_issuers(config: Config, findings: Findings) -> None:
-    """RFC 9207 section 4: `iss` tells providers apart only while no two of them share it."""
-    first: dict[str, KeyPath] = {}
+    """RFC 9207 section 4: `iss` tells providers apart only while no two of them share it.
+
+    Two policies of one server do (Azure AD B2C): each then has metadata of its own; redirect URI, state and nonce tell them apart.
+    """
+    earlier: list[str] = []
     for name, provider in config.providers.items():
         path: KeyPath = ("providers", name, "issuer")
         if not findings.sound(path):
             continue
-        for other, place in first.items():
-            if matches(other, template=provider.issuer) or matches(provider.issuer, template=other):
-                line = findings.line(place)
+        for other in earlier:
+            if _same_issuer(config.providers[other], provider):
+                line = findings.line(("providers", other, "issuer"))
                 findings.report(
-                    path, f"is the issuer of another provider too (line {line}): their answers would mix up"
+                    path,
+                    f"is the issuer of another provider too (line {line}): their answers would mix up; "
+                    "two policies of one server each have a `metadata_url` of their own",
                 )
-        first.setdefault(provider.issuer, path)
+        earlier.append(name)
+
+
+def _same_issuer(one: ProviderConfig, other: ProviderConfig) -> bool:
+    if one.issuer == other.issuer and one.metadata_url and other.metadata_url:
+        return one.metadata_url == other.metadata_url
+    return matches(one.issuer, template=other.issuer) or matches(other.issuer, template=one.issuer)
 
 
 def _check_discovery(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:

@@ -28,6 +28,7 @@ class ProviderResponse:
     date: str | None = None
     dpop_nonce: str | None = None  # RFC 9449 section 8.1
     www_authenticate: str = ""
+    location: str | None = field(default=None, repr=False)  # never followed; it may hold a code
     body: bytes = field(default=b"", repr=False)
 
 

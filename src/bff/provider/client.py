@@ -14,7 +14,7 @@ from bff.errors import ProviderMisbehaved
 from bff.oauth import dpop, jws, tokens, userinfo
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
-from bff.oauth.messages import ProviderResponse
+from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import Exchange, TokenResponse
 from bff.oauth.userinfo import User
@@ -131,6 +131,14 @@ class Provider:
         return await authorization_requests.authorization_url(
             parameters, known=known, config=self.config, calls=self._calls, clock=self._clock, key=key
         )
+
+    async def page(self, url: str) -> ProviderResponse:
+        """What a browser without cookies is answered with at this URL of the provider's.
+
+        Raises:
+            ProviderError: no answer.
+        """
+        return await self._http.send(ProviderRequest(method="GET", url=url, headers=(("accept", "text/html"),)))
 
     async def exchange_code(
         self,

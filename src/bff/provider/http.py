@@ -103,6 +103,7 @@ class ProviderHttp:
             date=response.headers.get("date"),
             dpop_nonce=response.headers.get("dpop-nonce"),
             www_authenticate=response.headers.get("www-authenticate", ""),
+            location=response.headers.get("location"),
             body=body,
         )
 

@@ -24,6 +24,7 @@ from bff.server.answer import closing_answer
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp, Exchange
 from bff.server.lane import Lane, LaneCall
+from bff.server.listener_tls import ListenerTls
 from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
 from bff.server.tunnel import Stoppable
@@ -51,6 +52,7 @@ class Served:
     descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
     logs_access: Callable[[], bool] = lambda: False
+    tls: ListenerTls | None = None  # None: plain HTTP on every listener
     leaving: Callable[[], bool] = lambda: False  # whether every answer is the last on its connection (`leaving.py`)
 
 
@@ -125,7 +127,7 @@ class BrowserConnection(asyncio.Protocol):
         self._is_public = self.local_address is None or self.local_address[1] not in self._served.management_ports
         self._reader = RequestReader(peer=self._peer(), limits=self._served.limits())
         self._state.connections.add(self)
-        if self._is_public and self._is_too_many(transport):
+        if self._is_public and is_too_many(transport, self._served, self._state, now=self._loop.time()):
             self._transport.abort()
             return
         self._set_deadline(self._served.limits().head_timeout)
@@ -168,6 +170,11 @@ class BrowserConnection(asyncio.Protocol):
             self.output.close()
         else:
             self._current.close_after_answer()
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it has begun to wait for a head."""
+        return self.local_address is not None
 
     def settle(self) -> None:
         """The configuration was replaced: judge what is read from now on by its limits and trusted proxies."""
@@ -403,12 +410,19 @@ class BrowserConnection(asyncio.Protocol):
         else:  # idle for too long, or the rest of the content does not come
             self.output.close()
 
-    def _is_too_many(self, transport: asyncio.BaseTransport) -> bool:
-        descriptors, connected = self._served.descriptors, transport.get_extra_info("socket")
-        if descriptors is None or connected is None:
-            return False
-        taken = len(self._state.connections)
-        return descriptors.refuse(connected.fileno(), connections=taken, now=self._loop.time())
+
+def is_too_many(transport: asyncio.BaseTransport, served: Served, state: ServerState, *, now: float) -> bool:
+    """Whether this connection of a browser must go, because file descriptors run out; `now` is the loop's clock."""
+    descriptors, connected = served.descriptors, transport.get_extra_info("socket")
+    if descriptors is None or connected is None:
+        return False
+    return descriptors.refuse(connected.fileno(), connections=len(state.connections), now=now)
+
+
+def local_port(transport: asyncio.BaseTransport) -> int | None:
+    """The port that a connection came in on; a Unix socket has none."""
+    address = _address(transport.get_extra_info("sockname"))
+    return None if address is None else address[1]
 
 
 def _address(name: object) -> tuple[str, int] | None:

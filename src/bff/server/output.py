@@ -63,7 +63,8 @@ class Output:
     def close(self) -> None:
         """Send what is held, then close."""
         self._flush()
-        self._transport.close()
+        if not self._transport.is_closing():  # asyncio's TLS transport cannot be closed twice
+            self._transport.close()
         if self._transport.get_write_buffer_size():
             self.wait_for_room()
 

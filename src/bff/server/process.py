@@ -16,10 +16,12 @@ from weakref import WeakKeyDictionary
 import uvicorn
 
 from bff.config.model import Address, LimitsConfig
+from bff.server.arrival import TlsArrival
 from bff.server.connection import BrowserConnection, Served, ServerState
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp
 from bff.server.lane import Lane
+from bff.server.listener_tls import ListenerTls
 from bff.web.app import App
 from bff.web.problems import problem_of
 
@@ -64,12 +66,15 @@ def server_config(
 
 def browser_connection(
     config: uvicorn.Config, server_state: Any, app_state: Any, _loop: asyncio.AbstractEventLoop | None = None
-) -> BrowserConnection:
+) -> BrowserConnection | TlsArrival:
     """What `uvicorn.Server` calls for each connection that it has accepted."""
     loop = _loop or asyncio.get_running_loop()
     _states[config.loaded_app] = server_state
     served = _served_by(config.loaded_app, rest_seconds=config.timeout_keep_alive)
-    return BrowserConnection(served, state=server_state, loop=loop)
+    connection = BrowserConnection(served, state=server_state, loop=loop)
+    if served.tls is None or not served.tls.is_on:
+        return connection
+    return TlsArrival(connection, served.tls, served=served, state=server_state, loop=loop)
 
 
 def open_connections(app: AsgiApp) -> int:
@@ -106,6 +111,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         problem=app.problem,
         lane=Lane(app) if Lane.is_on() else None,
         websockets=app,
+        tls=ListenerTls(lambda: app.gateway.config.tls),
         leaving=lambda: app.process.tasks.stopping,
         logs_access=lambda: app.gateway.logs_access,
         management_ports=app.management_ports,

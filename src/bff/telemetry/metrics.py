@@ -17,6 +17,14 @@ REFRESHES = Counter(
 CONNECTIONS_REFUSED = Counter(
     "bff_connections_refused_total", "Browser connections closed at once because file descriptors run out."
 )
+TLS_HANDSHAKES_FAILED = Counter(
+    "bff_tls_handshakes_failed_total", "Connections to the TLS listener that ended before their handshake was over."
+)
+TLS_CERTIFICATE_ENDS = Gauge(
+    "bff_tls_certificate_expiry_timestamp_seconds",
+    "When the certificate that browsers are shown expires (Unix time).",
+    multiprocess_mode="livemin",
+)
 CONFIG_RELOADS = Counter(
     "bff_config_reloads_total", "Configurations that a running process was asked to take on, by outcome.", ["outcome"]
 )

@@ -1,6 +1,7 @@
 """Outcomes of the process itself: start and stop, changes in the store, open streams, file descriptors."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import structlog
 
@@ -38,6 +39,29 @@ def config_refused(error: ConfigError) -> None:
 def config_needs_restart(*, keys: Sequence[str]) -> None:
     """The file differs in these keys, which a running process cannot take on: their old values stay in force."""
     log.warning("config.needs_restart", keys=[*keys])
+
+
+def certificate_loaded(*, file: str, expires_at: float | None) -> None:
+    """New connections of browsers are shown this certificate."""
+    if expires_at is None:
+        log.info("tls.certificate_loaded", file=file)
+        return
+    metrics.TLS_CERTIFICATE_ENDS.set(expires_at)
+    log.info("tls.certificate_loaded", file=file, expires_at=_utc(expires_at))
+
+
+def certificate_unusable(*, file: str, reason: str) -> None:
+    """The files of our certificate have changed and cannot be used: the old one is shown on."""
+    log.error("tls.certificate_unusable", file=file, reason=reason)
+
+
+def handshake_failed() -> None:
+    """A connection to the TLS listener ended before its handshake was over."""
+    metrics.TLS_HANDSHAKES_FAILED.inc()
+
+
+def _utc(instant: float) -> str:
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def cookies_shared(*, base_path: str) -> None:

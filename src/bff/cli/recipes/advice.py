@@ -8,6 +8,8 @@ MEANINGS: Mapping[str, str] = {
     "metadata_url": "Where the provider's metadata lies: it is not below the issuer.",
     "client_id": "What the provider calls this gateway.",
     "client_secret": "The file is read again when it changes.",
+    "discovery": "The metadata is asked, although an endpoint is written here.",
+    "id_token_algorithms": "What its ID tokens are signed with.",
     "client_auth": "How the secret is sent; without this line, as the provider announces it.",
     "scope": "What is asked for. A refresh token keeps users signed in beyond the first access token's end.",
     "authorization_params": "What this provider wants to be told at every sign-in.",
@@ -31,7 +33,7 @@ REASONS: Mapping[tuple[str, str], str] = {  # (kind, key): why, where a meaning 
     **{(kind, "authorization_params"): _LEFT_OUT for kind in ("entra", "entra-tenants", "external-id", "b2c")},
     **{
         (kind, "scope"): _UNASKED
-        for kind in ("cognito", "ping", "onelogin", "gitlab", "spring", "adfs", "discord", "spotify")
+        for kind in ("cognito", "ping", "onelogin", "gitlab", "spring", "adfs", "discord", "spotify", "yahoo", "paypal")
     },
     (
         "keycloak",
@@ -43,6 +45,7 @@ REASONS: Mapping[tuple[str, str], str] = {  # (kind, key): why, where a meaning 
     ): "`audience` names the API: without it the access token is meant for Auth0 alone.",
     ("google", "authorization_params"): "Brings a refresh token; Google knows no offline_access.",
     ("google", "scope"): "What is asked for.",
+    ("github-app", "scope"): "Has to be there; GitHub goes by the app's permissions.",
     ("apple", "scope"): "What is asked for. The name comes at a user's first sign-in only.",
     ("atlassian", "authorization_params"): "`audience` is demanded.",
     ("twitch", "authorization_params"): "Claims of the user come only when `claims` asks for them.",
@@ -50,12 +53,12 @@ REASONS: Mapping[tuple[str, str], str] = {  # (kind, key): why, where a meaning 
     ("x", "scope"): "A refresh token comes for offline.access, with a dot.",
     **{
         (kind, "scope"): "What is asked for."
-        for kind in ("linkedin", "slack", "twitch", "github", "facebook", "oauth2")
+        for kind in ("linkedin", "slack", "twitch", "github", "facebook", "facebook-oidc", "oauth2")
     },
 }
 ONE_FOR_ALL = frozenset(  # kinds with one issuer for everyone, or nearly so
     {"google", "apple", "linkedin", "slack", "twitch", "github", "discord", "facebook", "spotify", "x", "atlassian"}
-    | {"gitlab", "entra-tenants"}
+    | {"gitlab", "entra-tenants", "yahoo", "facebook-oidc", "github-app", "paypal"}
 )
 _EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "entra": ("scope",),

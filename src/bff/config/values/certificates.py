@@ -6,8 +6,11 @@
 import os
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from cryptography import x509
 
 from bff.config.spelling import SpellingError
 from bff.config.values.stores import FILE_OPTIONS, StoreLocation
@@ -61,6 +64,22 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
     )  # without a password OpenSSL would ask at the terminal
 
 
+FilesSeen = tuple[tuple[int, int, int], ...]
+
+
+def files_seen(pair: KeyPair) -> FilesSeen:
+    """What differs when one of the files has changed: identity, time of change and size of each."""
+    return tuple(_file_seen(file) for file in (pair.certificate, pair.key))
+
+
+def _file_seen(file: Path) -> tuple[int, int, int]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 class KeptKeyPair:
     """Keeps the certificate that one TLS context shows up to date with its files.
 
@@ -71,7 +90,7 @@ class KeptKeyPair:
     def __init__(self, pair: KeyPair, context: ssl.SSLContext) -> None:
         self._pair = pair
         self._context = context
-        self._seen: tuple[tuple[int, int, int], ...] | None = None
+        self._seen: FilesSeen | None = None
         self.is_loaded = False  # once they could be used
         self.certificate = ""  # the text of the one that is shown
 
@@ -81,7 +100,7 @@ class KeptKeyPair:
         Raises:
             OSError: they have changed, and cannot be used. They are tried again once they change, or if they never could be used.
         """
-        seen = tuple(_identity(file) for file in (self._pair.certificate, self._pair.key))
+        seen = files_seen(self._pair)
         if seen == self._seen:
             return
         self._seen = seen if self.is_loaded else None
@@ -92,12 +111,41 @@ class KeptKeyPair:
         self.certificate = self._pair.certificate.read_text(encoding="ascii", errors="replace")
 
 
-def _identity(file: Path) -> tuple[int, int, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a certificate says: for which host names and addresses, and between which instants (Unix seconds)."""
+
+    names: tuple[str, ...]
+    begins_at: float
+    ends_at: float
+
+    def covers(self, host: str) -> bool:
+        """Whether it is for this host; a `*` stands for one whole first label (RFC 9525 section 6.3)."""
+        _, _, parent = host.partition(".")
+        return host in self.names or (bool(parent) and f"*.{parent}" in self.names)
+
+
+def shown(file: Path) -> Shown | None:
+    """What the first certificate in a PEM file says; None if only OpenSSL can read it."""
     try:
-        status = os.stat(file)
-    except OSError:
-        return 0, 0, 0
-    return status.st_ino, status.st_mtime_ns, status.st_size
+        return _shown(file)
+    except (OSError, ValueError):
+        return None
+
+
+def _shown(file: Path) -> Shown:
+    certificate = x509.load_pem_x509_certificates(file.read_bytes())[0]
+    try:
+        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        named = x509.SubjectAlternativeName([])
+    names = [name.lower() for name in named.get_values_for_type(x509.DNSName)]
+    addresses = [str(address) for address in named.get_values_for_type(x509.IPAddress)]
+    return Shown(
+        names=(*names, *addresses),
+        begins_at=certificate.not_valid_before_utc.timestamp(),
+        ends_at=certificate.not_valid_after_utc.timestamp(),
+    )
 
 
 def _openssl(error: Exception) -> str:

@@ -1,0 +1,77 @@
+"""The section `tls`: what is refused, and what is warned of."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bff.config.load import load_with_warnings
+from support.config_texts import ENV, TWELVE_LINES, problem, write
+from support.tls_certificates import Authority, client_files
+
+DAY = 24 * 3600.0
+
+
+def with_tls(certificate: Path, key: Path, *, more: str = "") -> str:
+    """The twelve lines with these files."""
+    return f"{more}tls: {{certificate: {certificate}, key: {key}}}\n{TWELVE_LINES}"
+
+
+def warned(text: str, folder: Path, *, later_seconds: float = 0.0) -> list[str]:
+    """The warnings of a file that is read so much later than now."""
+    loaded = load_with_warnings(write(text, folder), env=ENV, clock=lambda: time.time() + later_seconds)
+    return [f"{warning.key}: {warning.message}" for warning in loaded.warnings if warning.key.startswith("tls")]
+
+
+def test_a_certificate_that_fits_is_silent(tmp_path: Path) -> None:
+    """For the host of `public_url`, by its name or a `*` for its first label, and valid for weeks."""
+    authority = Authority(tmp_path)
+    for names in (["app.example.com"], ["other.example", "*.example.com"]):
+        file = authority.server_file(*names, days=90)
+        assert warned(with_tls(file, file), tmp_path) == []
+
+
+@pytest.mark.parametrize("names", [["example.com"], ["*.com"], ["*.app.example.com"], ["127.0.0.1"]])
+def test_a_certificate_for_other_names_is_warned_of(tmp_path: Path, names: list[str]) -> None:
+    """Unless proxies are trusted, which may know it by another name."""
+    file = Authority(tmp_path).server_file(*names, days=90)
+    said = ["tls.certificate: is not for the host of public_url: browsers refuse it"]
+    assert warned(with_tls(file, file), tmp_path) == said
+    assert warned(with_tls(file, file, more="trusted_proxies: [10.0.0.1]\n"), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "warning"),
+    [
+        (0, []),
+        (77, ["tls.certificate: expires in 13 day(s)"]),
+        (91, ["tls.certificate: has expired: browsers refuse it"]),
+        (-11, ["tls.certificate: is not valid yet: browsers refuse it (or this machine's clock is wrong)"]),
+    ],
+)
+def test_the_clock_is_compared(tmp_path: Path, days: int, warning: list[str]) -> None:
+    """Two weeks before the end it is said, and after it, and before the beginning."""
+    file = Authority(tmp_path).server_file("app.example.com", days=90)
+    assert warned(with_tls(file, file), tmp_path, later_seconds=days * DAY + 60) == warning
+
+
+def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
+    """They have to fit."""
+    certificate, _ = client_files(tmp_path)
+    _, key = client_files(tmp_path, name="other")
+    found = problem(with_tls(certificate, key), folder=tmp_path)
+    assert found.key == "tls"
+    assert "mismatch" in found.message.lower().replace("_", " ")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """As everywhere in the file."""
+    certificate, _ = client_files(tmp_path)
+    assert problem(with_tls(certificate, tmp_path / "gone"), folder=tmp_path).key == "tls"
+
+
+def test_tls_needs_an_https_public_url(tmp_path: Path) -> None:
+    """What browsers are sent to must be what they can connect to."""
+    certificate, key = client_files(tmp_path)
+    text = with_tls(certificate, key).replace("https://app.example.com", "http://localhost:8080")
+    assert problem(text, folder=tmp_path).key == "tls"

@@ -20,7 +20,6 @@ Knows no sessions and no OAuth: it is handed a bearer.
     UpstreamPools    all pools of a process                                                pools.py      I/O
     Standing         whether a server takes requests                                       standing.py   pure
     HealthChecks     the tasks that ask servers whether they are well                      health.py     I/O
-    flaw             whether an upstream can be reached, for `bff check --online`          reach.py      I/O
     Upstream         one server or a list of them: which one answers                       upstream.py   I/O
     Forwarder        all pools; sends one request and relays one response                  forward.py    I/O
     Offer            what a browser offers in a WebSocket handshake; judges the answer     websocket_handshake.py pure

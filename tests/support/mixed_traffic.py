@@ -449,7 +449,7 @@ class Player:
         return [(name, b"..." if name == b"x-request-id" else self._masked(value)) for name, value in request.fields]
 
     def _event(self, event: Any) -> dict[str, object]:
-        hidden = {"request_id", "seconds", "session", "exc_info", "token"}
+        hidden = {"request_id", "seconds", "upstream_seconds", "session", "exc_info", "token"}
         return {
             key: "..." if key in hidden else self._masked(str(value).encode()) for key, value in sorted(event.items())
         }

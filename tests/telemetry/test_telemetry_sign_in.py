@@ -37,20 +37,29 @@ def test_a_declined_sign_in_names_its_reason() -> None:
         assert counts == {("bff_logins_total", "work", type(error).__name__): 1}
 
 
-def test_a_sign_out_is_logged_and_counted() -> None:
+def test_an_end_is_logged_and_counted_by_its_cause() -> None:
     """The log holds eight characters of the session's key."""
     with capture_logs() as events, counted() as counts:
-        telemetry.signed_out(session_key="0123456789abcdef")
-    assert events == [{"event": "session.signed_out", "log_level": "info", "session": "01234567"}]
-    assert counts == {("bff_logouts_total", "logout"): 1}
+        telemetry.session_ended(session_key="0123456789abcdef", cause="logout")
+    assert events == [{"event": "session.ended", "log_level": "info", "session": "01234567", "cause": "logout"}]
+    assert counts == {("bff_sessions_ended_total", "logout"): 1}
 
 
-def test_a_back_channel_logout_counts_each_session() -> None:
-    """Three sessions that end by one logout token are three logouts and one event."""
+def test_a_session_is_logged_and_counted_when_it_starts() -> None:
+    """With who it is, where the operator wants that."""
+    with capture_logs() as events, counted() as counts:
+        telemetry.session_started(session_key="0123456789abcdef", provider="work", user="alice")
+    (event,) = events
+    assert (event["event"], event["session"], event["user"]) == ("session.started", "01234567", "alice")
+    assert counts == {("bff_sessions_started_total",): 1}
+
+
+def test_a_back_channel_logout_is_one_event() -> None:
+    """Three sessions that end by one logout token are counted where each ends."""
     with capture_logs() as events, counted() as counts:
         telemetry.backchannel_logout_done(provider="work", sessions=3)
     assert [(event["event"], event["sessions"]) for event in events] == [("backchannel_logout.done", 3)]
-    assert counts == {("bff_logouts_total", "backchannel"): 3}
+    assert not counts
 
 
 def test_a_refused_logout_token_is_logged_with_its_reason() -> None:

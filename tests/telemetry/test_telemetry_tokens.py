@@ -35,15 +35,14 @@ def test_a_failed_refresh_names_class_and_reason() -> None:
         assert counts == {("bff_refreshes_total", "work", type(error).__name__): 1}
 
 
-@pytest.mark.parametrize("session_ended", [True, False])
-def test_an_ended_grant_counts_a_session_only_if_one_ended(session_ended: bool) -> None:
-    """A session that still holds another provider's grant lives on, and is not counted among the ended."""
+def test_an_ended_grant_is_no_ended_session() -> None:
+    """A session that still holds another provider's grant lives on; one that ends is counted where it does."""
     refused = ProviderRefused("no", provider="work", error="invalid_grant")
     with capture_logs() as events, counted() as counts:
-        telemetry.grant_ended(refused, session_key=KEY, session_ended=session_ended)
+        telemetry.grant_ended(refused, session_key=KEY)
     (event,) = events
     assert (event["event"], event["provider"], event["cause"]) == ("session.grant_ended", "work", "ProviderRefused")
-    assert counts == ({("bff_logouts_total", "grant_ended"): 1} if session_ended else {})
+    assert not counts
 
 
 def test_a_token_call_is_timed_with_its_outcome() -> None:

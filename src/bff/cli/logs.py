@@ -32,6 +32,7 @@ def configure(settings: LogConfig) -> None:
     processors = structlog.get_config()["processors"]
     processors[:] = [
         partial(_drop_below, level),
+        structlog.contextvars.merge_contextvars,  # the request that the task works for
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

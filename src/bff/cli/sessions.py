@@ -16,10 +16,10 @@ from bff.cli.session_choice import Choice, WrongChoice, chosen
 from bff.clock import wall
 from bff.config.model import Config
 from bff.errors import StoreUnavailable
+from bff.sessions import fates
 from bff.sessions.model import LiveSession, shown_id
 from bff.sessions.opening import open_store
 from bff.sessions.store import Found, SessionStore
-from bff.telemetry.sign_in import session_ended
 
 IN_MEMORY = (
     "memory:// keeps its sessions inside the gateway's process, where no command sees them; a restart ends them all"
@@ -114,8 +114,7 @@ async def _ended(portion: Sequence[Found], store: SessionStore) -> list[Found]:
     """Those that were there and are ended now."""
     were_there = await asyncio.gather(*(store.delete(found.key) for found in portion))
     ended = [found for found, was_there in zip(portion, were_there, strict=True) if was_there]
-    for found in ended:
-        session_ended(session_key=found.key, cause="command_line")
+    await asyncio.gather(*(fates.ended(store, found.key, cause="command_line", now=wall()) for found in ended))
     return ended
 
 

@@ -114,6 +114,7 @@ class LogConfig(Model):
     level: Literal["debug", "info", "warning"] = "info"
     format: Literal["json", "console"] | None = None  # None: console on a terminal, json elsewhere
     access: bool = False  # one event for each request; costs time on the data path
+    user: Annotated[str, Spelt(words.log_user)] = "none"  # who, in the log: `none`, `subject`, or a claim
 
 
 class SessionConfig(Model):

@@ -72,6 +72,11 @@ class Upstream:
         # Of one that is alone it is the pool's own: each call more costs the lane some 400 instructions.
         self.send_at_once: SendAtOnce = self._send_at_once if self._only is None else self._only.pool.send_at_once
 
+    @property
+    def origin(self) -> str:
+        """Of the first member: that is what the route is called until one has answered."""
+        return self.members[0].pool.origin
+
     async def send(
         self,
         request: UpstreamRequest,

@@ -16,7 +16,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from bff.clock import steady
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError, RequestTimeout
 from bff.request_head import Peer, RequestHead
@@ -29,7 +28,6 @@ from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
 from bff.server.tunnel import Stoppable
 from bff.server.websocket import HandedOver, Handshake
-from bff.telemetry import requests as telemetry
 from bff.web.answers import OwnAnswer
 from bff.web.app import App
 
@@ -51,7 +49,6 @@ class Served:
     management_ports: frozenset[int]
     descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
-    logs_access: Callable[[], bool] = lambda: False
     tls: ListenerTls | None = None  # None: plain HTTP on every listener
     leaving: Callable[[], bool] = lambda: False  # whether every answer is the last on its connection (`leaving.py`)
 
@@ -59,8 +56,10 @@ class Served:
 class ProblemOf(Protocol):
     """Makes a refusal as it goes over the wire: a page if `head` says that a person waits for one."""
 
-    def __call__(self, error: BrowserError, head: RequestHead | None = None, /) -> OwnAnswer:
-        """The answer to an error."""
+    def __call__(
+        self, error: BrowserError, head: RequestHead | None = None, /, *, began: float | None = None
+    ) -> OwnAnswer:
+        """The answer to an error; `began`: when the request did, on the steady clock."""
         ...
 
 
@@ -326,17 +325,12 @@ class BrowserConnection(asyncio.Protocol):
             self.output.close()
             return
         head = self._reader.refused_head() if current is None else current.message.head
-        problem = self._served.problem(error, head)
+        problem = self._served.problem(error, head, began=None if current is None else current.began)
         if current is not None:
-            self._log_refused(current, status=problem.status)
             current.refused()
             head_only = current.message.head.method == b"HEAD"
         self.output.write(closing_answer(problem.status, problem.fields, problem.body, head_only=head_only))
         self._end(linger=True)
-
-    def _log_refused(self, current: Exchange | LaneCall | Handshake, *, status: int) -> None:
-        if isinstance(current, Exchange | LaneCall) and self._served.logs_access():
-            telemetry.request_served(current.message.head, status=status, seconds=steady() - current.began)
 
     # --- reading ---
 

@@ -28,11 +28,14 @@ from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
+from bff.telemetry.accounts import Account
 from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, cookies, guards
+from bff.web.access_log import account_of
 from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
+from bff.web.who import user_of
 
 SWITCH = "BFF_LANE"
 
@@ -61,6 +64,7 @@ class Lane:
         if message.expects_continue:
             return None
         gateway = self._app.gateway
+        began = steady()
         try:
             admitted = _admit(gateway, message)
             if admitted is None:
@@ -72,9 +76,8 @@ class Lane:
         except BffError:
             return None  # the recipe judges the same and says it
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
+        lane_call.began = began
         lane_call.keep_alive = keep_alive
-        if gateway.logs_access:
-            lane_call.began = steady()
         if message.has_content:
             return lane_call
         return lane_call if lane_call.begin() else None
@@ -146,14 +149,18 @@ class LaneCall:
 
     __slots__ = (
         "_answer",
+        "_answered_at",
         "_app",
+        "_asked",
         "_browser",
         "_call",
         "_gateway",
         "_in_stream",
+        "_is_told",
         "_message",
         "_request",
         "_response",
+        "_sent_at",
         "_status",
         "began",
         "is_over",
@@ -182,7 +189,11 @@ class LaneCall:
         self._answer: Answer | None = None  # once there is one that does not leave whole
         self.started = False
         self.keep_alive = True
-        self.began = 0.0
+        self.began = 0.0  # on the steady clock
+        self._asked = ""  # the upstream's origin
+        self._sent_at = 0.0
+        self._answered_at = 0.0
+        self._is_told = False  # in the log, by the connection
         self.is_over = False
 
     @property
@@ -207,6 +218,8 @@ class LaneCall:
         if response is None:
             return False
         self._response = response
+        self._asked = response.pool.origin
+        self._sent_at = steady()
         return True
 
     # --- for the connection ---
@@ -240,7 +253,7 @@ class LaneCall:
 
     def refused(self) -> None:
         """Its content cannot be read on, and the connection has answered and logged that."""
-        self.began = 0.0
+        self._is_told = True
         self._end()
 
     def has_room(self) -> None:
@@ -271,15 +284,16 @@ class LaneCall:
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
         self._response = None
-        app, gateway, call, began = self._app, self._gateway, self._call, self.began
+        app, gateway, call, account = self._app, self._gateway, self._call, self._account()
 
         async def go_on(scope: Scope, receive: Receive, send: Send) -> None:
-            await app.go_on(gateway, call, response, scope, receive, send, began=began)
+            await app.go_on(gateway, call, response, scope, receive, send, account=account)
 
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 
     def _start_answer(self, response: UpstreamResponse, status: int) -> None:
         response.head_is_in()
+        self._answered_at = steady()
         if response.is_event_stream and not self._enter_stream(response):
             return
         self.started = True
@@ -334,7 +348,7 @@ class LaneCall:
 
     def _break_off(self, failure: BffError) -> None:
         if not isinstance(failure, LoginRequired):  # logged as `streams.ended`
-            telemetry.upstream_broke_off(failure)
+            telemetry.upstream_broke_off(failure, self._message.head)
         self._end()
         self._browser.break_off(reset=self._message.version == b"1.0")
 
@@ -351,5 +365,20 @@ class LaneCall:
             response.discard()
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
-        if self.began:
-            telemetry.request_served(self._message.head, status=self._status, seconds=steady() - self.began)
+        if self._gateway.logs_access and not self._is_told:
+            telemetry.request_over(self._account(), status=self._status)
+
+    def _account(self) -> Account:
+        call, gateway = self._call, self._gateway
+        account = account_of(gateway, call.head, began=self.began)
+        account.route = call.policy.label
+        if self._sent_at:
+            account.upstream = self._asked
+            account.upstream_began = self._sent_at
+        if self._answered_at:
+            account.upstream_seconds = self._answered_at - self._sent_at
+        if call.live is not None:
+            account.session, account.user = call.live.session.key[:8], user_of(gateway, call.live)
+        elif call.policy.reads_session:
+            account.why = "no_cookie"
+        return account

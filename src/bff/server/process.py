@@ -9,19 +9,21 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import uvicorn
 
 from bff.config.model import Address, LimitsConfig
+from bff.errors import BrowserError
+from bff.request_head import RequestHead
 from bff.server.arrival import TlsArrival
 from bff.server.connection import BrowserConnection, Served, ServerState
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp
 from bff.server.lane import Lane
 from bff.server.listener_tls import ListenerTls
+from bff.web.answers import OwnAnswer
 from bff.web.app import App
 from bff.web.problems import problem_of
 
@@ -113,7 +115,6 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         websockets=app,
         tls=ListenerTls(lambda: app.gateway.config.tls),
         leaving=lambda: app.process.tasks.stopping,
-        logs_access=lambda: app.gateway.logs_access,
         management_ports=app.management_ports,
         descriptors=Descriptors(),
     )
@@ -126,11 +127,15 @@ def _served_application(app: AsgiApp, *, rest_seconds: float) -> Served:
         limits=LimitsConfig,
         rest_seconds=rest_seconds,
         trusts=lambda _: False,
-        problem=partial(problem_of, base_path="/bff", https=False),
+        problem=_plain_problem,
         lane=None,
         management_ports=frozenset(),
         descriptors=None,
     )
+
+
+def _plain_problem(error: BrowserError, head: RequestHead | None = None, *, began: float | None = None) -> OwnAnswer:
+    return problem_of(error, head, base_path="/bff", https=False)
 
 
 def bind(address: Address) -> socket.socket:

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from bff.clock import steady
 from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
 from bff.proxy.rewrite import UpstreamRequest, upstream_url
@@ -30,7 +31,10 @@ from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
 from bff.sessions.model import AccessToken
+from bff.telemetry import requests as telemetry
+from bff.telemetry.accounts import begin
 from bff.tokens.proofs import challenged
+from bff.web.access_log import account_of
 from bff.web.answers import OwnAnswer, with_request_id
 from bff.web.api import Call
 from bff.web.app import App
@@ -87,8 +91,10 @@ class Handshake:
         "_gone",
         "_problem",
         "_rest_seconds",
+        "_status",
         "_stopping",
         "_task",
+        "began",
         "keep_alive",
         "message",
         "started",
@@ -110,6 +116,8 @@ class Handshake:
         self._task: asyncio.Task[None] | None = None
         self._gone = False
         self._stopping = False
+        self._status = 0  # of the answer
+        self.began = steady()
         self.message = message
         self.started = False
         self.keep_alive = False  # a refusal is the last answer of its connection
@@ -145,11 +153,15 @@ class Handshake:
         if app is None:
             self._answer(self._problem(NotImplementedHere("No WebSockets are served here."), self.message.head))
             return
+        account = account_of(app.gateway, self.message.head)
+        begin(account)
         try:
             with ExitStack() as held:
                 await self._shake_hands(app.gateway, held)
         except Exception as error:  # noqa: BLE001 - the edge of a task: the browser gets a problem for every error
-            self._answer(app.problem(error, self.message.head))
+            self._answer(app.problem(error, self.message.head, account=account))
+        finally:
+            telemetry.request_over(account, status=self._status)
 
     # --- the recipe ---
 
@@ -190,6 +202,7 @@ class Handshake:
         fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
         if not upstream.is_usable:
             raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="http")
+        self._status = 101
         self._connection.output.write_at_once(_switching([*fields, (REQUEST_ID, call.head.request_id)]))
         browser = self._connection.hand_over()
         tunnel = Tunnel(
@@ -219,6 +232,7 @@ class Handshake:
 
     def _answer(self, own: OwnAnswer) -> None:
         self.started = True
+        self._status = own.status
         self._connection.output.write(
             closing_answer(own.status, own.fields, own.body, head_only=self.message.head.method == b"HEAD")
         )

@@ -10,7 +10,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REQUESTS = Counter("bff_requests_total", "Answers to API calls, by route and status.", ["route", "status"])
 PROBLEMS = Counter("bff_problems_total", "Requests answered with a problem, by its type.", ["type"])
 LOGINS = Counter("bff_logins_total", "Ended sign-ins, by provider and outcome.", ["provider", "outcome"])
-LOGOUTS = Counter("bff_logouts_total", "Sessions ended, by cause.", ["cause"])
+SESSIONS_STARTED = Counter("bff_sessions_started_total", "Sessions made by sign-ins.")
+SESSIONS_ENDED = Counter(
+    "bff_sessions_ended_total", "Sessions that were ended and did not just expire, by cause.", ["cause"]
+)
 REFRESHES = Counter(
     "bff_refreshes_total", "Refreshes of access tokens, by provider and outcome.", ["provider", "outcome"]
 )

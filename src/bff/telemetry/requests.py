@@ -5,8 +5,11 @@ from functools import lru_cache
 
 import structlog
 
+from bff.clock import steady
 from bff.request_head import RequestHead
 from bff.telemetry import metrics
+from bff.telemetry.accounts import Account, current
+from bff.telemetry.remedies import remedy_for
 
 log = structlog.get_logger()
 
@@ -35,32 +38,80 @@ def _request_counter(route: str, status: int) -> Callable[[], None]:
     return metrics.REQUESTS.labels(route, str(status)).inc
 
 
-def request_served(head: RequestHead, *, status: int, seconds: float) -> None:
-    """A request is over (only with `log.access`); `status` is 0 if no answer was begun.
+def request_over(account: Account, *, status: int) -> None:
+    """A request is over; `status` is 0 if no answer was begun. Its line is written where the operator wants one for each request."""
+    if not account.whole:
+        return
+    seconds = round(steady() - account.began, 6)
+    facts = {**account.facts(), **account.reasons, "status": status, "seconds": seconds}
+    if account.level == "warning":
+        log.warning("request.served", **facts)
+    else:
+        log.info("request.served", **facts)
 
-    The path is logged as it came, escaped by the log's format. The query is never logged: it may hold secrets.
-    """
-    log.info(
-        "request.served",
-        method=head.method.decode("ascii", "backslashreplace"),
-        path=head.path.decode("ascii", "backslashreplace"),
-        status=status,
-        seconds=round(seconds, 6),
-    )
+
+def session_found(*, session_key: str, user: str | None) -> None:
+    """The request belongs to this session; `user`: who that is, where the operator wants it in the log."""
+    account = current()
+    if account is not None:
+        account.session, account.user = session_key[:8], user
+
+
+def session_missing(*, why: str, cause: str | None = None, session_key: str | None = None) -> None:
+    """The request has no session that lives: `no_cookie`, `bad_cookie`, `idle`, `absolute`, `ended` by `cause`, or `unknown`."""
+    account = current()
+    if account is not None:
+        account.why, account.cause = why, cause
+        account.session = None if session_key is None else session_key[:8]
+
+
+def routed(route: str) -> None:
+    """The request is for this route, or for an endpoint of ours."""
+    account = current()
+    if account is not None:
+        account.route = route
+
+
+def upstream_asked(*, upstream: str) -> None:
+    """The request goes to this upstream now."""
+    account = current()
+    if account is not None:
+        account.upstream, account.upstream_began = upstream, steady()
+
+
+def upstream_answered(*, upstream: str) -> None:
+    """This upstream has begun its answer, or failed: of a list it may be another one than was asked first."""
+    account = current()
+    if account is not None and account.upstream_began is not None:
+        account.upstream, account.upstream_seconds = upstream, steady() - account.upstream_began
 
 
 def problem_answered(
-    error: Exception, *, kind: str, status: int, request_id: str, head: RequestHead | None = None
+    error: Exception,
+    *,
+    kind: str,
+    status: int,
+    request_id: str,
+    head: RequestHead | None = None,
+    account: Account | None = None,
 ) -> None:
-    """A request with this head is answered with a problem of this kind (the last part of its `type`)."""
+    """A request is answered with a problem of this kind (the last part of its `type`).
+
+    Nothing is written twice: with `log.access` the request's own line says it. A mistake of ours has its traceback besides.
+    """
     metrics.PROBLEMS.labels(kind).inc()
-    facts = {"request_id": request_id, "status": status, "error": type(error).__name__}
-    if head is not None:
-        facts["method"] = head.method.decode("ascii", "backslashreplace")
-        facts["path"] = head.path.decode("ascii", "backslashreplace")
-    for attribute, name in _FACTS:
-        if (fact := getattr(error, attribute, None)) is not None:
-            facts[name] = fact
+    reasons = _reasons(error, kind=kind)
+    if account is not None:
+        account.why = why = _why(error, kind=kind, known=account.why)
+        if account.whole:
+            account.reasons, account.level = reasons, "info" if status < 500 else "warning"
+            if status == 500:
+                log.error("request.failed", request_id=request_id, error=type(error).__name__, exc_info=error)
+            return
+        facts = {**account.facts(), **reasons, "status": status}
+    else:
+        why = _why(error, kind=kind, known=None)
+        facts = {"request_id": request_id, **_place(head), "why": why, **reasons, "status": status}
     if status == 500:
         log.error("request.failed", exc_info=error, **facts)
     elif status > 500:
@@ -69,11 +120,45 @@ def problem_answered(
         log.info("request.refused", **facts)
 
 
+def _place(head: RequestHead | None) -> dict[str, str]:
+    if head is None:
+        return {}
+    return {
+        "method": head.method.decode("ascii", "backslashreplace"),
+        "path": head.path.decode("ascii", "backslashreplace"),
+    }
+
+
+def _reasons(error: Exception, *, kind: str) -> dict[str, object]:
+    """What the error says, and what can be done about it."""
+    reasons: dict[str, object] = {"error": type(error).__name__}
+    for attribute, name in _FACTS:
+        if (fact := getattr(error, attribute, None)) is not None:
+            reasons[name] = fact
+    remedy = remedy_for(kind=kind, reason=getattr(error, "reason", None))
+    return reasons if remedy is None else {**reasons, "remedy": remedy}
+
+
+def _why(error: Exception, *, kind: str, known: str | None) -> str:
+    """One word: what the session lacks where a sign-in is needed, else the error's own reason, else the kind of problem."""
+    reason = getattr(error, "reason", None) or getattr(error, "error", None)
+    if kind == "login-required":
+        return str(known or reason or "no_grant")
+    return _WHY.get(kind) or (str(reason) if reason else kind.replace("-", "_"))
+
+
+_WHY = {"csrf-refused": "csrf", "no-route": "no_route", "not-a-page": "csrf"}
+
+
 def answer_failed(error: Exception) -> None:
     """An application raised what it should have answered."""
     log.error("answer.failed", exc_info=error)
 
 
-def upstream_broke_off(error: BaseException | None) -> None:
+def upstream_broke_off(error: BaseException | None, head: RequestHead | None = None) -> None:
     """An answer ends in its middle because of the upstream."""
-    log.warning("upstream.broke_off", error=type(error).__name__)
+    facts = {} if head is None else {"request_id": head.request_id.decode("ascii"), **_place(head)}
+    for attribute in ("origin", "reason"):
+        if (fact := getattr(error, attribute, None)) is not None:
+            facts[attribute] = fact
+    log.warning("upstream.broke_off", error=type(error).__name__, **facts)

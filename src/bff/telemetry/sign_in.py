@@ -42,27 +42,25 @@ def login_declined(error: BffError, *, provider: str) -> None:
     log.warning("login.declined", provider=provider, reason=reason, **evidence(error))
 
 
-def signed_out(*, session_key: str) -> None:
-    """A session ended by a sign-out at the gateway."""
-    metrics.LOGOUTS.labels("logout").inc()
-    log.info("session.signed_out", session=session_key[:8])
+def session_started(*, session_key: str, provider: str, user: str | None) -> None:
+    """A sign-in made a session; `user`: who that is, where the operator wants it in the log."""
+    metrics.SESSIONS_STARTED.inc()
+    log.info("session.started", session=session_key[:8], provider=provider, user=user)
 
 
 def session_ended(*, session_key: str, cause: str) -> None:
-    """A session was ended from outside: by the command line."""
-    metrics.LOGOUTS.labels(cause).inc()
+    """A session was ended, and did not just expire."""
+    metrics.SESSIONS_ENDED.labels(cause).inc()
     log.info("session.ended", session=session_key[:8], cause=cause)
 
 
 def backchannel_logout_done(*, provider: str, sessions: int) -> None:
-    """A provider reported a sign-out; so many sessions ended."""
-    metrics.LOGOUTS.labels("backchannel").inc(sessions)
+    """A provider reported a sign-out; so many sessions ended, each by `session_ended`."""
     log.info("backchannel_logout.done", provider=provider, sessions=sessions)
 
 
 def frontchannel_logout_done(*, provider: str, sessions: int) -> None:
-    """A provider's sign-out page loaded the front-channel endpoint; so many sessions ended."""
-    metrics.LOGOUTS.labels("frontchannel").inc(sessions)
+    """A provider's sign-out page loaded the front-channel endpoint; so many sessions ended, each by `session_ended`."""
     log.info("frontchannel_logout.done", provider=provider, sessions=sessions)
 
 

@@ -55,10 +55,8 @@ def abandoned(*, provider: str, session_key: str, cause: str) -> None:
     log.error("session.abandoned", session=session_key[:8], provider=provider, cause=cause)
 
 
-def grant_ended(error: ProviderError, *, session_key: str, session_ended: bool) -> None:
-    """What a provider granted is over; with the last grant of a session the session ends, which is counted."""
-    if session_ended:
-        metrics.LOGOUTS.labels("grant_ended").inc()
+def grant_ended(error: ProviderError, *, session_key: str) -> None:
+    """What a provider granted is over; with the last grant of a session the session ends, by `session_ended`."""
     log.info("session.grant_ended", session=session_key[:8], provider=error.provider, cause=type(error).__name__)
 
 

@@ -28,6 +28,7 @@ from bff.oauth.id_token import IdToken, check_refreshed_id_token
 from bff.oauth.refresh_refusal import only_the_user_can_mend_the_refresh
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import KeyUndecided, Provider
+from bff.sessions import fates
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
 from bff.sessions.store import Begun, MarkEnd, Spent
 from bff.telemetry import tokens as telemetry
@@ -325,7 +326,9 @@ class Renewal:
             await self._store.delete(session.key)
         else:
             await self._written(session, lambda now: now.without_grant(need.provider))
-        telemetry.grant_ended(cause, session_key=session.key, session_ended=is_last)
+        telemetry.grant_ended(cause, session_key=session.key)
+        if is_last:
+            await fates.ended(self._store, session.key, cause="grant_ended", now=self._clock())
 
     async def _written(self, session: Session, change: Callable[[Session], Session | None]) -> bool:
         return await written(self._store, session, change, clock=self._clock)

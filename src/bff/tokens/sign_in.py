@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from bff.sessions import fates
 from bff.sessions.model import Grant, Session, new_session_id, session_key
 from bff.sessions.store import Mark, SessionStore, Spent
 from bff.tokens.holder import token_hash
@@ -46,6 +47,8 @@ async def keep_sign_in(
         previous = None if live is None else await _without_spent(store, live.session, holder)
         created = await store.create(_with_other_grants(fresh, previous), now=now)
         taken_over = live is None or await store.delete(previous_key)
+        if live is not None and taken_over:
+            await fates.ended(store, previous_key, cause="replaced", now=now)
         if not taken_over:  # it ended after we read it: a sign-out is final for all that it held
             await store.replace(replace(created, grants=(grant,)), now=now)
     return session_id

@@ -1,20 +1,27 @@
-"""One event for each request, where the operator asked for it (`log.access`); otherwise nothing of this is on the data path."""
+"""The account of each request that the recipe serves (`telemetry/accounts.py`): begun with it, written when it is over."""
 
 from collections.abc import Awaitable, Callable
 
-from bff.clock import steady
 from bff.proxy.browser import Message, Receive, Scope, Send
+from bff.proxy.hops import browser_address
 from bff.request_head import RequestHead
 from bff.telemetry import requests as telemetry
+from bff.telemetry.accounts import Account, begin, new_account
+from bff.web.gateway import Gateway
 
 Serving = Callable[[RequestHead, Scope, Receive, Send], Awaitable[None]]
 
 
-def with_access_log(serve: Serving, *, began: float | None = None) -> Serving:
-    """`serve`, and an event after each request; its time counts from `began` (on the steady clock), if something was done before."""
+def account_of(gateway: Gateway, head: RequestHead, *, began: float | None = None) -> Account:
+    """A new account of this request; `began`: when, on the steady clock, if that was earlier."""
+    return new_account(head, client=browser_address(head), whole=gateway.logs_access, began=began)
+
+
+def accounted(serve: Serving, account: Account) -> Serving:
+    """`serve`, with this account; it is written when the request is over."""
 
     async def logged(head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
-        started = steady() if began is None else began
+        begin(account)
         status = 0
 
         async def noting(message: Message) -> None:
@@ -28,6 +35,6 @@ def with_access_log(serve: Serving, *, began: float | None = None) -> Serving:
         finally:
             exchange = scope.get("extensions", {}).get("bff.exchange")
             if exchange is None or not exchange.is_refused:  # a refusal is logged by the server, which answered it
-                telemetry.request_served(head, status=status, seconds=steady() - started)
+                telemetry.request_over(account, status=status)
 
     return logged

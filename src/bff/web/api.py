@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy
+from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy, UpstreamError
 from bff.oauth.step_up import step_up_of_challenge
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
@@ -77,6 +77,7 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     """
     admitted = admission.route(gateway, head)
     policy = admitted.policy
+    telemetry.routed(policy.label)
     if policy.serves_files:
         await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
@@ -125,14 +126,27 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
         BffError, BrokenTransfer: as `api`.
     """
     route = call.admitted.match.route
-    await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
+    try:
+        await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
+    finally:
+        telemetry.upstream_answered(upstream=response.pool.origin)
     await _finish(gateway, call, response, receive, send)
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    return await sending.send(
-        gateway, call.admitted.match, call.head, receive, token=token, owner=call.owner, operators=call.operators
-    )
+    upstream = gateway.forwarder.upstream(call.admitted.match.route).origin
+    telemetry.upstream_asked(upstream=upstream)
+    try:
+        response = await sending.send(
+            gateway, call.admitted.match, call.head, receive, token=token, owner=call.owner, operators=call.operators
+        )
+        upstream = response.pool.origin
+        return response
+    except UpstreamError as error:
+        upstream = error.origin
+        raise
+    finally:
+        telemetry.upstream_answered(upstream=upstream)
 
 
 async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:

@@ -21,8 +21,9 @@ from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead, head_of_scope
 from bff.telemetry import requests as telemetry
+from bff.telemetry.accounts import Account, current
 from bff.web import api
-from bff.web.access_log import with_access_log
+from bff.web.access_log import account_of, accounted
 from bff.web.answers import OwnAnswer, answer, naming, redirect, send_answer
 from bff.web.endpoints import endpoint
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running, settle
@@ -73,8 +74,11 @@ class App:
         if scope["type"] != "http":
             await self._websocket(gateway, head, scope, receive, send)
             return
-        http = partial(self._http, gateway)
-        serve = with_access_log(http) if gateway.logs_access else http
+        server = scope.get("server")
+        if server is not None and int(server[1] or 0) in self.management_ports:  # in granian's scopes it is a text
+            await management(self.process.store, head, send, leaving=self.process.tasks.stopping)
+            return
+        serve = accounted(partial(self._http, gateway), account_of(gateway, head))
         await serve(head, scope, receive, send)
 
     async def go_on(
@@ -86,26 +90,35 @@ class App:
         receive: Receive,
         send: Send,
         *,
-        began: float,
+        account: Account,
     ) -> None:
-        """Answer what the lane has begun; `began`: when (on the steady clock), or 0.0 without an access log."""
+        """Answer what the lane has begun."""
 
         async def finish(_: RequestHead, __: Scope, receive: Receive, send: Send) -> None:
             await self._answer(gateway, lambda send: api.go_on(gateway, call, response, receive, send), call.head, send)
 
-        serve = with_access_log(finish, began=began) if began else finish
-        await serve(call.head, scope, receive, send)
+        await accounted(finish, account)(call.head, scope, receive, send)
 
-    def problem(self, error: Exception, head: RequestHead | None = None) -> OwnAnswer:
-        """The answer to an error that no gateway has judged; it is logged and counted here."""
-        return _problem(self.gateway, error, head)
+    def problem(
+        self,
+        error: Exception,
+        head: RequestHead | None = None,
+        *,
+        began: float | None = None,
+        account: Account | None = None,
+    ) -> OwnAnswer:
+        """The answer to an error that the server has found, before the gateway judged the request or in its content.
+
+        It is the whole of the request (`began`: when it did, on the steady clock), unless there is an account of it already.
+        """
+        if account is not None or head is None:
+            return _problem(self.gateway, error, head, account)
+        account = account_of(self.gateway, head, began=began)
+        own = _problem(self.gateway, error, head, account)
+        telemetry.request_over(account, status=own.status)
+        return own
 
     async def _http(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
-        server = scope.get("server")
-        if server is not None and int(server[1] or 0) in self.management_ports:  # in granian's scopes it is a text
-            await management(self.process.store, head, send, leaving=self.process.tasks.stopping)
-            return
-
         async def serve(send: Send) -> None:
             if head.path.startswith(gateway.endpoints_below):
                 await send_answer(await endpoint(gateway, head, receive), send)
@@ -122,12 +135,14 @@ class App:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
             if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has been logged
-                telemetry.upstream_broke_off(error.__cause__)
+                telemetry.upstream_broke_off(error.__cause__, head)
             raise  # so that the server closes the connection in the middle of the body
         except PlainHttp as error:
             https = gateway.site.https
             await send_answer(
-                _problem(gateway, error, head) if error.location is None else redirect(error.location, https=https),
+                _problem(gateway, error, head, current())
+                if error.location is None
+                else redirect(error.location, https=https),
                 send,
             )
         except (
@@ -138,7 +153,7 @@ class App:
                 answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=(allow,)), send
             )
         except Exception as error:  # noqa: BLE001 - the ASGI edge: the browser gets a problem for every error
-            await send_answer(_problem(gateway, error, head), send)
+            await send_answer(_problem(gateway, error, head, current()), send)
 
     async def _websocket(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         """The long way, for other ASGI servers; ours passes frames (`server/websocket.py`)."""
@@ -162,7 +177,7 @@ class App:
                     ended=ended,
                 )
         except BffError as error:
-            problem = _problem(gateway, error, head)
+            problem = _problem(gateway, error, head, account_of(gateway, head))
             if "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008})
                 return
@@ -177,8 +192,8 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _problem(gateway: Gateway, error: Exception, head: RequestHead | None = None) -> OwnAnswer:
+def _problem(gateway: Gateway, error: Exception, head: RequestHead | None, account: Account | None) -> OwnAnswer:
     """A page if `head` says that a person waits for one."""
     config = gateway.config
     shown = Shown(look=look_of(config), sign_in_error=config.pages.sign_in_error)
-    return problem_of(error, head, base_path=config.base_path, https=gateway.site.https, shown=shown)
+    return problem_of(error, head, base_path=config.base_path, https=gateway.site.https, shown=shown, account=account)

@@ -11,6 +11,7 @@ from bff.errors import BffError
 from bff.oauth.logout import check_logout_token, parse_backchannel_body
 from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
+from bff.sessions import fates
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
 from bff.telemetry import sign_in as telemetry
@@ -65,6 +66,7 @@ async def _end_session(gateway: Gateway, key: str, *, now: float) -> bool:
         return False  # of another gateway on this store, which gets a logout token of its own
     if not await gateway.process.store.delete(key):
         return False
+    await fates.ended(gateway.process.store, key, cause="backchannel", now=now)
     if live is not None:
         gateway.process.tasks.start(
             revoke(

@@ -6,14 +6,16 @@ signature, issuer, audience, nonce and time of the ID token were checked; the se
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bff.errors import BffError, CallbackRefused, ProviderRefused
+from bff.errors import BffError, CallbackRefused, ProviderRefused, StoreUnavailable
 from bff.oauth import authorization
 from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
+from bff.sessions import fates
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.sessions.model import Grant, session_key
 from bff.telemetry import sign_in as telemetry
@@ -25,6 +27,7 @@ from bff.web.answers import OwnAnswer
 from bff.web.gateway import Gateway
 from bff.web.problems import SignInFailed
 from bff.web.route_policy import sign_in_target
+from bff.web.who import user_of
 
 # What providers answer where a person took too long, or came from another tab (Keycloak: `temporarily_unavailable` with
 # `authentication_expired`; lua-resty-openidc#549).
@@ -166,6 +169,7 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
         )
         browser = await transactions.renew(gateway, call.browser, used=used, session_key=session_key(session_id))
     telemetry.login_completed(provider=grant.provider)
+    await _tell_of(gateway, session_key(session_id))
     settings = gateway.config.session
     session_cookie = gateway.cookies.set_session(
         gateway.signer.sign(gateway.cookies.session, session_id),
@@ -174,6 +178,15 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
     login_cookie = transactions.kept_by_browser(gateway, call.head, browser.without(call.transaction))
     more = (session_cookie, *login_cookie, *navigation.signed_out_no_more(gateway, call.head))
     return navigation.way_back(gateway, call.head, call.return_to, more=more)
+
+
+async def _tell_of(gateway: Gateway, key: str) -> None:
+    """Note when the session ends by itself, and who it is."""
+    store, now = gateway.process.store, gateway.process.clock()
+    with suppress(StoreUnavailable):  # the sign-in stands
+        live = await store.read(key, touch=False, now=now)
+        if live is not None:
+            await fates.started(store, live.session, now=now, user=user_of(gateway, live))
 
 
 def _user_agent(head: RequestHead) -> str | None:

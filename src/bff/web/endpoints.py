@@ -6,6 +6,7 @@ from typing import NamedTuple
 from bff.errors import MethodNotAllowed, NoRoute
 from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
+from bff.telemetry import requests as telemetry
 from bff.web import admission
 from bff.web.answers import OwnAnswer
 from bff.web.backchannel_logout import backchannel_logout
@@ -79,6 +80,7 @@ def named(gateway: Gateway, head: RequestHead) -> tuple[Endpoint, str]:
         if rest is None:
             continue
         if head.method == known.method or (known.method == b"GET" and head.method == b"HEAD"):
+            telemetry.routed(f"{gateway.site.base_path}{known.path}")
             return known, rest
         allowed.append("GET, HEAD" if known.method == b"GET" else known.method.decode("ascii"))
     if allowed:

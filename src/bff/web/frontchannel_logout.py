@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from bff.errors import MalformedRequest, NoRoute
 from bff.request_head import RequestHead
+from bff.sessions import fates
 from bff.sessions.ending import sessions_to_end
 from bff.telemetry.sign_in import frontchannel_logout_done
 from bff.web import query
@@ -49,7 +50,10 @@ async def _end_session(gateway: Gateway, key: str, *, provider: str, issuer: str
     grant = live.session.grant(provider) if live is not None else None
     if grant is None or not gateway.gave(grant) or (grant.issuer, grant.sid) != (issuer, sid):
         return False
-    return await store.delete(key)
+    if not await store.delete(key):
+        return False
+    await fates.ended(store, key, cause="frontchannel", now=gateway.process.clock())
+    return True
 
 
 def _origin(url: str) -> str:

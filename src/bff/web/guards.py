@@ -10,9 +10,12 @@ from urllib.parse import quote
 
 from bff.errors import CsrfRefused, MalformedRequest, MisdirectedRequest, PlainHttp
 from bff.request_head import Field, RequestHead
+from bff.sessions import fates
 from bff.sessions.model import LiveSession, session_key
+from bff.telemetry import requests as telemetry
 from bff.web import cookies
 from bff.web.gateway import Gateway
+from bff.web.who import user_of
 
 _SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -157,15 +160,25 @@ async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSe
     """
     cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
     if cookie is None:
+        telemetry.session_missing(why="no_cookie")
         return None
-    copy = copied_session(gateway, cookie, now=gateway.process.clock())
-    if copy is not None:
-        return copy
-    session_id = gateway.signer.verify(gateway.cookies.session, cookie)
-    if session_id is None:
-        return None
-    live = await _read(gateway, cookie, session_key(session_id), touch=touch)
-    return live if live is not None and live.session.grants else None
+    live = copied_session(gateway, cookie, now=gateway.process.clock())
+    if live is None:
+        session_id = gateway.signer.verify(gateway.cookies.session, cookie)
+        if session_id is None:
+            telemetry.session_missing(why="bad_cookie")
+            return None
+        live = await _read(gateway, cookie, session_key(session_id), touch=touch)
+        if live is None or not live.session.grants:
+            await _tell_fate(gateway, session_key(session_id))
+            return None
+    telemetry.session_found(session_key=live.session.key, user=user_of(gateway, live))
+    return live
+
+
+async def _tell_fate(gateway: Gateway, key: str) -> None:
+    why, cause = await fates.fate(gateway.process.store, key, now=gateway.process.clock())
+    telemetry.session_missing(why=why, cause=cause, session_key=key)
 
 
 async def session_to_end(gateway: Gateway, head: RequestHead) -> LiveSession | None:

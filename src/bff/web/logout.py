@@ -9,8 +9,8 @@ import secrets
 from bff.errors import ProviderError
 from bff.oauth.logout import build_end_session_url
 from bff.request_head import RequestHead
+from bff.sessions import fates
 from bff.sessions.model import Grant
-from bff.telemetry.sign_in import signed_out
 from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, json_answer, redirect
@@ -33,7 +33,7 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     live = await guards.session_to_end(gateway, head)
     if live is not None:
         await gateway.process.store.delete(live.session.key)
-        signed_out(session_key=live.session.key)
+        await fates.ended(gateway.process.store, live.session.key, cause="logout", now=gateway.process.clock())
         gateway.process.tasks.start(revoke(live.session.grants, providers=gateway.providers))
     url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
     own = gateway.cookies

@@ -14,6 +14,7 @@ from bff import errors
 from bff.request_head import Field, RequestHead
 from bff.request_id import new_request_id
 from bff.telemetry import requests as telemetry
+from bff.telemetry.accounts import Account
 from bff.web.answers import OwnAnswer, answer, redirect, with_request_id
 from bff.web.pages import Look, Told, page_answer, problem_page, requested_path, with_return_to
 
@@ -105,24 +106,39 @@ class Shown(NamedTuple):
 
 
 def problem_of(
-    error: Exception, head: RequestHead | None = None, *, base_path: str, https: bool, shown: Shown | None = None
+    error: Exception,
+    head: RequestHead | None = None,
+    *,
+    base_path: str,
+    https: bool,
+    shown: Shown | None = None,
+    account: Account | None = None,
 ) -> OwnAnswer:
-    """The answer to an error; the request id in it is also in the log event written here (R-364).
+    """The answer to an error; the request id in it is also in the log event written here (R-364), or in the line of `account`.
 
     A person gets a page: where `head` says that one waits, and `shown` says how pages look.
     """
     request_id = new_request_id() if head is None else head.request_id
-    own = _answer(error, head, request_id.decode("ascii"), base_path=base_path, https=https, shown=shown)
+    name = request_id.decode("ascii")
+    cause = error.error if isinstance(error, SignInFailed) else error
+    row = row_of(cause)
+    telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=name, head=head, account=account)
+    own = _answer(error, head, row, name, base_path=base_path, https=https, shown=shown)
     return with_request_id(own, request_id)
 
 
 def _answer(
-    error: Exception, head: RequestHead | None, request_id: str, *, base_path: str, https: bool, shown: Shown | None
+    error: Exception,
+    head: RequestHead | None,
+    row: Row,
+    request_id: str,
+    *,
+    base_path: str,
+    https: bool,
+    shown: Shown | None,
 ) -> OwnAnswer:
     failed = error if isinstance(error, SignInFailed) else None
     cause = error if failed is None else failed.error
-    row = row_of(cause)
-    telemetry.problem_answered(cause, kind=row.type, status=row.status, request_id=request_id, head=head)
     detail = _detail(cause, row)
     url = login_url(base_path, cause) if isinstance(cause, errors.LoginRequired) else None
     more = _fields(cause, row, url)

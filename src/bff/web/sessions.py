@@ -6,8 +6,8 @@ which the store keeps the session, which is a hash: it opens nothing.
 
 from bff.errors import LoginRequired, NoRoute
 from bff.request_head import RequestHead
+from bff.sessions import fates
 from bff.sessions.model import LiveSession, shown_id
-from bff.telemetry.sign_in import signed_out
 from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, answer, json_answer
@@ -82,7 +82,7 @@ def _is_of(gateway: Gateway, live: LiveSession, users: set[tuple[str, str]], cur
 
 async def _end(gateway: Gateway, live: LiveSession) -> None:
     if await gateway.process.store.delete(live.session.key):
-        signed_out(session_key=live.session.key)
+        await fates.ended(gateway.process.store, live.session.key, cause="user", now=gateway.process.clock())
         ours = [grant for grant in live.session.grants if gateway.gave(grant)]
         gateway.process.tasks.start(revoke(ours, providers=gateway.providers))
 

@@ -2,6 +2,7 @@
 
 from bff.errors import NoRoute
 from bff.request_head import RequestHead
+from bff.telemetry import requests as telemetry
 from bff.web import admission, guards
 from bff.web.api import Call
 from bff.web.gateway import Gateway
@@ -14,6 +15,7 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
         BffError: refused.
     """
     admitted = admission.route(gateway, head)
+    telemetry.routed(admitted.policy.label)
     own = admission.brought(gateway, head, admitted.policy)
     if own is None:
         guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)

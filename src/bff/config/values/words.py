@@ -73,6 +73,17 @@ _TOKEN_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#-\[\]-~]+")  # RFC 3986 se
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 
 
+def log_user(text: str) -> str:
+    """Who a request is by, in the log: `none`, `subject`, or the name of a claim.
+
+    Raises:
+        SpellingError: it is no name.
+    """
+    if not text.isprintable() or not 0 < len(text) <= 128 or text != text.strip():
+        raise SpellingError("is no name of a claim: none, subject, or for example email")
+    return text
+
+
 def word(text: str, *, known: Iterable[str], refused: Mapping[str, str] | None = None) -> str:
     """`text`, if it is one of the known words; `refused` has the reasons for words that are often tried.
 

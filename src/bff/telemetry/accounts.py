@@ -1,0 +1,84 @@
+"""What is known of one request, gathered while it is served, for the one line that the log has of it.
+
+The recipe's task carries its account along (a context variable); whatever decides something about the request notes it there. The
+lane has no task: it makes its account when the request is over. With `log.access` each request is one `request.served`, a refused one
+too; without it only what needs a reason is written (`request.refused`, `request.not_served`, `request.failed`).
+"""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import structlog
+
+from bff.clock import steady
+from bff.request_head import RequestHead
+
+_TRACE_ID = slice(3, 35)
+_HEX = frozenset(b"0123456789abcdef")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Account:
+    """One request. `why`: the one word for a missing session or a refusal; `reasons`: what a refusal says besides."""
+
+    head: RequestHead
+    began: float  # on the steady clock
+    client: str  # the browser's address
+    whole: bool = False  # `log.access`: it gets its line whatever happens
+    route: str | None = None
+    why: str | None = None
+    cause: str | None = None  # by what the session was ended
+    upstream: str | None = None
+    upstream_began: float | None = None  # on the steady clock
+    upstream_seconds: float | None = None
+    session: str | None = None  # the first eight characters of its key
+    user: str | None = None
+    level: str = "info"
+    reasons: dict[str, object] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, object]:
+        """Its fields in the log, those that are known. The query is never logged: it may hold secrets."""
+        head = self.head
+        facts = {
+            "request_id": head.request_id.decode("ascii"),
+            "trace_id": trace_id(head),
+            "route": self.route,
+            "method": head.method.decode("ascii", "backslashreplace"),
+            "path": head.path.decode("ascii", "backslashreplace"),
+            "why": self.why,
+            "cause": self.cause,
+            "upstream": self.upstream,
+            "upstream_seconds": None if self.upstream_seconds is None else round(self.upstream_seconds, 6),
+            "session": self.session,
+            "user": self.user,
+            "client": self.client,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+_current: ContextVar[Account | None] = ContextVar("bff request", default=None)
+
+
+def begin(account: Account) -> None:
+    """From now on this task works for this request; what it logs carries the request's id."""
+    _current.set(account)
+    structlog.contextvars.bind_contextvars(request_id=account.head.request_id.decode("ascii"))
+
+
+def current() -> Account | None:
+    """The account of the request that this task, or the one that started it, works for."""
+    return _current.get()
+
+
+def new_account(head: RequestHead, *, client: str, whole: bool, began: float | None = None) -> Account:
+    """The account of a request that began now, or at `began` on the steady clock."""
+    return Account(head=head, client=client, whole=whole, began=steady() if began is None else began)
+
+
+def trace_id(head: RequestHead) -> str | None:
+    """The trace that the request belongs to (W3C Trace Context, section 3.2); None if its `traceparent` is none."""
+    parent = head.named.get(b"traceparent")
+    if parent is None or len(parent) < 55 or parent[2:3] != b"-" or parent[35:36] != b"-":
+        return None
+    found = parent[_TRACE_ID]
+    return found.decode("ascii") if _HEX.issuperset(found) and found.strip(b"0") else None

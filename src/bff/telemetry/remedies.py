@@ -1,0 +1,35 @@
+"""What an operator can do about a request that was refused or not served: one sentence for each reason, logged as `remedy` (R-363)."""
+
+REMEDIES = {
+    # the kinds of problems
+    "csrf-refused": "calls must come from pages of public_url and carry X-CSRF: 1; for what cannot send it: csrf: origin",
+    "no-route": "no route begins with this path: `bff routes` lists them, `bff explain` judges one request",
+    "method-not-allowed": "the route's methods do not list it: `bff routes`",
+    "misdirected-request": "have the proxy in front pass the Host field on, or add its address to trusted_proxies",
+    "plain-http": "have the proxy in front redirect http to https",
+    "head-too-large": "limits.max_head; a browser with many cookies of this site can clear them",
+    "target-too-long": "limits.max_target",
+    "content-too-large": "the route's max_body",
+    "loop-detected": "the route's upstream leads back to this gateway",
+    "provider-unavailable": "`bff check --online` asks the provider; bff_token_call_seconds shows its calls",
+    "provider-misbehaved": "`bff check --online` compares its metadata; docs/how-to/refusals.md lists the reasons",
+    "store-unavailable": "see whether session.store answers: /readyz on the management listener, bff_store_seconds",
+    "secret-unavailable": "the file or variable that the configuration names must be there and readable",
+    "upstream-busy": "the route's max_connections and max_waiting, or a faster API",
+    "sign-in-loop": "the route asks for another sign-in than the user gets: `bff explain --page`",
+    # why an upstream failed
+    "name": "the name in the route's upstream is not found: check its spelling and this machine's resolver",
+    "refused": "nothing listens there: start the API, or correct the port in the route's upstream",
+    "certificate": "the API's certificate is not trusted: the route's ca_file, or a certificate for that name",
+    "tls": "the API's port does not speak TLS as we do: http or https in the route's upstream",
+    "unreachable": "the network does not lead there: firewall, routing, address",
+    "connect": "the API's host takes no connection in time: firewall, or the route's timeouts.connect",
+    "first_byte": "the API is slow to begin: the route's timeouts.first_byte",
+    "idle": "the API stopped in the middle: the route's timeouts.idle",
+    "http": "the API's answer breaks a rule of HTTP, which `what` names",
+}
+
+
+def remedy_for(*, kind: str, reason: object) -> str | None:
+    """The sentence for the reason if there is one, else for the kind of problem."""
+    return (REMEDIES.get(reason) if isinstance(reason, str) else None) or REMEDIES.get(kind)

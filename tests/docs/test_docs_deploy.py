@@ -53,6 +53,7 @@ async def _use_everything(url: str) -> None:
     await store.open(heard)
     await heard.resumed()
     await store.ping()
+    await store.tell("hello")
     session = await store.create(a_session(), now=NOW)
     assert await store.read(session.key, touch=True, now=NOW) is not None
     assert await store.read(session.key, touch=False, now=NOW) is not None

@@ -3,6 +3,7 @@
 import pytest
 
 from bff.errors import ProviderUnavailable
+from bff.oauth.retry_after import LONGEST_SECONDS as LONGEST_RETRY_AFTER_SECONDS
 from bff.provider.circuit import LONGEST_SECONDS, Circuit
 from support.fake_internet import FakeClock
 
@@ -93,3 +94,53 @@ def test_a_clock_that_is_set_back_does_not_keep_it_open() -> None:
     failing(circuit, "a", "b")
     clock.advance(-3600)
     assert circuit.wait_seconds("c") == 0
+
+
+@pytest.mark.requirement("R-346")
+def test_a_pause_that_the_provider_asked_for_is_told_and_so_is_its_end() -> None:
+    """What the circuit found out by itself is not told: it may be this process's own trouble."""
+    clock = FakeClock()
+    told: list[float] = []
+    circuit = Circuit(clock=clock)
+    circuit.tell = told.append
+    failing(circuit, "a", "b")
+    assert told == []
+    failing(circuit, "a", error=trouble("http_429", retry_after=30))
+    clock.advance(31)
+    circuit.asks("a")
+    circuit.answered("a")
+    assert told == [30, 0]
+
+
+@pytest.mark.requirement("R-346")
+def test_a_pause_that_was_heard_of_is_kept_until_its_end_is_heard_of() -> None:
+    """It is bounded, and a shorter one does not shorten it; another process's answer ends it."""
+    clock = FakeClock()
+    circuit = Circuit(clock=clock)
+    circuit.hear(30)
+    circuit.hear(5)
+    assert circuit.wait_seconds("a") == 30
+    circuit.hear(0)
+    assert circuit.wait_seconds("a") == 0
+    circuit.hear(1e9)
+    assert circuit.wait_seconds("a") == LONGEST_RETRY_AFTER_SECONDS
+
+
+@pytest.mark.requirement("R-346")
+def test_an_answer_from_before_the_pause_does_not_end_it() -> None:
+    """A call that was under way when the provider said 429 to another may be answered well: it was sent before."""
+    clock = FakeClock()
+    circuit = Circuit(clock=clock)
+    circuit.asks("early")
+    failing(circuit, "a", error=trouble("http_429", retry_after=30))
+    circuit.answered("early")
+    assert circuit.wait_seconds("b") == 30
+
+
+@pytest.mark.requirement("R-346")
+def test_anothers_answer_does_not_close_what_this_process_found_out() -> None:
+    """It may be this process alone that cannot reach the provider."""
+    circuit = Circuit(clock=FakeClock())
+    failing(circuit, "a", "b", error=trouble("not_connected"))
+    circuit.hear(0)
+    assert circuit.wait_seconds("c") > 0

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -26,11 +26,20 @@ class Use:
 class FaultProvider(FakeProvider):
     """`delay_seconds` is how late the answer to a refresh comes, after its token was rotated; `trouble` is said in its place."""
 
-    def __init__(self, *, issuer: str, clients: Sequence[Client], access_token_lifetime_seconds: int) -> None:
-        super().__init__(issuer=issuer, clients=clients, access_token_lifetime_seconds=access_token_lifetime_seconds)
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        clients: Sequence[Client],
+        access_token_lifetime_seconds: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            issuer=issuer, clients=clients, access_token_lifetime_seconds=access_token_lifetime_seconds, clock=clock
+        )
         self.delay_seconds = 0.0
         self.trouble: Answer | None = None
-        self.under_way = 0
+        self.answering: list[str] = []  # the refresh tokens whose answers are late
         self.uses: list[Use] = []
         self.spent: Counter[str] = Counter()  # refresh token -> how often it was served
 
@@ -54,7 +63,7 @@ class FaultProvider(FakeProvider):
         form = dict(call.form)
         if call.path != "/token" or form.get("grant_type") != "refresh_token":
             return await super().respond(call, endpoint)
-        self.uses.append(Use(time.time(), self.trouble is None))
+        self.uses.append(Use(self.clock(), self.trouble is None))
         if self.trouble is not None:
             self.misbehave(answers={"/token": self.trouble})
             refusal = await super().respond(call, endpoint)
@@ -63,12 +72,17 @@ class FaultProvider(FakeProvider):
         response = await super().respond(call, endpoint)
         if response.status_code != 401:  # `invalid_client`: the token was not looked at
             self.spent[form["refresh_token"]] += 1
-        self.under_way += 1
+        self.answering.append(form["refresh_token"])
         try:
             await asyncio.sleep(self.delay_seconds)  # this is the provider's slowness, not a test that waits
         finally:
-            self.under_way -= 1
+            self.answering.remove(form["refresh_token"])
         return response
+
+    @property
+    def under_way(self) -> int:
+        """How many refreshes wait for their late answers."""
+        return len(self.answering)
 
     @property
     def used_twice(self) -> int:

@@ -7,13 +7,18 @@
 
 The pause is the provider's `Retry-After`, bounded where it is read; else a second at most, then up to `LONGEST_SECONDS`, so that
 the end of an outage is seen soon. The one call's answer closes the circuit for all.
+
+Processes tell each other of a pause that the provider itself asked for (`Retry-After`), and of its end
+(`tokens/shared_circuits.py`): one process's 429 is every process's. Failures that each finds for itself are not passed on: a process
+that is cut off from the provider must not stop the others.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from bff.backoff import Backoff
 from bff.clock import Clock
 from bff.errors import ProviderUnavailable
+from bff.oauth.retry_after import LONGEST_SECONDS as LONGEST_RETRY_AFTER_SECONDS
 
 SEVERAL = 2
 LONGEST_SECONDS = 2.0
@@ -24,10 +29,15 @@ _TROUBLE = frozenset({"not_connected", "timeout", "cut_off", "server_error", "te
 
 
 class Circuit:
-    """Decides whether a provider may be asked now. Not a lock: what was asked before is not interrupted."""
+    """Decides whether a provider may be asked now. Not a lock: what was asked before is not interrupted.
+
+    `tell` is called with the seconds of each pause that the provider asks for, and with 0 when an open circuit closes.
+    """
 
     def __init__(self, *, clock: Clock) -> None:
+        self.tell: Callable[[float], None] = lambda _: None
         self._clock = clock
+        self._asked_for = False  # whether the provider itself asked for the pause
         self._failed: set[Hashable] = (
             set()
         )  # who failed since the last answer; bounded, because the circuit opens at `SEVERAL`
@@ -51,11 +61,29 @@ class Circuit:
             self._probe = who
 
     def answered(self, who: Hashable) -> None:
-        """The provider answered: the circuit is closed."""
-        del who
+        """The provider answered: the circuit is closed. A call from before a pause that the provider asked for does not end it."""
+        if self._asked_for and self._probe != who and self._opened_at <= self._clock() < self._open_until:
+            return
+        was_open = self._open_until > 0
+        self._close()
+        if was_open:
+            self.tell(0.0)
+
+    def hear(self, seconds: float) -> None:
+        """Another process tells of a pause, or of its end (0)."""
+        if not seconds > 0:  # also if it is no number
+            if self._asked_for:
+                self._close()
+            return
+        now, seconds = self._clock(), min(seconds, LONGEST_RETRY_AFTER_SECONDS)
+        if not self._opened_at <= now < self._open_until or now + seconds > self._open_until:
+            self._open(now, seconds)
+            self._asked_for, self._probe = True, None
+
+    def _close(self) -> None:
         self._failed.clear()
         self._open_until, self._pauses = 0.0, 0
-        self._probe = None
+        self._asked_for, self._probe = False, None
 
     def not_asked(self, who: Hashable) -> None:
         """`who` did not ask after all."""
@@ -72,10 +100,14 @@ class Circuit:
         now = self._clock()
         opens = error.reason in _AT_ONCE or was_probe or len(self._failed) >= SEVERAL
         if opens and error.retry_after_seconds is not None:
-            self._open(now, max(error.retry_after_seconds, self._open_until - now))
+            seconds = max(error.retry_after_seconds, self._open_until - now)
+            self._open(now, seconds)
+            self._asked_for = True
+            self.tell(seconds)
         elif opens and now >= self._open_until:
             self._pauses += 1
             self._open(now, BACKOFF.pause_seconds(self._pauses))
+            self._asked_for = False
 
     def _open(self, now: float, seconds: float) -> None:
         self._opened_at = now

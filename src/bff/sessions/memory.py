@@ -13,7 +13,18 @@ from typing import Generic, TypeVar
 from bff.clock import Clock, steady
 from bff.config.values.secrets import Secret
 from bff.sessions.model import LiveSession, Session
-from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
+from bff.sessions.store import (
+    USES_KEPT_SECONDS,
+    Begun,
+    Change,
+    ChangeListener,
+    Found,
+    Mark,
+    MarkEnd,
+    Spent,
+    Told,
+    ignored,
+)
 
 SWEPT_PER_WRITE = 4
 
@@ -86,6 +97,7 @@ class MemoryStore:
         self._done: _Expiring[str] = _Expiring()
         self._uses: _Expiring[dict[str, float]] = _Expiring()
         self._listener: ChangeListener | None = None
+        self._told: Told = ignored
         self._last_now = 0.0
 
     @property
@@ -94,8 +106,9 @@ class MemoryStore:
         fleeting = len(self._leases) + len(self._marks) + len(self._done)
         return len(self._sessions) + fleeting
 
-    async def open(self, listener: ChangeListener) -> None:
-        """Call `listener` for every change from now on."""
+    async def open(self, listener: ChangeListener, *, told: Told = ignored) -> None:
+        """Call `listener` for every change from now on, and `told` for every message."""
+        self._told = told
         self._listener = listener
         listener.changes_resumed()
 
@@ -109,6 +122,10 @@ class MemoryStore:
 
     async def ping(self) -> None:
         """Memory always answers."""
+
+    async def tell(self, text: str) -> None:
+        """Hand it to the one process that there is."""
+        self._told(text)
 
     async def create(self, session: Session, *, now: float) -> Session:
         """Keep a new session.

@@ -9,7 +9,7 @@ Rules that every store keeps:
 - Every change is published with the write, so that local copies and open streams learn of it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -82,11 +82,19 @@ class ChangeListener(Protocol):
         ...
 
 
+Told = Callable[[str], None]  # called on the event loop; must not block or raise
+
+
+def ignored(text: str) -> None:
+    """Where no messages of other processes are wanted."""
+    del text
+
+
 class SessionStore(Protocol):
     """Sessions, leases, and what is done. Every method may raise `StoreUnavailable`."""
 
-    async def open(self, listener: ChangeListener) -> None:
-        """Start the subscription to changes. Call once, on the running loop.
+    async def open(self, listener: ChangeListener, *, told: Told = ignored) -> None:
+        """Start the subscription to changes. Call once, on the running loop. `told` gets what any process tells (`tell`).
 
         Does not wait for the store, which may become reachable later.
         """
@@ -102,6 +110,10 @@ class SessionStore(Protocol):
 
     async def ping(self) -> None:
         """Return if the store answers."""
+        ...
+
+    async def tell(self, text: str) -> None:
+        """Send a message, which holds no secret, to every process that is connected now, this one included. It is not kept."""
         ...
 
     async def create(self, session: Session, *, now: float) -> Session:

@@ -45,6 +45,8 @@ class TokenKeepings:
 
     def _new(self, providers: Mapping[str, Provider]) -> TokenKeeping:
         tasks, clock = self._tasks, self._clock
+        for provider in providers.values():
+            self.renewing.circuits.join(provider)
         renewal = Renewal(renewing=self.renewing, providers=providers)
         return TokenKeeping(
             refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),

@@ -8,6 +8,7 @@ from bff.sessions.store import SessionStore
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.holder import Holder
 from bff.tokens.kept_grants import WRITE_BACKOFF, KeptGrants
+from bff.tokens.shared_circuits import SharedCircuits
 from bff.tokens.waits import ChangeWaits
 
 
@@ -20,6 +21,7 @@ class Renewing:
     holder: Holder
     kept: KeptGrants
     waits: ChangeWaits
+    circuits: SharedCircuits
 
 
 def renewing(
@@ -28,4 +30,11 @@ def renewing(
     """What this process needs to renew tokens in this store."""
     holder = Holder(store=store)
     kept = KeptGrants(store=store, holder=holder, tasks=tasks, clock=clock, backoff=write_backoff)
-    return Renewing(store=store, clock=clock, holder=holder, kept=kept, waits=ChangeWaits())
+    return Renewing(
+        store=store,
+        clock=clock,
+        holder=holder,
+        kept=kept,
+        waits=ChangeWaits(),
+        circuits=SharedCircuits(store=store, tasks=tasks, by=holder.name),
+    )

@@ -218,7 +218,10 @@ def announce(config: Config) -> None:
 @asynccontextmanager
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
-    await process.store.open(ChangeFanout([process.copies, process.streams, process.tokens.renewing.waits]))
+    renewing = process.tokens.renewing
+    await process.store.open(
+        ChangeFanout([process.copies, process.streams, renewing.waits]), told=renewing.circuits.told
+    )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
     going_on = [asyncio.create_task(process.streams.look()), asyncio.create_task(notes.keep())]
     process.pools.check_health(gateway().config.routes)

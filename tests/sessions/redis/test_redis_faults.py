@@ -28,6 +28,7 @@ EVERY_CALL: dict[str, Callable[[RedisStore], Awaitable[object]]] = {
     "remember": lambda store: store.remember("done", lifetime_seconds=60, now=NOW),
     "remember_first": lambda store: store.remember_first("done", lifetime_seconds=60, now=NOW),
     "recall": lambda store: store.recall("done", now=NOW),
+    "tell": lambda store: store.tell("hello"),
     "note_use": lambda store: store.note_use("session", "ab", by="me", age_seconds=5),
     "uses": lambda store: store.uses("session", "ab"),
     "remembers": lambda store: store.remembers("done", now=NOW),

@@ -1,6 +1,8 @@
 """The subscription to changes: one task, on a connection of its own, reads what every worker publishes with its writes.
 
-A message is `{session key}:changed` or `{session key}:ended`. Redis does not keep messages for a subscriber that is
+A message is `{session key}:changed`, `{session key}:ended`, or what a process tells the others: `{text}:told`.
+
+Redis does not keep messages for a subscriber that is
 disconnected, so a lost connection means that changes may have been missed: `changes_interrupted` is called at once,
 also if the first connection fails, and `changes_resumed` after the next subscription. A connection that died without
 being closed is detected by a PING: it is sent after one second without a message and must be answered within another.
@@ -15,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bff.backoff import Backoff
 from bff.sessions.redis.server import REDIS_ERRORS
-from bff.sessions.store import Change, ChangeListener
+from bff.sessions.store import Change, ChangeListener, Told, ignored
 
 SILENCE_SECONDS = 1.0
 BACKOFF = Backoff(first_seconds=0.05, longest_seconds=2.0)
@@ -29,12 +31,14 @@ class Subscription:
         new_connection: Callable[[], Awaitable[AbstractConnection]],
         listener: ChangeListener,
         *,
+        told: Told = ignored,
         channel: bytes,
         connect_timeout_seconds: float,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._new_connection = new_connection
         self._listener = listener
+        self._told = told
         self._channel = channel
         self._connect_timeout_seconds = connect_timeout_seconds
         self._silence_seconds = silence_seconds
@@ -93,6 +97,9 @@ class Subscription:
         match message:
             case [b"message", _, bytes(text)]:
                 key, _, what = text.decode(errors="replace").rpartition(":")
+                if what == "told":
+                    self._told(key)
+                    return
                 self._listener.session_changed(Change(key=key, ended=what == "ended"))
 
 

@@ -37,7 +37,18 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.pipeline import Word
 from bff.sessions.redis.server import REDIS_ERRORS, open_server
 from bff.sessions.sealing import Sealer
-from bff.sessions.store import USES_KEPT_SECONDS, Begun, Change, ChangeListener, Found, Mark, MarkEnd, Spent
+from bff.sessions.store import (
+    USES_KEPT_SECONDS,
+    Begun,
+    Change,
+    ChangeListener,
+    Found,
+    Mark,
+    MarkEnd,
+    Spent,
+    Told,
+    ignored,
+)
 
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
@@ -67,12 +78,13 @@ class RedisStore:
         self._listener: ChangeListener | None = None
         self._subscription: Subscription | None = None
 
-    async def open(self, listener: ChangeListener) -> None:
-        """Subscribe to changes; the server may become reachable later."""
+    async def open(self, listener: ChangeListener, *, told: Told = ignored) -> None:
+        """Subscribe to changes and messages; the server may become reachable later."""
         self._listener = listener
         self._subscription = Subscription(
             self._server.new_connection,
             listener,
+            told=told,
             channel=self._names.channel,
             connect_timeout_seconds=self._connect_timeout_seconds,
         )
@@ -92,6 +104,10 @@ class RedisStore:
     async def ping(self) -> None:
         """Return if the server answers."""
         await self._execute("PING", again=True)
+
+    async def tell(self, text: str) -> None:
+        """Publish it on the channel of changes."""
+        await self._execute("PUBLISH", self._names.channel, text + ":told", again=True)
 
     async def create(self, session: Session, *, now: float) -> Session:
         """Keep a new session and its index entries.

@@ -272,6 +272,19 @@ async def test_a_refresh_under_way_is_finished_and_made_once() -> None:
         assert len(site.world.token_calls("refresh_token")) == 1
 
 
+async def test_tokens_in_memory_are_kept_with_their_provider() -> None:
+    """The gateway's own token is not fetched again where another provider has changed, and is where its own has."""
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        assert (await browser.fetch("/machine/x")).status_code == 200
+        providers = site.text["providers"]
+        for changed, fetched in (("partner", 1), ("corp", 2)):
+            providers[changed]["scope"] = "openid profile"
+            await site.reload(providers=providers)
+            assert (await browser.fetch("/machine/x")).status_code == 200
+            assert len(site.world.token_calls("client_credentials")) == fetched
+
+
 async def test_session_settings_are_taken_on(valkey: ValkeyServer) -> None:
     """A new session key seals what is written from then on, the old one still opens; the idle timeout holds for the next use."""
     async with a_site(store=valkey.url) as site:

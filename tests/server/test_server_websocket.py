@@ -51,8 +51,9 @@ class Site:
     def browser(self, path: str = "/open/x", *, cookie: str | None = None, **options: Any) -> connect:
         """A browser's WebSocket."""
         fields = {"Cookie": f"{SESSION_COOKIE}={cookie}"} if cookie else {}
-        url = self.world.url.replace("http://", "ws://") + path
+        url = self.world.url.replace("http", "ws", 1) + path
         options.setdefault("ping_interval", None)
+        options.setdefault("ssl", self.world.tls)
         return connect(
             url,
             origin=self.world.url,
@@ -72,7 +73,7 @@ class Site:
         head = [
             b"GET %b/x HTTP/1.1" % path.encode(),
             b"Host: " + host,
-            b"Origin: http://" + host,
+            b"Origin: " + self.world.config.public_url.raw,
             *upgrade,
             key,
             *fields,
@@ -227,7 +228,7 @@ async def test_what_came_with_a_handshake_is_not_lost() -> None:
         await it.send(b"\x81\x03got")
         await it.gone()
 
-    async with raw_site(greeting) as made, raw_browser(made.world.config.listen.port) as browser:
+    async with raw_site(greeting) as made, raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
         await made.raw(browser)
         await browser.say(masked(0x81, b"x"))
         assert (await browser.head())[0] == 101
@@ -244,12 +245,13 @@ async def test_the_upstream_gets_a_rewritten_handshake() -> None:
     async with site(select_subprotocol=lambda _, offered: offered[1]) as made:
         cookie = (await made.world.signed_in()).cookie(SESSION_COOKIE)
         fields = {"Cookie": f"{SESSION_COOKIE}={cookie}; theme=dark", **spoofed}
-        url = made.world.url.replace("http://", "ws://") + "/user/a%2Fb;c?d=%0d"
+        url = made.world.url.replace("http", "ws", 1) + "/user/a%2Fb;c?d=%0d"
         async with connect(
             url,
             origin=made.world.url,
             additional_headers=fields,
             subprotocols=[A, B],
+            ssl=made.world.tls,
             proxy=None,  # type: ignore[arg-type]  # Origin
         ) as browser:
             assert browser.subprotocol == B
@@ -335,7 +337,10 @@ async def test_the_upstreams_refusal_is_the_browsers_answer(status: HTTPStatus) 
         fields = {"Location": "http://elsewhere.example/", "X-Why": "because", "Set-Cookie": f"{SESSION_COOKIE}=evil"}
         return Response(status, "No", Headers({**fields, "Content-Length": "4"}), b"nope")
 
-    async with site(process_request=refuse) as made, raw_browser(made.world.config.listen.port) as browser:
+    async with (
+        site(process_request=refuse) as made,
+        raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser,
+    ):
         await made.raw(browser)
         reply = await browser.reply()
         assert (reply.status, reply.body, reply.closes) == (status, b"nope", True)
@@ -379,7 +384,7 @@ async def test_a_browser_that_leaves_during_the_handshake_leaves_nothing_behind(
         await it.gone()
 
     async with scripted_upstream(hush) as upstream, gateway_world(routes=routes_to(upstream.port)) as world:
-        async with raw_browser(world.config.listen.port) as browser:
+        async with raw_browser(world.config.listen.port, tls=world.tls) as browser:
             await Site(world).raw(browser)
             await until(lambda: upstream.open == 1)
             browser.leave()
@@ -587,7 +592,7 @@ async def test_who_breaks_the_protocol_is_closed() -> None:
         await silent(connection)
 
     async with site(odd) as made:
-        async with raw_browser(made.world.config.listen.port) as browser:
+        async with raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
             await made.raw(browser)
             assert (await browser.head())[0] == 101
             upstream = await made.met.get()
@@ -613,7 +618,7 @@ async def test_invalid_utf8_and_a_close_in_one_segment(
         assert await it.reader.readexactly(len(both)) == both
         await it.send(b"\x88\x02" + (1007).to_bytes(2))
 
-    async with raw_site(judging) as made, raw_browser(made.world.config.listen.port) as browser:
+    async with raw_site(judging) as made, raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
         await made.raw(browser)
         assert (await browser.head())[0] == 101
         await browser.say(both)
@@ -621,7 +626,7 @@ async def test_invalid_utf8_and_a_close_in_one_segment(
         await until(lambda: not tunnels())
     async with (
         site(silent) as made,
-        raw_browser(made.world.config.listen.port) as browser,
+        raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser,
     ):  # the library answers the close alone
         await made.raw(browser)
         assert (await browser.head())[0] == 101
@@ -657,7 +662,7 @@ async def test_an_upstream_over_tls_proves_its_name(tmp_path: Path, name: str, s
     async with serve(talk, "127.0.0.1", 0, ssl=authority.server(name)) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         routes = routes_to(port, upstream=f"https://127.0.0.1:{port}", ca_file=str(authority.file))
-        async with gateway_world(routes=routes) as world, raw_browser(world.config.listen.port) as raw:
+        async with gateway_world(routes=routes) as world, raw_browser(world.config.listen.port, tls=world.tls) as raw:
             made = Site(world)
             await made.raw(raw)
             assert (await raw.head())[0] == status
@@ -680,7 +685,7 @@ async def test_a_side_that_does_not_answer_a_close_is_cut_off(monkeypatch: pytes
         await accept(it)
         await it.gone()
 
-    async with raw_site(deaf) as made, raw_browser(made.world.config.listen.port) as browser:
+    async with raw_site(deaf) as made, raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
         await made.raw(browser)
         assert (await browser.head())[0] == 101
         await browser.say(masked(0x88, b"\x03\xe8"))
@@ -738,7 +743,7 @@ async def test_what_a_browser_does_not_read_is_not_kept() -> None:
         while data := await it.reader.read(65536):
             await it.send((b"\x8a\x7d" + b"p" * 125) * (len(data) // 131))
 
-    async with raw_site(ponging) as made, raw_browser(made.world.config.listen.port) as browser:
+    async with raw_site(ponging) as made, raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
         await made.raw(browser)
         assert (await browser.head())[0] == 101
         (tunnel,) = tunnels()
@@ -773,7 +778,7 @@ async def test_fragments_pass_one_by_one(piece: bytes) -> None:
             await it.send(b"\x8a\x01!")
         await it.gone()
 
-    async with raw_site(reading) as made, raw_browser(made.world.config.listen.port) as browser:
+    async with raw_site(reading) as made, raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
         await made.raw(browser)
         assert (await browser.head())[0] == 101
         for sent in (whole, *[part] * 20, end):
@@ -790,7 +795,7 @@ async def test_a_side_that_takes_nothing_for_long_is_cut_off() -> None:
             while True:
                 await connection.send(LARGE)
 
-    async with site(pour) as made, raw_browser(made.world.config.listen.port) as browser:
+    async with site(pour) as made, raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
         await made.raw(browser)
         assert (await browser.head())[0] == 101
         (tunnel,) = tunnels()

@@ -105,18 +105,17 @@ async def test_what_did_not_change_is_kept() -> None:
         other = build_gateway(site.world.config.model_copy(update={"trusted_proxies": ()}), process)
         assert other is not former
         assert other.providers == former.providers
-        assert other.refresher is former.refresher
-        assert other.client_credentials is former.client_credentials
-        assert other.exchanged is former.exchanged
+        assert other.tokens == former.tokens
         assert other.forwarder.upstream(route).members[0].pool is former.forwarder.upstream(route).members[0].pool
 
 
 async def test_a_provider_that_changed_is_a_new_one() -> None:
-    """So are the tokens held in memory; the other provider is the one of before."""
+    """So are its tokens that are held in memory; the other provider is the one of before, with its tokens."""
     async with a_site() as (site, _):
         process, former, config = site.world.app.process, site.world.app.gateway, site.world.config
         corp = config.providers["corp"].model_copy(update={"client_id": "another"})
         other = build_gateway(config.model_copy(update={"providers": {**config.providers, "corp": corp}}), process)
         assert other.providers["corp"] is not former.providers["corp"]
         assert other.providers["partner"] is former.providers["partner"]
-        assert other.client_credentials is not former.client_credentials
+        assert other.tokens["corp"] is not former.tokens["corp"]
+        assert other.tokens["partner"] is former.tokens["partner"]

@@ -1,7 +1,7 @@
-"""What keeps tokens usable, for the providers of one configuration, and on into the next one if they are the same.
+"""What keeps tokens usable: one keeping for each provider, which goes on into the next configuration if the provider is the same.
 
 Kept on are the tokens that are held in memory (client tokens, exchanged ones), the flights under way, and the pauses after
-failures. Where a provider has changed all of this begins anew: it was made by another client, or at another endpoint.
+failures. For a provider that has changed all of this begins anew: it was made by another client, or at another endpoint.
 """
 
 from collections.abc import Mapping
@@ -28,25 +28,23 @@ class TokenKeeping:
 
 
 class TokenKeepings:
-    """The keeping of a process. `of` is called for each configuration."""
+    """The keepings of a process. `of` is called for each configuration."""
 
     def __init__(self, *, store: SessionStore, tasks: BackgroundTasks, clock: Clock) -> None:
         self.renewing = renewing(store=store, tasks=tasks, clock=clock)
         self._tasks = tasks
         self._clock = clock
-        self._providers: dict[str, Provider] = {}
-        self._keeping: TokenKeeping | None = None
+        self._keepings: dict[Provider, TokenKeeping] = {}  # `Provider` compares by identity
 
-    def of(self, providers: Mapping[str, Provider]) -> TokenKeeping:
-        """The keeping for these providers: the one of the last call if they are the same objects."""
-        if self._keeping is None or self._providers != dict(providers):  # `Provider` compares by identity
-            self._providers, self._keeping = dict(providers), self._new(providers)
-        return self._keeping
+    def of(self, providers: Mapping[str, Provider]) -> Mapping[str, TokenKeeping]:
+        """The keeping of each of these providers, by its name: that of the last call for a provider that was there."""
+        last = self._keepings
+        self._keepings = {provider: last.get(provider) or self._new(provider) for provider in providers.values()}
+        return {name: self._keepings[provider] for name, provider in providers.items()}
 
-    def _new(self, providers: Mapping[str, Provider]) -> TokenKeeping:
-        tasks, clock = self._tasks, self._clock
-        for provider in providers.values():
-            self.renewing.circuits.join(provider)
+    def _new(self, provider: Provider) -> TokenKeeping:
+        tasks, clock, providers = self._tasks, self._clock, {provider.name: provider}
+        self.renewing.circuits.join(provider)
         renewal = Renewal(renewing=self.renewing, providers=providers)
         return TokenKeeping(
             refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),

@@ -137,14 +137,15 @@ def source(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, n
         raise LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
     if policy.provider is None:
         return None
+    keeping = gateway.tokens[policy.provider]
     if live is not None and _takes_users_token(policy, live, provider=policy.provider, now=now):
-        users = UserToken(gateway.refresher, live.session, policy.provider, policy.target)
-        return users if policy.exchange is None else ExchangedToken(gateway.exchanged, users, policy.exchange)
+        users = UserToken(keeping.refresher, live.session, policy.provider, policy.target)
+        return users if policy.exchange is None else ExchangedToken(keeping.exchanged, users, policy.exchange)
     if not policy.takes_client:
         return None
     if policy.needs_session and not _is_signed_in(live, now=now):
         raise LoginRequired("The sign-in has ended.", provider=policy.provider)
-    return ClientToken(gateway.client_credentials, policy.provider, policy.target)
+    return ClientToken(keeping.client_credentials, policy.provider, policy.target)
 
 
 def _takes_users_token(policy: RoutePolicy, live: LiveSession, *, provider: str, now: float) -> bool:

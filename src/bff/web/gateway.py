@@ -31,12 +31,9 @@ from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
 from bff.telemetry import upstreams
 from bff.tokens.background import BackgroundTasks
-from bff.tokens.client_credentials import ClientCredentials
-from bff.tokens.exchanged import ExchangedTokens
 from bff.tokens.grants import is_of
-from bff.tokens.keeping import TokenKeepings
+from bff.tokens.keeping import TokenKeeping, TokenKeepings
 from bff.tokens.proofs import Proofs
-from bff.tokens.refresh import Refresher
 from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
@@ -75,9 +72,7 @@ class Gateway:
     signer: CookieSigner
     login_sealer: Sealer  # of sign-ins under way
     providers: Mapping[str, Provider]
-    refresher: Refresher
-    client_credentials: ClientCredentials
-    exchanged: ExchangedTokens
+    tokens: Mapping[str, TokenKeeping]  # by the provider's name
     routes: RouteTable
     policies: Mapping[bytes, RoutePolicy]  # by the route's prefix
     forwarder: Forwarder
@@ -172,7 +167,6 @@ def build_gateway(config: Config, process: Process) -> Gateway:
         )
         for name, settings in config.providers.items()
     }
-    keeping = process.tokens.of(providers)
     return Gateway(
         config=config,
         process=process,
@@ -181,9 +175,7 @@ def build_gateway(config: Config, process: Process) -> Gateway:
         signer=CookieSigner(config.session.keys, uses=process.secret_uses),
         login_sealer=Sealer(config.session.keys, purpose=b"login "),
         providers=providers,
-        refresher=keeping.refresher,
-        client_credentials=keeping.client_credentials,
-        exchanged=keeping.exchanged,
+        tokens=process.tokens.of(providers),
         routes=routes,
         policies={route.prefix: route_policy(route.config) for route in routes.routes},
         forwarder=Forwarder(routes.routes, pools=process.pools, public_scheme=site.scheme, public_host=site.host),

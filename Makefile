@@ -1,7 +1,7 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
 
-.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node providers clients deploy demo wheel bench docs pins clean apis
+.PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node providers clients deploy demo wheel bench docs pins clean apis develop
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
@@ -68,8 +68,13 @@ clients:            ## the browser client and its React binding: types and logic
 apis:               ## real frameworks behind the gateway: FastAPI, Tornado, Streamlit, Express, tus, socket.io, Go
 	$(PYTHON) -m pip install -q -e '.[apis]'
 	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/apis/node; fi
-	if command -v go >/dev/null; then cd tests/apis/go && go build -o $(CURDIR)/build/apis-go .; fi
+	if command -v go >/dev/null; then cd tests/apis/go && go build -o $(CURDIR)/build/apis-go . && go build -o $(CURDIR)/build/apis-go-verifying ./verifying; fi
 	$(PYTHON) -m pytest -m apis tests/apis
+
+develop:            ## real development servers before and behind the gateway: Vite, Next, Angular (needs Node)
+	for place in tests/browser/vite tests/develop/next tests/develop/angular; do \
+	  npm install --no-audit --no-fund --no-package-lock --silent --prefix $$place || echo "$$place cannot be installed"; done
+	timeout 900 $(PYTHON) -m pytest -m develop -n 0 -rs tests/develop
 
 HELM = helm.sh/helm/v3/cmd/helm@v3.19.5
 

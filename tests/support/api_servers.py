@@ -15,14 +15,16 @@ from support.valkey_server import free_port
 
 HERE = ROOT / "tests" / "apis"
 GO_PROGRAM = ROOT / "build" / "apis-go"
+GO_VERIFYING = ROOT / "build" / "apis-go-verifying"
 START_SECONDS = 30.0
 
 
 def missing(what: str) -> str | None:
     """Why an API cannot run here; None if it can. `what` is a Python module, an npm package, or `go`."""
-    if what == "go":
-        return None if GO_PROGRAM.exists() else "build/apis-go is not built: run `make apis`"
-    if what in {"fastapi", "tornado", "streamlit"}:
+    if what in {"go", "go verifying"}:
+        program = GO_PROGRAM if what == "go" else GO_VERIFYING
+        return None if program.exists() else f"build/{program.name} is not built: run `make apis`"
+    if what in {"fastapi", "tornado", "streamlit", "jwt"}:
         return None if importlib.util.find_spec(what) else f"{what} is not installed: run `make apis`"
     there = shutil.which("node") is not None and (HERE / "node" / "node_modules" / what).is_dir()
     return None if there else f"npm {what} is not installed: run `make apis`"

@@ -198,6 +198,30 @@ async def test_the_upstreams_refusal_is_the_browsers_answer(status: HTTPStatus) 
     assert not made.errors
 
 
+@pytest.mark.requirement("R-350")
+@pytest.mark.parametrize("other", ["tok-2", None])
+@pytest.mark.parametrize("refusals", [1, 9])
+async def test_a_rejected_token_is_replaced_once(refusals: int, other: str | None) -> None:
+    """After a 401 the handshake is made once more with another token, if there is one; a second 401 is the browser's answer."""
+    tokens: list[str] = []
+
+    def refuse(_: ServerConnection, request: Request) -> Response | None:
+        tokens.append(request.headers["Authorization"])
+        return Response(401, "No", Headers({"Content-Length": "2"}), b"no") if len(tokens) <= refusals else None
+
+    async with world(process_request=refuse) as made:
+        made.other_token = other
+        if other is not None and refusals == 1:
+            async with made.browser() as browser:
+                await browser.send("x")
+                assert await browser.recv() == "x"
+        else:
+            with pytest.raises(InvalidStatus) as refused:
+                await made.browser()
+            assert refused.value.response.status_code == 401
+    assert tokens == ["Bearer tok-1", *([] if other is None else ["Bearer tok-2"])]
+
+
 @pytest.mark.requirement("R-153")
 async def test_a_redirect_is_not_followed() -> None:
     """C-39: where it points to never hears of us, and the token goes nowhere else."""

@@ -383,6 +383,43 @@ class Sessions(RuleBasedStateMachine):
         self.run(self._die(process))
         self._replace(number)
 
+    # --- what chance alone seldom brings together -------------------------------------------------------------------------
+
+    def _asking(self, seat: Seat, number: int) -> None:
+        """This process asks for a new token, whose answer comes in five seconds."""
+        self.provider("slow")
+        for process in self.process:
+            process.line.mode = "well"
+        self.time_passes(605.0)
+        self.call(seat, number, rejected=False, seconds=1.0)
+
+    @rule(seat=seats, number=processes)
+    def answer_finds_no_store(self, seat: Seat, number: int) -> None:
+        """The store goes away for the process that asks, which keeps the answer; the other one is called meanwhile."""
+        self._asking(seat, number)
+        self.process[number].line.mode = "away"
+        self.time_passes(12.0)
+        self.call(seat, 1 - number, rejected=False, seconds=40.0)
+        self.process[number].line.mode = "well"
+        self.time_passes(120.0)
+        for process in (0, 1):
+            self.call(seat, process, rejected=False, seconds=10.0)
+
+    @rule(seat=seats, number=processes)
+    def dies_while_it_asks(self, seat: Seat, number: int) -> None:
+        """The process dies before the answer; the other one is called after its lease has run out."""
+        self._asking(seat, number)
+        self.crash(number)
+        self.time_passes(17.0)
+        self.call(seat, 1 - number, rejected=False, seconds=1.0)
+
+    @rule(seat=seats, number=processes)
+    def signed_out_while_it_asks(self, seat: Seat, number: int) -> None:
+        """The sign-out comes to the other process, before the answer."""
+        self._asking(seat, number)
+        self.sign_out(seat, 1 - number)
+        self.time_passes(12.0)
+
     async def _die(self, process: Process) -> None:
         for request in list(process.requests):
             request.cancel()

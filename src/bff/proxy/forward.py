@@ -7,7 +7,7 @@ pool is keyed by everything that distinguishes it (invariant 8).
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -115,8 +115,10 @@ class Forwarder:
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         ended: asyncio.Event,
+        instead: Callable[[], Awaitable[FieldBlock | None]],
     ) -> None:
-        """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over.
+        """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over. `instead` gives
+        other credentials in the place of those that the upstream rejects, if there are any.
 
         `credentials` gives the fields with the token for an upstream, by its authority.
 
@@ -131,10 +133,19 @@ class Forwarder:
             return replace(made, authority=authority)
 
         with self.upstream(match.route).websocket_place(owner) as place:
+
+            async def again() -> UpstreamRequest | None:
+                others = await instead()
+                if others is None:
+                    return None
+                made = self.request(match, head, credentials=others, operators=operators)
+                return replace(made, authority=place.member.authority)
+
             await forward_websocket(
                 route=match.route,
                 request_for=request_for,
                 place=place,
+                again=again,
                 scope=scope,
                 receive=receive,
                 send=send,

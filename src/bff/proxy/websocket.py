@@ -10,7 +10,7 @@ the end               a close of one side is passed to the other (closes.py); ne
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 from websockets import frames
 from websockets.asyncio.client import ClientConnection
@@ -51,6 +51,16 @@ _FRAMED_BY_US = frozenset({b"host", b"content-length"})  # written by the librar
 _OF_THE_UPGRADE = b"sec-websocket-"
 
 
+Again = Callable[
+    [], Awaitable[UpstreamRequest | None]
+]  # another handshake in the place of a rejected one; None: there is none
+
+
+async def no_other() -> UpstreamRequest | None:
+    """Where the upstream's 401 is the answer."""
+    return None
+
+
 async def forward_websocket(
     *,
     route: Route,
@@ -60,11 +70,12 @@ async def forward_websocket(
     receive: Receive,
     send: Send,
     ended: asyncio.Event,
+    again: Again = no_other,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `request_for` makes the request for an upstream, by its authority. `ended` is set when the session ends. Returns when both sides
-    are closed.
+    `request_for` makes the request for an upstream, by its authority. `ended` is set when the session ends. `again` is asked once if
+    the upstream answers 401 (R-350). Returns when both sides are closed.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
@@ -80,7 +91,18 @@ async def forward_websocket(
     try:
         if request.authority != place.member.authority:
             request = request_for(place.member.authority)
-        await _shake_hands(connection, request, place, seconds=route.config.timeouts.first_byte)
+        seconds = route.config.timeouts.first_byte
+        try:
+            await _shake_hands(connection, request, place, seconds=seconds)
+        except InvalidStatus as refusal:
+            other = await again() if refusal.response.status_code == 401 else None
+            if other is None:
+                raise
+            _drop(connection)
+            connection = await place.dial(
+                lambda: _connection(route, request.target, place.member.authority, offered=offered)
+            )
+            await _shake_hands(connection, other, place, seconds=seconds)
         await _converse(connection, receive, send, ended=ended, max_message=route.max_body)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)

@@ -8,8 +8,9 @@ def request_head(request: UpstreamRequest) -> bytes:
     """Request line and fields (RFC 9112 sections 3 and 5). The rewrite has refused blocks that split lines."""
     ours = [block.lines for block in request.ours]
     request_line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, request.authority)
-    end = b"\r\n" if request.request_id is None else b"x-request-id: %b\r\n\r\n" % request.request_id
-    return b"".join((request_line, request.passed.lines, *ours, end))
+    if request.request_id is None:
+        return b"".join((request_line, request.passed.lines, *ours, b"\r\n"))
+    return b"".join((request_line, request.passed.lines, *ours, b"x-request-id: ", request.request_id, b"\r\n\r\n"))
 
 
 class Upload:

@@ -29,6 +29,7 @@ from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import Account
+from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource, bearer
 from bff.web import admission, cookies, guards
 from bff.web.access_log import account_of
@@ -78,9 +79,10 @@ class Lane:
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
         lane_call.began = began
         lane_call.keep_alive = keep_alive
-        if message.has_content:
-            return lane_call
-        return lane_call if lane_call.begin() else None
+        if not message.has_content and not lane_call.begin():
+            return None
+        telemetry.IN_FLIGHT.number += 1
+        return lane_call
 
 
 class _Ready(Struct, frozen=True):
@@ -156,11 +158,11 @@ class LaneCall:
         "_call",
         "_gateway",
         "_in_stream",
+        "_is_counted",
         "_is_told",
         "_message",
         "_request",
         "_response",
-        "_sent_at",
         "_status",
         "began",
         "is_over",
@@ -191,7 +193,7 @@ class LaneCall:
         self.keep_alive = True
         self.began = 0.0  # on the steady clock
         self._asked = ""  # the upstream's origin
-        self._sent_at = 0.0
+        self._is_counted = False  # in the metrics
         self._answered_at = 0.0
         self._is_told = False  # in the log, by the connection
         self.is_over = False
@@ -219,7 +221,6 @@ class LaneCall:
             return False
         self._response = response
         self._asked = response.pool.origin
-        self._sent_at = steady()
         return True
 
     # --- for the connection ---
@@ -244,6 +245,7 @@ class LaneCall:
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
+        telemetry.IN_FLIGHT.number -= 1
         serve = partial(self._app.serve, self._gateway)
         return self._browser.step_aside(self._message, serve, keep_alive=self.keep_alive)
 
@@ -283,6 +285,7 @@ class LaneCall:
 
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
+        telemetry.IN_FLIGHT.number -= 1
         self._response = None
         app, gateway, call, account = self._app, self._gateway, self._call, self._account()
 
@@ -299,13 +302,15 @@ class LaneCall:
         self.started = True
         self._status = status
         private, rules = self._call.token is not None, self._call.admitted.match.route.response_rules
-        telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
         reader, message = response.reader, self._message
         if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
             lines = response_lines(reader.head, private_default=private, rules=rules)
             self._browser.output.write_at_once(whole_answer(status, lines, message.head.request_id, reader.take()))
+            telemetry.answered_at_once(self._call.admitted.policy.label, status).observe(self._answered_at - self.began)
+            self._is_counted = True
             self._finish()
             return
+        telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
         fields = response_fields(status, response.fields, private_default=private, rules=rules)
         fields.append((REQUEST_ID, message.head.request_id))
         answer = self._answer = Answer(version=message.version, method=message.head.method, keep_alive=self.keep_alive)
@@ -329,7 +334,9 @@ class LaneCall:
             ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
             streams = self._gateway.process.streams
             self._in_stream = streams.opened(live.session.key, end=lambda: response.fail(ended))
-            self._in_stream.__enter__()
+        else:
+            self._in_stream = stream_open()
+        self._in_stream.__enter__()
         return True
 
     def _relay(self, response: UpstreamResponse) -> None:
@@ -365,18 +372,28 @@ class LaneCall:
             response.discard()
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
+        telemetry.IN_FLIGHT.number -= 1
+        if self._is_counted and not self._gateway.logs_access:
+            return
+        seconds = steady() - self.began
+        if self.started and not self._is_counted:
+            telemetry.lane_over(
+                route=self._call.admitted.policy.label,
+                status=self._status,
+                seconds=seconds,
+                upstream_seconds=self._answered_at - self.began,
+            )
         if self._gateway.logs_access and not self._is_told:
-            telemetry.request_over(self._account(), status=self._status)
+            telemetry.request_told(self._account(), status=self._status, seconds=round(seconds, 6))
 
     def _account(self) -> Account:
         call, gateway = self._call, self._gateway
         account = account_of(gateway, call.head, began=self.began)
         account.route = call.policy.label
-        if self._sent_at:
-            account.upstream = self._asked
-            account.upstream_began = self._sent_at
+        account.upstream = self._asked or gateway.forwarder.upstream(call.admitted.match.route).origin
+        account.upstream_began = self.began
         if self._answered_at:
-            account.upstream_seconds = self._answered_at - self._sent_at
+            account.upstream_seconds = self._answered_at - self.began
         if call.live is not None:
             account.session, account.user = call.live.session.key[:8], user_of(gateway, call.live)
         elif call.policy.reads_session:

@@ -33,6 +33,7 @@ from bff.server.tunnel import Stoppable, Tunnel
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import begin
+from bff.telemetry.running import stream_open
 from bff.tokens.proofs import challenged
 from bff.web.access_log import account_of
 from bff.web.answers import OwnAnswer, with_request_id
@@ -172,6 +173,8 @@ class Handshake:
         session_end = SessionEnd()
         if call.live is not None:
             held.enter_context(gateway.process.streams.opened(call.live.session.key, end=session_end))
+        else:
+            held.enter_context(stream_open())
         place = held.enter_context(gateway.forwarder.upstream(call.admitted.match.route).websocket_place(call.owner))
         upstream = await _ask(gateway, call, offer, place, token=call.token)
         try:

@@ -7,6 +7,9 @@ their key, of which only the first eight characters are logged; errors as they a
     sign_in.py       sign-in, sign-out, back-channel logout
     tokens.py        refreshes, the gateway's own tokens, calls to providers
     upstreams.py     upstreams, apart from single requests
+    stores.py        calls to the session store
+    accounts.py      what is known of one request, for its line in the log
+    tallies.py       counts of the data path
     running.py       start and stop, the store's changes, open streams, file descriptors
     metrics.py       the definitions of all metrics
 

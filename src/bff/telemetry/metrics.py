@@ -1,13 +1,117 @@
 """The definitions of all metrics. Labels hold names from the configuration and outcomes of ours, never anything a browser sent."""
 
 import os
+from collections.abc import Iterable
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from bff import __version__
+from bff.telemetry.tallies import BOUNDS, Count, Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-REQUESTS = Counter("bff_requests_total", "Answers to API calls, by route and status.", ["route", "status"])
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which no query here needs
+
+
+class TalliedHistogram(Histogram):
+    """A histogram that is poured into; the tallies are kept by its labels."""
+
+    def __init__(self, name: str, documentation: str, labelnames: Iterable[str] = (), **more: object) -> None:
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+        super().__init__(name, documentation, labelnames, **{"buckets": BOUNDS, **more})  # type: ignore[arg-type]  # handed on
+
+    def tally(self, *labels: str) -> Tally:
+        """The tally under these labels, always the same one."""
+        found = self._tallies.get(labels)
+        if found is None:
+            found = self._tallies[labels] = Tally()
+        return found
+
+    def pour(self) -> None:
+        """Take over what was tallied."""
+        for labels, tally in self._tallies.items():
+            child = self.labels(*labels)
+            buckets, seconds = tally.take()
+            for bucket, number in zip(child._buckets, buckets, strict=True):
+                if number:
+                    bucket.inc(number)
+            child._sum.inc(seconds)
+
+    def collect(self) -> Iterable[Metric]:
+        """Pour, and collect."""
+        spread()
+        self.pour()
+        return super().collect()
+
+
+class TalliedCounter(Counter):
+    """A counter that is poured into."""
+
+    def __init__(self, name: str, documentation: str, labelnames: Iterable[str] = (), **more: object) -> None:
+        self._tallies: dict[tuple[str, ...], Count] = {}
+        super().__init__(name, documentation, labelnames, **more)  # type: ignore[arg-type]  # handed on
+
+    def tally(self, *labels: str) -> Count:
+        """The count under these labels, always the same one."""
+        found = self._tallies.get(labels)
+        if found is None:
+            found = self._tallies[labels] = Count()
+        return found
+
+    def pour(self) -> None:
+        """Take over what was counted."""
+        for labels, count in self._tallies.items():
+            number, count.number = count.number, 0
+            self.labels(*labels).inc(number)
+
+    def collect(self) -> Iterable[Metric]:
+        """Pour, and collect."""
+        spread()
+        self.pour()
+        return super().collect()
+
+
+class TalliedGauge(Gauge):
+    """What is there now, in `count`."""
+
+    def __init__(self, name: str, documentation: str, labelnames: Iterable[str] = (), **more: object) -> None:
+        self.count = Count()
+        super().__init__(name, documentation, labelnames, **{"multiprocess_mode": "livesum", **more})  # type: ignore[arg-type]  # handed on
+
+    def pour(self) -> None:
+        """Take over the number."""
+        self.set(self.count.number)
+
+    def collect(self) -> Iterable[Metric]:
+        """Pour, and collect."""
+        self.pour()
+        return super().collect()
+
+
+REQUESTS = TalliedCounter("bff_requests_total", "Answers to API calls, by route and status.", ["route", "status"])
+REQUEST_SECONDS = TalliedHistogram(
+    "bff_request_seconds", "Time from the head of a request to the end of its answer.", ["route", "status"]
+)
+UPSTREAM_SECONDS = TalliedHistogram(
+    "bff_upstream_seconds", "Time from a request to an upstream to the head of its answer.", ["route"]
+)
+IN_FLIGHT = TalliedGauge("bff_requests_in_flight", "Requests that are being answered.")
+STREAMS = TalliedGauge("bff_streams_open", "WebSockets and event streams that are open.")
+STORE_SECONDS = TalliedHistogram(
+    "bff_store_seconds", "Time of calls to the session store, by operation and outcome.", ["operation", "outcome"]
+)
+BUILD_INFO = Gauge("bff_build_info", "Always 1; the version that runs.", ["version"], multiprocess_mode="max")
+BUILD_INFO.labels(__version__).set(1)
 PROBLEMS = Counter("bff_problems_total", "Requests answered with a problem, by its type.", ["type"])
 LOGINS = Counter("bff_logins_total", "Ended sign-ins, by provider and outcome.", ["provider", "outcome"])
 SESSIONS_STARTED = Counter("bff_sessions_started_total", "Sessions made by sign-ins.")
@@ -52,6 +156,30 @@ SECRET_LAST_USED = Gauge(
 TOKEN_CALLS = Histogram(
     "bff_token_call_seconds", "Time of calls to a token endpoint.", ["provider", "grant_type", "outcome"]
 )
+
+
+_at_once: dict[tuple[str, int], Tally] = {}
+
+
+def at_once(route: str, status: int) -> Tally:
+    """The tally of calls that the lane answers in one piece: one observation there is an answer, a request and an upstream's time."""
+    return _at_once.setdefault((route, status), Tally())
+
+
+def spread() -> None:
+    """Share out what `at_once` has tallied."""
+    for (route, status), tally in _at_once.items():
+        buckets, seconds = tally.take()
+        REQUESTS.tally(route, str(status)).number += sum(buckets)
+        REQUEST_SECONDS.tally(route, f"{status // 100}xx").add(buckets, seconds)
+        UPSTREAM_SECONDS.tally(route).add(buckets, seconds)
+
+
+def pour() -> None:
+    """Take over what the data path has counted: with several workers, before any of them shows the files of all."""
+    spread()
+    for metric in (REQUESTS, REQUEST_SECONDS, UPSTREAM_SECONDS, IN_FLIGHT, STREAMS, STORE_SECONDS):
+        metric.pour()
 
 
 def exposition() -> bytes:

@@ -1,6 +1,5 @@
 """Outcomes of requests from browsers."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import structlog
@@ -29,20 +28,30 @@ _FACTS = (
 
 def api_answered(*, route: str, status: int) -> None:
     """An API call gets an answer from its upstream; counted when the answer begins."""
-    _request_counter(route, status)()
+    metrics.REQUESTS.tally(route, str(status)).number += 1
 
 
-@lru_cache(maxsize=4096)
-def _request_counter(route: str, status: int) -> Callable[[], None]:
-    """The bound `inc` of one route and status, kept because finding it costs more than counting."""
-    return metrics.REQUESTS.labels(route, str(status)).inc
+def lane_over(*, route: str, status: int, seconds: float, upstream_seconds: float) -> None:
+    """A call is over whose answer the lane has begun; its beginning was counted by `api_answered`."""
+    metrics.REQUEST_SECONDS.tally(route, f"{status // 100}xx").observe(seconds)
+    metrics.UPSTREAM_SECONDS.tally(route).observe(upstream_seconds)
+
+
+# The tally of calls of a route and status that are answered in one piece, kept because finding it costs more than counting.
+answered_at_once = lru_cache(maxsize=4096)(metrics.at_once)
+IN_FLIGHT = metrics.IN_FLIGHT.count  # whoever answers a request adds one, and takes it away
 
 
 def request_over(account: Account, *, status: int) -> None:
     """A request is over; `status` is 0 if no answer was begun. Its line is written where the operator wants one for each request."""
-    if not account.whole:
-        return
     seconds = round(steady() - account.began, 6)
+    metrics.REQUEST_SECONDS.tally(account.route or "none", f"{status // 100}xx" if status else "none").observe(seconds)
+    if account.whole:
+        request_told(account, status=status, seconds=seconds)
+
+
+def request_told(account: Account, *, status: int, seconds: float) -> None:
+    """The line of a request that is over."""
     facts = {**account.facts(), **account.reasons, "status": status, "seconds": seconds}
     if account.level == "warning":
         log.warning("request.served", **facts)
@@ -84,6 +93,7 @@ def upstream_answered(*, upstream: str) -> None:
     account = current()
     if account is not None and account.upstream_began is not None:
         account.upstream, account.upstream_seconds = upstream, steady() - account.upstream_began
+        metrics.UPSTREAM_SECONDS.tally(account.route or "none").observe(account.upstream_seconds)
 
 
 def problem_answered(

@@ -1,6 +1,9 @@
 """Outcomes of the process itself: start and stop, changes in the store, open streams, file descriptors."""
 
-from collections.abc import Sequence
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import structlog
@@ -9,6 +12,8 @@ from bff.errors import ConfigError
 from bff.telemetry import metrics
 
 log = structlog.get_logger()
+
+POUR_SECONDS = 1.0
 
 
 def insecure_switch(*, key: str) -> None:
@@ -92,6 +97,23 @@ def changes_resumed() -> None:
 def secret_used(*, provider: str, position: str, at: float) -> None:
     """A secret or key was last used at this instant."""
     metrics.SECRET_LAST_USED.labels(provider, position).set(at)
+
+
+@contextmanager
+def stream_open() -> Iterator[None]:
+    """A WebSocket or an event stream is open for as long as the block lasts."""
+    metrics.STREAMS.count.number += 1
+    try:
+        yield
+    finally:
+        metrics.STREAMS.count.number -= 1
+
+
+async def pouring() -> None:
+    """Where several workers share their metrics: show what this one has counted, once a second."""
+    while "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        await asyncio.sleep(POUR_SECONDS)
+        metrics.pour()
 
 
 def streams_ended(*, session_key: str, count: int, cause: str) -> None:

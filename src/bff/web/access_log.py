@@ -22,6 +22,7 @@ def accounted(serve: Serving, account: Account) -> Serving:
 
     async def logged(head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
         begin(account)
+        telemetry.IN_FLIGHT.number += 1
         status = 0
 
         async def noting(message: Message) -> None:
@@ -33,6 +34,7 @@ def accounted(serve: Serving, account: Account) -> Serving:
         try:
             await serve(head, scope, receive, noting)
         finally:
+            telemetry.IN_FLIGHT.number -= 1
             exchange = scope.get("extensions", {}).get("bff.exchange")
             if exchange is None or not exchange.is_refused:  # a refusal is logged by the server, which answered it
                 telemetry.request_over(account, status=status)

@@ -27,6 +27,7 @@ from bff.proxy.response import UpstreamResponse
 from bff.request_head import FieldBlock, RequestHead
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
+from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource
 from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
@@ -222,7 +223,7 @@ def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -
         return nullcontext()
     response.become_stream()
     if call.live is None:
-        return nullcontext()
+        return stream_open()
     ended = LoginRequired("The session has ended.", provider=call.policy.provider or "")
     return gateway.process.streams.opened(call.live.session.key, end=lambda: response.fail(ended))
 

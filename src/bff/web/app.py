@@ -31,7 +31,7 @@ from bff.web.health import management
 from bff.web.pages import look_of
 from bff.web.problems import Shown, problem_of
 from bff.web.sending import credentials_of
-from bff.web.websocket import admit_websocket
+from bff.web.websocket import admit_websocket, other_credentials
 
 Answering = Callable[[Send], Awaitable[None]]
 
@@ -175,6 +175,7 @@ class App:
                     operators=call.operators,
                     owner=call.owner,
                     ended=ended,
+                    instead=partial(other_credentials, gateway, call),
                 )
         except BffError as error:
             problem = _problem(gateway, error, head, account_of(gateway, head))

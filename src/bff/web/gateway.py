@@ -215,7 +215,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         ChangeFanout([process.copies, process.streams, renewing.waits]), told=renewing.circuits.told
     )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
-    going_on = [asyncio.create_task(process.streams.look()), asyncio.create_task(notes.keep())]
+    always = (process.streams.look(), notes.keep(), telemetry.pouring())
+    going_on = [asyncio.create_task(one) for one in always]
     process.pools.check_health(gateway().config.routes)
     announce(gateway().config)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)

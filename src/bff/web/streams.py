@@ -31,7 +31,8 @@ class OpenStreams:
         ends = self._ends.setdefault(session_key, set())
         ends.add(end)
         try:
-            yield
+            with telemetry.stream_open():
+                yield
         finally:
             ends.discard(end)
             if not ends and self._ends.get(session_key) is ends:

@@ -1,11 +1,12 @@
 """One WebSocket handshake to a route: the same judgements as for a call, `Origin` in the place of the CSRF header."""
 
 from bff.errors import NoRoute
-from bff.request_head import RequestHead
+from bff.request_head import FieldBlock, RequestHead
 from bff.telemetry import requests as telemetry
 from bff.web import admission, guards
 from bff.web.api import Call
 from bff.web.gateway import Gateway
+from bff.web.sending import credentials_of
 
 
 async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
@@ -29,3 +30,9 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
     source = admission.source(gateway, admitted.policy, live, now=now)
     token = None if source is None else await source.usable()
     return Call(head=head, admitted=admitted, live=live, source=source, token=token)
+
+
+async def other_credentials(gateway: Gateway, call: Call) -> FieldBlock | None:
+    """In the place of a token that the upstream rejected, if there is another (R-350)."""
+    token = None if call.source is None or call.token is None else await call.source.instead_of(call.token)
+    return None if token is None else credentials_of(gateway, call.admitted.match, call.head, token=token)

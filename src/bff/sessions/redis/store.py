@@ -25,8 +25,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import cast
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
+from bff.clock import steady
 from bff.config.values.secrets import Secret
 from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
@@ -49,7 +50,9 @@ from bff.sessions.store import (
     Told,
     ignored,
 )
+from bff.telemetry.stores import store_asked
 
+_OPERATIONS = {script: name.lower() for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
 
@@ -297,7 +300,7 @@ class RedisStore:
     async def _run(self, script: scripts.Script, name: bytes, *arguments: Word) -> object:
         """Run a script; send its source if the server does not have it (restart, failover, another node of the Cluster)."""
         try:
-            return await self._server.execute("EVALSHA", script.sha, 1, name, *arguments, again=True)
+            return await self._timed(_OPERATIONS[script], "EVALSHA", script.sha, 1, name, *arguments, again=True)
         except NoScriptError:
             return await self._execute("EVAL", script.source, 1, name, *arguments, again=True)
         except REDIS_ERRORS as error:
@@ -305,9 +308,21 @@ class RedisStore:
 
     async def _execute(self, *command: Word, again: bool) -> object:
         try:
-            return await self._server.execute(*command, again=again)
+            return await self._timed(str(command[0]).lower(), *command, again=again)
         except REDIS_ERRORS as error:
             raise _unavailable(error) from error
+
+    async def _timed(self, operation: str, *command: Word, again: bool) -> object:
+        began, answered = steady(), False
+        try:
+            answer = await self._server.execute(*command, again=again)
+            answered = True
+        except ResponseError:  # an answer, too: the server is there
+            answered = True
+            raise
+        finally:
+            store_asked(operation=operation, seconds=steady() - began, answered=answered)
+        return answer
 
     def _notify(self, key: str, *, ended: bool) -> None:
         if self._listener is not None:

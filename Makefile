@@ -52,7 +52,7 @@ node:               ## the certified npm `oidc-provider`
 KEYCLOAK ?= 26.7.3
 COPY = mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=build/providers
 
-providers:          ## a whole Keycloak (needs Java 17 and Maven); what is missing is skipped with its reason
+providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd; what is missing is skipped with its reason
 	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
 	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
 	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \

@@ -251,3 +251,13 @@ def test_parameters_of_sign_in_and_sign_out(tmp_path: Path) -> None:
     corp = loaded(with_provider_keys(*lines), tmp_path).providers["corp"]
     assert corp.login_params == {"screen_hint": ("signup",), "prompt": ("login", "none"), "login_hint": ANY}
     assert corp.end_session_params == {"logout_uri": "{return_to}", "id_token_hint": ""}
+
+
+@pytest.mark.parametrize(("bearer", "warned"), [("pass", True), ("drop", False)])
+def test_a_requirement_that_a_brought_token_passes_by(bearer: str, warned: bool, tmp_path: Path) -> None:
+    """`require` judges sign-ins, and a request that brings its own token has none: the two keys together are warned of."""
+    text = changed("http://api:8000\n", f"http://api:8000\n    require: {{max_age: 5m}}\n    bearer: {bearer}\n")
+    assert (
+        any("does not judge a request that brings its own bearer" in line for line in warnings(text, tmp_path))
+        == warned
+    )

@@ -75,7 +75,7 @@ async def test_userinfo_of_anybody_else_is_discarded(answer: Answer) -> None:
     """UserInfo that is not an object about the same subject is an error."""
     async with pair() as world:
         response = await world.exchange(await authorization_code(world.ours))
-        assert (await world.ours.userinfo(response.access_token, subject="alice"))["sub"] == "alice"
+        assert (await world.ours.identity.userinfo(response.access_token, subject="alice"))["sub"] == "alice"
         world.fake.misbehave(answers={"/userinfo": answer})
         with pytest.raises(ProviderError):
-            await world.ours.userinfo(response.access_token, subject="alice")
+            await world.ours.identity.userinfo(response.access_token, subject="alice")

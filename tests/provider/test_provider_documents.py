@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bff.errors import JwtRefused, ProviderMisbehaved, ProviderUnavailable
-from bff.provider.client import KeyUndecided
 from bff.provider.documents import DOCUMENT_LIFETIME_SECONDS, REFETCH_INTERVAL_SECONDS
+from bff.provider.identity import KeyUndecided
 from support.fake_internet import (
     authorization_code,
     fake_host,
@@ -151,13 +151,13 @@ async def test_known_metadata_and_keys_are_used_while_the_provider_is_away() -> 
     """What was fetched before serves on past its lifetime, told once for each attempt, and is renewed when the provider is back."""
     async with pair() as world:
         token = await world.id_token()
-        await world.ours.verify(token, types=("JWT",))
+        await world.ours.identity.verify(token, types=("JWT",))
         world.internet.down.add("127.0.0.1:7001")
         world.clock.advance(DOCUMENT_LIFETIME_SECONDS + 1)
         with capture_logs() as logs:
             for _ in range(20):
                 assert (await world.ours.metadata()).issuer == world.fake.issuer
-                assert await world.ours.verify(token, types=("JWT",))
+                assert await world.ours.identity.verify(token, types=("JWT",))
         told = {"event": "provider.document_unavailable", "provider": "corp", "kept": True, "log_level": "warning"}
         assert logs == [told, told]  # metadata, keys
         world.internet.down.clear()
@@ -204,12 +204,12 @@ async def test_unknown_kid_has_the_keys_fetched_once_more() -> None:
     """After a rotation the first token with the new key fetches the keys, and tokens of the old key still verify."""
     async with pair() as world:
         old = await world.id_token()
-        await world.ours.verify(old, types=("JWT",))
+        await world.ours.identity.verify(old, types=("JWT",))
         world.clock.advance(REFETCH_INTERVAL_SECONDS)
         world.fake.rotate_keys()
         new = await world.id_token()
-        await asyncio.gather(*(world.ours.verify(new, types=("JWT",)) for _ in range(50)))
-        await world.ours.verify(old, types=("JWT",))
+        await asyncio.gather(*(world.ours.identity.verify(new, types=("JWT",)) for _ in range(50)))
+        await world.ours.identity.verify(old, types=("JWT",))
         assert len(world.fake.calls_to("/jwks")) == 2
 
 
@@ -224,7 +224,7 @@ async def test_flood_of_unknown_kids_is_throttled() -> None:
             world.clock.advance(REFETCH_INTERVAL_SECONDS / 5)
             for token in tokens:
                 with pytest.raises(JwtRefused):
-                    await world.ours.verify(token, types=("JWT",))
+                    await world.ours.identity.verify(token, types=("JWT",))
         assert len(world.fake.calls_to("/jwks")) <= 3
 
 
@@ -235,15 +235,15 @@ async def test_keys_that_were_demanded_in_vain_a_moment_ago_decide_nothing() -> 
         honest = await world.id_token()
         world.fake.misbehave(id_token_signature="unknown_kid")
         with pytest.raises(JwtRefused):
-            await world.ours.verify(await world.id_token(), types=("JWT",))
+            await world.ours.identity.verify(await world.id_token(), types=("JWT",))
         world.fake.misbehave(id_token_signature="honest")
-        await world.ours.verify(honest, types=("JWT",))
+        await world.ours.identity.verify(honest, types=("JWT",))
         world.fake.rotate_keys()
         with pytest.raises(KeyUndecided) as undecided:
-            await world.ours.verify(await world.id_token(), types=("JWT",))
+            await world.ours.identity.verify(await world.id_token(), types=("JWT",))
         assert world.fake.keys.current.kid in (undecided.value.found or "")
         world.clock.advance(REFETCH_INTERVAL_SECONDS)
-        assert await world.ours.verify(await world.id_token(), types=("JWT",))
+        assert await world.ours.identity.verify(await world.id_token(), types=("JWT",))
 
 
 @pytest.mark.requirement("R-333")
@@ -251,7 +251,7 @@ async def test_rotations_without_notice_are_followed_at_once() -> None:
     """However soon one rotation follows another, each first token under a new key has the keys fetched and is taken."""
     async with pair() as world:
         for _ in range(4):
-            assert await world.ours.verify(await world.id_token(), types=("JWT",))
+            assert await world.ours.identity.verify(await world.id_token(), types=("JWT",))
             world.fake.rotate_keys()
         assert len(world.fake.calls_to("/jwks")) == 4
 
@@ -266,9 +266,9 @@ async def test_forged_logout_tokens_do_not_use_up_the_demand_of_a_sign_in() -> N
         world.fake.misbehave(id_token_signature="honest")
         for _ in range(5):
             with pytest.raises(JwtRefused):
-                await world.ours.verify(forged, types=("JWT",), anonymous=True)
+                await world.ours.identity.verify(forged, types=("JWT",), anonymous=True)
         world.fake.rotate_keys()
-        assert await world.ours.verify(await world.id_token(), types=("JWT",))
+        assert await world.ours.identity.verify(await world.id_token(), types=("JWT",))
         assert len(world.fake.calls_to("/jwks")) == 3
 
 
@@ -329,14 +329,14 @@ async def test_unusable_metadata_says_both_issuers_in_the_log() -> None:
 async def test_rotation_while_the_keys_cannot_be_fetched_is_an_outage() -> None:
     """A new key that cannot be looked up now makes the provider unavailable, not the token forged, and is not hammered."""
     async with pair() as world:
-        await world.ours.verify(await world.id_token(), types=("JWT",))
+        await world.ours.identity.verify(await world.id_token(), types=("JWT",))
         world.fake.rotate_keys()
         token = await world.id_token()
         world.fake.misbehave(answers={"/jwks": Answer(status=503)})
         world.clock.advance(REFETCH_INTERVAL_SECONDS)
         for _ in range(20):
             with pytest.raises(ProviderUnavailable):
-                await world.ours.verify(token, types=("JWT",))
+                await world.ours.identity.verify(token, types=("JWT",))
         assert len(world.fake.calls_to("/jwks")) == 2
 
 
@@ -351,10 +351,10 @@ async def test_keys_of_another_provider_are_not_taken() -> None:
             fake.misbehave(id_token_header=having(kid="one"))
         mine = await world.id_token()
         response = await exchange(theirs, await authorization_code(theirs))
-        await world.ours.verify(mine, types=("JWT",))
-        await theirs.verify(response.id_token, types=("JWT",))
+        await world.ours.identity.verify(mine, types=("JWT",))
+        await theirs.identity.verify(response.id_token, types=("JWT",))
         with pytest.raises(JwtRefused):
-            await theirs.verify(mine, types=("JWT",))
+            await theirs.identity.verify(mine, types=("JWT",))
         with pytest.raises(JwtRefused):
-            await world.ours.verify(response.id_token, types=("JWT",))
+            await world.ours.identity.verify(response.id_token, types=("JWT",))
         await theirs.close()

@@ -115,7 +115,7 @@ async def test_userinfo_is_asked_with_a_proof() -> None:
         challenge = (("www-authenticate", 'DPoP error="use_dpop_nonce"'), ("dpop-nonce", "u-1"))
         world.fake.misbehave(answers={"/userinfo": Answer(body=b'{"sub": "alice"}')})
         world.fake.answer_next("/userinfo", Answer(status=401, fields=challenge))
-        assert await world.ours.userinfo("at", subject="alice", dpop_seed=SEED) == {"sub": "alice"}
+        assert await world.ours.identity.userinfo("at", subject="alice", dpop_seed=SEED) == {"sub": "alice"}
         first, second = proofs(world, "/userinfo")
         assert (first.get("nonce"), second["nonce"]) == (None, "u-1")
         assert first["ath"] == second["ath"]

@@ -54,7 +54,7 @@ async def test_huge_answers_are_given_up(path: str) -> None:
         calls: dict[str, Any] = {
             "/token": world.exchange,
             "/jwks": world.ours.keys,
-            "/userinfo": lambda: world.ours.userinfo("t", subject="alice"),
+            "/userinfo": lambda: world.ours.identity.userinfo("t", subject="alice"),
             DISCOVERY: world.ours.metadata,
         }
         with pytest.raises(ProviderMisbehaved) as told:
@@ -209,7 +209,7 @@ async def test_redirects_are_not_followed(status: int, path: str) -> None:
             "/token": world.exchange,
             "/revoke": lambda: world.ours.revoke("t", token_type_hint="refresh_token"),
             "/jwks": world.ours.keys,
-            "/userinfo": lambda: world.ours.userinfo("t", subject="alice"),
+            "/userinfo": lambda: world.ours.identity.userinfo("t", subject="alice"),
             DISCOVERY: world.ours.metadata,
         }
         with pytest.raises(ProviderMisbehaved):

@@ -1,10 +1,12 @@
-"""What the tests with whole providers share: one Valkey server, one Keycloak, and the reason why they are skipped elsewhere."""
+"""What the tests with whole providers share: one Valkey server, each provider once, and the reason why they are skipped elsewhere."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from support import glewlwyd as glewlwyd_server
 from support import keycloak as keycloak_server
+from support.glewlwyd import Glewlwyd
 from support.keycloak import Keycloak
 from support.valkey_server import ValkeyServer
 
@@ -29,4 +31,13 @@ def keycloak() -> Iterator[Keycloak]:
     if (reason := keycloak_server.missing()) is not None:
         pytest.skip(reason)
     with Keycloak() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def glewlwyd() -> Iterator[Glewlwyd]:
+    """One glewlwyd for all of them."""
+    if (reason := glewlwyd_server.missing()) is not None:
+        pytest.skip(reason)
+    with Glewlwyd() as server:
         yield server

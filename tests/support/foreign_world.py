@@ -4,8 +4,8 @@
         page = await world.browser.navigate("/bff/login", from_url=world.gateway.url + "/")
 
 `provider` gets the gateway's and the API's origins, registers the client there, and returns the provider's part of our configuration.
-`/api` leads to an API that verifies its tokens (or to `behind`), `/machine` to the same with the gateway's own token,
-`/echo` to one that notes what it got.
+`/api` leads to an API that verifies its tokens (or to `behind`; None: to the one of `/echo`), `/machine` to the same with the
+gateway's own token, `/echo` to one that notes what it got.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -83,8 +83,8 @@ async def foreign_world(
             {"path": "/", "upstream": echo_url, "token": "none"},
         ],
     }
-    api = behind(api_url, SampleApi(issuer=issuer or corp["issuer"], audience=api_url))
     echo = EchoUpstream()
+    api = behind(api_url, SampleApi(issuer=issuer or corp["issuer"], audience=api_url)) or echo
     with ServedGateway(settings, secrets={"session-key": SESSION_KEY, **(files or {})}) as gateway:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(serving(api, api_sockets))

@@ -101,7 +101,7 @@ class TokenRoom:
         )
         assert response.id_token is not None
         id_token = check_id_token(
-            await provider.verify(response.id_token, types=("JWT",)),
+            await provider.identity.verify(response.id_token, types=("JWT",)),
             provider=name,
             issuer=fake.issuer,
             client_id="shop",

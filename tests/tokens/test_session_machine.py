@@ -229,7 +229,7 @@ class Sessions(RuleBasedStateMachine):
         response = await process.provider.exchange_code(
             code, code_verifier=VERIFIER, redirect_uri=process.provider.redirect_uri, resource=None
         )
-        verified = await process.provider.verify(response.id_token or "", types=("JWT",))
+        verified = await process.provider.identity.verify(response.id_token or "", types=("JWT",))
         now = self.clock()
         grant = grants.granted(
             response,

@@ -109,6 +109,8 @@ def _check_require(route: RouteConfig, path: KeyPath, findings: Findings) -> Non
         findings.report(
             (*at, "acr_values"), f"are more than {MAX_ACR_BYTES} bytes together: more do not fit into `state`"
         )
+    if route.bearer == "pass":
+        findings.warn(at, "does not judge a request that brings its own bearer token (`bearer: pass`): the API has to")
 
 
 def _check_exchange(route: RouteConfig, path: KeyPath, findings: Findings) -> None:

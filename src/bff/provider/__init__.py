@@ -5,6 +5,7 @@ publishes about itself: its metadata and its keys. The *credentials* are what pr
 assertion or a certificate. A rotation needs two of a kind. A call is *proved* if it holds a DPoP proof.
 
     client.py                    the calls: each pairs a builder and a parser of `oauth/`
+    identity.py                  who it is: JWTs by the provider's keys, and UserInfo
     authorization_requests.py    how an authorization request reaches the provider: signed, pushed, or in the browser's URL
     calls.py                     a call that authenticates us: built, sent and parsed, with the nonce that the provider demands
     credentials.py               which credential is used now, and when the other one is tried

@@ -1,7 +1,7 @@
 """The calls to a provider. Each pairs two pure functions of `oauth/`: one builds the request, one parses the response.
 
 An authenticated call goes client -> calls -> http: `calls.py` is the one place where a request is built with a credential, sent
-and parsed.
+and parsed. Who a token is for is the business of `identity.py`.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -10,29 +10,24 @@ from functools import partial
 from bff import signing_key
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
-from bff.errors import ProviderMisbehaved
-from bff.oauth import dpop, jws, tokens, userinfo
+from bff.oauth import dpop, jws, tokens
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.metadata import ProviderMetadata
 from bff.oauth.tokens import Exchange, TokenResponse
-from bff.oauth.userinfo import User
 from bff.provider import authorization_requests
 from bff.provider.calls import AuthenticatedCalls, Build
 from bff.provider.circuit import Circuit
 from bff.provider.clock_skew import ClockSkew
 from bff.provider.documents import Documents
 from bff.provider.http import RENEWAL_CONNECTIONS, ProviderHttp, Transport
+from bff.provider.identity import Identity
 from bff.provider.places import Places
 from bff.provider.public_keys import public_keys
 from bff.secret_uses import SecretUses
 from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
-
-
-class KeyUndecided(jws.UnknownKey):
-    """No known key made the signature, and it is too soon to fetch newer keys: the token is forged, or the keys were rotated."""
 
 
 class Provider:
@@ -68,6 +63,7 @@ class Provider:
         self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock, uses=uses)
         self._own_seed = signing_key.new_seed() if config.dpop == "on" else None  # of tokens that are not a user's
         self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
+        self.identity = Identity(provider=name, config=config, documents=self._documents, calls=self._calls)
 
     @property
     def timeout_seconds(self) -> float:
@@ -249,77 +245,6 @@ class Provider:
             build, lambda response, _: tokens.parse_revocation_response(response, provider=self.name), known=known
         )
 
-    async def verify(self, token: str, *, types: tuple[str, ...], anonymous: bool = False) -> jws.VerifiedJwt:
-        """A JWT whose signature holds under this provider's keys; an unknown `kid` has them fetched once more (Core 10.1.1).
-
-        `anonymous`: it did not come from the provider over our own connection, so anyone may have written it.
-
-        Raises:
-            KeyUndecided: no known key made the signature; the keys were fetched a moment ago.
-            JwtRefused: no key of this provider made the signature, or the token is not of these types.
-            ProviderError: the keys cannot be fetched.
-        """
-        keys = await self._documents.keys()
-        try:
-            return self._verify(token, keys=keys, types=types)
-        except jws.UnknownKey as unknown:
-            newer = await self._documents.keys_newer_than(keys, anonymous=anonymous)
-            if newer is keys:
-                raise KeyUndecided(
-                    "unknown key",
-                    provider=self.name,
-                    reason=unknown.reason,
-                    found=unknown.found,
-                    configured=unknown.configured,
-                ) from unknown
-            verified = self._verify(token, keys=newer, types=types)
-            self._documents.newer_keys_helped(anonymous=anonymous)
-            return verified
-
-    async def userinfo(self, access_token: str, *, subject: str, dpop_seed: str | None = None) -> dict[str, object]:
-        """The claims of the UserInfo endpoint, for the subject of the ID token only (Core 5.3.2).
-
-        Raises:
-            ProviderError: no endpoint, no answer, another subject, a bad signature.
-        """
-        response = await self._ask_userinfo(access_token, dpop_seed=dpop_seed)
-        signed = userinfo.signed_userinfo(response, provider=self.name)
-        if signed is None:
-            return userinfo.parse_userinfo_response(response, provider=self.name, subject=subject)
-        return userinfo.check_signed_userinfo(
-            await self.verify(signed, types=("JWT",)),
-            provider=self.name,
-            issuer=self.config.issuer,
-            client_id=self.config.client_id,
-            subject=subject,
-            allowed_tenants=self.config.allowed_tenants or (),
-            trusted_audiences=self.config.trusted_audiences,
-        )
-
-    async def user(self, access_token: str, *, dpop_seed: str | None = None) -> User:
-        """Who the access token is for, where no ID token says so (plain OAuth 2.0).
-
-        Raises:
-            ProviderError: no endpoint, no answer, or no user in it.
-        """
-        return userinfo.parse_user_response(
-            await self._ask_userinfo(access_token, dpop_seed=dpop_seed),
-            provider=self.name,
-            subject_claim=self.config.subject_claim,
-            path=self.config.userinfo_path,
-        )
-
-    async def _ask_userinfo(self, access_token: str, *, dpop_seed: str | None) -> ProviderResponse:
-        known = await self.metadata()
-        if known.userinfo_endpoint is None:
-            raise ProviderMisbehaved("has no UserInfo endpoint", provider=self.name, reason="no_userinfo_endpoint")
-        request = userinfo.build_userinfo_request(
-            endpoint=known.userinfo_endpoint,
-            access_token=access_token,
-            scheme="Bearer" if dpop_seed is None else "DPoP",
-        )
-        return await self._calls.send(lambda: request, key=_key(dpop_seed), access_token=access_token)
-
     async def _token_call(
         self,
         grant_type: str,
@@ -345,10 +270,6 @@ class Provider:
                 key=_key(dpop_seed),
                 limit_seconds=limit_seconds,
             )
-
-    def _verify(self, token: str, *, keys: jws.KeySet, types: tuple[str, ...]) -> jws.VerifiedJwt:
-        algorithms = self.config.id_token_algorithms
-        return jws.verify(token, keys=keys, algorithms=algorithms, types=types, provider=self.name)
 
 
 def _for_provider(dpop_seed: str | None, known: ProviderMetadata) -> str | None:

@@ -27,7 +27,8 @@ from bff.errors import (
 from bff.oauth.id_token import IdToken, check_refreshed_id_token
 from bff.oauth.refresh_refusal import only_the_user_can_mend_the_refresh
 from bff.oauth.tokens import TokenResponse
-from bff.provider.client import KeyUndecided, Provider
+from bff.provider.client import Provider
+from bff.provider.identity import KeyUndecided
 from bff.sessions import fates
 from bff.sessions.model import AccessToken, Freshness, Grant, Session, Target, freshness
 from bff.sessions.store import Begun, MarkEnd, Spent
@@ -278,7 +279,7 @@ class Renewal:
         if response.id_token is None or grant.subject is None or grant.id_token is None:
             return None
         return check_refreshed_id_token(
-            await provider.verify(response.id_token, types=("JWT",)),
+            await provider.identity.verify(response.id_token, types=("JWT",)),
             provider=provider.name,
             issuer=grant.issuer,
             client_id=provider.config.client_id,

@@ -37,7 +37,7 @@ async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive:
     provider = gateway.provider(name)
     logout_token = parse_backchannel_body(await bounded_content(receive), content_type(head))
     issuer = (await provider.metadata()).issuer
-    verified = await provider.verify(logout_token, types=("logout+jwt", "JWT"), anonymous=True)
+    verified = await provider.identity.verify(logout_token, types=("logout+jwt", "JWT"), anonymous=True)
     now = gateway.process.clock()
     token = check_logout_token(
         verified,

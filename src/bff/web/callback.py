@@ -230,7 +230,7 @@ async def _checked_id_token(
     if tokens.id_token is None:
         raise CallbackRefused("The provider sent no ID token.", reason="id_token_missing")
     return check_id_token(
-        await provider.verify(tokens.id_token, types=("JWT",)),
+        await provider.identity.verify(tokens.id_token, types=("JWT",)),
         provider=provider.name,
         issuer=provider.config.issuer,
         client_id=provider.config.client_id,
@@ -270,6 +270,8 @@ async def _who(
     if not provider.config.userinfo:
         return subject, {}
     if subject is not None:
-        return subject, await provider.userinfo(tokens.access_token, subject=subject, dpop_seed=tokens.dpop_seed)
-    user = await provider.user(tokens.access_token, dpop_seed=tokens.dpop_seed)
+        return subject, await provider.identity.userinfo(
+            tokens.access_token, subject=subject, dpop_seed=tokens.dpop_seed
+        )
+    user = await provider.identity.user(tokens.access_token, dpop_seed=tokens.dpop_seed)
     return user.subject, user.claims

@@ -1,14 +1,31 @@
 """`bff schema`: it takes what the reader takes, and refuses keys and shapes that the reader refuses."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from bff.config.json_schema import DIALECT, json_schema
 from bff.config.load import load
+from bff.config.model import (
+    Config,
+    ExchangeConfig,
+    LimitsConfig,
+    LogConfig,
+    PagesConfig,
+    ProviderConfig,
+    RequestHeadersConfig,
+    RequireConfig,
+    ResponseHeadersConfig,
+    RouteConfig,
+    SessionConfig,
+    TimeoutConfig,
+)
+from bff.config.shapes import keys_of
 from bff.errors import ConfigError
 from support.documented import DOCS, ROOT, fenced
 from support.json_schema import accepts
@@ -164,3 +181,48 @@ def test_a_variable_may_stand_for_any_value(tmp_path: Path, monkeypatch: pytest.
     )
     assert is_taken(text, tmp_path)
     assert fits(text)
+
+
+PLACES: dict[str, tuple[type[BaseModel], tuple[str | int, ...]]] = {
+    "top": (Config, ()),
+    "log": (LogConfig, ("log",)),
+    "limits": (LimitsConfig, ("limits",)),
+    "session": (SessionConfig, ("session",)),
+    "pages": (PagesConfig, ("pages",)),
+    "provider": (ProviderConfig, ("providers", "corp")),
+    "route": (RouteConfig, ("routes", 0)),
+    "require": (RequireConfig, ("routes", 0, "require")),
+    "exchange": (ExchangeConfig, ("routes", 0, "exchange")),
+    "timeouts": (TimeoutConfig, ("routes", 0, "timeouts")),
+    "request_headers": (RequestHeadersConfig, ("routes", 0, "request_headers")),
+    "response_headers": (ResponseHeadersConfig, ("routes", 0, "response_headers")),
+}
+EVERY_KEY = [(name, key) for name, (model, _) in PLACES.items() for key in keys_of(model)]
+
+
+def with_value(place: str, key: str, value: Any) -> str:
+    """The whole file with another value for one key."""
+    values = yaml.safe_load(WHOLE.replace("management: off", "management: 'off'"))
+    inner = values
+    for step in PLACES[place][1]:
+        inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner[step]
+    inner[key] = value
+    return json.dumps(values)
+
+
+@pytest.mark.parametrize(("place", "key"), EVERY_KEY, ids=[f"{place}.{key}" for place, key in EVERY_KEY])
+def test_no_key_takes_a_value_of_another_shape(place: str, key: str, tmp_path: Path) -> None:
+    """Nothing at all, and a list of lists, are no value of any key: reader and schema refuse them."""
+    for value in (None, [[["x"]]]):
+        text = with_value(place, key, value)
+        assert not is_taken(text, tmp_path)
+        assert not fits(text)
+
+
+@pytest.mark.parametrize(("place", "key"), EVERY_KEY, ids=[f"{place}.{key}" for place, key in EVERY_KEY])
+def test_what_the_reader_takes_the_schema_takes(place: str, key: str, tmp_path: Path) -> None:
+    """A text, a number, a switch, a list and a section: where `bff check` finds nothing wrong, an editor marks nothing."""
+    for value in ("x", "5m", "1KiB", 7, True, ["x"], ["GET"], {"x": "x"}, {"X-A": "x"}, "/x", "https://x.example"):
+        text = with_value(place, key, value)
+        if is_taken(text, tmp_path):
+            assert fits(text), value

@@ -11,13 +11,16 @@ from structlog.testing import capture_logs
 from bff.config.model import CertificateConfig, ProviderConfig
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.provider.client import Provider
+from bff.secret_uses import SecretUses, digest
 from support.provider_pair import pair
 from support.tls_certificates import Authority, client_files
 from support.tls_provider import TlsProvider, tls_provider
 
 
 @asynccontextmanager
-async def world(folder: Path, **settings: Any) -> AsyncIterator[tuple[TlsProvider, Provider, CertificateConfig]]:
+async def world(
+    folder: Path, *, uses: SecretUses | None = None, **settings: Any
+) -> AsyncIterator[tuple[TlsProvider, Provider, CertificateConfig]]:
     """A provider that asks for certificates of this authority, and our side of it with one."""
     authority = Authority(folder)
     certificate, key = client_files(folder, authority=authority)
@@ -31,7 +34,7 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[tuple[TlsProvide
             ca_file=authority.file,
             **settings,
         )
-        ours = Provider(name="corp", config=config, redirect_uri="https://app/cb", clock=lambda: 1.8e9)
+        ours = Provider(name="corp", config=config, redirect_uri="https://app/cb", clock=lambda: 1.8e9, uses=uses)
         try:
             yield theirs, ours, shown
         finally:
@@ -47,6 +50,19 @@ async def test_certificate_is_shown_at_the_endpoints_for_it(tmp_path: Path) -> N
         assert call.path == "/mtls/token"
         assert call.common_name == "shop"
         assert call.form == {"grant_type": "client_credentials", "client_id": "shop"}
+
+
+async def test_the_certificate_that_is_shown_is_noted_as_used(tmp_path: Path) -> None:
+    """An operator who rotates it sees which one is in use."""
+    uses = SecretUses(clock=lambda: 1.8e9)
+    async with world(tmp_path, uses=uses) as (_, ours, shown):
+        await ours.client_credentials(scope=None, resource=None, audience=None)
+        (use,) = uses.all()
+        assert (use.owner, use.position, use.digest) == (
+            "corp",
+            "client_certificate",
+            digest(shown.certificate.read_text()),
+        )
 
 
 @pytest.mark.requirement("R-091")

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from bff import signing_key
 from bff.config.values.secrets import FileSecret, LiteralSecret
 from bff.errors import ProviderError, ProviderRefused, SecretUnavailable
 from bff.provider.client import Provider
+from bff.secret_uses import SecretUses, digest
 from support.fake_internet import (
     OTHER_SECRET,
     SECRET,
     authorization_code,
+    provider_config,
 )
 from support.fake_provider import Answer, having, oauth_error, same, shop, without
 from support.provider_pair import Pair, exchange, pair
@@ -234,3 +237,35 @@ async def test_key_is_published_while_the_provider_is_down() -> None:
         world.internet.down.add("127.0.0.1:7001")
         (jwk,) = await world.ours.public_keys()
         assert "alg" not in jwk
+
+
+NOTED = {
+    "taken": (TOKEN, 1),
+    "refused for another reason": (oauth_error("invalid_grant"), 1),
+    "refused": (oauth_error("invalid_client", status=401), 0),
+    "not answered": (Answer(status=503), 0),
+}
+
+
+@pytest.mark.parametrize(("answer", "noted"), NOTED.values(), ids=NOTED)
+@pytest.mark.parametrize("method", ["client_secret_basic", "private_key_jwt"])
+async def test_a_credential_that_the_provider_takes_is_noted_as_used(method: str, answer: Answer, noted: int) -> None:
+    """Any answer but `invalid_client` says that it was taken; an outage says nothing."""
+    key, uses = signing_key.generate().pem(), SecretUses(clock=lambda: 1.8e9)
+    async with pair() as world:
+        keys = (LiteralSecret(value=key),) if method == "private_key_jwt" else ()
+        config = provider_config(world.fake.issuer, client_auth=method, client_keys=keys)
+        ours = Provider(
+            name="corp",
+            config=config,
+            redirect_uri="http://localhost/cb",
+            clock=world.clock,
+            transport=world.internet,
+            uses=uses,
+        )
+        world.fake.misbehave(answers={"/token": answer})
+        with suppress(ProviderError):
+            await ours.client_credentials(scope=None, resource=None, audience=None)
+        await ours.close()
+    place, value = ("client_keys[0]", key) if keys else ("client_secrets[0]", SECRET)
+    assert [(use.owner, use.position, use.digest) for use in uses.all()] == [("corp", place, digest(value))] * noted

@@ -1,6 +1,7 @@
 """A running gateway takes on what its file says now, or keeps what it has (R-171)."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -283,6 +284,35 @@ async def test_tokens_in_memory_are_kept_with_their_provider() -> None:
             await site.reload(providers=providers)
             assert (await browser.fetch("/machine/x")).status_code == 200
             assert len(site.world.token_calls("client_credentials")) == fetched
+
+
+async def test_many_reloads_leave_no_providers_behind() -> None:
+    """A provider that no configuration and no call uses any more is gone; one that is in use is kept."""
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        providers = site.text["providers"]
+        for number in range(5):
+            providers["partner"]["client_id"] = f"shop-{number}"
+            await site.reload(providers=providers)
+            assert (await browser.fetch("/api/x")).status_code == 200
+        gc.collect()
+        assert len(site.world.app.process.providers) == 2
+
+
+async def test_many_reloads_leave_no_pools_behind() -> None:
+    """Pools of upstreams that no route leads to any more are gone, and that of one that was never changed is used on."""
+    async with a_site() as site:
+        browser = await site.world.signed_in()
+        assert (await browser.fetch("/api/x")).status_code == 200
+        routes = site.text["routes"]
+        known = {id(pool) for pool in site.world.app.process.pools}
+        for number in range(5):
+            other = {"path": "/other", "upstream": f"http://127.0.0.1:{number + 1}", "token": "none"}
+            await site.reload(routes=[*routes, other])
+        await site.reload(routes=routes)
+        gc.collect()
+        assert {id(pool) for pool in site.world.app.process.pools} == known
+        assert (await browser.fetch("/api/x")).status_code == 200
 
 
 async def test_session_settings_are_taken_on(valkey: ValkeyServer) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.config.values.secrets import LiteralSecret
+from bff.secret_uses import SecretUses, digest
 from bff.sessions.model import new_session_id
 from bff.web.cookies import Cookies, CookieSigner, find
 
@@ -244,3 +245,15 @@ def test_login_cookie_is_not_found_as_the_session_cookie() -> None:
     """The login cookie's name begins with the session cookie's: they are told apart."""
     assert find(LOGIN_NAME + b"=a", SESSION_NAME) is None
     assert find(LOGIN_NAME + b"=a; " + SESSION_NAME + b"=b", SESSION_NAME) == b"b"
+
+
+def test_the_key_that_verifies_is_noted_as_used() -> None:
+    """A cookie that the old key signed keeps the old key in use; one that no key signed is no use of any."""
+    old, new = LiteralSecret(value="o" * 40), LiteralSecret(value="n" * 40)
+    signed = CookieSigner([old]).sign(b"name", "value").encode()
+    uses = SecretUses(clock=lambda: 1.0)
+    signer = CookieSigner([new, old], uses=uses)
+    assert signer.verify(b"name", signed[:-4] + b"AAAA") is None
+    assert list(uses.all()) == []
+    assert signer.verify(b"name", signed) == "value"
+    assert [(use.owner, use.position, use.digest) for use in uses.all()] == [("session", "keys[1]", digest("o" * 40))]

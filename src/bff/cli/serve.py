@@ -23,6 +23,7 @@ from bff.server.leaving import leave_gently
 from bff.server.process import bind, server_config
 from bff.server.reloading import hold_reloads, reload_on_sighup
 from bff.server.workers import MakeApp, Workers
+from bff.telemetry import traces
 from bff.web.app import App, create_app
 
 COULD_NOT_START = 3
@@ -51,6 +52,7 @@ def serve(file: Path, *, workers: int) -> None:
 def make_worker(config: Config, file: Path) -> App:
     """What each worker runs. `file` is where `config` comes from; it is read again on SIGHUP."""
     logs.configure(config.log)
+    traces.start()
     app = create_app(config)
     memory.settle()
     leave_gently(app)

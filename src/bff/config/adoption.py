@@ -19,6 +19,7 @@ from bff.config.shapes import keys_of
 
 _LISTENERS = ("listen", "management")
 _PLACE_OF_SESSIONS = ("store", "namespace")
+NEEDS_RESTART = (*_LISTENERS, *(f"session.{name}" for name in _PLACE_OF_SESSIONS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import asyncio
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -22,6 +23,7 @@ from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
 from bff.secret_uses import SecretUses
+from bff.telemetry.traces import Attributes, client_span
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
@@ -79,13 +81,13 @@ class ProviderHttp:
             self._certificate.refresh()
         sent_at = 0.0 if self._skew is None else self._skew.now()
         try:
-            async with (
-                asyncio.timeout(limit_seconds or self._timeout_seconds),
-                self._client.stream(
-                    request.method, request.url, headers=list(request.headers), content=request.body
-                ) as response,
-            ):
-                body = await self._bounded_body(response)
+            with client_span(request.method, self._described(request)) as parent:
+                headers = [*request.headers, *((name.decode(), value.decode()) for name, value in parent)]
+                async with (
+                    asyncio.timeout(limit_seconds or self._timeout_seconds),
+                    self._client.stream(request.method, request.url, headers=headers, content=request.body) as response,
+                ):
+                    body = await self._bounded_body(response)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ProviderUnavailable(
                 type(error).__name__,
@@ -106,6 +108,16 @@ class ProviderHttp:
             location=response.headers.get("location"),
             body=body,
         )
+
+    def _described(self, request: ProviderRequest) -> Attributes:
+        """The call in a span: host and path; a query may hold secrets."""
+        parts = urlsplit(request.url)
+        return {
+            "http.request.method": request.method,
+            "server.address": parts.hostname or "",
+            "url.path": parts.path,
+            "bff.provider": self._provider,
+        }
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,9 +1,12 @@
 """All providers of a process: they outlive the configuration that first asked for them.
 
 A provider that two configurations describe in the same way is one object, with its connections, its cached documents and the
-credential that worked last. One that is described otherwise is another object; the former one stays open until the process ends,
-because requests that began with it may still use it.
+credential that worked last. One that is described otherwise is another object. The former one lives for as long as something uses
+it: the gateway of requests that began with it, and calls that were sent to it. After that nothing holds it, so that a process which
+is reloaded every day does not grow; its idle connections have been closed by then (`http.py`).
 """
+
+from weakref import WeakSet
 
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
@@ -19,7 +22,7 @@ class Providers:
         self._clock = clock
         self._transport = transport
         self._uses = uses
-        self._all: list[Provider] = []
+        self._all: WeakSet[Provider] = WeakSet()
 
     def provider(self, *, name: str, config: ProviderConfig, redirect_uri: str) -> Provider:
         """The provider of this name under these settings.
@@ -27,7 +30,7 @@ class Providers:
         Raises:
             OSError: a CA file cannot be used.
         """
-        for known in self._all:
+        for known in tuple(self._all):
             if (known.name, known.redirect_uri, known.config) == (name, redirect_uri, config):
                 return known
         new = Provider(
@@ -38,8 +41,12 @@ class Providers:
             transport=self._transport,
             uses=self._uses,
         )
-        self._all.append(new)
+        self._all.add(new)
         return new
+
+    def __len__(self) -> int:
+        """How many are in use."""
+        return len(self._all)
 
     @property
     def longest_call_seconds(self) -> float:
@@ -48,10 +55,10 @@ class Providers:
 
     async def give_up_queueing(self) -> None:
         """End the queues for connections to them."""
-        for provider in self._all:
+        for provider in tuple(self._all):
             await provider.give_up_queueing()
 
     async def close(self) -> None:
         """Close every connection to them."""
-        for provider in self._all:
+        for provider in tuple(self._all):
             await provider.close()

@@ -1,4 +1,5 @@
-"""All pools of a process: they outlive the configuration that first asked for them.
+"""All pools of a process: they outlive the configuration that first asked for them. One that no configuration in use names lives until
+its exchanges have ended and its idle connections are closed.
 
 Routes that lead to one origin under the same settings share a pool; the key names everything that distinguishes (invariant 8).
 All pools that connect and check in the same way share what is known of the upstream's standing.
@@ -7,6 +8,7 @@ All pools that connect and check in the same way share what is known of the upst
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 from bff.config.model import HealthConfig, RouteConfig
 from bff.config.values.urls import UpstreamUrl
@@ -77,10 +79,10 @@ class UpstreamPools:
     """The pools, each made when it is first asked for."""
 
     def __init__(self, watch: Watch) -> None:
-        self._by_key: dict[PoolKey, UpstreamPool] = {}
-        self._tls: dict[TlsSettings, UpstreamTls] = {}
-        self._dialers: dict[Server, Dialer] = {}
-        self._standings: dict[Server, Standing] = {}
+        self._by_key: WeakValueDictionary[PoolKey, UpstreamPool] = WeakValueDictionary()
+        self._tls: WeakValueDictionary[TlsSettings, UpstreamTls] = WeakValueDictionary()
+        self._dialers: WeakValueDictionary[Server, Dialer] = WeakValueDictionary()
+        self._standings: WeakValueDictionary[Server, Standing] = WeakValueDictionary()
         self._checks = HealthChecks()
         self._watch = watch
 
@@ -94,16 +96,17 @@ class UpstreamPools:
             OSError: a file of certificates or keys cannot be used (ssl.SSLError is one).
         """
         key = pool_key(upstream, config)
-        if key not in self._by_key:
-            self._by_key[key] = UpstreamPool(
+        pool = self._by_key.get(key)
+        if pool is None:
+            pool = self._by_key[key] = UpstreamPool(
                 self._dialer_of(key.server),
                 timeouts=config.timeouts,
                 max_connections=config.max_connections,
                 max_waiting=config.max_waiting,
                 max_age=config.max_connection_age,
-                standing=self._standings[key.server],
+                standing=self._standing_of(key.server),
             )
-        return self._by_key[key]
+        return pool
 
     def check_health(self, routes: Iterable[RouteConfig]) -> None:
         """Have the upstreams of these routes that have a `health` section asked from now on, and no others."""
@@ -112,26 +115,31 @@ class UpstreamPools:
             for upstream in route.upstream or ():
                 server = server_of(upstream, route)
                 if server.health is not None:
-                    checked[server] = Checked(self._dialer_of(server), server.health, self._standings[server])
+                    checked[server] = Checked(self._dialer_of(server), server.health, self._standing_of(server))
         self._checks.follow(checked)
 
     def _dialer_of(self, server: Server) -> Dialer:
-        if server not in self._dialers:
-            self._dialers[server] = Dialer(server.url, tls=self._tls_of(server.tls) if server.url.tls else None)
-            self._standings[server] = self._standing_of(server.url.origin)
-        return self._dialers[server]
+        dialer = self._dialers.get(server)
+        if dialer is None:
+            tls = self._tls_of(server.tls) if server.url.tls else None
+            dialer = self._dialers[server] = Dialer(server.url, tls=tls)
+        return dialer
 
-    def _standing_of(self, origin: str) -> Standing:
-        self._watch.known(origin)
-        watch = self._watch
-        return Standing(
-            on_change=lambda reason: watch.back(origin) if reason is None else watch.left_out(origin, reason=reason)
-        )
+    def _standing_of(self, server: Server) -> Standing:
+        standing = self._standings.get(server)
+        if standing is None:
+            watch, origin = self._watch, server.url.origin
+            watch.known(origin)
+            standing = self._standings[server] = Standing(
+                on_change=lambda reason: watch.back(origin) if reason is None else watch.left_out(origin, reason=reason)
+            )
+        return standing
 
     def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
-        if settings not in self._tls:
-            self._tls[settings] = UpstreamTls(settings, unusable=self._watch.credential_unusable)
-        return self._tls[settings]
+        tls = self._tls.get(settings)
+        if tls is None:
+            tls = self._tls[settings] = UpstreamTls(settings, unusable=self._watch.credential_unusable)
+        return tls
 
     async def aclose(self) -> None:
         """Close every connection; what is under way breaks."""

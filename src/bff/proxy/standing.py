@@ -22,7 +22,7 @@ OnChange = Callable[[str | None], None]  # why it is left out from now on; None:
 class Standing:
     """Of one upstream; `on_change` is called when it is left out, and when it is back."""
 
-    __slots__ = ("_failures", "_is_tried", "_on_change", "_until", "_unwell", "is_out")
+    __slots__ = ("__weakref__", "_failures", "_is_tried", "_on_change", "_until", "_unwell", "is_out")
 
     def __init__(self, *, on_change: OnChange) -> None:
         self._on_change = on_change

@@ -5,7 +5,7 @@ session is in the local copy, whose token is usable now, and whose upstream has 
 have to wait, and at any refusal, it steps aside before a byte of an answer is written, and the recipe answers in a task: problems,
 logs and retries stay in one place. What was sent by then is not sent again; the recipe goes on with the response.
 
-`BFF_LANE=off` in the environment turns it off.
+`BFF_LANE=off` in the environment turns it off; so do traces, whose spans nest by tasks.
 """
 
 import os
@@ -28,6 +28,7 @@ from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
+from bff.telemetry import traces
 from bff.telemetry.accounts import Account
 from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource, bearer
@@ -39,6 +40,8 @@ from bff.web.gateway import Gateway
 from bff.web.who import user_of
 
 SWITCH = "BFF_LANE"
+
+_IN_FLIGHT, _answered_at_once = telemetry.IN_FLIGHT, telemetry.answered_at_once  # looked up for each call
 
 
 class LaneSide(BrowserSide, Protocol):
@@ -58,7 +61,7 @@ class Lane:
     @staticmethod
     def is_on() -> bool:
         """Whether the environment lets it run."""
-        return os.environ.get(SWITCH, "on") != "off"
+        return os.environ.get(SWITCH, "on") != "off" and not traces.are_on()
 
     def take(self, message: Message, browser: LaneSide, *, keep_alive: bool) -> "LaneCall | None":
         """The call, under way or waiting for its content; None: the recipe has to answer, and nothing was done."""
@@ -81,7 +84,7 @@ class Lane:
         lane_call.keep_alive = keep_alive
         if not message.has_content and not lane_call.begin():
             return None
-        telemetry.IN_FLIGHT.number += 1
+        _IN_FLIGHT.number += 1
         return lane_call
 
 
@@ -245,7 +248,7 @@ class LaneCall:
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
-        telemetry.IN_FLIGHT.number -= 1
+        _IN_FLIGHT.number -= 1
         serve = partial(self._app.serve, self._gateway)
         return self._browser.step_aside(self._message, serve, keep_alive=self.keep_alive)
 
@@ -285,7 +288,7 @@ class LaneCall:
 
     def _step_aside(self, response: UpstreamResponse) -> None:
         self.is_over = True
-        telemetry.IN_FLIGHT.number -= 1
+        _IN_FLIGHT.number -= 1
         self._response = None
         app, gateway, call, account = self._app, self._gateway, self._call, self._account()
 
@@ -306,7 +309,7 @@ class LaneCall:
         if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
             lines = response_lines(reader.head, private_default=private, rules=rules)
             self._browser.output.write_at_once(whole_answer(status, lines, message.head.request_id, reader.take()))
-            telemetry.answered_at_once(self._call.admitted.policy.label, status).observe(self._answered_at - self.began)
+            _answered_at_once(self._call.admitted.policy.label, status).observe(self._answered_at - self.began)
             self._is_counted = True
             self._finish()
             return
@@ -372,7 +375,7 @@ class LaneCall:
             response.discard()
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
-        telemetry.IN_FLIGHT.number -= 1
+        _IN_FLIGHT.number -= 1
         if self._is_counted and not self._gateway.logs_access:
             return
         seconds = steady() - self.began

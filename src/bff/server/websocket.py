@@ -32,6 +32,7 @@ from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
 from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
+from bff.telemetry import traces
 from bff.telemetry.accounts import begin
 from bff.telemetry.running import stream_open
 from bff.tokens.proofs import challenged
@@ -157,8 +158,11 @@ class Handshake:
         account = account_of(app.gateway, self.message.head)
         begin(account)
         try:
-            with ExitStack() as held:
-                await self._shake_hands(app.gateway, held)
+            with ExitStack() as held, traces.server_span(self.message.head, client=account.client) as span:
+                try:
+                    await self._shake_hands(app.gateway, held)
+                finally:
+                    traces.server_answered(span, route=account.route, status=self._status)
         except Exception as error:  # noqa: BLE001 - the edge of a task: the browser gets a problem for every error
             self._answer(app.problem(error, self.message.head, account=account))
         finally:

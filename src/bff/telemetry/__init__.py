@@ -9,11 +9,11 @@ their key, of which only the first eight characters are logged; errors as they a
     upstreams.py     upstreams, apart from single requests
     stores.py        calls to the session store
     accounts.py      what is known of one request, for its line in the log
+    traces.py        spans of OpenTelemetry
     tallies.py       counts of the data path
     running.py       start and stop, the store's changes, open streams, file descriptors
     metrics.py       the definitions of all metrics
 
-A further backend (spans of OpenTelemetry) is a file beside `metrics.py`, called from the same functions.
 `docs/events.md` and `docs/metrics.md` list what is written here; `tests/test_architecture.py` compares them with the code, and
 holds all other packages to these functions.
 """

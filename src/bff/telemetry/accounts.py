@@ -26,6 +26,7 @@ class Account:
     client: str  # the browser's address
     whole: bool = False  # `log.access`: it gets its line whatever happens
     route: str | None = None
+    trace: str | None = None  # of our own span; else the browser's counts
     why: str | None = None
     cause: str | None = None  # by what the session was ended
     upstream: str | None = None
@@ -41,7 +42,7 @@ class Account:
         head = self.head
         facts = {
             "request_id": head.request_id.decode("ascii"),
-            "trace_id": trace_id(head),
+            "trace_id": self.trace or trace_id(head),
             "route": self.route,
             "method": head.method.decode("ascii", "backslashreplace"),
             "path": head.path.decode("ascii", "backslashreplace"),

@@ -6,6 +6,7 @@ from bff.proxy.browser import Message, Receive, Scope, Send
 from bff.proxy.hops import browser_address
 from bff.request_head import RequestHead
 from bff.telemetry import requests as telemetry
+from bff.telemetry import traces
 from bff.telemetry.accounts import Account, begin, new_account
 from bff.web.gateway import Gateway
 
@@ -32,7 +33,12 @@ def accounted(serve: Serving, account: Account) -> Serving:
             await send(message)
 
         try:
-            await serve(head, scope, receive, noting)
+            with traces.server_span(head, client=account.client) as span:
+                account.trace = traces.current_trace_id()
+                try:
+                    await serve(head, scope, receive, noting)
+                finally:
+                    traces.server_answered(span, route=account.route, status=status)
         finally:
             telemetry.IN_FLIGHT.number -= 1
             exchange = scope.get("extensions", {}).get("bff.exchange")

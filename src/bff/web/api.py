@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy, UpstreamError
 from bff.oauth.step_up import step_up_of_challenge
@@ -24,9 +25,10 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
-from bff.request_head import FieldBlock, RequestHead
+from bff.request_head import Field, FieldBlock, RequestHead, field_block, field_section
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
+from bff.telemetry import traces
 from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource
 from bff.web import admission, guards, navigation, sending, step_up
@@ -135,12 +137,16 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    upstream = gateway.forwarder.upstream(call.admitted.match.route).origin
+    match = call.admitted.match
+    upstream = gateway.forwarder.upstream(match.route).origin
     telemetry.upstream_asked(upstream=upstream)
+    method = call.head.method.decode("ascii", "replace")
     try:
-        response = await sending.send(
-            gateway, call.admitted.match, call.head, receive, token=token, owner=call.owner, operators=call.operators
-        )
+        with traces.client_span(method, {"http.request.method": method, "bff.upstream": upstream}) as parent:
+            head, operators = _in_trace(call, parent)
+            response = await sending.send(
+                gateway, match, head, receive, token=token, owner=call.owner, operators=operators
+            )
         upstream = response.pool.origin
         return response
     except UpstreamError as error:
@@ -148,6 +154,15 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
         raise
     finally:
         telemetry.upstream_answered(upstream=upstream)
+
+
+def _in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldBlock]:
+    """The head and the operator's fields for the upstream; with a span of ours as the parent, in the place of the browser's."""
+    if not parent:
+        return call.head, call.operators
+    section = field_section([field for field in call.head.fields if field[0] not in traces.PARENTS])
+    head = replace(call.head, section=section, fields=section.fields, named=section.named)
+    return head, field_block([*call.operators.fields, *parent])
 
 
 async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:

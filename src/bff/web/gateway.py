@@ -29,7 +29,7 @@ from bff.sessions.sealing import Sealer
 from bff.sessions.secret_notes import SecretNotes
 from bff.sessions.store import SessionStore
 from bff.telemetry import running as telemetry
-from bff.telemetry import upstreams
+from bff.telemetry import traces, upstreams
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.grants import is_of
 from bff.tokens.keeping import TokenKeeping, TokenKeepings
@@ -231,6 +231,7 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
         await process.pools.aclose()
         await process.providers.close()
         await process.store.close()
+        await asyncio.to_thread(traces.stop)  # it waits for the collector
         telemetry.gateway_stopped()
 
 

@@ -51,6 +51,7 @@ from bff.sessions.store import (
     ignored,
 )
 from bff.telemetry.stores import store_asked
+from bff.telemetry.traces import client_span
 
 _OPERATIONS = {script: name.lower() for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
@@ -315,7 +316,8 @@ class RedisStore:
     async def _timed(self, operation: str, *command: Word, again: bool) -> object:
         began, answered = steady(), False
         try:
-            answer = await self._server.execute(*command, again=again)
+            with client_span(operation, {"db.system.name": "redis", "db.operation.name": operation}):
+                answer = await self._server.execute(*command, again=again)
             answered = True
         except ResponseError:  # an answer, too: the server is there
             answered = True

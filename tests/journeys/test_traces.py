@@ -1,0 +1,139 @@
+"""Traces of OpenTelemetry: one tree for a sign-in and for a call, from the browser to provider, store and upstream; nothing secret."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx2
+import pytest
+import structlog
+
+from bff.telemetry import traces
+from support.gateway_world import CLIENT_SECRET, SERVER, SESSION_KEY, GatewayWorld, gateway_world
+from support.otlp_collector import Collector, Span, otlp_collector
+from support.valkey_server import ValkeyServer
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra `otel` is not installed")
+pytestmark = pytest.mark.skipif(SERVER != "bff", reason="the same spans with every server")
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SERVER_KIND, CLIENT_KIND = 2, 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Traced:
+    """A gateway that makes spans; they are complete after the block."""
+
+    world: GatewayWorld
+    collector: Collector
+    log: io.StringIO = field(default_factory=io.StringIO)
+
+
+@asynccontextmanager
+async def traced(store: str) -> AsyncIterator[Traced]:
+    """Start it, with an access log at debug level, written as `bff serve` writes it."""
+    before = structlog.get_config()
+    with otlp_collector() as collector, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        environment.setenv("OTEL_TRACES_SAMPLER", "always_on")
+        log = io.StringIO()
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+            logger_factory=structlog.PrintLoggerFactory(file=log),
+            cache_logger_on_first_use=False,
+        )
+        traces.start()
+        try:
+            settings = {"log": {"access": True, "level": "debug", "user": "subject"}}
+            async with gateway_world(store=store, session={"local_copy": "off"}, **settings) as world:
+                yield Traced(world=world, collector=collector, log=log)
+        finally:
+            await asyncio.to_thread(traces.stop)
+            structlog.configure(**before)
+
+
+def tree_of(spans: list[Span], root: Span) -> list[Span]:
+    """The spans of this root's trace, each of which hangs below the root."""
+    members = [span for span in spans if span.trace == root.trace]
+    by_id = {span.id: span for span in members}
+    for span in members:
+        above = span
+        while above.id != root.id:
+            assert above.parent in by_id, f"{span.name} hangs on nothing"
+            above = by_id[above.parent]
+    return members
+
+
+def server_spans(spans: list[Span], route: str) -> list[Span]:
+    """The spans of requests to this route."""
+    return [span for span in spans if span.kind == SERVER_KIND and span.attributes.get("http.route") == route]
+
+
+@pytest.mark.requirement("R-364")
+async def test_a_call_is_one_tree_below_the_browsers_span(valkey: ValkeyServer) -> None:
+    """Server, store and upstream spans have the page's trace id; the upstream is told of our span, the log of the trace."""
+    async with traced(valkey.url) as scene:
+        browser = await scene.world.signed_in("alice")
+        await browser.fetch("/api/x?secret=1", headers={"traceparent": PARENT})
+        upstream_saw = scene.world.upstream.seen[-1].values("traceparent")
+    spans = scene.collector.spans()
+    (root,) = [span for span in server_spans(spans, "/api") if span.parent.hex() == "00f067aa0ba902b7"]
+    assert root.trace.hex() == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert (root.name, root.attributes["http.response.status_code"]) == ("GET /api", 200)
+    members = tree_of(spans, root)
+    (upstream,) = [span for span in members if "bff.upstream" in span.attributes]
+    assert any(span.attributes.get("db.system.name") == "redis" for span in members)
+    assert upstream_saw == [f"00-{root.trace.hex()}-{upstream.id.hex()}-01"]
+    assert '"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"' in scene.log.getvalue()
+
+
+@pytest.mark.requirement("R-364")
+async def test_a_sign_in_is_one_tree(valkey: ValkeyServer) -> None:
+    """The callback's span holds the token call and the store's, also those of the task that outlives the request."""
+    async with traced(valkey.url) as scene:
+        await scene.world.signed_in("alice")
+    spans = scene.collector.spans()
+    (root,) = server_spans(spans, "/bff/callback")
+    members = tree_of(spans, root)
+    assert any(s.attributes.get("bff.provider") == "corp" and s.name == "POST" for s in members)
+    assert sum(s.attributes.get("db.system.name") == "redis" for s in members) >= 2
+    assert len({span.id for span in members}) == len(members)
+
+
+@pytest.mark.requirement("R-274")
+async def test_nothing_secret_leaves(valkey: ValkeyServer) -> None:
+    """After a sign-in, calls, a refresh and a sign-out no token, code, cookie, secret or query is in a span, log or metric."""
+    async with traced(valkey.url) as scene:
+        world = scene.world
+        tokens = world.record_tokens()
+        browser = await world.signed_in("alice")
+        cookies = [cookie.value for cookie in browser.jar.values()]
+        await browser.fetch("/api/x?secret=canary-query")
+        world.clock.now += 601
+        await browser.fetch("/api/y")
+        await (await world.browser()).fetch("/api/z")
+        await browser.fetch("/bff/logout", method="POST")
+        async with httpx2.AsyncClient() as client:
+            metrics = (await client.get(f"{world.management_url}/metrics")).text
+    left = b"".join(scene.collector.bodies).decode("latin-1") + scene.log.getvalue() + metrics
+    assert len(tokens) >= 4
+    assert "session.refreshed" in left
+    secrets = [*(token for _, token in tokens), *cookies, CLIENT_SECRET, SESSION_KEY, "canary-query", "code="]
+    assert not [secret for secret in secrets if secret and secret in left]
+
+
+async def test_spans_are_off_unless_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an endpoint, and with OpenTelemetry's own switch."""
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    traces.start()
+    assert not traces.are_on()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    traces.start()
+    assert not traces.are_on()

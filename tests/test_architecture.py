@@ -73,6 +73,12 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "websockets": ("proxy/websocket.py",),
     "yaml": ("config/", "cli/oauth2_proxy/"),
 }
+CALLED_BY_LIBRARIES = {  # names that asyncio, llhttp, logging and html.parser call
+    *("connection_made", "connection_lost", "eof_received", "resume_writing"),
+    *("on_message_begin", "on_header", "on_headers_complete", "on_body", "on_message_complete"),
+    *("emit", "handle_starttag"),
+}
+CALLED_BY_SERVERS = {"app_from_environment"}  # imported by another ASGI server
 PURE = (
     "loopback.py",
     "signing_key.py",
@@ -262,6 +268,50 @@ def test_nothing_unpickles() -> None:
         assert not {module.split(".")[0] for module in imported(file)} & {"pickle", "marshal", "shelve", "dill"}
 
 
+def documentation_of(tree: ast.Module) -> set[int]:
+    """The ids of its docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    first = [node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and node.body]
+    return {id(node.value) for node in first if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+
+
+def names_used(tree: ast.Module) -> Iterator[str]:
+    """Every name that is read, imported by a command's text, or given as an argument; not what is only defined or imported."""
+    documentation = documentation_of(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield from re.findall(r"[A-Za-z_]\w*", node.value)
+
+
+def names_defined(tree: ast.Module) -> Iterator[str]:
+    """Functions, methods and classes that nothing decorates, and the names of the module."""
+    for node in ast.walk(tree):
+        defines = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if defines and not node.decorator_list and not node.name.startswith("__"):
+            yield node.name
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def test_what_only_tests_use_is_in_the_tests() -> None:
+    """The source, or a test of the pages, uses each of its functions, classes and constants; others belong into tests/support."""
+    users = [*sources(), *(TESTS / "docs").glob("*.py")]
+    used = {name for file in users for name in names_used(parsed(file))} | CALLED_BY_LIBRARIES | CALLED_BY_SERVERS
+    unused = [
+        f"{name_of(file)}: {name}" for file in sources() for name in names_defined(parsed(file)) if name not in used
+    ]
+    assert unused == [], "used by no module: move it to tests/support or delete it"
+
+
 # --- the tests --------------------------------------------------------------------------------------------------------
 
 TEST_FILES = sorted(TESTS.rglob("test_*.py"))
@@ -304,6 +354,15 @@ def test_no_mocks_of_our_own_code() -> None:
     """Tests use fakes and real messages, never unittest.mock."""
     for file in sorted(TESTS.rglob("*.py")):
         assert not any(module.startswith(("unittest.mock", "mock")) for module in imported_by_test(file)), file.name
+
+
+PATCHED_VALUE = re.compile(r'setattr\(\s*(?:"bff\.|[^,()]+,\s*"_?[A-Z][A-Z0-9_]*")')
+
+
+def test_values_are_handed_in() -> None:
+    """No test patches a constant of ours: what a test needs otherwise is an argument."""
+    patched = [file.name for file in TEST_FILES if PATCHED_VALUE.search(file.read_text(encoding="utf-8"))]
+    assert patched == []
 
 
 def imported_by_test(file: Path) -> Iterator[str]:

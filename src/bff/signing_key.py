@@ -93,10 +93,6 @@ class SigningKey:
         alg = {"alg": self.algorithm(listed or ())} if known else {}
         return {**self.public, "kid": self.kid, "use": "sig", **alg}
 
-    def private_jwk(self) -> str:
-        """The private key as a text that `load` reads. Keep it where secrets are kept."""
-        return json.dumps({**self._key.as_dict(private=True), "kid": self.kid}, separators=(",", ":"))
-
     def pem(self) -> str:
         """The private key as PKCS #8. Keep it where secrets are kept."""
         return self._key.as_pem(private=True).decode("ascii")

@@ -14,6 +14,7 @@ import pytest
 from bff.demo.check import WatchedProvider
 from bff.demo.configuration import Addresses
 from bff.demo.world import World, demo_world
+from support.recorded_provider import RecordedProvider
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page, Request
@@ -38,11 +39,15 @@ LISTEN = """() => {
 }"""
 
 
+class WatchedAndRecorded(RecordedProvider, WatchedProvider):
+    """A provider that remembers what it was asked and what it gave out."""
+
+
 @asynccontextmanager
 async def short_lived_demo(*, lifetime_seconds: int = 60) -> AsyncIterator[World]:
     """The demo on free ports, with a provider that remembers what it gave out."""
     async with demo_world(
-        access_token_lifetime_seconds=lifetime_seconds, provider_class=WatchedProvider, preferred=ANY_PORTS
+        access_token_lifetime_seconds=lifetime_seconds, provider_class=WatchedAndRecorded, preferred=ANY_PORTS
     ) as world:
         yield world
 

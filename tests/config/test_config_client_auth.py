@@ -9,7 +9,7 @@ from bff import signing_key
 from bff.config.insecure import insecure_keys
 from bff.config.load import load_with_warnings
 from support.config_texts import ENV, changed, loaded, problem, problems, write
-from support.keys import small_rsa
+from support.keys import private_jwk, small_rsa
 from support.tls_certificates import client_files
 
 SECRET_LINE = "    client_secret: {env: CORP_SECRET}\n"
@@ -25,7 +25,7 @@ def with_lines(*lines: str) -> str:
 def folder(tmp_path: Path) -> Path:
     """A folder with a key, a certificate and an assertion."""
     (tmp_path / "key.pem").write_text(signing_key.generate().pem())
-    (tmp_path / "key.jwk").write_text(signing_key.generate().private_jwk())
+    (tmp_path / "key.jwk").write_text(private_jwk())
     (tmp_path / "assertion").write_text("a.b.c\n")
     client_files(tmp_path)
     for file in tmp_path.iterdir():

@@ -15,7 +15,7 @@ PARAMETERS = (("response_type", "code"), ("client_id", "shop"), ("scope", "openi
 PAR = "/revoke"  # the fake has no endpoint for pushed requests; this one takes the same authentication and is scripted
 URI = "urn:request:1"
 PUSHED = Answer(status=201, body=b'{"request_uri": "urn:request:1", "expires_in": 60}')
-KEYS = (LiteralSecret(value=signing_key.generate().private_jwk()),)
+KEYS = (LiteralSecret(value=signing_key.generate().pem()),)
 
 
 async def asked(*, requires: bool = False, **config: Any) -> tuple[list[tuple[str, str]], list[dict[str, str]]]:

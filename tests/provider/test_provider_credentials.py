@@ -145,7 +145,7 @@ def refuse_once(world: Pair) -> None:
 async def test_the_other_key_is_tried_once_with_an_assertion_of_its_own(tmp_path: Path) -> None:
     """A provider that has only the old key in its cache gets the old one after `invalid_client`, and first from then on."""
     new, old = signing_key.generate(), signing_key.generate()
-    keys = tuple(LiteralSecret(value=key.private_jwk()) for key in (new, old))
+    keys = tuple(LiteralSecret(value=key.pem()) for key in (new, old))
     async with pair(client_keys=keys, client_auth="private_key_jwt") as world:
         world.fake.misbehave(answers={"/token": TOKEN})
         refuse_once(world)

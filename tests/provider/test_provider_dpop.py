@@ -17,7 +17,7 @@ from support.provider_pair import Pair, exchange, pair
 SEED = signing_key.new_seed()
 BOUND = Answer(body=b'{"access_token": "at", "token_type": "DPoP", "expires_in": 60}')
 DEMAND = Answer(status=400, body=b'{"error": "use_dpop_nonce"}', fields=(("dpop-nonce", "n-1"),))
-KEYS = (LiteralSecret(value=signing_key.generate().private_jwk()),)
+KEYS = (LiteralSecret(value=signing_key.generate().pem()),)
 
 
 def proofs(world: Pair, path: str = "/token") -> list[dict[str, Any]]:

@@ -381,16 +381,15 @@ async def test_a_lost_browser_is_a_closed_upstream() -> None:
 
 
 @pytest.mark.requirement("R-256")
-async def test_a_lost_browser_stops_an_upstream_that_only_talks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_browser_stops_an_upstream_that_only_talks() -> None:
     """What it still has to say is thrown away, so that it hears the close and need not be timed out."""
-    monkeypatch.setattr("bff.proxy.websocket.CLOSE_TIMEOUT", 3600.0)
 
     async def talk(connection: ServerConnection) -> None:
         with suppress(ConnectionClosed):
             while True:
                 await connection.send(b"x" * 65536)
 
-    async with world(talk) as made:
+    async with world(talk, close_seconds=3600.0) as made:
         browser = await made.browser()
         upstream = await made.met.get()
         await browser.recv()

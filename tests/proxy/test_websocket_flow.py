@@ -13,7 +13,7 @@ from websockets.utils import accept_key
 from bff.config.model import RouteConfig
 from bff.errors import MalformedRequest
 from bff.proxy.routes import RouteTable
-from bff.proxy.websocket import forward_websocket
+from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
 from support.scripted_upstream import Conversation, scripted_upstream
 from support.websocket_world import (
     close_of,
@@ -68,7 +68,13 @@ def from_browser(*messages: dict[str, Any]) -> Receive:
 
 
 async def forward(
-    port: int, receive: Receive, taken: Taken, *, ended: asyncio.Event | None = None, **scope: Any
+    port: int,
+    receive: Receive,
+    taken: Taken,
+    *,
+    ended: asyncio.Event | None = None,
+    close_seconds: float = CLOSE_TIMEOUT,
+    **scope: Any,
 ) -> None:
     """The forwarding, called as a server calls it."""
     table = RouteTable([RouteConfig(path="/", upstream=f"http://127.0.0.1:{port}", websocket=True)], max_body=MAX_BODY)
@@ -83,6 +89,7 @@ async def forward(
             receive=receive,
             send=taken.send,
             ended=ended or asyncio.Event(),
+            close_seconds=close_seconds,
         )
 
 
@@ -191,7 +198,7 @@ async def test_a_cancelled_handshake_leaves_nothing_open() -> None:
 
 
 @pytest.mark.requirement("R-256")
-async def test_the_session_ends_while_the_browser_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_session_ends_while_the_browser_is_slow() -> None:
     """A browser that takes nothing cannot keep a conversation open; the upstream is closed all the same."""
     ended = asyncio.Event()
 
@@ -202,10 +209,9 @@ async def test_the_session_ends_while_the_browser_is_slow(monkeypatch: pytest.Mo
         except ConnectionClosed:
             pass
 
-    monkeypatch.setattr("bff.proxy.websocket.CLOSE_TIMEOUT", 0.05)
     taken = Taken(taking=False)
     async with no_task_left_behind(), upstream_server(pour) as port:
-        forwarding = asyncio.create_task(forward(port, from_browser(), taken, ended=ended))
+        forwarding = asyncio.create_task(forward(port, from_browser(), taken, ended=ended, close_seconds=0.05))
         await taken.answered.wait()
         ended.set()
         await forwarding
@@ -322,11 +328,8 @@ async def accepted(it: Conversation) -> None:
 
 @pytest.mark.requirement("R-256", "R-262")
 @pytest.mark.parametrize(("what", "code"), [("pings", 1014), ("fragments", 1009)])
-async def test_an_upstream_cannot_make_us_keep_what_it_likes(
-    what: str, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_upstream_cannot_make_us_keep_what_it_likes(what: str, code: int) -> None:
     """Pongs that it does not read, fragments that never end: beyond a limit its connection is cut, and the browser told."""
-    monkeypatch.setattr("bff.proxy.websocket.CLOSE_TIMEOUT", 0.05)
     lost = asyncio.Event()
 
     async def flooding(it: Conversation) -> None:
@@ -344,7 +347,7 @@ async def test_an_upstream_cannot_make_us_keep_what_it_likes(
     taken = Taken()
     async with no_task_left_behind(), scripted_upstream(flooding) as upstream:
         async with asyncio.timeout(30):
-            await forward(upstream.port, from_browser(), taken)
+            await forward(upstream.port, from_browser(), taken, close_seconds=0.05)
             await lost.wait()
     assert taken.kinds() == ["accept", "close"]
     assert taken[-1]["code"] == code

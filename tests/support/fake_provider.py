@@ -35,6 +35,7 @@ from bff.demo.parameters import Call
 from bff.demo.provider import DemoProvider, Endpoint
 from bff.demo.signing import new_key, sign
 from bff.server.process import serving
+from support.recorded_provider import RecordedProvider
 
 Json = dict[str, Any]
 Edit = Callable[[Json], Json]
@@ -124,7 +125,7 @@ def shop(gateway: str = GATEWAY, *, provider: str = "demo", **changes: Any) -> C
     return replace(client, **changes)
 
 
-class FakeProvider(DemoProvider):
+class FakeProvider(RecordedProvider):
     """A provider under a test's control."""
 
     def __init__(
@@ -188,7 +189,8 @@ class FakeProvider(DemoProvider):
     # --- how it departs -----------------------------------------------------------------------------------------------
 
     async def respond(self, call: Call, endpoint: Endpoint) -> Response:
-        """Wait at the gate, then say what was scripted, or the truth."""
+        """Keep the call, wait at the gate, then say what was scripted, or the truth."""
+        self.calls.append(call)
         self._arrival.set()
         gate = self._gates.get(call.path)
         if gate is not None:
@@ -199,7 +201,7 @@ class FakeProvider(DemoProvider):
             return _Canned(answer)
         self._refreshing = ("grant_type", "refresh_token") in call.form
         self._proved = call.header("dpop") is not None
-        return await super().respond(call, endpoint)
+        return await DemoProvider.respond(self, call, endpoint)  # the call is kept already
 
     def metadata(self) -> dict[str, object]:
         """Edited."""

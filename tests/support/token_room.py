@@ -9,9 +9,10 @@ async with token_room() as room:
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from bff.backoff import Backoff
@@ -187,12 +188,12 @@ class TokenRoom:
         return [form for form in forms if form["grant_type"] == "refresh_token"]
 
 
-def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClock) -> Worker:
-    """A process that shares the store."""
+def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClock, **pauses: float) -> Worker:
+    """A process that shares the store; `pauses` are those of its `Renewal`."""
     tasks = BackgroundTasks()
     at_once = Backoff(first_seconds=0, longest_seconds=0)
     shared = renewing(store=store, tasks=tasks, clock=clock, write_backoff=at_once)
-    renewal = Renewal(renewing=shared, providers=providers)
+    renewal = Renewal(renewing=shared, providers=providers, **pauses)
     return Worker(
         tasks=tasks,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
@@ -201,7 +202,13 @@ def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClo
 
 
 @asynccontextmanager
-async def token_room(*, lifetime_seconds: int = LIFETIME, workers: int = 1, **config: Any) -> AsyncIterator[TokenRoom]:
+async def token_room(
+    *,
+    lifetime_seconds: int = LIFETIME,
+    workers: int = 1,
+    pauses: Mapping[str, float] = MappingProxyType({}),
+    **config: Any,
+) -> AsyncIterator[TokenRoom]:
     """Two providers, one store, and so many workers; keyword arguments go into corp's configuration."""
     clock, internet = FakeClock(), FakeInternet()
     fakes = {
@@ -214,7 +221,7 @@ async def token_room(*, lifetime_seconds: int = LIFETIME, workers: int = 1, **co
     }
     store = TroubledStore()
     room = TokenRoom(clock=clock, internet=internet, store=store, fakes=fakes, providers=providers)
-    room.workers = [worker(store=store, providers=providers, clock=clock) for _ in range(workers)]
+    room.workers = [worker(store=store, providers=providers, clock=clock, **pauses) for _ in range(workers)]
     try:
         yield room
     finally:

@@ -18,7 +18,7 @@ from bff.proxy.pools import UpstreamPools
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import Match, Route, RouteTable
 from bff.proxy.upstream import WebSocketPlace
-from bff.proxy.websocket import forward_websocket
+from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, field_block, head_of_scope
 from support.watching import Watching
 
@@ -89,7 +89,9 @@ async def upstream_server(handler: Handler, **options: Any) -> AsyncIterator[int
 
 
 @asynccontextmanager
-async def gateway(upstream: str, *, max_body: int = 1024 * 1024, **route: Any) -> AsyncIterator[World]:
+async def gateway(
+    upstream: str, *, max_body: int = 1024 * 1024, close_seconds: float = CLOSE_TIMEOUT, **route: Any
+) -> AsyncIterator[World]:
     """The forwarding to that upstream, served by uvicorn as the gateway is."""
     config = RouteConfig(path="/ws", upstream=upstream, websocket=True, max_body=max_body, **route)
     table, world = RouteTable([config]), World(url="")
@@ -114,6 +116,7 @@ async def gateway(upstream: str, *, max_body: int = 1024 * 1024, **route: Any) -
                     receive=receive,
                     send=send,
                     ended=world.ended,
+                    close_seconds=close_seconds,
                     again=again,
                 )
         except BffError as error:
@@ -133,6 +136,7 @@ async def world(
     base: str = "",
     max_body: int = 1024 * 1024,
     timeouts: TimeoutConfig | None = None,
+    close_seconds: float = CLOSE_TIMEOUT,
     **options: Any,
 ) -> AsyncIterator[World]:
     """Gateway and upstream; when it is left, no task of theirs is there any more."""
@@ -144,7 +148,8 @@ async def world(
 
     async with no_task_left_behind(), upstream_server(meeting, **options) as port:
         url = f"http://127.0.0.1:{port}{base}"
-        async with gateway(url, max_body=max_body, timeouts=timeouts or TimeoutConfig()) as made:
+        route = {"max_body": max_body, "timeouts": timeouts or TimeoutConfig()}
+        async with gateway(url, close_seconds=close_seconds, **route) as made:
             made.met = met
             yield made
 

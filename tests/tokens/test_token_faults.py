@@ -9,7 +9,6 @@ from structlog.testing import capture_logs
 from bff.errors import LoginRequired, ProviderError, ProviderUnavailable
 from bff.sessions.model import AccessToken
 from bff.sessions.store import Begun, Mark, MarkEnd
-from bff.tokens import renewal
 from bff.tokens.holder import token_hash
 from support.fake_provider import Answer, having, oauth_error, redirect, without
 from support.token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, token_room
@@ -272,10 +271,9 @@ async def test_a_token_that_a_dead_process_may_have_spent_is_not_sent_again() ->
 
 
 @pytest.mark.requirement("R-341")
-async def test_an_answer_that_cannot_come_any_more_is_a_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_cannot_come_any_more_is_a_sign_in() -> None:
     """After the provider's limit and a grace, the person has to sign in; the token is still not sent again."""
-    monkeypatch.setattr(renewal, "GRACE_SECONDS", -1000.0)
-    async with token_room() as room:
+    async with token_room(pauses={"grace_seconds": -1000.0}) as room:
         session = await room.sign_in()
         mark = Mark(provider="corp", token_hash=token_hash(session.grants[0].refresh_token or ""))
         await room.store.begin_renewal(
@@ -305,10 +303,9 @@ async def test_what_was_written_after_all_is_not_written_over() -> None:
 
 
 @pytest.mark.requirement("R-342")
-async def test_a_call_that_ends_without_an_answer_binds_others_for_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_ends_without_an_answer_binds_others_for_a_pause() -> None:
     """After the limit the outcome is unknown to all processes: after a pause any of them asks again."""
-    monkeypatch.setattr(renewal, "UNKNOWN_PAUSE_SECONDS", 0.0)
-    async with token_room(workers=2, timeout=0.02, call_limit=0.02) as room:
+    async with token_room(workers=2, timeout=0.02, call_limit=0.02, pauses={"unknown_pause_seconds": 0.0}) as room:
         session = await room.sign_in()
         room.clock.advance(EXPIRED_AFTER)
         room.corp.hold("/token")

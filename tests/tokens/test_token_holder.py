@@ -7,7 +7,6 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.sessions.memory import MemoryStore
 from bff.sessions.store import Begun, Mark, MarkEnd, Spent
-from bff.tokens import holder as holder_module
 from bff.tokens.holder import Holder
 
 LIFETIME = 600.0
@@ -41,10 +40,9 @@ class LosingStore(MemoryStore):
         await super().end_renewal(name, holder, provider=provider, mark=mark)
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undoing is tried without a pause."""
-    monkeypatch.setattr(holder_module, "UNDO_PAUSE_SECONDS", 0.0)
+def a_holder(store: MemoryStore) -> Holder:
+    """One process, which tries at once again what it has to undo."""
+    return Holder(store=store, undo_pause_seconds=0.0)
 
 
 async def begin(holder: Holder) -> Begun | Spent:
@@ -64,7 +62,7 @@ async def until_free(other: Holder) -> None:
 async def test_a_take_of_unknown_outcome_is_undone(after: bool) -> None:
     """Lease and mark that may have been taken are given back when the store answers: another process need not wait for their end."""
     store = LosingStore(after=after)
-    ours, theirs = Holder(store=store), Holder(store=store)
+    ours, theirs = a_holder(store), a_holder(store)
     store.away = True
     with pytest.raises(StoreUnavailable):
         await begin(ours)
@@ -78,7 +76,7 @@ async def test_a_take_of_unknown_outcome_is_undone(after: bool) -> None:
 async def test_an_end_that_the_store_did_not_hear_is_repeated(mark: MarkEnd | float) -> None:
     """A lease that could not be given back is given back when the store answers."""
     store = LosingStore(after=False)
-    ours, theirs = Holder(store=store), Holder(store=store)
+    ours, theirs = a_holder(store), a_holder(store)
     assert await begin(ours) is Begun.YES
     store.away = True
     await ours.end("session", provider="corp", mark=mark)
@@ -91,7 +89,7 @@ async def test_an_end_that_the_store_did_not_hear_is_repeated(mark: MarkEnd | fl
 async def test_a_mark_that_is_to_stay_stays() -> None:
     """The lease goes, the mark binds other processes on, and not our own."""
     store = LosingStore(after=False)
-    ours, theirs = Holder(store=store), Holder(store=store)
+    ours, theirs = a_holder(store), a_holder(store)
     assert await begin(ours) is Begun.YES
     store.away = True
     await ours.end("session", provider="corp", mark=MarkEnd.KEEP)
@@ -109,7 +107,7 @@ async def test_a_mark_that_is_to_stay_stays() -> None:
 async def test_a_renewal_that_began_anew_is_not_undone() -> None:
     """Who takes the lease again while an undoing is owed keeps it."""
     store = LosingStore(after=True)
-    ours, theirs = Holder(store=store), Holder(store=store)
+    ours, theirs = a_holder(store), a_holder(store)
     store.away = True
     with pytest.raises(StoreUnavailable):
         await begin(ours)

@@ -17,9 +17,7 @@ from bff.demo.signing import SigningKeys, TokenError, sign
 from bff.loopback import is_loopback
 
 ID_TOKEN_LIFETIME_SECONDS = 300
-LOGOUT_TOKEN_LIFETIME_SECONDS = 120
 ACR = "urn:bff:demo:click"  # how people prove who they are here: they click on a name
-BACKCHANNEL_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 USERS: dict[str, dict[str, object]] = {
     "alice": {"name": "Alice Adams", "given_name": "Alice", "family_name": "Adams", "email": "alice@example.com"},
@@ -71,10 +69,6 @@ class TokenIssuer:
         self.grants = GrantBook()
         self._revoked_access_tokens: set[str] = set()
 
-    def rotate_keys(self) -> None:
-        """Sign with a new key from now on; the previous one stays published."""
-        self.keys.rotate()
-
     def metadata(self) -> dict[str, object]:
         """OpenID Connect Discovery 1.0 section 3 and RFC 8414 section 2."""
         return {
@@ -98,8 +92,6 @@ class TokenIssuer:
             "claims_supported": ["sub", *CLAIMS_BY_SCOPE["profile"], *CLAIMS_BY_SCOPE["email"]],
             "acr_values_supported": [ACR],
             "authorization_response_iss_parameter_supported": True,
-            "backchannel_logout_supported": True,
-            "backchannel_logout_session_supported": True,
         }
 
     def jwks(self) -> dict[str, object]:
@@ -146,24 +138,6 @@ class TokenIssuer:
 
     def sign_id_token(self, *, header: dict[str, object], claims: dict[str, object]) -> str:
         """The last step of every ID token."""
-        return sign(self.keys.current, header=header, claims=claims)
-
-    def logout_token(self, client: Client, *, subject: str | None, sid: str | None) -> str:
-        """A logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4)."""
-        now = int(self.clock())
-        claims: dict[str, object] = {
-            "iss": self.issuer,
-            "aud": client.client_id,
-            "iat": now,
-            "exp": now + LOGOUT_TOKEN_LIFETIME_SECONDS,
-            "jti": secrets.token_urlsafe(12),
-            "events": {BACKCHANNEL_LOGOUT_EVENT: {}},
-        }
-        claims |= {name: value for name, value in (("sub", subject), ("sid", sid)) if value is not None}
-        return self.sign_logout_token(header={"typ": "logout+jwt"}, claims=claims)
-
-    def sign_logout_token(self, *, header: dict[str, object], claims: dict[str, object]) -> str:
-        """The last step of every logout token."""
         return sign(self.keys.current, header=header, claims=claims)
 
     def access_token_claims(self, token: str) -> dict[str, object]:

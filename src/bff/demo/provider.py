@@ -7,14 +7,9 @@ not loopback gets 403, and an issuer that is not loopback cannot be constructed.
     /sign_in        where the two buttons lead
     /token          authorization_code, refresh_token (rotation, reuse ends the grant), client_credentials
     /userinfo /jwks /revoke /end_session and the metadata under /.well-known/
-
-Every request is kept in `calls`, so that a test can count what a client really sent.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -30,26 +25,13 @@ from bff.demo.loopback import LoopbackOnly
 from bff.demo.pages import STYLE
 from bff.demo.parameters import Call, parse_pairs
 
-CALLS_REMEMBERED = 10_000
 BODY_LIMIT = 64 * 1024
 
 Endpoint = Callable[[Call], Response]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackchannelLogout:
-    """A logout request that is ready to be posted to a client; sending it is the caller's."""
-
-    url: str
-    body: bytes = field(repr=False)
-    content_type: str = "application/x-www-form-urlencoded"
-
-
 class DemoProvider(BrowserEndpoints, ClientEndpoints):
-    """The provider as an ASGI app, `app`, with what it remembers in plain attributes.
-
-    `clock` returns Unix seconds. `calls` holds the latest requests, oldest first.
-    """
+    """The provider as an ASGI app, `app`, with what it remembers in plain attributes; `clock` returns Unix seconds."""
 
     def __init__(
         self,
@@ -65,26 +47,7 @@ class DemoProvider(BrowserEndpoints, ClientEndpoints):
             access_token_lifetime_seconds=access_token_lifetime_seconds,
             clock=clock,
         )
-        self.calls: deque[Call] = deque(maxlen=CALLS_REMEMBERED)
         self.app = Starlette(routes=self._routes(), middleware=[Middleware(LoopbackOnly)])
-
-    def calls_to(self, path: str) -> list[Call]:
-        """The remembered requests to one endpoint, e.g. `/token`."""
-        return [call for call in self.calls if call.path == path]
-
-    def build_backchannel_logout(
-        self, client_id: str, *, subject: str | None = None, sid: str | None = None
-    ) -> BackchannelLogout:
-        """The request that tells a client of a logout (OpenID Connect Back-Channel Logout 1.0 section 2.5).
-
-        Raises:
-            ValueError: the client has registered no address for it.
-        """
-        client = self.clients[client_id]
-        if client.backchannel_logout_uri is None:
-            raise ValueError(f"client {client_id} has no backchannel_logout_uri")
-        token = self.logout_token(client, subject=subject, sid=sid)
-        return BackchannelLogout(url=client.backchannel_logout_uri, body=urlencode({"logout_token": token}).encode())
 
     # --- from a request to a call -------------------------------------------------------------------------------------
 
@@ -112,13 +75,12 @@ class DemoProvider(BrowserEndpoints, ClientEndpoints):
                 call = await _read_call(request, path)
             except OAuthError as error:
                 return json_error(error)
-            self.calls.append(call)
             return await self.respond(call, endpoint)
 
         return handle
 
     async def respond(self, call: Call, endpoint: Endpoint) -> Response:
-        """Answer a recorded call; the one place through which every answer goes."""
+        """Answer a call; the one place through which every answer goes."""
         try:
             return endpoint(call)
         except OAuthError as error:

@@ -1,16 +1,10 @@
-"""The demo provider's keys: sign, publish, rotate.
-
-The newest key signs; the one before it stays published, so that tokens signed just before a rotation still verify
-(OpenID Connect Core section 10.1.1).
-"""
+"""The demo provider's keys: sign and publish."""
 
 from typing import cast
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, RSAKey
-
-PUBLISHED_KEYS = 2
 
 
 class TokenError(Exception):
@@ -33,7 +27,7 @@ def sign(key: RSAKey, *, header: dict[str, object], claims: dict[str, object]) -
 
 
 class SigningKeys:
-    """The keys in use, newest first."""
+    """The keys in use, newest first: that one signs. A start of the provider makes one; it is never rotated."""
 
     def __init__(self) -> None:
         self._keys = [new_key()]
@@ -42,10 +36,6 @@ class SigningKeys:
     def current(self) -> RSAKey:
         """The key that signs."""
         return self._keys[0]
-
-    def rotate(self) -> None:
-        """Sign with a new key from now on; the oldest published key is withdrawn."""
-        self._keys = [new_key(), *self._keys][:PUBLISHED_KEYS]
 
     def published(self) -> dict[str, object]:
         """The JWK Set (RFC 7517 section 5): public halves only."""

@@ -71,11 +71,12 @@ async def forward_websocket(
     send: Send,
     ended: asyncio.Event,
     again: Again = no_other,
+    close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
     `request_for` makes the request for an upstream, by its authority. `ended` is set when the session ends. `again` is asked once if
-    the upstream answers 401 (R-350). Returns when both sides are closed.
+    the upstream answers 401 (R-350). Returns when both sides are closed, or have had `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
@@ -85,9 +86,14 @@ async def forward_websocket(
     if request.has_content:
         raise MalformedRequest("a WebSocket handshake has no content")
     offered = _offered(scope)
+
+    def make() -> ClientConnection:
+        authority = place.member.authority
+        return _connection(route, request.target, authority, offered=offered, close_seconds=close_seconds)
+
     if (await receive())["type"] != "websocket.connect":
         return
-    connection = await place.dial(lambda: _connection(route, request.target, place.member.authority, offered=offered))
+    connection = await place.dial(make)
     try:
         if request.authority != place.member.authority:
             request = request_for(place.member.authority)
@@ -99,11 +105,9 @@ async def forward_websocket(
             if other is None:
                 raise
             _drop(connection)
-            connection = await place.dial(
-                lambda: _connection(route, request.target, place.member.authority, offered=offered)
-            )
+            connection = await place.dial(make)
             await _shake_hands(connection, other, place, seconds=seconds)
-        await _converse(connection, receive, send, ended=ended, max_message=route.max_body)
+        await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)
     finally:
@@ -135,7 +139,7 @@ class _Connection(ClientConnection):
 
 
 def _connection(
-    route: Route, target: bytes, authority: bytes, *, offered: list[Subprotocol] | None
+    route: Route, target: bytes, authority: bytes, *, offered: list[Subprotocol] | None, close_seconds: float
 ) -> ClientConnection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
     host, port = parse_authority(authority.decode("ascii"))  # of which the library makes `Host`
@@ -146,7 +150,7 @@ def _connection(
         max_size=route.max_body,
         logger=_SILENT,
     )
-    return _Connection(protocol, close_timeout=CLOSE_TIMEOUT, max_queue=MAX_QUEUE)
+    return _Connection(protocol, close_timeout=close_seconds, max_queue=MAX_QUEUE)
 
 
 async def _shake_hands(
@@ -206,7 +210,13 @@ async def _refuse(scope: Scope, send: Send, response: Response) -> None:
 
 
 async def _converse(
-    connection: ClientConnection, receive: Receive, send: Send, *, ended: asyncio.Event, max_message: int
+    connection: ClientConnection,
+    receive: Receive,
+    send: Send,
+    *,
+    ended: asyncio.Event,
+    max_message: int,
+    close_seconds: float,
 ) -> None:
     """From the answer to the browser's handshake to the last close."""
     try:
@@ -220,15 +230,16 @@ async def _converse(
         )
     except OSError:  # the ASGI specification's word for a browser that has left
         ending = BROWSER_LOST
-    await asyncio.gather(_close_browser(send, ending.browser), _close_upstream(connection, ending.upstream))
+    closing = _close_browser(send, ending.browser, seconds=close_seconds)
+    await asyncio.gather(closing, _close_upstream(connection, ending.upstream))
 
 
-async def _close_browser(send: Send, close: Close | None) -> None:
+async def _close_browser(send: Send, close: Close | None, *, seconds: float) -> None:
     """A browser that takes nothing is not waited for: the server drops its connection when we return."""
     if close is None:
         return
     with contextlib.suppress(OSError):  # TimeoutError is one
-        async with asyncio.timeout(CLOSE_TIMEOUT):
+        async with asyncio.timeout(seconds):
             await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 

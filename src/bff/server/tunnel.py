@@ -173,7 +173,7 @@ class End(asyncio.Protocol):
 class Tunnel:
     """The two ends. `on_end` is called when both are gone; `is_ending`: we end it, and what comes is not passed on any more."""
 
-    __slots__ = ("_on_end", "_timer", "browser", "is_ending", "upstream")
+    __slots__ = ("_close_seconds", "_on_end", "_timer", "browser", "is_ending", "upstream")
 
     def __init__(
         self,
@@ -183,8 +183,10 @@ class Tunnel:
         max_message: int,
         patience_seconds: float,
         on_end: Callable[["Tunnel"], None],
+        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self._on_end: Callable[[Tunnel], None] = on_end
+        self._close_seconds = close_seconds
         self._timer: asyncio.TimerHandle | None = None
         self.is_ending = False
         self.browser = End(browser, self, is_client=True, max_message=max_message, patience_seconds=patience_seconds)
@@ -256,7 +258,7 @@ class Tunnel:
 
     def _give_time(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._give_up)
+            self._timer = asyncio.get_running_loop().call_later(self._close_seconds, self._give_up)
 
     def _give_up(self) -> None:
         self.browser.abort()

@@ -35,7 +35,10 @@ def token_hash(refresh_token: str) -> str:
 class Holder:
     """The leases and marks of one process."""
 
-    def __init__(self, *, store: SessionStore, name: str | None = None) -> None:
+    def __init__(
+        self, *, store: SessionStore, name: str | None = None, undo_pause_seconds: float = UNDO_PAUSE_SECONDS
+    ) -> None:
+        self._undo_pause_seconds = undo_pause_seconds
         self.name = name or f"{instance()}:{secrets.token_hex(4)}".replace("|", "_")
         self._store = store
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -114,7 +117,7 @@ class Holder:
     async def _undo(self, session_key: str, provider: str) -> None:
         """Give back what may have been taken, unless a task of ours has taken it anew."""
         while (session_key, provider) in self._owed:
-            await asyncio.sleep(UNDO_PAUSE_SECONDS)
+            await asyncio.sleep(self._undo_pause_seconds)
             async with self.turn(session_key):
                 mark = self._owed.get((session_key, provider))
                 if mark is None:

@@ -56,7 +56,16 @@ class Need:
 class Renewal:
     """Renews the access tokens of grants."""
 
-    def __init__(self, *, renewing: Renewing, providers: Mapping[str, Provider]) -> None:
+    def __init__(
+        self,
+        *,
+        renewing: Renewing,
+        providers: Mapping[str, Provider],
+        grace_seconds: float = GRACE_SECONDS,
+        unknown_pause_seconds: float = UNKNOWN_PAUSE_SECONDS,
+    ) -> None:
+        self._grace_seconds = grace_seconds
+        self._unknown_pause_seconds = unknown_pause_seconds
         self._store = renewing.store
         self._clock = renewing.clock
         self._holder = renewing.holder
@@ -135,7 +144,7 @@ class Renewal:
         Raises:
             LoginRequired: `outcome_unknown`: the provider's limit and a grace have passed.
         """
-        if spent.age_seconds > self.provider(need).call_limit_seconds + GRACE_SECONDS:
+        if spent.age_seconds > self.provider(need).call_limit_seconds + self._grace_seconds:
             raise LoginRequired("The sign-in cannot be renewed.", provider=need.provider, reason="outcome_unknown")
 
     async def _renew(
@@ -156,7 +165,7 @@ class Renewal:
             mark.end = MarkEnd.DROP
             return await self._refused(refused, grant, need, rejected=rejected)
         except ProviderUnavailable as error:
-            mark.end = UNKNOWN_PAUSE_SECONDS if error.unanswered else MarkEnd.DROP
+            mark.end = self._unknown_pause_seconds if error.unanswered else MarkEnd.DROP
             raise
         except ProviderError:
             mark.end = MarkEnd.DROP

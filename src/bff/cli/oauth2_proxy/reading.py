@@ -15,7 +15,6 @@ from bff.cli.oauth2_proxy.settings import Settings, Unreadable
 from bff.cli.oauth2_proxy.twins import canonical, is_switch
 
 PREFIX = "OAUTH2_PROXY_"
-_VALUELESS = ("{{", "<no value>")  # left-overs of a template
 Pair = tuple[str, str]
 
 

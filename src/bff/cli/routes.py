@@ -18,7 +18,7 @@ def table(config: Config) -> list[str]:
 def _row(route: RouteConfig) -> Sequence[str]:
     asks = route.token is not TokenKind.NONE
     methods = "default" if route.methods is None else ",".join(route.allowed_methods)
-    to = route.files if route.upstream is None else ",".join(map(str, route.upstream))
+    to = route.files or ",".join(map(str, route.upstream or ())) or "(asked about)"
     return (
         route.path.text,
         str(to),

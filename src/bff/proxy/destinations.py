@@ -56,10 +56,11 @@ def _is_in_route(table: RouteTable, match: Match, path: bytes) -> bool:
 
 def _told(match: Match, path: bytes, *, is_absolute: bool) -> bytes:
     """The authority is the one of `Host`, which servers compare it with. Those of a list have one each: they are told the path, which
-    is allowed as well ("Simple-ref = absolute-URI | ( path-absolute [ "?" query ] )", RFC 4918 section 8.3)."""
+    is allowed as well ("Simple-ref = absolute-URI | ( path-absolute [ "?" query ] )", RFC 4918 section 8.3). A route that a proxy only
+    asks about maps nothing."""
     route = match.route
     if not route.upstreams:
-        raise MalformedRequest("The route's files can be read only.")
+        return path
     place = route.base_path + path[len(route.prefix) :] or b"/"
     if not is_absolute or (len(route.upstreams) > 1 and not route.config.pass_host):
         return place

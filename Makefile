@@ -5,7 +5,7 @@ PYTHON ?= .venv/bin/python
 
 install:            ## a development environment in .venv
 	python3 -m venv .venv
-	.venv/bin/pip install -q -e '.[demo,test,browser,lint]'
+	.venv/bin/pip install -q -e '.[demo,test,browser,lint,otel]'
 
 check: lint types test
 

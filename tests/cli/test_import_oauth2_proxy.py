@@ -150,6 +150,22 @@ def test_endpoints_by_hand() -> None:
     assert oidc["authorization_params"] == {"prompt": "select_account"}
 
 
+def test_a_certificate_makes_the_listener_https() -> None:
+    """There is one listener: with a certificate it takes the https address."""
+    new = values_of(f"{FEW}tls_cert_file = '/tls/c.pem'\ntls_key_file = '/tls/k.pem'\nhttps_address = ':8443'\n")
+    assert new["tls"] == {"certificate": "/tls/c.pem", "key": "/tls/k.pem"}
+    assert new["listen"] == "0.0.0.0:8443"
+    server = "server: {SecureBindAddress: '0.0.0.0:443', TLS: {Cert: {fromFile: /c}, Key: {fromFile: /k}}}"
+    structured = values_of(f"providers: [{{provider: oidc}}]\n{server}\n")
+    assert (structured["tls"], structured["listen"]) == ({"certificate": "/c", "key": "/k"}, "0.0.0.0:443")
+
+
+def test_a_socket_is_an_upstream(tmp_path: Path) -> None:
+    """`unix:///path` is spelled with its protocol."""
+    config = loaded(FEW.replace("http://app:8080/", "unix:///run/app.sock"), tmp_path)
+    assert str(config.routes[0].upstream) == "http+unix:///run/app.sock"
+
+
 RESTRICTED = {
     "email-domain": ("provider = 'oidc'\nemail_domains = ['acme.io']", "replace-email-domain"),
     "email-domain at Google": ("email_domains = ['acme.io']", "hd"),

@@ -4,8 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from bff.config.load import load_with_warnings
 from bff.config.model import TokenKind
-from support.config_texts import SESSION_KEY, TWELVE_LINES, changed, loaded, make_app_folder, problem, problems
+from support.config_texts import (
+    ENV,
+    SESSION_KEY,
+    TWELVE_LINES,
+    changed,
+    loaded,
+    make_app_folder,
+    problem,
+    problems,
+    write,
+)
 from support.tls_certificates import Authority
 
 OTHER = "  other:\n    issuer: https://other.example\n    client_id: x\n    client_secret: {env: OTHER_SECRET}\n"
@@ -480,6 +491,62 @@ def test_ports_that_the_system_chooses(tmp_path: Path) -> None:
     assert loaded(f"listen: 127.0.0.1:0\nmanagement: 127.0.0.1:0\n{TWELVE_LINES}", tmp_path).listen.port == 0
 
 
+ASKED = 'forward_auth:\n  listen: "{}"\n'
+
+
+@pytest.mark.parametrize("port", ["8080", "9090"])
+def test_forward_auth_has_a_port_of_its_own(port: str) -> None:
+    """Its answers hold tokens, so it shares its port neither with browsers nor with the management endpoints."""
+    found = problem(ASKED.format(f"127.0.0.1:{port}") + TWELVE_LINES)
+    assert (found.line, found.key) == (2, "forward_auth.listen")
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"),
+    [
+        *(
+            (host, False)
+            for host in ("127.0.0.1", "[::1]", "localhost", "10.1.2.3", "192.168.0.1", "172.16.0.9", "[fd00::1]")
+        ),
+        *((host, True) for host in ("0.0.0.0", "[::]", "8.8.8.8", "[2600::1]", "bff.example.com")),
+    ],
+)
+def test_forward_auth_on_an_open_address_is_warned_of(host: str, *, warned: bool, tmp_path: Path) -> None:
+    """An address that is neither loopback nor private may be reached by more than the proxy."""
+    found = load_with_warnings(write(ASKED.format(f"{host}:9091") + TWELVE_LINES, tmp_path), env=ENV).warnings
+    own = [(one.line, one.key) for one in found if one.key.startswith("forward_auth")]
+    assert own == [(2, "forward_auth.listen")] * warned
+
+
+def test_a_route_that_is_only_asked_about_needs_no_upstream(tmp_path: Path) -> None:
+    """With `forward_auth`, a proxy forwards; without it, such a route leads nowhere."""
+    text = changed("    upstream: http://api:8000\n", "")
+    assert loaded(ASKED.format("127.0.0.1:9091") + text, tmp_path).routes[0].upstream is None
+    assert "leads nowhere" in problem(text).message
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pass_host: true",
+        "map_location: false",
+        "response_headers: {remove: [X-A]}",
+        "max_body: 1KiB",
+        "max_connections: 5",
+    ],
+)
+def test_what_is_the_proxys_business_is_refused(key: str) -> None:
+    """The gateway neither connects nor sees an answer where a proxy forwards."""
+    text = changed("    upstream: http://api:8000\n", f"    {key}\n")
+    assert problem(ASKED.format("127.0.0.1:9091") + text).key == f"routes[0].{key.partition(':')[0]}"
+
+
+def test_a_bound_token_cannot_be_handed_to_a_proxy() -> None:
+    """A route that is only asked about, at a provider with DPoP, could never pass."""
+    text = with_provider_keys("dpop: on").replace("    upstream: http://api:8000\n", "")
+    assert "dpop" in problem(ASKED.format("127.0.0.1:9091") + text).message
+
+
 @pytest.mark.requirement("R-313")
 @pytest.mark.parametrize("timeout", ["61m", "2h", "0s"])
 def test_a_sign_in_takes_an_hour_at_most(timeout: str) -> None:
@@ -618,3 +685,68 @@ def test_rules_are_not_for_files(tmp_path: Path) -> None:
     make_app_folder(tmp_path)
     text = TWELVE_LINES + "  - path: /\n    files: dist\n    require: {max_age: 5m}\n    bearer: pass\n"
     assert {found.key for found in problems(text, folder=tmp_path)} == {"routes[1].require", "routes[1].bearer"}
+
+
+# --- allowed_origins --------------------------------------------------------------------------------------------------
+
+
+def with_origins(*origins: str) -> str:
+    """The twelve lines with this list before them."""
+    return f"allowed_origins: [{', '.join(map(repr, origins))}]\n{TWELVE_LINES}"
+
+
+@pytest.mark.requirement("R-015")
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "https://ui.example.com/",
+            "https://ui.example.com/x",
+            "https://*.example.com",
+            "*",
+            "null",
+            "ui.example.com",
+        ),
+        *(
+            "https://UI.example.com",
+            "https://ui.example.com:443",
+            "http://ui.example.com",
+            "https://a@ui.example.com",
+            "",
+        ),
+    ],
+)
+def test_an_allowed_origin_is_written_as_browsers_do(origin: str) -> None:
+    """It is compared byte for byte, so any other spelling would never match; plain http and wildcards are refused."""
+    assert problem(with_origins(origin)).key == "allowed_origins[0]"
+
+
+@pytest.mark.parametrize(
+    "origins", [("https://app.example.com",), ("https://ui.example.com", "https://ui.example.com")]
+)
+def test_an_allowed_origin_is_a_further_one(origins: tuple[str, ...]) -> None:
+    """Our own needs no entry, and none is there twice."""
+    assert problem(with_origins(*origins)).key == f"allowed_origins[{len(origins) - 1}]"
+
+
+@pytest.mark.parametrize(
+    ("origin", "warned"),
+    [
+        ("https://ui.example.com", False),
+        ("https://example.com:8443", False),
+        ("https://ui.example.org", True),
+        ("https://localhost", True),
+        ("https://192.0.2.1", True),
+    ],
+)
+def test_an_origin_of_another_site_is_warned_of(origin: str, *, warned: bool, tmp_path: Path) -> None:
+    """A Strict cookie is not sent from there, so its calls would have no session."""
+    found = load_with_warnings(write(with_origins(origin), tmp_path), env=ENV).warnings
+    own = [(one.line, one.key) for one in found if one.key.startswith("allowed")]
+    assert own == [(1, "allowed_origins[0]")] * warned
+
+
+def test_only_the_gateway_speaks_cors() -> None:
+    """A route that attaches a token does not set the fields of CORS where the gateway does."""
+    text = f"allowed_origins: [https://ui.example.com]\n{with_route_keys('response_headers: {set: {Access-Control-Allow-Origin: x}}')}"
+    assert problem(text).key == "routes[0].response_headers.set.Access-Control-Allow-Origin"

@@ -7,6 +7,7 @@ import pytest
 
 from bff.config.load import load_with_warnings
 from support.config_texts import ENV, SESSION_KEY, TWELVE_LINES, changed, problem, write
+from support.tls_certificates import Authority
 
 RIGHT = TWELVE_LINES.replace("http://api:8000", "https://api:8443").replace(
     "    client_id", "    scope: openid offline_access\n    client_id"
@@ -78,6 +79,15 @@ def test_keys_and_certificates_are_secrets_too(tmp_path: Path) -> None:
     assert "mode 0644" in message
 
 
+@pytest.mark.parametrize(("mode", "found"), [(0o644, ["tls.key"]), (0o600, [])])
+def test_the_key_of_a_certificate_is_a_secret(mode: int, found: list[str], tmp_path: Path) -> None:
+    """The file of the listener's key is judged like a secret's."""
+    pair = Authority(tmp_path).server_file("localhost")
+    pair.chmod(mode)
+    text = right("providers:", f"tls: {{certificate: {pair}, key: {pair}}}\nproviders:")
+    assert [key for _, key, _ in warned(text, tmp_path) if key == "tls.key"] == found
+
+
 @pytest.mark.parametrize(("mode", "several"), [(0o644, 1), (0o640, 0)])
 def test_a_literal_secret_is_as_safe_as_its_file(mode: int, several: int, tmp_path: Path) -> None:
     """A secret that stands in the configuration is read by those who may read that file."""
@@ -134,7 +144,8 @@ def test_plain_http_to_an_upstream(upstream: str, words: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "upstream", ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:80", "http://a.localhost"]
+    "upstream",
+    ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:80", "http://a.localhost", "http+unix:///run/api.sock"],
 )
 def test_plain_http_on_this_machine_is_no_warning(upstream: str, tmp_path: Path) -> None:
     """Loopback is no network."""

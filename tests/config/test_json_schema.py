@@ -112,8 +112,8 @@ def documented() -> list[Any]:
 
 
 def _is_of_another_tool(block: str) -> bool:
-    """Kubernetes and Compose have keys at their top that a configuration file never has."""
-    others = "apiVersion|kind|services|spec|containers|livenessProbe|readinessProbe"
+    """Kubernetes, Compose, Traefik and Envoy have keys at their top that a configuration file never has."""
+    others = "apiVersion|kind|services|spec|containers|livenessProbe|readinessProbe|static_resources"
     return re.search(rf"^\s*(?:{others}):", block, re.MULTILINE) is not None
 
 

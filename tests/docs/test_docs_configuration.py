@@ -10,6 +10,7 @@ from bff.config.load import load
 from bff.config.model import (
     Config,
     ExchangeConfig,
+    ForwardAuthConfig,
     LimitsConfig,
     LogConfig,
     PagesConfig,
@@ -28,6 +29,7 @@ from support.documented import ROOT, codes, page, rows, section
 PAGE = page("reference/configuration.md")
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": Config,
+    "forward_auth": ForwardAuthConfig,
     "log": LogConfig,
     "limits": LimitsConfig,
     "session": SessionConfig,

@@ -10,6 +10,7 @@ from support.raw_world import raw_world
 from support.scripted_upstream import Conversation
 from support.switched_lane import switched
 from support.upstream_rooms import until
+from support.valkey_server import ValkeyServer, free_port
 
 
 async def series(world: GatewayWorld) -> dict[str, float]:
@@ -96,3 +97,19 @@ async def test_there_is_one_series_where_one_is_enough() -> None:
         found = await series(world)
     assert not [name for name in found if "_created" in name]
     assert [name for name in found if name.startswith("bff_build_info{version=")]
+
+
+async def test_the_store_is_timed_by_operation(valkey: ValkeyServer) -> None:
+    """What is asked of it, and whether it answered; a store that is away is counted, too."""
+    async with gateway_world(store=valkey.url, session={"local_copy": "off"}) as world:
+        browser = await world.signed_in()
+        before = await series(world)
+        await browser.fetch("/api/x")
+        after = await series(world)
+    assert grown(before, after, 'bff_store_seconds_count{operation="read",outcome="ok"}') == 1
+    async with gateway_world(store=f"redis://127.0.0.1:{free_port()}") as world:
+        before = await series(world)
+        async with httpx2.AsyncClient() as client:
+            assert (await client.get(f"{world.management_url}/readyz")).status_code == 503
+        after = await series(world)
+    assert grown(before, after, 'bff_store_seconds_count{operation="ping",outcome="unavailable"}') == 1

@@ -32,12 +32,12 @@ class Traced:
 
 
 @asynccontextmanager
-async def traced(store: str) -> AsyncIterator[Traced]:
+async def traced(store: str, *, sampler: str = "always_on") -> AsyncIterator[Traced]:
     """Start it, with an access log at debug level, written as `bff serve` writes it."""
     before = structlog.get_config()
     with otlp_collector() as collector, pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        environment.setenv("OTEL_TRACES_SAMPLER", "always_on")
+        environment.setenv("OTEL_TRACES_SAMPLER", sampler)
         log = io.StringIO()
         structlog.configure(
             processors=[
@@ -104,6 +104,20 @@ async def test_a_sign_in_is_one_tree(valkey: ValkeyServer) -> None:
     assert any(s.attributes.get("bff.provider") == "corp" and s.name == "POST" for s in members)
     assert sum(s.attributes.get("db.system.name") == "redis" for s in members) >= 2
     assert len({span.id for span in members}) == len(members)
+
+
+@pytest.mark.requirement("R-364")
+async def test_what_is_not_sampled_is_served_all_the_same() -> None:
+    """Without a span of its own the request is answered, and the upstream is told that it is not sampled."""
+    async with traced("memory://", sampler="always_off") as scene:
+        browser = await scene.world.signed_in("alice")
+        answer = await browser.fetch("/api/x")
+        (parent,) = scene.world.upstream.seen[-1].values("traceparent")
+    assert answer.status_code == 200
+    assert int(parent[-2:], 16) & 1 == 0
+    assert not scene.collector.spans()
+    assert "exc_info" not in scene.log.getvalue()
+    assert "exception" not in scene.log.getvalue()
 
 
 @pytest.mark.requirement("R-274")

@@ -9,13 +9,15 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from bff.config.model import LimitsConfig
 from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.errors import BrowserError
+from bff.request_head import RequestHead
 from bff.server.connection import BrowserConnection, Served
 from bff.server.descriptors import Descriptors
+from bff.web.answers import OwnAnswer
 from bff.web.problems import problem_of
 
 
@@ -43,12 +45,16 @@ class BrowserServer:
     served: Served
 
 
+def _problem(error: BrowserError, head: RequestHead | None = None, **_: object) -> OwnAnswer:
+    return problem_of(error, head, base_path="/bff", https=True)
+
+
 def served_application(
     app: Any,
     *,
     limits: LimitsConfig | None = None,
     rest_seconds: float = 5,
-    management_ports: frozenset[int] = frozenset(),
+    inner_ports: frozenset[int] = frozenset(),
     max_descriptor: int | None = None,
 ) -> Served:
     """What a server needs to know of an application that is no gateway."""
@@ -57,9 +63,9 @@ def served_application(
         limits=lambda: limits or LimitsConfig(),
         rest_seconds=rest_seconds,
         trusts=lambda _: False,
-        problem=partial(problem_of, base_path="/bff", https=True),
+        problem=_problem,
         lane=None,
-        management_ports=management_ports,
+        inner_ports=inner_ports,
         descriptors=None if max_descriptor is None else Descriptors(limit=max_descriptor),
     )
 
@@ -74,7 +80,7 @@ async def browser_server(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     ports = frozenset({port_of([listener])} if is_management else ())
     served, state, loop = (
-        served_application(app, management_ports=ports, **settings),
+        served_application(app, inner_ports=ports, **settings),
         State(),
         asyncio.get_running_loop(),
     )

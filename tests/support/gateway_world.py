@@ -57,8 +57,10 @@ class GatewayWorld:
     corp: FakeProvider
     partner: FakeProvider
     management_url: str
+    upstream_url: str
     file: Path  # the configuration
     tls: ssl.SSLContext | None  # with which browsers connect; None: plain HTTP
+    forward_auth_url: str | None = None
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def browser(self) -> Browser:
@@ -121,15 +123,20 @@ async def gateway_world(
     lifetime_seconds: int = 600,
     clock: Clock | None = None,
     strips_fetch_metadata: bool = False,
+    forward_auth: bool = False,
+    front: int | None = None,
     tls: bool = TLS,
     **settings: Any,
 ) -> AsyncIterator[GatewayWorld]:
-    """Start it all; keyword arguments are added to the configuration."""
+    """Start it all; keyword arguments are added to the configuration. `front`: the port of a proxy that browsers go to."""
     clock = clock or Clock()
     async with AsyncExitStack() as stack:
         sockets = bind_loopback(both_families=True)
         management = bind_loopback()
-        url = f"{'https' if tls else 'http'}://localhost:{port_of(sockets)}"
+        asked_at = bind_loopback() if forward_auth else []
+        if forward_auth:
+            settings["forward_auth"] = {"listen": f"127.0.0.1:{port_of(asked_at)}"}
+        url = f"{'https' if tls else 'http'}://localhost:{front or port_of(sockets)}"
         upstream, upstream_url = await stack.enter_async_context(echo_upstream())
         fakes = {
             name: await stack.enter_async_context(
@@ -176,7 +183,7 @@ async def gateway_world(
             inner = bind_loopback()
             await stack.enter_async_context(stripping_relay(sockets, port=port_of(inner)))
             sockets = inner
-        await stack.enter_async_context(serving_gateway(app, [*sockets, *management]))
+        await stack.enter_async_context(serving_gateway(app, [*sockets, *management, *asked_at]))
         world = GatewayWorld(
             url=url,
             config=config,
@@ -185,7 +192,9 @@ async def gateway_world(
             upstream=upstream,
             corp=fakes["corp"],
             partner=fakes["partner"],
+            upstream_url=upstream_url,
             management_url=f"http://127.0.0.1:{port_of(management)}",
+            forward_auth_url=f"http://127.0.0.1:{port_of(asked_at)}" if forward_auth else None,
             file=file,
             tls=browsers_tls,
         )

@@ -49,6 +49,7 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        file.chmod(0o600)  # it holds a key
         return file
 
     def server(self, *names: str, expired: bool = False, newest_tls: ssl.TLSVersion | None = None) -> ssl.SSLContext:

@@ -1,10 +1,14 @@
 """The metrics' text, from one process and from several."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bff.telemetry import metrics
+from bff.telemetry.tallies import Tally
 
 
 def test_one_process_shows_its_own_numbers() -> None:
@@ -18,3 +22,41 @@ def test_several_workers_show_what_their_folder_holds(tmp_path: Path, monkeypatc
     """With `PROMETHEUS_MULTIPROC_DIR` the numbers come from the files of all workers: none yet in an empty folder."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     assert metrics.exposition() == b""
+
+
+WORKER = """
+from bff.telemetry import metrics, requests
+for _ in range(3):
+    requests.answered_at_once("/api", 200).observe(0.004)
+requests.api_answered(route="/api", status=502)
+requests.lane_over(route="/api", status=502, seconds=0.2, upstream_seconds=0.1)
+metrics.pour()
+metrics.pour()
+print(metrics.exposition().decode())
+"""
+
+
+def test_what_a_worker_counts_is_poured_into_the_files_once(tmp_path: Path) -> None:
+    """Answers in one piece are an answer, a request and an upstream's time; a second pour adds nothing."""
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for workers in (1, 2):
+        text = subprocess.run(
+            [sys.executable, "-c", WORKER], env=env, check=True, capture_output=True, text=True
+        ).stdout
+        assert f'bff_requests_total{{route="/api",status="200"}} {3.0 * workers}' in text
+        assert f'bff_requests_total{{route="/api",status="502"}} {1.0 * workers}' in text
+        assert f'bff_request_seconds_bucket{{le="0.005",route="/api",status="2xx"}} {3.0 * workers}' in text
+        assert 'bff_request_seconds_bucket{le="0.0025",route="/api",status="2xx"} 0.0' in text
+        assert f'bff_upstream_seconds_count{{route="/api"}} {4.0 * workers}' in text
+        assert "_created" not in text
+
+
+def test_a_time_belongs_to_the_bucket_that_it_reaches() -> None:
+    """As Prometheus has it: a bucket holds what is at most its bound; the last one holds the rest."""
+    tally = Tally()
+    for seconds in (0.0, 0.001, 0.0011, 30.0, 30.1):
+        tally.observe(seconds)
+    buckets, total = tally.take()
+    assert (buckets[0], buckets[1], buckets[-2], buckets[-1]) == (2, 1, 1, 1)
+    assert total == pytest.approx(60.1021)
+    assert tally.take() == ([0] * len(buckets), 0.0)

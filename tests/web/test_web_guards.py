@@ -1,5 +1,6 @@
 """May this request pass? Each guard against the corpus of what passed elsewhere (C-1, C-2, C-14, C-46)."""
 
+from dataclasses import replace
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
@@ -9,11 +10,22 @@ from structlog.testing import capture_logs
 
 from bff.errors import CsrfRefused, MalformedRequest
 from bff.web import guards
+from bff.web.gateway import Site
 from bff.web.guards import MAX_LOCAL_PATH, local_path
 from support.door import FETCH, FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
 from support.request_heads import BY_SERVICE_WORKERS, a_head
 
 OURS = ORIGIN.encode()
+SITE = Site(
+    origin=ORIGIN,
+    origin_bytes=OURS,
+    allowed_origins=frozenset(),
+    scheme=OURS.partition(b"://")[0],
+    host=OURS.partition(b"://")[2],
+    base_path="/bff",
+)
+UI = b"https://ui.example.com"
+WIDER = replace(SITE, allowed_origins=frozenset({UI}))
 
 # --- CSRF -------------------------------------------------------------------------------------------------------------
 
@@ -27,7 +39,7 @@ def test_header_is_needed_on_every_method(value: bytes | None, method: bytes) ->
     if value is not None:
         seen[b"x-csrf"] = value
     with pytest.raises(CsrfRefused):
-        guards.csrf(a_head(seen, method=method), by="header", public_origin=OURS)
+        guards.csrf(a_head(seen, method=method), by="header", site=SITE)
 
 
 @pytest.mark.requirement("R-012", "R-271")
@@ -38,7 +50,7 @@ def test_call_from_another_site_is_refused(by: str, method: bytes, site: bytes) 
     """`Sec-Fetch-Site` that is not ours is refused though the header is there; a sibling domain counts as another site."""
     seen = {b"x-csrf": b"1", b"sec-fetch-site": site, b"origin": OURS}
     with pytest.raises(CsrfRefused):
-        guards.csrf(a_head(seen, method=method), by=by, public_origin=OURS)
+        guards.csrf(a_head(seen, method=method), by=by, site=SITE)
 
 
 @pytest.mark.requirement("R-014", "R-015")
@@ -65,7 +77,7 @@ def test_call_from_another_origin_is_refused(by: str, origin: bytes) -> None:
     for extra in ({}, {b"sec-fetch-site": b"same-origin"}):
         head = a_head({b"x-csrf": b"1", b"origin": origin, **extra}, method=b"POST")
         with pytest.raises(CsrfRefused):
-            guards.csrf(head, by=by, public_origin=OURS)
+            guards.csrf(head, by=by, site=SITE)
 
 
 @pytest.mark.requirement("R-013", "R-271")
@@ -80,7 +92,7 @@ def test_call_from_another_origin_is_refused(by: str, origin: bytes) -> None:
 )
 def test_call_of_our_own_pages_passes(proof: dict[bytes, bytes]) -> None:
     """With the header, and nothing said against it, a call passes; old clients send no Sec-Fetch fields."""
-    guards.csrf(a_head({b"x-csrf": b"1", **proof}, method=b"POST"), by="header", public_origin=OURS)
+    guards.csrf(a_head({b"x-csrf": b"1", **proof}, method=b"POST"), by="header", site=SITE)
 
 
 @pytest.mark.requirement("R-012")
@@ -88,11 +100,11 @@ def test_call_of_our_own_pages_passes(proof: dict[bytes, bytes]) -> None:
 def test_without_the_header_an_unsafe_call_needs_the_browsers_word(method: bytes) -> None:
     """`csrf: origin`: an unsafe call that says nothing about where it comes from is refused."""
     with pytest.raises(CsrfRefused):
-        guards.csrf(a_head({}, method=method), by="origin", public_origin=OURS)
+        guards.csrf(a_head({}, method=method), by="origin", site=SITE)
     with pytest.raises(CsrfRefused):
-        guards.csrf(a_head({b"sec-fetch-site": b"none"}, method=method), by="origin", public_origin=OURS)
-    guards.csrf(a_head({b"sec-fetch-site": b"same-origin"}, method=method), by="origin", public_origin=OURS)
-    guards.csrf(a_head({b"origin": OURS}, method=method), by="origin", public_origin=OURS)
+        guards.csrf(a_head({b"sec-fetch-site": b"none"}, method=method), by="origin", site=SITE)
+    guards.csrf(a_head({b"sec-fetch-site": b"same-origin"}, method=method), by="origin", site=SITE)
+    guards.csrf(a_head({b"origin": OURS}, method=method), by="origin", site=SITE)
 
 
 @pytest.mark.requirement("R-255")
@@ -110,8 +122,8 @@ def test_without_the_header_an_unsafe_call_needs_the_browsers_word(method: bytes
 def test_websocket_from_elsewhere_is_refused(seen: dict[bytes, bytes]) -> None:
     """A handshake without our own `Origin` is refused."""
     with pytest.raises(CsrfRefused):
-        guards.websocket_origin(a_head(seen), public_origin=OURS)
-    guards.websocket_origin(a_head({b"origin": OURS}), public_origin=OURS)
+        guards.websocket_origin(a_head(seen), site=SITE)
+    guards.websocket_origin(a_head({b"origin": OURS}), site=SITE)
 
 
 @pytest.mark.requirement("R-041")
@@ -570,3 +582,59 @@ async def test_no_field_opens_a_protected_route(headers: dict[str, str]) -> None
     async with door() as world:
         assert (await world.ask("/api/x", {**FETCH, **headers})).status == 401
         assert (await world.ask("/api/x", headers)).status == 403
+
+
+# --- allowed_origins --------------------------------------------------------------------------------------------------
+
+FROM_UI = {b"origin": UI, b"sec-fetch-site": b"same-site", b"x-csrf": b"1"}
+
+
+@pytest.mark.requirement("R-015")
+@pytest.mark.parametrize("by", ["header", "origin"])
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"DELETE"])
+def test_an_allowed_origin_may_call(by: str, method: bytes) -> None:
+    """A page of an origin that is listed passes with the header, also in a browser without fetch metadata."""
+    guards.csrf(a_head(FROM_UI, method=method), by=by, site=WIDER)
+    guards.csrf(a_head({b"origin": UI, b"x-csrf": b"1"}, method=method), by=by, site=WIDER)
+
+
+@pytest.mark.requirement("R-015")
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {b"sec-fetch-site": b"cross-site"},
+        {b"origin": b"https://other.example.com"},
+        {b"origin": b"null"},
+        {b"origin": b"https://ui.example.com.evil.example"},
+        {b"origin": b"http://ui.example.com"},
+        {b"origin": b"https://UI.example.com"},
+        {b"origin": b"https://ui.example.com:443"},
+        {b"origin": None},
+        {b"origin": OURS},
+        {b"x-csrf": b"2"},
+        {b"x-csrf": None},
+    ],
+)
+def test_no_other_origin_of_the_site_may_call(seen: dict[bytes, bytes | None]) -> None:
+    """`same-site` without the very origin that is listed is refused, and so is a call without the header."""
+    fields = {name: value for name, value in {**FROM_UI, **seen}.items() if value is not None}
+    with pytest.raises(CsrfRefused):
+        guards.csrf(a_head(fields, method=b"POST"), by="header", site=WIDER)
+
+
+def test_the_own_origin_passes_as_ever() -> None:
+    """A list of others takes nothing from our own pages."""
+    fields = {b"origin": OURS, b"sec-fetch-site": b"same-origin", b"x-csrf": b"1"}
+    guards.csrf(a_head(fields, method=b"POST"), by="header", site=WIDER)
+
+
+@pytest.mark.requirement("R-015")
+def test_a_websocket_of_an_allowed_origin() -> None:
+    """It is opened from the origins that are listed, and from no other of the site."""
+    guards.websocket_origin(a_head({b"origin": UI, b"sec-fetch-site": b"same-site"}), site=WIDER)
+    guards.websocket_origin(a_head({b"origin": UI}), site=WIDER)
+    for seen in ({b"origin": UI, b"sec-fetch-site": b"cross-site"}, {b"origin": OURS, b"sec-fetch-site": b"same-site"}):
+        with pytest.raises(CsrfRefused):
+            guards.websocket_origin(a_head(seen), site=WIDER)
+    with pytest.raises(CsrfRefused):
+        guards.websocket_origin(a_head({b"origin": UI}), site=SITE)

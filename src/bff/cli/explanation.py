@@ -125,7 +125,7 @@ def _same_site_first(gateway: Gateway, message: Message, admitted: Admitted, tol
     head = message.head
     if message.is_websocket:
         told.asking = "same_site"
-        guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
+        guards.websocket_origin(head, site=gateway.site)
         told.found("Origin is our own")
         _takes_websocket(told, admitted)
     elif head.is_navigation:

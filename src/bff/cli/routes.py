@@ -18,7 +18,7 @@ def table(config: Config) -> list[str]:
 def _row(route: RouteConfig) -> Sequence[str]:
     asks = route.token is not TokenKind.NONE
     methods = "default" if route.methods is None else ",".join(route.allowed_methods)
-    to = route.upstream if route.files is None else route.files
+    to = route.files or route.upstream or "(asked about)"
     return (
         route.path.text,
         str(to),

@@ -97,7 +97,8 @@ def _metrics_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _bind_all(config: Config) -> list[socket.socket]:
-    return [_bind_or_exit(address) for address in (config.listen, config.management) if address is not None]
+    asked_at = None if config.forward_auth is None else config.forward_auth.listen
+    return [_bind_or_exit(address) for address in (config.listen, config.management, asked_at) if address is not None]
 
 
 def _bind_or_exit(address: Address) -> socket.socket:

@@ -1,6 +1,7 @@
 """What of a new configuration a running process can take on, and what only a restart applies.
 
-    listen, management          the sockets are open, and shared by all workers
+    listen, management,
+    forward_auth                the sockets are open, and shared by all workers
     session.store, .namespace   where sessions lie: another place is another set of sessions
     session.keys                with another store only: the sessions of the store in use are sealed under the keys in use
 
@@ -17,7 +18,7 @@ from bff.config.model import Address, Config
 from bff.config.problems import KeyPath, dotted
 from bff.config.shapes import keys_of
 
-_LISTENERS = ("listen", "management")
+_LISTENERS = ("listen", "management", "forward_auth")
 _PLACE_OF_SESSIONS = ("store", "namespace")
 NEEDS_RESTART = (*_LISTENERS, *(f"session.{name}" for name in _PLACE_OF_SESSIONS))
 

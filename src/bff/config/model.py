@@ -303,7 +303,7 @@ class RouteConfig(Model):
     @property
     def allowed_methods(self) -> tuple[words.Method, ...]:
         """The methods of this route: by default all but WebDAV's, or those that read files. GET brings HEAD (RFC 9110 section 9.1)."""
-        default = words.FILE_METHODS if self.upstream is None else words.DEFAULT_METHODS
+        default = words.DEFAULT_METHODS if self.files is None else words.FILE_METHODS
         methods = default if self.methods is None else self.methods
         if words.Method.GET in methods and words.Method.HEAD not in methods:
             return (*methods, words.Method.HEAD)
@@ -329,14 +329,22 @@ class PagesConfig(Model):
     sign_in_error: Annotated[str, Spelt(paths.own_page)] | None = None  # where a failed sign-in ends
 
 
+class ForwardAuthConfig(Model):
+    """The listener for proxies that ask whether a request may pass; its answers hold tokens."""
+
+    listen: ListenAddress
+
+
 class Config(Model):
     """The whole file."""
 
     public_url: Origin  # an origin: scheme://host[:port], no path
     listen: ListenAddress = Address(host="127.0.0.1", port=8080)
     management: Annotated[ListenAddress | None, OrOff(None)] = Address(host="127.0.0.1", port=9090)
+    forward_auth: ForwardAuthConfig | None = None
     tls: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None  # of `listen`; None: plain HTTP
     base_path: Annotated[str, Spelt(paths.base_path)] = "/bff"
+    allowed_origins: tuple[Origin, ...] = ()  # further origins of this site whose pages may call with credentials
     trusted_proxies: tuple[Annotated[Network, Spelt(addresses.trusted_network)], ...] = ()
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -6,6 +6,19 @@ from bff.config.values.paths import PathPrefix
 from bff.config.values.words import FILE_METHODS, MAX_ACR_BYTES
 
 _NEEDS_TOKEN = ("resource", "audience", "scope")
+_NEEDS_UPSTREAM = (
+    "ca_file",
+    "client_certificate",
+    "max_connection_age",
+    "server_name",
+    "map_location",
+    "max_body",
+    "max_connections",
+    "max_waiting",
+    "pass_host",
+    "response_headers",
+    "timeouts",
+)
 _OF_TLS = ("ca_file", "server_name", "client_certificate")
 
 
@@ -13,7 +26,7 @@ def check_routes(config: Config, findings: Findings) -> None:
     """Report routes that contradict themselves, each other, or the rest of the file."""
     for index, route in enumerate(config.routes):
         path: KeyPath = ("routes", index)
-        _check_destination(route, path, findings)
+        _check_destination(route, config, path, findings)
         _check_own_endpoints(route, config.base_path, path, findings)
         _check_token(route, path, findings)
         _check_provider(route, config, path, findings)
@@ -27,17 +40,31 @@ def check_routes(config: Config, findings: Findings) -> None:
     _check_overlaps(config.routes, findings)
 
 
-def _check_destination(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+def _check_destination(route: RouteConfig, config: Config, path: KeyPath, findings: Findings) -> None:
     if not findings.sound((*path, "upstream"), (*path, "files")):
         return
     if route.upstream is None and route.files is None:
-        findings.report_key(path, "leads nowhere: it needs `upstream` or `files`")
+        _check_only_asked(route, config, path, findings)
     if route.upstream is not None and route.files is not None:
         findings.report_key((*path, "files"), "stands beside `upstream`: a route leads to one of them")
     if route.upstream is not None and not route.upstream.tls:
         for key in _OF_TLS:
             if getattr(route, key) is not None:
                 findings.report_key((*path, key), "is of no use: the upstream is plain http")
+
+
+def _check_only_asked(route: RouteConfig, config: Config, path: KeyPath, findings: Findings) -> None:
+    """A route that a proxy asks about, and forwards itself: what concerns the connection and the answer is the proxy's."""
+    if config.forward_auth is None:
+        if findings.sound(("forward_auth",)):
+            findings.report_key(path, "leads nowhere: it needs `upstream` or `files`")
+        return
+    for key in _NEEDS_UPSTREAM:
+        if key in route.model_fields_set:
+            findings.report_key((*path, key), "is of no use without `upstream`: the proxy that asks forwards itself")
+    provider = config.providers.get(route.provider or "")
+    if route.token is not TokenKind.NONE and provider is not None and provider.dpop == "on":
+        findings.report_key(path, "needs `upstream`: a token with `dpop: on` can be used by the gateway alone")
 
 
 def _check_own_endpoints(route: RouteConfig, base_path: str, path: KeyPath, findings: Findings) -> None:

@@ -33,7 +33,12 @@ def warn_of_weaknesses(config: Config, findings: Findings, *, file: Path) -> Non
 
 
 def _secrets(config: Config, findings: Findings) -> Iterator[tuple[KeyPath, Secret]]:
-    """Every secret with the key that names it."""
+    """Every secret with the key that names it; also the keys of certificates."""
+    if config.tls is not None:
+        yield ("tls", "key"), FileSecret(path=config.tls.key)
+    for index, route in enumerate(config.routes):
+        if route.client_certificate is not None:
+            yield ("routes", index, "client_certificate", "key"), FileSecret(path=route.client_certificate.key)
     for index, secret in enumerate(config.session.keys):
         yield ("session", "keys", index), secret
     for name, provider in config.providers.items():
@@ -108,7 +113,8 @@ def _warn_of_no_refresh(provider: ProviderConfig, path: KeyPath, findings: Findi
 
 
 def _warn_of_plain_upstream(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
-    if route.upstream is None or route.upstream.tls or is_loopback(route.upstream.host):
+    upstream = route.upstream
+    if upstream is None or upstream.tls or upstream.socket is not None or is_loopback(upstream.host):
         return
     crossing = (
         "requests and answers"

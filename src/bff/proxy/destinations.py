@@ -55,9 +55,9 @@ def _is_in_route(table: RouteTable, match: Match, path: bytes) -> bool:
 
 
 def _told(match: Match, path: bytes, *, is_absolute: bool) -> bytes:
-    """The authority is the one of `Host`, which servers compare it with."""
+    """The authority is the one of `Host`, which servers compare it with. A route that a proxy only asks about maps nothing."""
     route, upstream = match.route, match.route.upstream
     if upstream is None:
-        raise MalformedRequest("The route's files can be read only.")
+        return path
     place = upstream.base_path + path[len(route.prefix) :] or b"/"
-    return b"%b://%b%b" % (upstream.scheme.encode("ascii"), route.authority, place) if is_absolute else place
+    return b"%b://%b%b" % (b"https" if upstream.tls else b"http", route.authority, place) if is_absolute else place

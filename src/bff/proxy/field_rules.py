@@ -6,7 +6,7 @@ browser's request first (R-369), in every spelling.
 
 from dataclasses import dataclass, field
 
-from bff.config.model import RouteConfig
+from bff.config.model import RouteConfig, TokenKind
 from bff.config.values.header_changes import HeaderChanges
 from bff.proxy.locations import NAMES, LocationMap, location_map
 from bff.request_head import Field
@@ -29,17 +29,21 @@ class ResponseRules:
     passes: frozenset[bytes] = frozenset()
     changes: HeaderChanges = field(default_factory=HeaderChanges)
     locations: LocationMap | None = None
+    speaks_cors: bool = False  # the gateway does (`allowed_origins`), so the upstream does not
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing but `passes` counts."""
-        return self.locations is None and not self.changes.set and not self.changes.remove
+        return self.locations is None and not self.changes.set and not self.changes.remove and not self.speaks_cors
 
     def apply(self, fields: list[Field]) -> list[Field]:
-        """The fields with places mapped, and the operator's changes made."""
+        """The fields with places mapped, without the upstream's CORS, and the operator's changes made."""
         locations = self.locations
         if locations is not None:
             fields = [(name, locations.public(value)) if name in NAMES else (name, value) for name, value in fields]
+        if self.speaks_cors:  # the answer is another one where `Origin` is allowed: no cache may mix them up
+            fields = [field for field in fields if not field[0].startswith(b"access-control-")]
+            fields.append((b"vary", b"Origin"))
         return self.changes.apply(fields)
 
 
@@ -55,7 +59,7 @@ def request_rules(config: RouteConfig) -> RequestRules:
     return RequestRules(passes=passes - drops, drops=drops) if passes or drops else PLAIN_REQUEST
 
 
-def response_rules(config: RouteConfig, *, public_origin: bytes) -> ResponseRules:
+def response_rules(config: RouteConfig, *, public_origin: bytes, speaks_cors: bool = False) -> ResponseRules:
     """The rules of a route for responses."""
     locations = None
     if config.map_location and config.upstream is not None:
@@ -64,4 +68,9 @@ def response_rules(config: RouteConfig, *, public_origin: bytes) -> ResponseRule
         )
     headers = config.response_headers
     passes = frozenset(name.lower().encode("ascii") for name in headers.passes)
-    return ResponseRules(passes=passes, changes=headers.changes, locations=locations)
+    return ResponseRules(
+        passes=passes,
+        changes=headers.changes,
+        locations=locations,
+        speaks_cors=speaks_cors and config.token is not TokenKind.NONE,
+    )

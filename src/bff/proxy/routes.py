@@ -66,8 +66,12 @@ class Match(Struct, frozen=True):
     destination: bytes | None = None
 
 
-def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY, public_origin: bytes = b"") -> Route:
-    """A route ready for matching; `max_body` (bytes) is used if the route has none; browsers reach it at `public_origin`."""
+def build_route(
+    config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY, public_origin: bytes = b"", speaks_cors: bool = False
+) -> Route:
+    """A route ready for matching; `max_body` (bytes) is used if the route has none; browsers reach it at `public_origin`.
+    `speaks_cors`: the gateway does, where a token is attached, and the upstream does not.
+    """
     methods = config.allowed_methods
     return Route(
         config=config,
@@ -79,7 +83,7 @@ def build_route(config: RouteConfig, *, max_body: int = DEFAULT_MAX_BODY, public
         told_prefix=_told_prefix(config),
         max_body=max_body if config.max_body is None else config.max_body,
         request_rules=request_rules(config),
-        response_rules=response_rules(config, public_origin=public_origin),
+        response_rules=response_rules(config, public_origin=public_origin, speaks_cors=speaks_cors),
     )
 
 
@@ -99,9 +103,17 @@ class RouteTable:
     """All routes; the longest prefix wins, on segment borders."""
 
     def __init__(
-        self, routes: Sequence[RouteConfig], *, max_body: int = DEFAULT_MAX_BODY, public_origin: bytes = b""
+        self,
+        routes: Sequence[RouteConfig],
+        *,
+        max_body: int = DEFAULT_MAX_BODY,
+        public_origin: bytes = b"",
+        speaks_cors: bool = False,
     ) -> None:
-        self.routes = tuple(build_route(route, max_body=max_body, public_origin=public_origin) for route in routes)
+        self.routes = tuple(
+            build_route(route, max_body=max_body, public_origin=public_origin, speaks_cors=speaks_cors)
+            for route in routes
+        )
         self._by_prefix = {route.prefix: route for route in self.routes}
         if len(self._by_prefix) != len(self.routes):
             raise ValueError("two routes have the same path")

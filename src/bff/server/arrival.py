@@ -44,7 +44,7 @@ class TlsArrival(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
         plain = cast(asyncio.Transport, transport)
-        if local_port(plain) in self._served.management_ports:
+        if local_port(plain) in self._served.inner_ports:
             plain.set_protocol(self._connection)
             self._connection.connection_made(plain)
             return

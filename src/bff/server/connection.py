@@ -46,7 +46,7 @@ class Served:
     trusts: Callable[[str], bool]  # whether this peer is a trusted proxy
     problem: "ProblemOf"
     lane: Lane | None  # None: every message takes an exchange
-    management_ports: frozenset[int]
+    inner_ports: frozenset[int]  # of the listeners that no browser is to reach: no lane, no WebSockets
     descriptors: Descriptors | None  # None: connections are not refused
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
     tls: ListenerTls | None = None  # None: plain HTTP on every listener
@@ -123,7 +123,7 @@ class BrowserConnection(asyncio.Protocol):
         self.output = Output(self._transport, loop=self._loop, patience_seconds=self._served.rest_seconds)
         self.address = _address(transport.get_extra_info("peername"))
         self.local_address = _address(transport.get_extra_info("sockname"))
-        self._is_public = self.local_address is None or self.local_address[1] not in self._served.management_ports
+        self._is_public = self.local_address is None or self.local_address[1] not in self._served.inner_ports
         self._reader = RequestReader(peer=self._peer(), limits=self._served.limits())
         self._state.connections.add(self)
         if self._is_public and is_too_many(transport, self._served, self._state, now=self._loop.time()):
@@ -208,7 +208,7 @@ class BrowserConnection(asyncio.Protocol):
     def _begin(self, message: Message) -> None:
         self._awaits_head = False
         self._due_at = math.inf
-        if message.is_websocket:
+        if message.is_websocket and self._is_public:
             self._shake_hands(message)
             return
         keep_alive = message.keep_alive and not self._stopping and not self._served.leaving()

@@ -106,6 +106,8 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
     head = message.head
     if head.path.startswith(gateway.endpoints_below):
         return None
+    if gateway.site.allowed_origins and head.named.get(b"origin") in gateway.site.allowed_origins:
+        return None  # the recipe says who may read the answer
     admitted = admission.route(gateway, head)
     policy = admitted.policy
     if policy.serves_files:

@@ -1,7 +1,7 @@
 """The one way to start a server: sockets, one worker here or several below us, and a gentle stop.
 
 `uvicorn.Server` keeps processes, signals, lifespan and sockets. Of what it calls `http` it needs a constructor of four arguments and
-`shutdown()`; `connection.BrowserConnection` is that. One application serves both listeners; it distinguishes them by the port that
+`shutdown()`; `connection.BrowserConnection` is that. One application serves all listeners; it distinguishes them by the port that
 a connection came in on, which no request can choose.
 """
 
@@ -115,7 +115,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         websockets=app,
         tls=ListenerTls(lambda: app.gateway.config.tls),
         leaving=lambda: app.process.tasks.stopping,
-        management_ports=app.management_ports,
+        inner_ports=app.inner_ports,
         descriptors=Descriptors(),
     )
 
@@ -129,7 +129,7 @@ def _served_application(app: AsgiApp, *, rest_seconds: float) -> Served:
         trusts=lambda _: False,
         problem=_plain_problem,
         lane=None,
-        management_ports=frozenset(),
+        inner_ports=frozenset(),
         descriptors=None,
     )
 

@@ -1,6 +1,6 @@
 """What is known of one request, gathered while it is served, for the one line that the log has of it.
 
-The recipe's task carries its account along (a context variable); whatever decides something about the request notes it there. The
+The recipe's task carries its account along (a context variable); code that decides something about the request notes it there. The
 lane has no task: it makes its account when the request is over. With `log.access` each request is one `request.served`, a refused one
 too; without it only what needs a reason is written (`request.refused`, `request.not_served`, `request.failed`).
 """
@@ -24,7 +24,7 @@ class Account:
     head: RequestHead
     began: float  # on the steady clock
     client: str  # the browser's address
-    whole: bool = False  # `log.access`: it gets its line whatever happens
+    whole: bool = False  # `log.access`: it gets a line, whether it is refused or not
     route: str | None = None
     trace: str | None = None  # of our own span; else the browser's counts
     why: str | None = None

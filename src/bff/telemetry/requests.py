@@ -39,7 +39,7 @@ def lane_over(*, route: str, status: int, seconds: float, upstream_seconds: floa
 
 # The tally of calls of a route and status that are answered in one piece, kept because finding it costs more than counting.
 answered_at_once = lru_cache(maxsize=4096)(metrics.at_once)
-IN_FLIGHT = metrics.IN_FLIGHT.count  # whoever answers a request adds one, and takes it away
+IN_FLIGHT = metrics.IN_FLIGHT.count  # the lane and the recipe add one for each request, and take it away
 
 
 def request_over(account: Account, *, status: int) -> None:

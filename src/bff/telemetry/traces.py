@@ -101,7 +101,7 @@ def server_span(head: RequestHead, *, client: str) -> Iterator[Any]:
 
 def server_answered(span: Any, *, route: str | None, status: int) -> None:
     """What came of the request of this span."""
-    if _tracing is None or span is None:
+    if _tracing is None or span is None or not span.is_recording():  # one that is not sampled has no name
         return
     if route is not None:
         span.set_attribute("http.route", route)

@@ -6,15 +6,16 @@
     access     the user's sign-in is what the route requires                403 401
     source     whose token is attached: the user's, our own, none           401
 
-The recipe (`api.py`), WebSocket handshakes and the server's fast lane call the same ones, in this order, with the session looked up
-before the last two. A judgement refuses by raising; what it returns is the proof that it was made.
+The recipe (`api.py`), WebSocket handshakes, questions of proxies (`forward_auth.py`) and the fast lane call the same ones, in
+this order, with the session looked up before the last two. A judgement refuses by raising; what it returns is the proof that it was
+made.
 """
 
 import re
 
 from msgspec import Struct
 
-from bff.errors import LoginRequired, MalformedRequest, NotAPage
+from bff.errors import LoginRequired, MalformedRequest, NoRoute, NotAPage
 from bff.proxy import destinations
 from bff.proxy.routes import Match
 from bff.request_head import RequestHead
@@ -37,7 +38,20 @@ class Admitted(Struct, frozen=True):
 
 
 def route(gateway: Gateway, head: RequestHead) -> Admitted:
-    """The route that this request is for.
+    """The route that this request is for, here.
+
+    Raises:
+        NoRoute: its route is one that a proxy asks about, and that nothing is forwarded to here.
+        MalformedRequest, MethodNotAllowed, MisdirectedRequest, PlainHttp: as `asked_route`.
+    """
+    admitted = asked_route(gateway, head)
+    if admitted.policy.only_asked:
+        raise NoRoute("This path has no upstream: it is one that a proxy asks about (forward_auth).")
+    return admitted
+
+
+def asked_route(gateway: Gateway, head: RequestHead) -> Admitted:
+    """The route that this request is for, wherever it is served.
 
     Raises:
         MalformedRequest, NoRoute, MethodNotAllowed: for none, or the request has more than one meaning; a COPY or MOVE that leads
@@ -71,7 +85,7 @@ def same_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> None:
         CsrfRefused: it does not, or cannot prove it.
     """
     if policy.asks_csrf:
-        guards.csrf(head, by=policy.csrf, public_origin=gateway.site.origin_bytes)
+        guards.csrf(head, by=policy.csrf, site=gateway.site)
 
 
 def may_be_opened(policy: RoutePolicy) -> None:

@@ -10,7 +10,8 @@
     7 forwarder            rewritten and sent                                 502, 504
     8 relay                status, fields, content with back-pressure
 
-The server's fast lane runs the same lines without waiting; what it has begun and cannot finish at once goes on in `go_on`.
+The server's fast lane runs the same lines without waiting; what it has begun and cannot finish at once goes on in `go_on`. A proxy
+that asks (`forward_auth.py`) gets what lines 1 to 6 make of the request.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -33,7 +34,7 @@ from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource
 from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
-from bff.web.answers import redirect, send_answer
+from bff.web.answers import OwnAnswer, redirect, send_answer
 from bff.web.gateway import Gateway
 from bff.web.pages import requested_path, with_return_to
 from bff.web.problems import login_url
@@ -79,25 +80,35 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
         BrokenTransfer: the upstream broke off after the answer had begun.
     """
     admitted = admission.route(gateway, head)
-    policy = admitted.policy
-    telemetry.routed(policy.label)
-    if policy.serves_files:
+    telemetry.routed(admitted.policy.label)
+    if admitted.policy.serves_files:
         await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
         return
+    call = await admit(gateway, head, admitted)
+    if isinstance(call, OwnAnswer):
+        await send_answer(call, send)
+        return
+    await _forward(gateway, call, receive, send)
+
+
+async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call | OwnAnswer:
+    """Lines 2 to 6 of the table above: the call, or what a page load is answered with in its place.
+
+    Raises:
+        BffError: refused.
+    """
+    policy = admitted.policy
     own = admission.brought(gateway, head, policy)
     if own is not None:
-        await _forward(gateway, Call(head, admitted, None, own, own.at_once()), receive, send)
-        return
+        return Call(head, admitted, None, own, own.at_once())
     opening = head.is_navigation
     if opening:
         admission.may_be_opened(policy)
         if admission.must_come_from_our_site(head, policy):
             if policy.needs_session and navigation.has_signed_out(gateway, head):  # the provider's sign-out led here
                 needed = LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
-                await _to_sign_in(gateway, needed, head, send)
-                return
-            await send_answer(navigation.lead_on(gateway, head, at_once=policy.cross_site_pages), send)
-            return
+                return _to_sign_in(gateway, needed, head)
+            return navigation.lead_on(gateway, head, at_once=policy.cross_site_pages)
     live: LiveSession | None = None
     try:
         if not opening:
@@ -112,9 +123,8 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     except LoginRequired as needed:
         if not opening or _signed_in_just_now(live, provider=needed.provider, now=gateway.process.clock()):
             raise
-        await _to_sign_in(gateway, needed, head, send)
-        return
-    await _forward(gateway, Call(head, admitted, live, source, token), receive, send)
+        return _to_sign_in(gateway, needed, head)
+    return Call(head, admitted, live, source, token)
 
 
 async def _forward(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
@@ -202,7 +212,7 @@ async def _answer_needed(gateway: Gateway, needed: LoginRequired, call: Call, se
     now = gateway.process.clock()
     if not call.head.is_navigation or _signed_in_just_now(call.live, provider=needed.provider, now=now):
         raise needed
-    await _to_sign_in(gateway, needed, call.head, send)
+    await send_answer(_to_sign_in(gateway, needed, call.head), send)
 
 
 async def _once_more(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive) -> UpstreamResponse:
@@ -241,7 +251,7 @@ def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) 
     return grant is not None and now - grant.granted_at < CIRCLE_SECONDS
 
 
-async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead, send: Send) -> None:
+def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead) -> OwnAnswer:
     """A person waits for a page: begin the sign-in that it needs.
 
     Raises:
@@ -251,6 +261,5 @@ async def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead
         raise SignInLoop("Two sign-ins within a minute have not helped.", provider=needed.provider)
     url = with_return_to(login_url(gateway.site.base_path, needed), requested_path(head))
     if navigation.has_signed_out(gateway, head):
-        await send_answer(navigation.signed_out_page(gateway, url), send)
-        return
-    await send_answer(redirect(url, https=gateway.site.https), send)
+        return navigation.signed_out_page(gateway, url)
+    return redirect(url, https=gateway.site.https)

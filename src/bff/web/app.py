@@ -1,6 +1,7 @@
 """The gateway as an ASGI application: it looks once at each request's path, and turns every error into an answer.
 
     management listener   -> health
+    forward-auth listener -> forward_auth.forward_auth
     below `base_path`     -> endpoints.endpoint
     WebSocket handshakes  -> websocket.admit_websocket, then the forwarder
     everything else       -> api.api
@@ -14,7 +15,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from bff.clock import Clock, wall
-from bff.config.model import Config
+from bff.config.model import Address, Config
 from bff.errors import BffError, BrowserGone, LoginRequired, MaxForwardsReached, PlainHttp
 from bff.provider.http import Transport
 from bff.proxy.browser import Receive, Scope, Send
@@ -22,10 +23,11 @@ from bff.proxy.response import UpstreamResponse
 from bff.request_head import RequestHead, head_of_scope
 from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import Account, current
-from bff.web import api
+from bff.web import api, cross_origin
 from bff.web.access_log import account_of, accounted
 from bff.web.answers import OwnAnswer, answer, naming, redirect, send_answer
 from bff.web.endpoints import endpoint
+from bff.web.forward_auth import forward_auth, in_question
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running, settle
 from bff.web.health import management
 from bff.web.pages import look_of
@@ -53,8 +55,14 @@ class App:
     def __init__(self, gateway: Gateway, process: Process) -> None:
         self.gateway = gateway
         self.process = process
-        address = gateway.config.management
-        self.management_ports = frozenset() if address is None else frozenset({address.port})
+        config = gateway.config
+        self.management_ports = _ports(config.management)
+        self.forward_auth_ports = _ports(None if config.forward_auth is None else config.forward_auth.listen)
+
+    @property
+    def inner_ports(self) -> frozenset[int]:
+        """The ports of the listeners that no browser is to reach."""
+        return self.management_ports | self.forward_auth_ports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's worth of ASGI."""
@@ -72,13 +80,19 @@ class App:
         """Serve one request or WebSocket."""
         head = scope.get("extensions", {}).get("bff.request_head") or head_of_scope(scope, trusts=gateway.trusts)
         if scope["type"] != "http":
+            if _port(scope) in self.inner_ports:
+                await send({"type": "websocket.close", "code": 1008})
+                return
             await self._websocket(gateway, head, scope, receive, send)
             return
-        server = scope.get("server")
-        if server is not None and int(server[1] or 0) in self.management_ports:  # in granian's scopes it is a text
+        port = _port(scope)
+        if port in self.management_ports:
             await management(self.process.store, head, send, leaving=self.process.tasks.stopping)
             return
-        serve = accounted(partial(self._http, gateway), account_of(gateway, head))
+        if port in self.forward_auth_ports:
+            serve = accounted(partial(self._asked, gateway), account_of(gateway, in_question(head)))
+        else:
+            serve = accounted(partial(self._http, gateway), account_of(gateway, head))
         await serve(head, scope, receive, send)
 
     async def go_on(
@@ -118,9 +132,25 @@ class App:
         telemetry.request_over(account, status=own.status)
         return own
 
+    async def _asked(self, gateway: Gateway, question: RequestHead, _: Scope, __: Receive, send: Send) -> None:
+        """A proxy asks."""
+
+        def problem(error: Exception, head: RequestHead) -> OwnAnswer:
+            return _problem(gateway, error, head, current())
+
+        own = await forward_auth(gateway, question, problem=problem)
+        await send_answer(own, naming(send, question.request_id))
+
     async def _http(self, gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = cross_origin.allowed_origin(gateway, head) if gateway.site.allowed_origins else None
+        if origin is not None:
+            send = cross_origin.readable_by(send, origin)
+
         async def serve(send: Send) -> None:
-            if head.path.startswith(gateway.endpoints_below):
+            asked = None if origin is None else cross_origin.preflight(gateway, head, origin)
+            if asked is not None:
+                await send_answer(asked, send)
+            elif head.path.startswith(gateway.endpoints_below):
                 await send_answer(await endpoint(gateway, head, receive), send)
             else:
                 await api.api(gateway, head, scope, receive, send)
@@ -189,6 +219,16 @@ class App:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _ports(address: Address | None) -> frozenset[int]:
+    return frozenset() if address is None else frozenset({address.port})
+
+
+def _port(scope: Scope) -> int:
+    """The port that the connection came in on; in granian's scopes it is a text."""
+    server = scope.get("server")
+    return 0 if server is None else int(server[1] or 0)
 
 
 def _problem(gateway: Gateway, error: Exception, head: RequestHead | None, account: Account | None) -> OwnAnswer:

@@ -12,6 +12,11 @@ NOTHING = (
 FRAMED_BY_US = b"frame-ancestors 'self'"
 
 
+def bare_fields() -> list[Field]:
+    """What an answer carries that no browser sees."""
+    return [(b"cache-control", b"no-store"), (b"date", formatdate(usegmt=True).encode("ascii"))]
+
+
 def own_fields(content_type: str, *, https: bool, csp: Field = NOTHING) -> list[Field]:
     """What every answer of our own carries, `Date` included (RFC 9110 section 6.6.1)."""
     fields = [

@@ -107,6 +107,7 @@ class Site:
 
     origin: str  # scheme://host[:port], as in the Origin field
     origin_bytes: bytes
+    allowed_origins: frozenset[bytes]  # of other pages that may call with credentials
     scheme: bytes
     host: bytes  # host[:port], as in the Host field
     base_path: str
@@ -127,6 +128,7 @@ def site_of(config: Config) -> Site:
     return Site(
         origin=url.text,
         origin_bytes=url.raw,
+        allowed_origins=frozenset(origin.raw for origin in config.allowed_origins),
         scheme=url.scheme.encode("ascii"),
         host=url.authority,
         base_path=config.base_path,
@@ -160,7 +162,12 @@ def build_gateway(config: Config, process: Process) -> Gateway:
     """
     site = site_of(config)
     cookies = Cookies(suffix=config.session.cookie_suffix)
-    routes = RouteTable(config.routes, max_body=config.limits.max_body, public_origin=site.origin_bytes)
+    routes = RouteTable(
+        config.routes,
+        max_body=config.limits.max_body,
+        public_origin=site.origin_bytes,
+        speaks_cors=bool(site.allowed_origins),
+    )
     providers = {
         name: process.providers.provider(
             name=name, config=settings, redirect_uri=site.url(f"{config.base_path}/callback/{name}")

@@ -14,7 +14,7 @@ from bff.sessions import fates
 from bff.sessions.model import LiveSession, session_key
 from bff.telemetry import requests as telemetry
 from bff.web import cookies
-from bff.web.gateway import Gateway
+from bff.web.gateway import Gateway, Site
 from bff.web.who import user_of
 
 _SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -79,8 +79,8 @@ def _forwarded_scheme(fields: Iterable[Field]) -> bytes | None:
     return match[1].lower() if match else None
 
 
-def csrf(head: RequestHead, *, by: str, public_origin: bytes) -> None:
-    """The call comes from our own pages (RFC 10017 section 6.1.3.3).
+def csrf(head: RequestHead, *, by: str, site: Site) -> None:
+    """The call comes from our own pages (RFC 10017 section 6.1.3.3), or from those of `allowed_origins`.
 
     `by="header"`: `X-CSRF: 1` must be there, which another origin cannot send without a preflight that we never grant.
     `by="origin"`: for what cannot send headers; then the browser's own word must be there, at least for unsafe methods.
@@ -89,27 +89,36 @@ def csrf(head: RequestHead, *, by: str, public_origin: bytes) -> None:
         CsrfRefused: it does not, or cannot prove it.
     """
     named = head.named
-    site, origin = named.get(b"sec-fetch-site"), named.get(b"origin")
-    if site is not None and site != b"same-origin" and not (site == b"none" and head.method in _SAFE_METHODS):
+    fetch_site, origin = named.get(b"sec-fetch-site"), named.get(b"origin")
+    is_allowed = origin in site.allowed_origins
+    if fetch_site == b"none":
+        is_ours = head.method in _SAFE_METHODS
+    else:
+        is_ours = fetch_site in {None, b"same-origin"} or (is_allowed and fetch_site == b"same-site")
+    if not is_ours:
         raise CsrfRefused("The call comes from another site (Sec-Fetch-Site).")
-    if origin is not None and origin != public_origin:
+    if origin is not None and origin != site.origin_bytes and not is_allowed:
         raise CsrfRefused("The call comes from another origin (Origin).")
     if by == "header":
         if named.get(b"x-csrf") != b"1":
             raise CsrfRefused("Send the header X-CSRF: 1 with every call.")
-    elif site is None and origin is None and head.method not in _SAFE_METHODS:
+    elif fetch_site is None and origin is None and head.method not in _SAFE_METHODS:
         raise CsrfRefused("Neither Sec-Fetch-Site nor Origin says where the call comes from.")
 
 
-def websocket_origin(head: RequestHead, *, public_origin: bytes) -> None:
-    """A WebSocket handshake comes from our own pages: browsers always send `Origin` with it (RFC 6455 section 10.2).
+def websocket_origin(head: RequestHead, *, site: Site) -> None:
+    """A WebSocket handshake comes from our own pages, or from those of `allowed_origins`.
+
+    Browsers always send `Origin` with it (RFC 6455 section 10.2).
 
     Raises:
         CsrfRefused: it comes from elsewhere, or no field shows where from.
     """
-    if head.named.get(b"origin") != public_origin:
+    origin = head.named.get(b"origin")
+    is_allowed = origin in site.allowed_origins
+    if origin != site.origin_bytes and not is_allowed:
         raise CsrfRefused("WebSockets are open to pages of this origin only (Origin).")
-    if head.named.get(b"sec-fetch-site", b"same-origin") != b"same-origin":
+    if head.named.get(b"sec-fetch-site") not in {None, b"same-site" if is_allowed else b"same-origin"}:
         raise CsrfRefused("The handshake comes from another site (Sec-Fetch-Site).")
 
 
@@ -191,7 +200,10 @@ async def session_to_end(gateway: Gateway, head: RequestHead) -> LiveSession | N
     session_id = None if cookie is None else gateway.signer.verify(gateway.cookies.session, cookie)
     if cookie is None or session_id is None:
         return None
-    return await _read(gateway, cookie, session_key(session_id), touch=False)
+    live = await _read(gateway, cookie, session_key(session_id), touch=False)
+    if live is not None:
+        telemetry.session_found(session_key=live.session.key, user=user_of(gateway, live))
+    return live
 
 
 async def _read(gateway: Gateway, cookie: bytes, key: str, *, touch: bool) -> LiveSession | None:

@@ -29,7 +29,7 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         StoreUnavailable: the session could not be ended; it and its cookie stay.
     """
     by_form = b"x-csrf" not in head.named
-    guards.csrf(head, by="origin" if by_form else "header", public_origin=gateway.site.origin_bytes)
+    guards.csrf(head, by="origin" if by_form else "header", site=gateway.site)
     live = await guards.session_to_end(gateway, head)
     if live is not None:
         await gateway.process.store.delete(live.session.key)

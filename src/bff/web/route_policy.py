@@ -25,6 +25,7 @@ class RoutePolicy:
     reads_session: bool
     asks_csrf: bool  # not where no token is attached: nothing there rests on the cookie
     serves_files: bool
+    only_asked: bool  # a proxy asks about it and forwards itself (`forward_auth`)
     requirement: Requirement | None  # of the user's sign-in at `provider`
     passes_bearer: bool  # a request's own bearer token goes upstream, if no session cookie is with it
     request_headers: RequestHeaders  # the operator's own
@@ -47,6 +48,7 @@ def route_policy(route: RouteConfig) -> RoutePolicy:
         reads_session=kind is not TokenKind.NONE and route.session == "required",
         asks_csrf=kind is not TokenKind.NONE,
         serves_files=route.files is not None,
+        only_asked=route.files is None and route.upstream is None,
         requirement=None if route.require is None else requirement(route.require),
         passes_bearer=route.bearer == "pass",
         request_headers=request_headers(route.request_headers),

@@ -56,7 +56,7 @@ async def end_other_sessions(gateway: Gateway, head: RequestHead) -> OwnAnswer:
 
 
 async def _signed_in(gateway: Gateway, head: RequestHead) -> LiveSession:
-    guards.csrf(head, by="header", public_origin=gateway.site.origin_bytes)
+    guards.csrf(head, by="header", site=gateway.site)
     live = await guards.session(gateway, head, touch=False)
     if live is None:
         raise LoginRequired("Sign in to see your sessions.", provider=next(iter(gateway.providers)))

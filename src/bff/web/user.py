@@ -16,7 +16,7 @@ async def user(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         CsrfRefused: the call does not come from our own pages (its answer is not for other sites' scripts, ASVS V3.5.7).
         StoreUnavailable: the store does not answer.
     """
-    guards.csrf(head, by="header", public_origin=gateway.site.origin_bytes)
+    guards.csrf(head, by="header", site=gateway.site)
     touch = query.parameters(head).get("touch") != "0"
     live = await guards.session(gateway, head, touch=touch)
     now = gateway.process.clock()

@@ -4,6 +4,7 @@ from bff.errors import NoRoute
 from bff.request_head import FieldBlock, RequestHead
 from bff.telemetry import requests as telemetry
 from bff.web import admission, guards
+from bff.web.admission import Admitted
 from bff.web.api import Call
 from bff.web.gateway import Gateway
 from bff.web.sending import credentials_of
@@ -15,11 +16,19 @@ async def admit_websocket(gateway: Gateway, head: RequestHead) -> Call:
     Raises:
         BffError: refused.
     """
-    admitted = admission.route(gateway, head)
+    return await admit_handshake(gateway, head, admission.route(gateway, head))
+
+
+async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call:
+    """The same for a handshake whose route is known.
+
+    Raises:
+        BffError: refused.
+    """
     telemetry.routed(admitted.policy.label)
     own = admission.brought(gateway, head, admitted.policy)
     if own is None:
-        guards.websocket_origin(head, public_origin=gateway.site.origin_bytes)
+        guards.websocket_origin(head, site=gateway.site)
     if not admitted.match.route.config.websocket:
         raise NoRoute("This path takes no WebSockets.")
     if own is not None:

@@ -1,4 +1,4 @@
-"""Who a request is by, as the operator wants it in the log (`log.user`): nobody's name unless it is asked for."""
+"""Who a request is by, as the operator wants it in the log (`log.user`): not at all unless it is asked for."""
 
 from bff.sessions.model import LiveSession
 from bff.web.claims import claim, text_of

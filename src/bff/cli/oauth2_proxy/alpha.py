@@ -125,7 +125,15 @@ def _of_servers(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             elif secure and key.lower() == "securebindaddress":
                 yield secure, str(value)
             elif secure and key.lower() == "tls" and isinstance(value, dict):
-                yield "tls-cert-file", "tls"
+                yield from _of_tls(value)
+
+
+def _of_tls(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Certificate and key come from files, or they cannot be taken along."""
+    for part, name in (("Cert", "tls-cert-file"), ("Key", "tls-key-file")):
+        source = section.get(part) or section.get(part.lower())
+        if isinstance(source, dict) and source.get("fromFile"):
+            yield name, str(source["fromFile"])
 
 
 def _upstreams(listed: object, remarks: list[str]) -> Iterator[Upstream]:

@@ -27,6 +27,7 @@ def top(settings: Settings) -> Section:
         address = settings.one(flag)
         if address is not None and address != "-":
             _address(found, key, address, flag=flag)
+    _tls(settings, found)
     if not found.has("listen"):
         found.add("listen", "127.0.0.1:4180", "oauth2-proxy's own default")
     proxies = settings.many("trusted-proxy-ip")
@@ -37,6 +38,17 @@ def top(settings: Settings) -> Section:
     if settings.has("request-logging"):
         found.add("log", f"{{access: {str(settings.on('request-logging', default=True)).lower()}}}")
     return found
+
+
+def _tls(settings: Settings, found: Section) -> None:
+    """One listener: with a certificate it is the https one."""
+    certificate, key = settings.one("tls-cert-file"), settings.one("tls-key-file")
+    if certificate is None or key is None:
+        return
+    found.add("tls", f"{{certificate: {quoted(certificate)}, key: {quoted(key)}}}")
+    if found.has("listen"):
+        found.remarks.append("http-address: there is one listener, which is the https one")
+    _address(found, "listen", settings.one("https-address") or ":443", flag="https-address")
 
 
 def _public_url(settings: Settings, found: Section) -> str:

@@ -30,6 +30,7 @@ TWINS: Mapping[str, str] = {
     "gitlab-projects": "routes[].require.claims",
     "google-group": "routes[].require.claims",
     "http-address": "listen",
+    "https-address": "listen",
     "jwt-key": "providers.NAME.client_keys",
     "jwt-key-file": "providers.NAME.client_keys",
     "keycloak-group": "routes[].require.claims",
@@ -67,6 +68,8 @@ TWINS: Mapping[str, str] = {
     "skip-auth-regex": "routes[].token",
     "skip-auth-route": "routes[].token",
     "skip-oidc-discovery": "providers.NAME.discovery",
+    "tls-cert-file": "tls",
+    "tls-key-file": "tls",
     "trusted-proxy-ip": "trusted_proxies",
     "upstream": "routes[]",
     "upstream-timeout": "routes[].timeouts",
@@ -76,7 +79,7 @@ _COOKIE = "cookies are Secure, HttpOnly, SameSite=Strict and of this host (`__Ho
 _LOG = "the log is JSON on standard error, one event a line (docs/events.md)"
 _ANSWER = "for nginx `auth_request` and the like: no answer to a browser holds a token or an identity"
 _PAGES = "pages are the gateway's own: see `pages`"
-_TLS = "the gateway speaks plain HTTP: a proxy in front ends TLS"
+_TLS = "TLS 1.2 or newer, with OpenSSL's own choice of ciphers"
 _HEALTH = "/livez and /readyz, on `management`"
 _MEMBERS = "needs calls to the provider's own API: let the provider's groups become a claim, and `require` it"
 _VERIFIED = "certificates are always verified: name their authority with `ca_file`"
@@ -132,7 +135,6 @@ NONE: Mapping[str, str] = {
     "google-use-organization-id": _MEMBERS,
     "htpasswd-file": "passwords are the provider's business",
     "htpasswd-user-group": "passwords are the provider's business",
-    "https-address": _TLS,
     "insecure-oidc-allow-unverified-email": "`email_verified` is a claim: `require` it where it counts",
     "insecure-oidc-skip-issuer-verification": "the issuer is always compared; several tenants: {tenantid} and `allowed_tenants`",
     "insecure-oidc-skip-nonce": "the nonce is always checked; `insecure_no_nonce` for the providers that lose it",
@@ -184,9 +186,7 @@ NONE: Mapping[str, str] = {
     "ssl-upstream-insecure-skip-verify": _VERIFIED,
     "standard-logging": _LOG,
     "standard-logging-format": _LOG,
-    "tls-cert-file": _TLS,
     "tls-cipher-suite": _TLS,
-    "tls-key-file": _TLS,
     "tls-min-version": _TLS,
     "trusted-ip": "no address gets in without a session",
     "use-system-trust-store": "`ca_file` takes the place of the system's authorities: put all into one file",

@@ -5,6 +5,7 @@ import re
 
 from bff.config.spelling import SpellingError
 from bff.config.values.hosts import check_host
+from bff.loopback import is_loopback
 
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 
@@ -39,3 +40,14 @@ def trusted_network(text: str) -> Network:
     if network.prefixlen == 0:
         raise SpellingError("trusts everybody to say who they are: name the networks of your proxies")
     return network
+
+
+def is_private(host: str) -> bool:
+    """Whether this address to listen on cannot be reached from outside of the machine or its inner network."""
+    if is_loopback(host):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a name
+        return False
+    return address.is_private and not address.is_unspecified

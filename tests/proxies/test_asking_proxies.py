@@ -1,0 +1,148 @@
+"""`docs/how-to/beside-a-proxy.md`: each recipe, with the real proxy before a real gateway and an API that shows what reached it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import yaml
+
+from support.asking_fronts import FRONTS, INSTALL, PAGE, Ports
+from support.documented import marked
+from support.gateway_world import ROUTES, GatewayWorld, gateway_world
+from support.started import free_port
+from support.strict_browser import Browser
+
+pytestmark = pytest.mark.proxies
+
+LIES = {
+    "authorization": "Bearer forged",
+    "x-user": "root",
+    "remote-user": "root",
+    "x-forwarded-user": "root",
+    "x-auth-request-user": "root",
+}
+COOKIE = "__Host-Http-bff"
+
+
+@pytest.fixture(params=FRONTS)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[GatewayWorld]:
+    """A gateway that the proxy asks; browsers go to the proxy alone."""
+    front = FRONTS[request.param]
+    if front.path() is None:
+        pytest.skip(f"no `{request.param}` here" + (f": {INSTALL}" if request.param == "caddy" else ""))
+    port = free_port()
+    routes: list[dict[str, Any]] = yaml.safe_load(marked(PAGE, "routes"))
+    own = [{**route, "provider": "corp"} for route in routes]
+    files = next(route for route in ROUTES if route["path"] == "/")
+    async with gateway_world(routes=[*own, files], forward_auth=True, front=port) as world:
+        asked = world.config.forward_auth
+        assert asked is not None
+        ports = Ports(
+            front=port,
+            gateway=world.config.listen.port,
+            asked=asked.listen.port,
+            api=int(str(world.upstream_url).rpartition(":")[2]),
+        )
+        with front.serving(ports):
+            yield world
+
+
+async def test_a_signed_in_call_reaches_the_api_with_its_bearer(world: GatewayWorld) -> None:
+    """The API gets the user's token and name, and the app's other cookies; the browser gets the API's answer and never a token."""
+    issued = world.record_tokens()
+    browser = await world.signed_in()
+    answer = await browser.fetch("/api/orders?a=%2Fb", method="POST", content=b"hello", headers=LIES)
+    assert answer.status_code == 200
+    (seen,) = world.upstream.seen
+    assert (seen.method, seen.target, seen.body) == ("POST", "/api/orders?a=%2Fb", b"hello")
+    assert seen.values("authorization") == ["Bearer " + dict(issued)["access_token"]]
+    assert seen.values("x-user") == ["alice"]
+    secrets = [value.encode() for name, value in issued if name != "id_token"]
+    assert not [secret for secret in secrets for received in browser.received if secret in received]
+
+
+async def test_what_a_browser_says_of_itself_does_not_reach_the_api(world: GatewayWorld) -> None:
+    """Neither its token nor an identity field, in any spelling that the recipe names, and the session cookie is taken out."""
+    browser = await world.signed_in()
+    await browser.fetch("/api/orders", headers={**LIES, "cookie": f"theme=dark; {COOKIE}={browser.cookie(COOKIE)}"})
+    (seen,) = world.upstream.seen
+    said = b"\n".join(name + b": " + value for name, value in seen.fields)
+    assert b"forged" not in said
+    assert b"root" not in said
+    assert seen.values("cookie") == ["theme=dark"]
+    world.upstream.seen.clear()
+    await browser.fetch("/api/orders")
+    assert world.upstream.seen[0].values("cookie") == []
+
+
+async def test_a_page_load_is_sent_to_sign_in_and_comes_back(world: GatewayWorld) -> None:
+    """One navigation leads through the provider to the page, and to the API with a token."""
+    browser = await world.browser()
+    world.corp.sign_in_as = "alice"
+    page = await browser.navigate("/reports/2026?q=1")
+    assert page.status_code == 200
+    assert [(seen.method, seen.target) for seen in world.upstream.seen] == [("GET", "/reports/2026?q=1")]
+    assert world.upstream.seen[0].bearer
+
+
+async def test_a_call_without_a_session_is_401(world: GatewayWorld) -> None:
+    """It is not redirected, and says with which challenge."""
+    answer = await (await world.browser()).fetch("/api/orders", headers=LIES)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("BFF ")
+    assert world.upstream.seen == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_call_from_elsewhere_is_refused(world: GatewayWorld, method: str) -> None:
+    """Without X-CSRF, and with another site's Origin."""
+    browser = await world.signed_in()
+    plain = await browser.fetch("/api/orders", method=method, csrf=False)
+    other = await browser.fetch("/api/orders", method=method, headers={"origin": "https://evil.example"})
+    assert {plain.status_code, other.status_code} == {403}
+    assert world.upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"x-original-uri": "/public", "x-original-method": "GET"},
+        {"x-original-uri": "/public"},
+        {"x-forwarded-uri": "/public", "x-forwarded-method": "GET"},
+        {"x-forwarded-host": "evil.example"},
+    ],
+)
+async def test_a_browser_cannot_name_another_request(world: GatewayWorld, named: dict[str, str]) -> None:
+    """The request that is judged is the one that the proxy forwards, or it is refused."""
+    browser = await world.browser()
+    answer = await browser.fetch("/api/orders", headers=named)
+    assert answer.status_code in {400, 401, 403}
+    assert world.upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/reports/%2e%2e/api/x", "/reports/..%2fapi/x", "/%61pi/x", "/reports//%2e%2e/api", "//api/x"]
+)
+async def test_no_spelling_of_a_path_passes_unjudged(world: GatewayWorld, path: str) -> None:
+    """However the proxy reads it, the API sees nothing that was not let pass."""
+    browser = await world.browser()
+    answer = await browser.http.get(world.url, headers={"x-csrf": "1"}, extensions={"target": path.encode()})
+    assert answer.status_code != 500
+    assert world.upstream.seen == []
+
+
+async def test_after_the_sign_out_nothing_passes(world: GatewayWorld) -> None:
+    """The session cookie that was kept opens nothing."""
+    browser = await world.signed_in()
+    kept = {"cookie": f"{COOKIE}={browser.cookie(COOKIE)}"}
+    assert (await browser.fetch("/bff/logout", method="POST")).status_code == 200
+    assert (await browser.fetch("/api/orders", headers=kept)).status_code == 401
+    assert world.upstream.seen == []
+
+
+async def test_the_listener_for_proxies_is_not_to_be_had_through_the_front(world: GatewayWorld) -> None:
+    """Neither by its paths nor by the location that asks."""
+    browser: Browser = await world.signed_in()
+    for path in ("/authz", "/_ask", "/envoy/api/orders", "/bff/authz"):
+        answer = await browser.fetch(path, headers={"x-original-uri": "/api/x", "x-original-method": "GET"})
+        assert "authorization" not in answer.headers

@@ -17,6 +17,7 @@ import pytest
 from bff.oauth.messages import shown
 from support.bff_command import command, environment
 from support.fake_provider import Answer, FakeProvider, fake_provider, having, oauth_error, shop
+from support.scripted_upstream import answering, scripted_upstream
 from support.tls_certificates import Authority
 from support.valkey_server import free_port
 
@@ -218,3 +219,16 @@ async def test_routes_to_one_upstream_are_one_line(tmp_path: Path, provider: Fak
             {"path": "/b", "upstream": f"http://127.0.0.1:{port}/b"},
         )
     assert line_of(lines, "upstream ")
+
+
+async def test_every_upstream_of_a_list_is_asked(tmp_path: Path, provider: FakeProvider) -> None:
+    """Each has a line; one that says on its health page that it is not well is a failure."""
+    async with scripted_upstream(answering(b"")) as well, scripted_upstream(answering(b"", status="503 No")) as unwell:
+        urls = [well.url, unwell.url, f"http://127.0.0.1:{free_port()}"]
+        status, lines = await check(
+            tmp_path, provider, {"path": "/a", "upstream": urls, "health": {"path": "/healthz"}}
+        )
+    assert status == 1
+    assert line_of(lines, f"ok   upstream {urls[0]}")
+    assert "its health page is not well: status 503" in line_of(lines, f"FAIL upstream {urls[1]}")
+    assert "it refuses connections" in line_of(lines, f"FAIL upstream {urls[2]}")

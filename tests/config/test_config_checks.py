@@ -363,6 +363,57 @@ def test_fields_that_are_not_the_operators(lines: list[str], key: str) -> None:
     assert [found.key for found in problems(with_route_keys(*lines))] == [f"routes[0].{key}"]
 
 
+@pytest.mark.parametrize(
+    ("upstream", "lines", "key"),
+    [
+        ("[http://a, https://b]", [], "upstream[1]"),
+        ("[http://a/v2, http://b]", [], "upstream[1]"),
+        ("[http://a/v2, http://b/v2, http://c/v3]", [], "upstream[2]"),
+        ("[http://a, http://b, http://A:80/]", [], "upstream[2]"),
+        ("[http://a, http+unix:///run/../b.sock]", [], "upstream[1]"),
+        ("[http://a, {b: c}]", [], "upstream[1]"),
+        ("[]", [], "upstream"),
+        ("{http: //a}", [], "upstream"),
+        ("[http://a, http://b]", ["balance: least-busy"], "balance"),
+        ("http://a", ["balance: round_robin"], "balance"),
+        ("http://a", ["health: /healthz"], "health"),
+        ("http://a", ["health: {interval: 5s}"], "health.path"),
+        ("http://a", ["health: {path: healthz}"], "health.path"),
+        ("http://a", ["health: {path: '/a b'}"], "health.path"),
+        ("http://a", ["health: {path: /, interval: 0s}"], "health.interval"),
+        ("[http://a, http://b]", ["server_name: c"], "server_name"),
+        ("https://a", ["server_name: 'c:443'"], "server_name"),
+        ("https://a", ["server_name: '*.c'"], "server_name"),
+        ("https://a", ["client_certificate: {certificate: a.pem}"], "client_certificate.key"),
+        ("https://a", ["client_certificate: {certificate: a.pem, key: a.pem}"], "client_certificate"),
+        ("https://a", ["max_connection_age: 0s"], "max_connection_age"),
+    ],
+)
+def test_upstreams_that_contradict(upstream: str, lines: list[str], key: str) -> None:
+    """A list whose members could not stand for each other, and settings that are of no use, are reported where they stand."""
+    text = "".join(f"\n    {line}" for line in lines)
+    assert [found.key for found in problems(changed("http://api:8000", upstream + text))] == [f"routes[0].{key}"]
+
+
+def test_the_place_of_a_wrong_upstream_is_told() -> None:
+    """Line and column of the one in the list."""
+    found = problem(changed("http://api:8000", "\n      - http://a/v2\n      - http://b"))
+    assert (found.line, found.column) == (14, 9)
+
+
+@pytest.mark.parametrize(
+    "upstream", ["[http://a:1, http://a:2]", "[http+unix:///run/a.sock, http://a]", "[http://a]", "http://a"]
+)
+def test_lists_of_upstreams(tmp_path: Path, upstream: str) -> None:
+    """One or several; all of a kind."""
+    text = changed("http://api:8000", f"{upstream}\n    health: {{path: '/healthz?a=%20'}}")
+    (route,) = loaded(text, tmp_path).routes[:1]
+    assert route.upstream is not None
+    assert [str(one) for one in route.upstream] == upstream.strip("[]").split(", ")
+    assert route.health is not None
+    assert (route.health.interval, route.health.timeout) == (5.0, 2.0)
+
+
 def test_ca_file(tmp_path: Path) -> None:
     """A CA file must be there, and must have something to verify."""
     secure = changed("http://api:8000", "https://api\n    ca_file: ca.pem")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from bff.config.in_force import HIDDEN, in_force
@@ -53,3 +54,10 @@ def test_what_is_shown_is_what_is_in_force(tmp_path: Path) -> None:
     assert "max_body: 1536KiB" in text
     assert "absolute_timeout: 12h" in text
     assert yaml.safe_load(text)["session"]["local_copy"] == "off"
+
+
+@pytest.mark.parametrize("upstream", ["http://api:8000/v2", ["http://a", "http+unix:///run/b.sock"]])
+def test_one_upstream_is_shown_as_one(tmp_path: Path, upstream: object) -> None:
+    """And several as a list."""
+    text = WHOLE.replace("upstream: http://api:8000/v2", f"upstream: {upstream}")
+    assert yaml.safe_load(shown(tmp_path, text))["routes"][0]["upstream"] == upstream

@@ -71,6 +71,7 @@ PLACES = {
     "session": ("session", ', {key}: "{value}"'),
     "providers": ("provider", "{key}: {value}"),
     "routes": ("route", "{key}: {value}"),
+    "health": ("route", "health: {{path: /healthz, {key}: {value}}}"),
     "timeouts": ("route", "timeouts: {{{key}: {value}}}"),
     "request_headers": ("route", "request_headers: {{{key}: {value}}}"),
     "response_headers": ("app", "response_headers: {{{key}: {value}}}"),

@@ -14,6 +14,7 @@ from support.fake_provider import Answer, having
 from support.gateway_world import SERVER
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation, response
+from support.valkey_server import free_port
 
 
 def proofs_to(world: DpopWorld, path: str) -> list[tuple[dict[str, Any], str]]:
@@ -184,6 +185,17 @@ async def test_the_gateways_own_token_is_bound_as_well() -> None:
             assert (await browser.fetch(path)).status_code == 200
         own, again, users = world.api.keys
         assert own == again != users
+
+
+@pytest.mark.requirement("R-159")
+async def test_a_proof_is_for_the_upstream_that_gets_it() -> None:
+    """Of a list the first cannot be reached: the next one gets a proof for its own URL, and its nonce answers its demand."""
+    routes = [{"path": "/api", "upstream": [f"http://127.0.0.1:{free_port()}/v2", "{api}/v2"], "provider": "corp"}]
+    async with dpop_world(routes=routes) as world:
+        world.api.nonce = "api-nonce"
+        browser = await world.gateway.signed_in()
+        for _ in range(3):
+            assert (await browser.fetch("/api/x")).status_code == 200
 
 
 @pytest.mark.requirement("R-161")

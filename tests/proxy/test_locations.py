@@ -16,7 +16,7 @@ def public(
     value: bytes, *, upstream: str = "http://127.0.0.1:8000", prefix: bytes = b"/api", pass_host: bool = False
 ) -> bytes:
     """The value as a browser sees it."""
-    known = location_map(parse_upstream(upstream), prefix=prefix, public_origin=PUBLIC, pass_host=pass_host)
+    known = location_map([parse_upstream(upstream)], prefix=prefix, public_origin=PUBLIC, pass_host=pass_host)
     return known.public(value)
 
 

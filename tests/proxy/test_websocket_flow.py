@@ -11,13 +11,18 @@ from websockets.exceptions import ConnectionClosed
 from websockets.utils import accept_key
 
 from bff.config.model import RouteConfig
-from bff.config.values.urls import parse_upstream
 from bff.errors import MalformedRequest
-from bff.proxy.pool import UpstreamPools
 from bff.proxy.routes import RouteTable
 from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
 from support.scripted_upstream import Conversation, scripted_upstream
-from support.websocket_world import close_of, echo, no_task_left_behind, upstream_handshake, upstream_server
+from support.websocket_world import (
+    close_of,
+    echo,
+    no_task_left_behind,
+    upstream_handshake,
+    upstream_server,
+    websocket_place,
+)
 
 MANY, LARGE = 2000, b"x" * 65536  # 125 MiB: far more than the buffers of two sockets hold
 MAX_BODY = 1024 * 1024
@@ -72,21 +77,20 @@ async def forward(
     **scope: Any,
 ) -> None:
     """The forwarding, called as a server calls it."""
-    url = parse_upstream(f"http://127.0.0.1:{port}")
-    route = RouteConfig(path="/", upstream=url, websocket=True)
-    table = RouteTable([route], max_body=MAX_BODY)
+    table = RouteTable([RouteConfig(path="/", upstream=f"http://127.0.0.1:{port}", websocket=True)], max_body=MAX_BODY)
     match = table.match(b"/x", b"GET")
     scope = {"type": "websocket", "raw_path": b"/x", "query_string": b"", "headers": [], "extensions": {}, **scope}
-    await forward_websocket(
-        route=match.route,
-        request=upstream_handshake(match, scope),
-        scope=scope,
-        receive=receive,
-        send=taken.send,
-        ended=ended or asyncio.Event(),
-        pool=UpstreamPools().pool(url, route),
-        close_seconds=close_seconds,
-    )
+    with websocket_place(match.route) as place:
+        await forward_websocket(
+            route=match.route,
+            request_for=lambda _: upstream_handshake(match, scope),
+            place=place,
+            scope=scope,
+            receive=receive,
+            send=taken.send,
+            ended=ended or asyncio.Event(),
+            close_seconds=close_seconds,
+        )
 
 
 async def standstill(progress: Callable[[], int]) -> int:

@@ -14,7 +14,7 @@ from support.mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_e
 from support.pool_usage import usage
 from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
-from support.scripted_upstream import Conversation, Script, response, saying, silent
+from support.scripted_upstream import Conversation, Script, response, saying, scripted_upstream, silent
 from support.switched_lane import switched
 from support.upstream_rooms import until
 
@@ -166,6 +166,46 @@ async def test_a_call_without_an_idle_connection_takes_a_task() -> None:
         for _ in range(3):
             assert (await site.ask(site.request("GET /open/x"))).status == 200
         assert watching.in_task == [False, True, False]
+
+
+@pytest.mark.parametrize("lane", ["on", "off"])
+async def test_the_first_content_comes_with_the_head(lane: str) -> None:
+    """They are one write, so one read of the upstream has both."""
+    reads: list[bytes] = []
+
+    async def script(it: Conversation) -> None:
+        while data := await it.reader.read(65536):
+            reads.append(data)
+            await it.send(response(b"fine"))
+
+    with switched(lane):
+        async with raw_world(script) as site:
+            for _ in range(3):
+                assert (await site.ask(site.request("POST /open/x", body=b"hello"))).status == 200
+    assert [data[-9:] for data in reads] == [b"\r\n\r\nhello"] * 3
+
+
+async def test_calls_to_a_list_need_no_task() -> None:
+    """Once there is an idle connection to each of them, the lane goes round as the recipe does."""
+    watching = Watching()
+    async with scripted_upstream(watching) as other, switched_site(watching, other.url) as site:
+        for _ in range(2):
+            await site.ask(site.request("GET /open/x"))
+            await until(lambda: not tasks_of_exchanges())
+        watching.in_task.clear()
+        for _ in range(4):
+            assert (await site.ask(site.request("GET /open/x"))).status == 200
+        assert watching.in_task == [False] * 4
+        assert len(site.upstream.conversations) == len(other.conversations) == 1
+
+
+@asynccontextmanager
+async def switched_site(script: Script, other: str) -> AsyncIterator[RawWorld]:
+    """A gateway with a route to a list of two."""
+    routes = [{"path": "/open", "upstream": ["{raw}", other], "token": "none"}]
+    with switched("on"):
+        async with raw_world(script, routes=routes) as site:
+            yield site
 
 
 async def test_content_that_does_not_come_is_waited_for_in_a_task() -> None:

@@ -32,6 +32,7 @@ from support.pool_usage import usage
 from support.raw_browser import RawBrowser, raw_browser
 from support.scripted_upstream import Conversation, scripted_upstream
 from support.tls_certificates import Authority
+from support.valkey_server import free_port
 from support.websocket_world import close_of, echo
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")
@@ -839,3 +840,16 @@ def tunnels() -> list[Tunnel]:
     return list(
         {id(one._tunnel): one._tunnel for one in gc.get_objects() if type(one) is End and not one.is_gone}.values()
     )
+
+
+async def test_a_websocket_goes_to_one_that_can_be_connected_to() -> None:
+    """Of a list, the next one is tried; the place of the first is given back."""
+    dead = f"http://127.0.0.1:{free_port()}"
+    async with serve(echo, "127.0.0.1", 0) as server:
+        alive = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        async with gateway_world(routes=routes_to(0, upstream=[dead, alive])) as world:
+            made = Site(world)
+            async with made.browser() as browser:
+                await browser.send("x")
+                assert await browser.recv() == "x"
+                assert sorted(pool.busy for pool in world.app.process.pools) == [0, 1]

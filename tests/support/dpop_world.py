@@ -1,5 +1,6 @@
 """A gateway whose provider binds tokens to keys (RFC 9449), and an API that takes no others, for journeys."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ async def dpop_world(*, routes: list[dict[str, Any]] = ROUTES, **corp: Any) -> A
     url = f"http://127.0.0.1:{port_of(sockets)}"
     behind = EchoUpstream()
     api = DpopApi(url=url, behind=behind)
-    named = [{key: str(value).replace("{api}", url) for key, value in route.items()} for route in routes]
+    named = json.loads(json.dumps(routes).replace("{api}", url))
     settings = {"dpop": "on", **corp}
     async with serving(api, sockets), gateway_world(routes=named, corp=settings) as gateway:
         yield DpopWorld(gateway=gateway, api=api, behind=behind)

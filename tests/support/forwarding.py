@@ -1,18 +1,19 @@
 """Forwarders in tests: a table of routes, a forwarder over it, and requests as a server would hand them over."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from bff.config.model import Config, Network, RouteConfig, SessionConfig
 from bff.config.values.secrets import LiteralSecret
 from bff.proxy.forward import Forwarder, is_trusted, owner_of
-from bff.proxy.pool import UpstreamPools
+from bff.proxy.pools import UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.routes import RouteTable
 from bff.request_head import RequestHead, field_block, head_of_scope
 from support.asgi_browser import AsgiBrowser
 from support.pool_usage import usage
+from support.watching import Watching
 
 Field = tuple[bytes, bytes]
 
@@ -31,9 +32,10 @@ def a_config(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] = ()) ->
 class Forwarding:
     """A forwarder with its table."""
 
-    def __init__(self, config: Config, *, unusable: Callable[[str], None] = print) -> None:
+    def __init__(self, config: Config) -> None:
         self.table = RouteTable(config.routes, max_body=config.limits.max_body, public_origin=config.public_url.raw)
-        self.pools = UpstreamPools(unusable=unusable)
+        self.watching = Watching()
+        self.pools = UpstreamPools(self.watching)
         self._trusted = config.trusted_proxies
         self.forwarder = Forwarder(
             self.table.routes, pools=self.pools, public_scheme=b"https", public_host=config.public_url.authority
@@ -81,11 +83,9 @@ class Forwarding:
 
 
 @asynccontextmanager
-async def forwarding(
-    *routes: RouteConfig, trusted_proxies: tuple[Network, ...] = (), unusable: Callable[[str], None] = print
-) -> AsyncIterator[Forwarding]:
+async def forwarding(*routes: RouteConfig, trusted_proxies: tuple[Network, ...] = ()) -> AsyncIterator[Forwarding]:
     """A forwarder that must have nothing under way when the test is over."""
-    room = Forwarding(a_config(*routes, trusted_proxies=trusted_proxies), unusable=unusable)
+    room = Forwarding(a_config(*routes, trusted_proxies=trusted_proxies))
     try:
         yield room
         assert [usage(pool).active for pool in room.pools] == [0] * len(list(room.pools))

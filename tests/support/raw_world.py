@@ -130,10 +130,7 @@ async def raw_world(
     recorder = Recorder()
     async with scripted_upstream(*(scripts or (recorder,))) as upstream:
         wanted = [
-            {
-                name: value.replace("{raw}", upstream.url) if name == "upstream" else value
-                for name, value in route.items()
-            }
+            {name: _reaching(value, upstream.url) if name == "upstream" else value for name, value in route.items()}
             for route in (routes or ROUTES)
         ]
         if public_url is not None:
@@ -146,3 +143,7 @@ async def raw_world(
                 host=world.config.public_url.authority,
                 browser=await world.signed_in() if signed_in and public_url is None else None,
             )
+
+
+def _reaching(value: str | list[str], url: str) -> str | list[str]:
+    return value.replace("{raw}", url) if isinstance(value, str) else [one.replace("{raw}", url) for one in value]

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 
 from bff.config.model import TimeoutConfig
 from bff.config.values.urls import parse_upstream
+from bff.proxy.browser import Receive
 from bff.proxy.dialing import Dialer, TlsSettings, UpstreamTls
 from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.upstream import Member, Upstream
 from bff.request_head import NO_FIELDS, field_block
 from support.asgi_browser import AsgiBrowser
 from support.pool_usage import usage
@@ -73,6 +75,17 @@ def an_upstream_tls(settings: TlsSettings = TlsSettings()) -> UpstreamTls:  # no
     return UpstreamTls(settings, unusable=print)
 
 
+class RoomPool(UpstreamPool):
+    """A pool that is all of an upstream."""
+
+    async def send(
+        self, request: UpstreamRequest, receive: Receive, *, max_body: int, owner: Owner
+    ) -> UpstreamResponse:
+        """The response to one request."""
+        upstream = Upstream([Member(self, request.authority)])
+        return await upstream.send(request, receive, max_body=max_body, owner=owner)
+
+
 @asynccontextmanager
 async def pool_to(
     upstream: ScriptedUpstream | str,
@@ -83,10 +96,10 @@ async def pool_to(
     max_age: float = 3600.0,
     tls: UpstreamTls | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[UpstreamPool]:
+) -> AsyncIterator[RoomPool]:
     """A pool that must have nothing under way when the test is over."""
     url = parse_upstream(upstream if isinstance(upstream, str) else upstream.url)
-    pool = UpstreamPool(
+    pool = RoomPool(
         Dialer(url, tls=tls, clock=clock),
         timeouts=timeouts,
         max_connections=max_connections,
@@ -112,7 +125,7 @@ async def until(condition: object) -> None:
 
 
 async def fetch(
-    pool: UpstreamPool, request: UpstreamRequest, browser: AsgiBrowser | None = None, *, max_body: int = 1 << 30
+    pool: RoomPool, request: UpstreamRequest, browser: AsgiBrowser | None = None, *, max_body: int = 1 << 30
 ) -> AsgiBrowser:
     """One exchange from end to end; the browser that saw it."""
     browser = browser or AsgiBrowser()

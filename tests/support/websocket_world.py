@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
 from bff.config.model import RouteConfig, TimeoutConfig
-from bff.config.values.urls import parse_upstream
 from bff.errors import BffError
-from bff.proxy.pool import UpstreamPools
+from bff.proxy.forward import upstream_of
+from bff.proxy.places import Owner
+from bff.proxy.pools import UpstreamPools
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
-from bff.proxy.routes import Match, RouteTable
+from bff.proxy.routes import Match, Route, RouteTable
+from bff.proxy.upstream import WebSocketPlace
 from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, field_block, head_of_scope
+from support.watching import Watching
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 Answer = Callable[[ServerConnection, Request], Response | None]
@@ -73,6 +76,11 @@ def upstream_handshake(match: Match, scope: Any, *, credentials: FieldBlock = NO
     )
 
 
+def websocket_place(route: Route) -> AbstractContextManager[WebSocketPlace]:
+    """A place at the route's upstream."""
+    return upstream_of(route, UpstreamPools(Watching())).websocket_place(Owner(False, "192.0.2.1"))
+
+
 @asynccontextmanager
 async def upstream_server(handler: Handler, **options: Any) -> AsyncIterator[int]:
     """An upstream; yields its port."""
@@ -97,19 +105,20 @@ async def gateway(
 
         try:
             match = table.match(scope["raw_path"], b"GET")
-            await forward_websocket(
-                route=match.route,
-                request=upstream_handshake(
-                    match, scope, credentials=field_block([(b"authorization", b"Bearer tok-1")])
-                ),
-                scope=scope,
-                receive=receive,
-                send=send,
-                ended=world.ended,
-                pool=UpstreamPools().pool(parse_upstream(upstream), config),
-                close_seconds=close_seconds,
-                again=again,
-            )
+            credentials = field_block([(b"authorization", b"Bearer tok-1")])
+            request = upstream_handshake(match, scope, credentials=credentials)
+            with websocket_place(match.route) as place:
+                await forward_websocket(
+                    route=match.route,
+                    request_for=lambda _: request,
+                    place=place,
+                    scope=scope,
+                    receive=receive,
+                    send=send,
+                    ended=world.ended,
+                    close_seconds=close_seconds,
+                    again=again,
+                )
         except BffError as error:
             world.errors.append(error)
             await send({"type": "websocket.http.response.start", "status": 502, "headers": []})

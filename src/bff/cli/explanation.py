@@ -84,7 +84,8 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
     head, websocket = message.head, message.is_websocket
     admitted = admission.route(gateway, head)
     policy = admitted.policy
-    told.found(f"{policy.label} -> {admitted.match.route.upstream or admitted.match.route.config.files}")
+    route = admitted.match.route
+    told.found(f"{policy.label} -> {' or '.join(map(str, route.upstreams)) or route.config.files}")
     if policy.serves_files and not websocket:
         told.asking = "file"
         told.served = await _served_file(gateway, admitted, head)

@@ -3,7 +3,7 @@
 `ok`, `FAIL`, or `?` where it cannot be told, which is no failure.
 
 provider   metadata (issuer found and written), client authentication, redirect URI, keys, clock
-upstream   a connection, TLS included; nothing is asked of it
+upstream   a connection, TLS included, and its health page if it has one
 """
 
 import secrets
@@ -14,7 +14,8 @@ import click
 
 from bff.cli.redirect_uri import Seen, judge, leads_to, seen
 from bff.clock import wall
-from bff.config.model import Config, TokenKind
+from bff.config.model import Config, RouteConfig, TokenKind
+from bff.config.values.urls import UpstreamUrl
 from bff.errors import (
     BffError,
     ProviderMisbehaved,
@@ -201,19 +202,18 @@ def _parameters(config: Config, provider: Provider, redirect_uri: str) -> Fields
 
 async def _ask_upstreams(config: Config) -> int:
     """How many upstreams cannot be connected to; routes to one upstream are one line."""
-    failures, told = 0, set()
-    for route in config.routes:
-        if route.upstream is None:
-            continue
-        try:
-            await probe(route.upstream, route)
-            line = f"ok   upstream {route.upstream.origin}"
-        except UpstreamError as error:
-            words = _UPSTREAM_FAILURES.get(error.reason or "", error.reason or error.what)
-            cause = f": {shown(str(error.__cause__))}" if str(error.__cause__ or "") else ""
-            line = f"FAIL upstream {route.upstream.origin}: {words}{cause}"
-        if line not in told:
-            told.add(line)
-            failures += line.startswith("FAIL")
-            click.echo(line)
-    return failures
+    asked = [(upstream, route) for route in config.routes for upstream in route.upstream or ()]
+    lines = dict.fromkeys([await _upstream_line(upstream, route) for upstream, route in asked])
+    for line in lines:
+        click.echo(line)
+    return sum(line.startswith("FAIL") for line in lines)
+
+
+async def _upstream_line(upstream: UpstreamUrl, route: RouteConfig) -> str:
+    try:
+        await probe(upstream, route)
+    except UpstreamError as error:
+        words = _UPSTREAM_FAILURES.get(error.reason or "", error.reason or error.what)
+        cause = f": {shown(str(error.__cause__))}" if str(error.__cause__ or "") else ""
+        return f"FAIL upstream {upstream.origin}: {words}{cause}"
+    return f"ok   upstream {upstream.origin}"

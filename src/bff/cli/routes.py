@@ -18,7 +18,7 @@ def table(config: Config) -> list[str]:
 def _row(route: RouteConfig) -> Sequence[str]:
     asks = route.token is not TokenKind.NONE
     methods = "default" if route.methods is None else ",".join(route.allowed_methods)
-    to = route.files or route.upstream or "(asked about)"
+    to = route.files or ",".join(map(str, route.upstream or ())) or "(asked about)"
     return (
         route.path.text,
         str(to),
@@ -34,6 +34,10 @@ def _more(route: RouteConfig) -> Iterator[str]:
     """What else sets it apart, in the words of the file."""
     if route.websocket:
         yield "websocket"
+    if route.balance != "least_busy":
+        yield f"balance:{route.balance}"
+    if route.health is not None:
+        yield f"health:{route.health.path}"
     if route.require is not None:
         yield "require"
     if route.exchange is not None:

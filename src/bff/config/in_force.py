@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from bff.config.model import Address, Config
 from bff.config.shapes import Shape, keys_of, shape_of
-from bff.config.spelling import OrWord, Spelt
+from bff.config.spelling import OneOrMore, OrWord, Spelt
 from bff.config.values import units
 from bff.config.values.secrets import Secret
 
@@ -46,7 +46,8 @@ def _value(value: Any, shape: Shape) -> Any:
         return HIDDEN
     if kind is tuple:
         item = shape_of(get_args(shape.kind)[0])
-        return [_value(element, item) for element in value]
+        shown = [_value(element, item) for element in value]
+        return shown[0] if len(shown) == 1 and OneOrMore() in shape.marks else shown
     if kind is dict:
         item = shape_of(get_args(shape.kind)[1])
         return {name: _entry(name, element, item) for name, element in value.items()}

@@ -103,6 +103,7 @@ ClientAuth = Literal[
 SessionKey = Annotated[Secret, Checked(secrets.session_key), PlainSerializer(repr, return_type=str)]
 Origin = Annotated[urls.Origin, Parsed(urls.parse_origin)]
 Upstream = Annotated[urls.UpstreamUrl, Parsed(urls.parse_upstream)]
+Upstreams = Annotated[tuple[Upstream, ...], OneOrMore(), Checked(not_empty)]
 Prefix = Annotated[paths.PathPrefix, Parsed(paths.parse_prefix)]
 Store = Annotated[stores.StoreLocation, Parsed(stores.parse_store), Checked(certificates.store_files)]
 
@@ -267,11 +268,21 @@ class ResponseHeadersConfig(Model):
         return HeaderChanges(set=tuple(named), remove=frozenset(name.lower().encode("ascii") for name in self.remove))
 
 
+class HealthConfig(Model):
+    """How upstreams are asked in the background whether they are well."""
+
+    path: Annotated[str, Spelt(paths.request_path)]
+    interval: Timeout = 5.0
+    timeout: Timeout = 2.0
+
+
 class RouteConfig(Model):
     """A path prefix and what happens below it."""
 
     path: Prefix
-    upstream: Upstream | None = None
+    upstream: Upstreams | None = None  # any of them may answer
+    balance: Literal["least_busy", "round_robin"] = "least_busy"
+    health: HealthConfig | None = None
     files: Annotated[Path, Checked(paths.app_folder)] | None = None
     methods: Annotated[tuple[Annotated[words.Method, Spelt(words.method)], ...], Checked(not_empty)] | None = None
     token: TokenKind = TokenKind.USER  # `files:` routes: none, filled in at load

@@ -27,6 +27,7 @@ def check_routes(config: Config, findings: Findings) -> None:
     for index, route in enumerate(config.routes):
         path: KeyPath = ("routes", index)
         _check_destination(route, config, path, findings)
+        _check_upstreams(route, path, findings)
         _check_own_endpoints(route, config.base_path, path, findings)
         _check_token(route, path, findings)
         _check_provider(route, config, path, findings)
@@ -47,10 +48,27 @@ def _check_destination(route: RouteConfig, config: Config, path: KeyPath, findin
         _check_only_asked(route, config, path, findings)
     if route.upstream is not None and route.files is not None:
         findings.report_key((*path, "files"), "stands beside `upstream`: a route leads to one of them")
-    if route.upstream is not None and not route.upstream.tls:
+    if route.upstream is not None and not route.upstream[0].tls:
         for key in _OF_TLS:
             if getattr(route, key) is not None:
                 findings.report_key((*path, key), "is of no use: the upstream is plain http")
+
+
+def _check_upstreams(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    """Any of a list may answer any request: they differ in where they are, and in nothing else."""
+    at = (*path, "upstream")
+    if route.upstream is None or not findings.sound(at):
+        return
+    first = route.upstream[0]
+    for index, upstream in enumerate(route.upstream[1:], 1):
+        if upstream in route.upstream[:index]:
+            findings.report((*at, index), "stands in this list already")
+        elif upstream.tls != first.tls:
+            findings.report((*at, index), "is over TLS or not, unlike the first: all of a list have the same scheme")
+        elif upstream.base_path != first.base_path:
+            findings.report((*at, index), "has another path than the first: all of a list have the same")
+    if len(route.upstream) == 1 and route.balance != "least_busy":
+        findings.report_key((*path, "balance"), "is of no use: there is one upstream")
 
 
 def _check_only_asked(route: RouteConfig, config: Config, path: KeyPath, findings: Findings) -> None:
@@ -141,7 +159,7 @@ def _check_files(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
         findings.report_key((*path, "methods"), "files are read with GET and HEAD only: leave it out")
     if route.bearer == "pass":
         findings.report((*path, "bearer"), "is of no use with `files`: no token is passed to them")
-    for key in ("request_headers", "pass_host", "map_location", "touch", "max_connection_age"):
+    for key in ("request_headers", "pass_host", "map_location", "touch", "max_connection_age", "balance", "health"):
         if key in route.model_fields_set:
             findings.report_key((*path, key), "is of no use with `files`")
     for key in (*_NEEDS_TOKEN, *_OF_TLS, "require", "exchange"):

@@ -65,7 +65,13 @@ class MayBeEmpty:
 
 @dataclass(frozen=True, slots=True)
 class OneOrMore:
-    """A list of one may be written as its value."""
+    """A list of one may be written as its value, in Python too."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema of such a field."""
+        return core_schema.no_info_before_validator_function(
+            lambda value: value if isinstance(value, tuple | list) else (value,), handler(source)
+        )
 
 
 @dataclass(frozen=True, slots=True)

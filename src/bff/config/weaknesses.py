@@ -113,12 +113,14 @@ def _warn_of_no_refresh(provider: ProviderConfig, path: KeyPath, findings: Findi
 
 
 def _warn_of_plain_upstream(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
-    upstream = route.upstream
-    if upstream is None or upstream.tls or upstream.socket is not None or is_loopback(upstream.host):
-        return
     crossing = (
         "requests and answers"
         if route.token is TokenKind.NONE and route.bearer == "drop"
         else "access tokens and content"
     )
-    findings.warn((*path, "upstream"), f"is plain http outside loopback: {crossing} cross that network unencrypted")
+    upstreams = route.upstream or ()
+    for index, upstream in enumerate(upstreams):
+        if upstream.tls or upstream.socket is not None or is_loopback(upstream.host):
+            continue
+        at: KeyPath = (*path, "upstream") if len(upstreams) == 1 else (*path, "upstream", index)
+        findings.warn(at, f"is plain http outside loopback: {crossing} cross that network unencrypted")

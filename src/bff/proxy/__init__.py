@@ -16,7 +16,11 @@ Knows no sessions and no OAuth: it is handed a bearer.
     Browser          what the browser still sends, and whether it is still there           browser.py    I/O
     Patience         with an exchange that does not get on                                 patience.py   pure
     UpstreamResponse one exchange, of which status and fields are in                       response.py   I/O
-    UpstreamPool     the connections to one upstream                                       pool.py       I/O
+    UpstreamPool     the connections to one server                                         pool.py       I/O
+    UpstreamPools    all pools of a process                                                pools.py      I/O
+    Standing         whether a server takes requests                                       standing.py   pure
+    HealthChecks     the tasks that ask servers whether they are well                      health.py     I/O
+    Upstream         one server or a list of them: which one answers                       upstream.py   I/O
     Forwarder        all pools; sends one request and relays one response                  forward.py    I/O
     Offer            what a browser offers in a WebSocket handshake; judges the answer     websocket_handshake.py pure
     UpstreamHandshake the upstream's part of it                                           websocket_upstream.py  I/O

@@ -87,6 +87,8 @@ class Connection(asyncio.Protocol):
     ) -> None:
         """Writes a request's head; with `content`, `write` is called until its `last`; with `last_use` no other request follows.
 
+        An empty head comes with the first content.
+
         `wake` is called whenever the exchange can go on: status, content, end, failure, or room for more content.
         """
         transport = cast(asyncio.Transport, self._transport)
@@ -97,7 +99,8 @@ class Connection(asyncio.Protocol):
         self._wake = wake
         self._writing = content
         self._last_use = last_use
-        transport.write(head)
+        if head:
+            transport.write(head)
 
     def wake_by(self, reader: ResponseReader, wake: Callable[[], None]) -> None:
         """Another is to be called from now on."""

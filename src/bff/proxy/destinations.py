@@ -55,9 +55,13 @@ def _is_in_route(table: RouteTable, match: Match, path: bytes) -> bool:
 
 
 def _told(match: Match, path: bytes, *, is_absolute: bool) -> bytes:
-    """The authority is the one of `Host`, which servers compare it with. A route that a proxy only asks about maps nothing."""
-    route, upstream = match.route, match.route.upstream
-    if upstream is None:
+    """The authority is the one of `Host`, which servers compare it with. Those of a list have one each: they are told the path, which
+    is allowed as well ("Simple-ref = absolute-URI | ( path-absolute [ "?" query ] )", RFC 4918 section 8.3). A route that a proxy only
+    asks about maps nothing."""
+    route = match.route
+    if not route.upstreams:
         return path
-    place = upstream.base_path + path[len(route.prefix) :] or b"/"
-    return b"%b://%b%b" % (b"https" if upstream.tls else b"http", route.authority, place) if is_absolute else place
+    place = route.base_path + path[len(route.prefix) :] or b"/"
+    if not is_absolute or (len(route.upstreams) > 1 and not route.config.pass_host):
+        return place
+    return b"%b://%b%b" % (b"https" if route.upstreams[0].tls else b"http", route.authority, place)

@@ -9,14 +9,17 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable
 
+from msgspec.structs import replace
+
 from bff.config.values.addresses import Network
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
-from bff.proxy.pool import UpstreamPool, UpstreamPools
+from bff.proxy.pools import UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
 from bff.proxy.routes import Match, Route
+from bff.proxy.upstream import Member, Renew, Upstream
 from bff.proxy.websocket import forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 
@@ -34,9 +37,7 @@ class Forwarder:
         """
         self._public_scheme = public_scheme
         self._public_host = public_host
-        self._pools = {
-            route.prefix: pools.pool(route.upstream, route.config) for route in routes if route.upstream is not None
-        }
+        self._upstreams = {route.prefix: upstream_of(route, pools) for route in routes if route.upstreams}
 
     def request(
         self, match: Match, head: RequestHead, *, credentials: FieldBlock, operators: FieldBlock = NO_FIELDS
@@ -51,9 +52,9 @@ class Forwarder:
             public_host=self._public_host,
         )
 
-    def pool(self, route: Route) -> UpstreamPool:
-        """The connections to the route's upstream."""
-        return self._pools[route.prefix]
+    def upstream(self, route: Route) -> Upstream:
+        """The upstream of the route."""
+        return self._upstreams[route.prefix]
 
     async def send(
         self,
@@ -64,12 +65,13 @@ class Forwarder:
         credentials: FieldBlock,
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
-        renew: Callable[[], FieldBlock] | None = None,
+        renew: Callable[[bytes], FieldBlock] | None = None,
     ) -> UpstreamResponse:
         """The response to a request, its fields rewritten for the browser. Call its `relay` or `discard`.
 
         May be called again with the same arguments and other credentials, if the response was `replayable` and was discarded.
-        `renew` gives credentials for one repeat on a new connection, where the first ones serve once; None: they serve again.
+        `renew` gives credentials for another upstream of a list (by its authority), or for one repeat on a new connection, where the
+        first ones serve once; None: they serve again.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected, MaxForwardsReached, ContentTooLarge, RequestTimeout, BrowserGone,
@@ -77,20 +79,26 @@ class Forwarder:
         """
         request = self.request(match, head, credentials=credentials, operators=operators)
         route = match.route
-        anew = None if renew is None else lambda: self.request(match, head, credentials=renew(), operators=operators)
-        response = await self.pool(route).send(request, receive, max_body=route.max_body, owner=owner, anew=anew)
+        again: Renew | None = None
+        if renew is not None:
+
+            def again(authority: bytes) -> UpstreamRequest:
+                made = self.request(match, head, credentials=renew(authority), operators=operators)
+                return replace(made, authority=authority)
+
+        response = await self.upstream(route).send(request, receive, max_body=route.max_body, owner=owner, renew=again)
         response.fields = response_fields(
             response.status, response.fields, private_default=bool(credentials.fields), rules=route.response_rules
         )
         return response
 
     async def receive_head(self, route: Route, response: UpstreamResponse, receive: Receive, *, private: bool) -> None:
-        """Wait for a response that `send_at_once` of the route's pool has begun, and rewrite its fields; `private`: with a token.
+        """Wait for a response that `send_at_once` of the route's upstream has begun, and rewrite its fields; `private`: with a token.
 
         Raises:
             as `send`.
         """
-        await self.pool(route).receive_head(response, receive)
+        await self.upstream(route).receive_head(response, receive)
         response.fields = response_fields(
             response.status, response.fields, private_default=private, rules=route.response_rules
         )
@@ -103,7 +111,7 @@ class Forwarder:
         receive: Receive,
         send: Send,
         *,
-        credentials: FieldBlock,
+        credentials: Callable[[bytes], FieldBlock],
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         ended: asyncio.Event,
@@ -112,28 +120,54 @@ class Forwarder:
         """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over. `instead` gives
         other credentials in the place of those that the upstream rejects, if there are any.
 
+        `credentials` gives the fields with the token for an upstream, by its authority.
+
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
             UpstreamBusy, UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the
                 browser.
         """
 
-        async def again() -> UpstreamRequest | None:
-            others = await instead()
-            return None if others is None else self.request(match, head, credentials=others, operators=operators)
+        def request_for(authority: bytes) -> UpstreamRequest:
+            made = self.request(match, head, credentials=credentials(authority), operators=operators)
+            return replace(made, authority=authority)
 
-        pool = self.pool(match.route)
-        with pool.websocket_place(owner):
+        with self.upstream(match.route).websocket_place(owner) as place:
+
+            async def again() -> UpstreamRequest | None:
+                others = await instead()
+                if others is None:
+                    return None
+                made = self.request(match, head, credentials=others, operators=operators)
+                return replace(made, authority=place.member.authority)
+
             await forward_websocket(
                 route=match.route,
-                request=self.request(match, head, credentials=credentials, operators=operators),
+                request_for=request_for,
+                place=place,
                 again=again,
                 scope=scope,
                 receive=receive,
                 send=send,
                 ended=ended,
-                pool=pool,
             )
+
+
+def upstream_of(route: Route, pools: UpstreamPools) -> Upstream:
+    """The upstream of a route, over these pools.
+
+    Raises:
+        OSError: a file of certificates or keys cannot be used (ssl.SSLError is one).
+    """
+    return Upstream(
+        [
+            Member(
+                pools.pool(upstream, route.config), route.authority if route.config.pass_host else upstream.authority
+            )
+            for upstream in route.upstreams
+        ],
+        least_busy=route.config.balance == "least_busy",
+    )
 
 
 def owner_of(head: RequestHead, *, session_key: str | None) -> Owner:

@@ -13,6 +13,7 @@ Only the beginning of a value is changed; path, query and fragment stay byte for
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bff.config.values.urls import UpstreamUrl
@@ -57,13 +58,15 @@ class LocationMap:
         return self.prefix + path[len(self.base_path) :] or b"/"
 
 
-def location_map(upstream: UpstreamUrl, *, prefix: bytes, public_origin: bytes, pass_host: bool) -> LocationMap:
-    """The map of one route; `pass_host`: the upstream sees the public host, and calls that its own."""
-    origins = {_origin(b"https" if upstream.tls else b"http", upstream.authority)}
+def location_map(
+    upstreams: Sequence[UpstreamUrl], *, prefix: bytes, public_origin: bytes, pass_host: bool
+) -> LocationMap:
+    """The map of one route, whose upstreams have one base path; `pass_host`: they see the public host, and call that their own."""
+    origins = {_origin(b"https" if upstream.tls else b"http", upstream.authority) for upstream in upstreams}
     if pass_host:
         origins.add(b"//" + public_origin.partition(b"://")[2])
     return LocationMap(
-        origins=frozenset(origins), base_path=upstream.base_path, prefix=prefix, public_origin=public_origin
+        origins=frozenset(origins), base_path=upstreams[0].base_path, prefix=prefix, public_origin=public_origin
     )
 
 

@@ -4,9 +4,7 @@ An exchange first takes a place (`places.py`), in line if all are taken; then it
 The last one used is the next one used, so that a burst's connections age and close. A place is given back when the upstream has
 nothing more to do with the exchange.
 
-A pooled connection that the upstream has closed, while we did not know yet, is the one failure that is retried: once, on a new
-connection, if not a byte came back and the request is idempotent and has no content (RFC 9110 section 9.2.2, RFC 9112 section
-9.3.1). An upstream's own limit (`Keep-Alive: timeout=5`) is kept, less a second. A connection that is older than
+An upstream's own limit (`Keep-Alive: timeout=5`) is kept, less a second. A connection that is older than
 `max_connection_age` serves no other request, so a name that has moved is asked again (R-365).
 """
 
@@ -14,20 +12,18 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
-from weakref import WeakValueDictionary
+from typing import TypeVar
 
 from bff.backoff import Backoff
 from bff.clock import Clock, steady
-from bff.config.model import RouteConfig, TimeoutConfig
-from bff.config.values.urls import UpstreamUrl
-from bff.errors import ContentTooLarge, UpstreamBroke, UpstreamBusy, UpstreamUnreachable
-from bff.proxy.browser import Receive
+from bff.config.model import TimeoutConfig
+from bff.errors import BrowserError, ContentTooLarge, UpstreamBusy, UpstreamError, UpstreamUnreachable
 from bff.proxy.connection import Connection
-from bff.proxy.dialing import Dialer, TlsSettings, UpstreamTls
+from bff.proxy.dialing import Dialer
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.standing import Standing
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -49,10 +45,12 @@ class UpstreamPool:
         max_connections: int,
         max_waiting: int,
         max_age: float = MAX_AGE_SECONDS,
+        standing: Standing | None = None,
         clock: Clock = steady,
     ) -> None:
         """`max_age`: seconds after which a connection serves no other request."""
         self._dialer = dialer
+        self.standing = standing or Standing(on_change=lambda _: None)
         self.origin = dialer.upstream.origin
         self._timeouts = timeouts
         self._max_idle = max_connections
@@ -71,47 +69,50 @@ class UpstreamPool:
         self._active: set[UpstreamResponse] = set()
         self._closed = False
 
-    async def send(
+    # --- exchanges (`upstream.py` says at which pool) ---
+
+    def begin(self, request: UpstreamRequest, max_body: int, owner: Owner) -> UpstreamResponse:
+        """A response of which nothing has been asked yet; to be discarded."""
+        if self._ticker is None:
+            self._wind_up()
+        response = UpstreamResponse(self, request, owner, max_body)
+        self._active.add(response)
+        return response
+
+    def adopt(self, response: UpstreamResponse) -> None:
+        """From now on the exchange, which was another pool's, is this one's."""
+        if self._ticker is None:
+            self._wind_up()
+        response.pool = self
+        self._active.add(response)
+
+    async def start(self, response: UpstreamResponse, *, anew: bool = False) -> None:
+        """Send the request of an exchange; with `anew` over a new connection.
+
+        Raises:
+            UpstreamUnreachable, UpstreamTimeout: there is no connection.
+            UpstreamBusy, BrowserGone: it cannot have a place.
+        """
+        await self._take_place(response)
+        connection = None if anew else self._take_idle()
+        self._start(response, connection or await self._connect())
+
+    def send_at_once(
         self,
         request: UpstreamRequest,
-        receive: Receive,
         *,
         max_body: int,
         owner: Owner,
-        anew: Callable[[], UpstreamRequest] | None = None,
-    ) -> UpstreamResponse:
-        """The response, once its status and fields are in. `max_body` is the most content (bytes) the request may have.
-
-        `anew` makes the request that is sent in the place of one that a closed connection may have taken; None: the same again.
-
-        Raises:
-            ContentTooLarge, MalformedRequest, RequestTimeout, BrowserGone: the browser's doing.
-            UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
-        """
-        judge_length(request, max_body=max_body)
-        response = self._begin(request, max_body=max_body, owner=owner)
-        response.attach_task(receive)
-        try:
-            if request.has_content:
-                await response.first_content()
-            await self._take_place(response)
-            self._start(response, self._take_idle() or await self._connect())
-            await self._head(response, anew=anew)
-        except BaseException:  # also CancelledError: the connection must go, and the error with it
-            response.discard()
-            raise
-        return response
-
-    def send_at_once(
-        self, request: UpstreamRequest, *, max_body: int, owner: Owner, follower: Callable[[], None]
+        follower: Callable[[], None],
+        begun: tuple[bytes, bool] | None = None,
     ) -> UpstreamResponse | None:
         """The response of a request whose head has been written; None, and nothing was done, if that would have to wait.
 
-        `follower` is called whenever something happens from now on; look at `failure` at once. `receive_head` hands the response to
-        a task.
+        `follower` is called whenever something happens from now on; look at `failure` at once. `begun` is the first content, and
+        whether it is the last.
 
         Raises:
-            ContentTooLarge: the request announces more than `max_body`.
+            ContentTooLarge, MalformedRequest: more content than `max_body`, or than was announced.
         """
         judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
@@ -120,44 +121,19 @@ class UpstreamPool:
         if connection is None:
             self._leave(self._calls[owner.signed_in], owner.name)
             return None
-        response = self._begin(request, max_body=max_body, owner=owner)
+        response = self.begin(request, max_body, owner)
         response.place = self._calls[owner.signed_in]
         response.follower = follower
-        self._start(response, connection)
-        return response
-
-    async def receive_head(self, response: UpstreamResponse, receive: Receive) -> None:
-        """Wait for status and fields of a response that was begun by `send_at_once`.
-
-        Raises:
-            as `send`.
-        """
-        response.attach_task(receive)
+        if begun is None:
+            self._start(response, connection)
+            return response
+        response.begin_with(begun[0], last=begun[1])
         try:
-            await self._head(response)
-        except BaseException:  # also CancelledError
+            self._start(response, connection)
+        except BrowserError:
             response.discard()
             raise
-
-    def _begin(self, request: UpstreamRequest, *, max_body: int, owner: Owner) -> UpstreamResponse:
-        if self._ticker is None:
-            self._wind_up()
-        response = UpstreamResponse(self, request, owner, max_body)
-        self._active.add(response)
         return response
-
-    async def _head(self, response: UpstreamResponse, *, anew: Callable[[], UpstreamRequest] | None = None) -> None:
-        try:
-            await response.head()
-        except UpstreamBroke:
-            if not (response.connection_was_used and response.untouched and response.replayable):
-                raise
-            response.forget_connection()
-            if anew is not None:
-                response.request = anew()
-            await self._take_place(response)
-            self._start(response, await self._connect())
-            await response.head()
 
     def _start(self, response: UpstreamResponse, connection: Connection) -> None:
         connection.holder = response
@@ -169,7 +145,11 @@ class UpstreamPool:
         Raises:
             UpstreamUnreachable, UpstreamTimeout: there is none.
         """
-        return await self._dialer.dial(make, seconds=self._timeouts.connect)
+        try:
+            return await self._dialer.dial(make, seconds=self._timeouts.connect)
+        except UpstreamError as error:
+            self.standing.failed(error.reason or "unreachable", now=self._clock())
+            raise
 
     @contextmanager
     def websocket_place(self, owner: Owner) -> Iterator[None]:
@@ -199,6 +179,17 @@ class UpstreamPool:
             await asyncio.sleep(0)  # the event loop reports them lost
 
     # --- places ---
+
+    @property
+    def busy(self) -> int:
+        """Exchanges and WebSockets under way."""
+        websockets = sum(self._places[Kind.WEBSOCKET, signed_in].taken for signed_in in (True, False))
+        return len(self._active) + websockets
+
+    def has_place(self, owner: Owner) -> bool:
+        """Whether a call need not stand in line."""
+        places = self._calls[owner.signed_in]
+        return places.taken < places.limit
 
     async def _take_place(self, response: UpstreamResponse) -> None:
         """A place for a call, at once or in its turn."""
@@ -247,8 +238,19 @@ class UpstreamPool:
     def ended(self, response: UpstreamResponse) -> None:
         """The exchange is over: its place is free, if the connection has not given it back already."""
         self._active.discard(response)
+        if response.reader.broken is not None or self.standing.is_out:
+            self._judge(response)
         if response.place is not None:
             self._give_back_place(response)
+
+    def _judge(self, response: UpstreamResponse) -> None:
+        """What the end of an exchange says of the upstream; a connection that was closed while it was idle says nothing."""
+        reader = response.reader
+        if reader.was_lost:
+            if reader.received or not response.connection_was_used:
+                self.standing.failed("lost", now=self._clock())
+        elif reader.status:
+            self.standing.answered()
 
     # --- connections ---
 
@@ -328,80 +330,3 @@ def _kept_seconds(keep_alive: bytes | None) -> float:
     """How long an idle connection is kept; the upstream may close it earlier than we would."""
     announced = None if keep_alive is None else _KEEP_ALIVE.search(keep_alive)
     return IDLE_SECONDS if announced is None else min(IDLE_SECONDS, max(0.0, int(announced[1]) - 1.0))
-
-
-class PoolKey(NamedTuple):
-    """What makes two routes' pools one (invariant 8)."""
-
-    scheme: str
-    host: str
-    port: int
-    authority: bytes
-    socket: str | None
-    tls: TlsSettings
-    timeouts: tuple[float, float, float, float | None]
-    max_connections: int
-    max_waiting: int
-    max_age: float
-
-
-def pool_key(upstream: UpstreamUrl, config: RouteConfig) -> PoolKey:
-    """The key of an upstream under a route's settings."""
-    shown, timeouts = config.client_certificate, config.timeouts
-    return PoolKey(
-        upstream.scheme,  # base paths share connections
-        upstream.host,
-        upstream.port,
-        upstream.authority,
-        upstream.socket,
-        TlsSettings(config.ca_file, config.server_name, None if shown is None else (shown.certificate, shown.key)),
-        (timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total),
-        config.max_connections,
-        config.max_waiting,
-        config.max_connection_age,
-    )
-
-
-class UpstreamPools:
-    """All pools of a process: they outlive the configuration that first asked for them.
-
-    One that no configuration in use names lives until its exchanges have ended and its idle connections are closed.
-    """
-
-    def __init__(self, *, unusable: Callable[[str], None] = lambda _: None) -> None:
-        """`unusable` is told of a client certificate (its file) that has changed and cannot be used."""
-        self._by_key: WeakValueDictionary[PoolKey, UpstreamPool] = WeakValueDictionary()
-        self._tls: WeakValueDictionary[TlsSettings, UpstreamTls] = WeakValueDictionary()
-        self._unusable = unusable
-
-    def __iter__(self) -> Iterator[UpstreamPool]:
-        return iter(tuple(self._by_key.values()))
-
-    def pool(self, upstream: UpstreamUrl, config: RouteConfig) -> UpstreamPool:
-        """The pool of this upstream under the settings of a route.
-
-        Raises:
-            OSError: a file of certificates or keys cannot be used (ssl.SSLError is one).
-        """
-        key = pool_key(upstream, config)
-        pool = self._by_key.get(key)
-        if pool is None:
-            pool = self._by_key[key] = UpstreamPool(
-                Dialer(upstream, tls=self._tls_of(key.tls) if upstream.tls else None),
-                timeouts=config.timeouts,
-                max_connections=config.max_connections,
-                max_waiting=config.max_waiting,
-                max_age=config.max_connection_age,
-            )
-        return pool
-
-    def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
-        tls = self._tls.get(settings)
-        if tls is None:
-            tls = self._tls[settings] = UpstreamTls(settings, unusable=self._unusable)
-        return tls
-
-    async def aclose(self) -> None:
-        """Close every connection; what is under way breaks."""
-        for pool in self:
-            await pool.aclose()

@@ -22,6 +22,9 @@ from bff.request_head import Field
 
 MAX_BARREN = 64 * 1024
 
+_CLOSED = "closed before the end of its answer"
+_LOST = "the connection was lost"
+
 # Names that the reader looks at have one of these lengths: an integer in a set is found faster than six names are lower-cased.
 _WATCHED_LENGTHS = frozenset(map(len, (b"content-length", b"transfer-encoding", b"keep-alive", b"content-type")))
 _NO_CONTENT = frozenset({204, 304})
@@ -75,6 +78,11 @@ class ResponseReader:
         self.reusable = False
         self.broken: str | None = None
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether it is broken because the connection ended."""
+        return self.broken is _CLOSED or self.broken is _LOST
+
     def feed(self, data: bytes) -> None:
         """Takes in what the upstream sent."""
         self.received += len(data)
@@ -125,11 +133,11 @@ class ResponseReader:
             self.complete = True
             self._parser = None
         else:
-            self._break("closed before the end of its answer")
+            self._break(_CLOSED)
 
     def lost(self) -> None:
         """The connection went away, and not in order."""
-        self._break("the connection was lost")
+        self._break(_LOST)
 
     def take(self) -> bytes:
         """The content that came in since the last call."""

@@ -54,7 +54,6 @@ class UpstreamResponse:
         "_granted",
         "_patience",
         "_phase",
-        "_pool",
         "_receive",
         "_relayed",
         "_upload",
@@ -64,6 +63,7 @@ class UpstreamResponse:
         "follower",
         "owner",
         "place",
+        "pool",
         "reader",
         "replayable",
         "request",
@@ -71,7 +71,7 @@ class UpstreamResponse:
 
     def __init__(self, pool: "UpstreamPool", request: UpstreamRequest, owner: Owner, max_body: int) -> None:
         # By position, here and for the reader: keywords to a constructor cost a dictionary (1,500 instructions for four).
-        self._pool = pool
+        self.pool = pool
         self.request = request
         self.owner = owner
         self.place: Places[UpstreamResponse] | None = None  # held while the upstream is busy with it
@@ -104,7 +104,7 @@ class UpstreamResponse:
     def failure(self) -> BffError | None:
         """Why it was ended from outside, or how the upstream broke it; None while it can go on."""
         if self._failure is None and self.reader.broken is not None:
-            return UpstreamBroke(self.reader.broken, origin=self._pool.origin, reason="http")
+            return UpstreamBroke(self.reader.broken, origin=self.pool.origin, reason="http")
         return self._failure
 
     @property
@@ -120,7 +120,7 @@ class UpstreamResponse:
         Raises:
             UpstreamBusy: there is none.
         """
-        self._pool.make_stream(self)
+        self.pool.make_stream(self)
 
     async def relay(self, send: Send) -> None:
         """Sends status, `fields` and content to the browser, as they come.
@@ -145,13 +145,13 @@ class UpstreamResponse:
             self._browser = None
         if not self.reader.complete:
             self._abort()
-        self._pool.ended(self)
+        self.pool.ended(self)
 
     def fail(self, error: BffError) -> None:
         """Ends it from outside; the task that waits for it gets `error`."""
         self._failure = error
         self._abort()
-        self._pool.ended(self)
+        self.pool.ended(self)
         self.wake()
 
     async def _relay_all_but_last(self, reader: ResponseReader, send: Send) -> None:
@@ -179,6 +179,7 @@ class UpstreamResponse:
             UpstreamBusy: it took too long.
             BrowserGone: the browser did not wait.
         """
+        self._granted = False
         self._phase = _QUEUED
         while not self._granted:
             self._check()
@@ -193,23 +194,29 @@ class UpstreamResponse:
 
     def start(self, connection: Connection) -> None:
         """Sends the request's head, and the content that has come."""
-        request = self.request
+        request, upload = self.request, self._upload
         self._connection = connection
         self.connection_was_used = connection.reused
-        self._phase = _HEAD if self._upload is None else _UPLOAD
+        self._phase = _HEAD if upload is None else _UPLOAD
+        head, begun = request_head(request), self._begun
         connection.start(
             self.reader,
             wake=self.wake if self.follower is None else self.follower,
-            head=request_head(request),
-            content=self._upload is not None,
+            head=head if begun is None else b"",
+            content=upload is not None,
             last_use=request.ends_connection,
         )
-        begun, self._begun = self._begun, None
-        if begun is not None and self._upload is not None:
-            self._send_up(self._upload, begun[0], last=begun[1])
+        if begun is not None and upload is not None:
+            self._begun = None
+            # One write for both: a system call and a segment less, and the upstream wakes once.
+            self._send_up(upload, begun[0], last=begun[1], head=head)
+
+    def begin_with(self, content: bytes, *, last: bool) -> None:
+        """The first content has come before there is a connection; `start` sends it."""
+        self._begun = (content, last)
 
     def forget_connection(self) -> None:
-        """Leave the connection that broke: the place stays with the exchange."""
+        """Leave the connection that broke, if there is one: the place stays with the exchange."""
         if self._connection is not None:
             self._connection.holder = None
             self._connection = None
@@ -283,6 +290,16 @@ class UpstreamResponse:
         return content
 
     @property
+    def is_started(self) -> bool:
+        """Whether it has a connection: its request is being sent, or was."""
+        return self._connection is not None
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether nothing of the request was sent, and we did not end it."""
+        return self._connection is None and self._failure is None
+
+    @property
     def untouched(self) -> bool:
         """Whether the upstream has not sent a single byte, and we did not end it."""
         return self._connection is not None and self._failure is None and not self.reader.received
@@ -312,7 +329,7 @@ class UpstreamResponse:
 
     def _news(self) -> "asyncio.Future[None]":
         """Done when something happens. There must be nothing to do before it is awaited."""
-        self._waiter = waiter = self._pool.loop.create_future()
+        self._waiter = waiter = self.pool.loop.create_future()
         return waiter
 
     def _abort(self) -> None:
@@ -336,13 +353,13 @@ class UpstreamResponse:
 
     def _too_slow(self) -> BffError:
         if self._phase is _QUEUED:
-            return UpstreamBusy("no connection came free", origin=self._pool.origin)
+            return UpstreamBusy("no connection came free", origin=self.pool.origin)
         if self._phase is _UPLOAD and not self.upload_is_held:
             return RequestTimeout("the content stopped coming")
         if self._phase is _CONTENT and (self.reader.buffered or not self._waits()):
             return RequestTimeout("the response is not being read")
         reason = {_CONNECTING: "connect", _HEAD: "first_byte"}.get(self._phase, "idle")
-        return UpstreamTimeout("no answer in time", origin=self._pool.origin, reason=reason)
+        return UpstreamTimeout("no answer in time", origin=self.pool.origin, reason=reason)
 
     def _waits(self) -> bool:
         """Whether something is to wake it; a task that is not waiting here waits for the browser to take content."""
@@ -369,11 +386,13 @@ class UpstreamResponse:
         if self._connection is not None:
             self._send_up(self._upload, content, last=last)
         elif content or last:
-            self._begun = (content, last)
+            self.begin_with(content, last=last)
         return True
 
-    def _send_up(self, upload: Upload, content: bytes, *, last: bool) -> None:
+    def _send_up(self, upload: Upload, content: bytes, *, last: bool, head: bytes = b"") -> None:
         pieces = upload.frame(content, last=last)
+        if head:
+            pieces = [head, *pieces]
         cast(Connection, self._connection).write(self.reader, pieces, last=last)
         if last:
             self._upload = None

@@ -133,12 +133,11 @@ def upstream_request(
         LoopDetected: it has been here before (RFC 9110 section 7.6.3).
         MaxForwardsReached: an OPTIONS that is not to go further (RFC 9110 section 7.6.2).
     """
-    upstream = match.route.upstream
-    if upstream is None:
+    if not match.route.upstreams:
         raise ValueError("the route has no upstream")
     if len(head.fields) > MAX_FIELDS:
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
-    target = upstream.base_path + match.rest or b"/"
+    target = match.route.base_path + match.rest or b"/"
     if head.query:
         target = _with_query(target, head.query)
     route = match.route
@@ -166,14 +165,14 @@ def upstream_request(
     )
 
 
-def upstream_url(match: Match) -> str:
-    """The URL that the match's upstream sees, without the query."""
-    upstream = match.route.upstream
-    if upstream is None:
+def upstream_url(match: Match, authority: bytes | None = None) -> str:
+    """The URL that an upstream of the match's route sees, without the query; `authority`: its `Host`, of the first unless said."""
+    route = match.route
+    if not route.upstreams:
         raise ValueError("the route has no upstream")
-    scheme = "https" if upstream.tls else "http"
-    path = upstream.base_path + match.rest or b"/"
-    return f"{scheme}://{match.route.authority.decode('ascii')}{path.decode('latin-1')}"
+    scheme = "https" if route.upstreams[0].tls else "http"
+    path = route.base_path + match.rest or b"/"
+    return f"{scheme}://{(authority or route.authority).decode('ascii')}{path.decode('latin-1')}"
 
 
 class _Kept(Struct, frozen=True):

@@ -47,8 +47,9 @@ class Route:
     prefix: bytes
     methods: frozenset[bytes]
     allow: str
-    upstream: UpstreamUrl | None
-    authority: bytes  # `Host` of its requests: the upstream's, or the public one with `pass_host`
+    upstreams: tuple[UpstreamUrl, ...]  # any of them may answer; none: files
+    base_path: bytes  # of all of them
+    authority: bytes  # `Host` of its requests: the first upstream's, or the public one with `pass_host`
     told_prefix: bytes | None  # what `X-Forwarded-Prefix` says: the route's path, where the upstream sees another one
     max_body: int
     request_rules: RequestRules
@@ -78,7 +79,8 @@ def build_route(
         prefix=config.path.raw,
         methods=frozenset(method.encode("ascii") for method in methods),
         allow=", ".join(methods),
-        upstream=config.upstream,
+        upstreams=config.upstream or (),
+        base_path=b"" if config.upstream is None else config.upstream[0].base_path,
         authority=_authority(config, public_origin=public_origin),
         told_prefix=_told_prefix(config),
         max_body=max_body if config.max_body is None else config.max_body,
@@ -90,11 +92,11 @@ def build_route(
 def _authority(config: RouteConfig, *, public_origin: bytes) -> bytes:
     if config.pass_host or config.upstream is None:
         return public_origin.partition(b"://")[2]
-    return config.upstream.authority
+    return config.upstream[0].authority
 
 
 def _told_prefix(config: RouteConfig) -> bytes | None:
-    if config.upstream is None or config.path.raw == config.upstream.base_path:
+    if config.upstream is None or config.path.raw == config.upstream[0].base_path:
         return None
     return config.path.raw or b"/"
 

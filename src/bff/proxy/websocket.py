@@ -35,9 +35,9 @@ from bff.proxy.closes import (
 )
 from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
-from bff.proxy.pool import UpstreamPool
 from bff.proxy.rewrite import UpstreamRequest, response_fields
 from bff.proxy.routes import Route
+from bff.proxy.upstream import WebSocketPlace
 from bff.request_head import Field
 
 CLOSE_TIMEOUT = 5.0  # seconds that either side has to take a close; then its connection is dropped
@@ -64,40 +64,49 @@ async def no_other() -> UpstreamRequest | None:
 async def forward_websocket(
     *,
     route: Route,
-    request: UpstreamRequest,
+    request_for: Callable[[bytes], UpstreamRequest],
+    place: WebSocketPlace,
     scope: Scope,
     receive: Receive,
     send: Send,
     ended: asyncio.Event,
-    pool: UpstreamPool,
     again: Again = no_other,
     close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `ended` is set when the session ends. `again` is asked once if the upstream answers 401 (R-350). Returns when both sides are
-    closed, or have had `close_seconds` to take a close.
+    `request_for` makes the request for an upstream, by its authority. `ended` is set when the session ends. `again` is asked once if
+    the upstream answers 401 (R-350). Returns when both sides are closed, or have had `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
         UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the browser.
     """
+    request = request_for(place.member.authority)
     if request.has_content:
         raise MalformedRequest("a WebSocket handshake has no content")
     offered = _offered(scope)
-    connection = _connection(route, request, offered=offered, close_seconds=close_seconds)
+
+    def make() -> ClientConnection:
+        authority = place.member.authority
+        return _connection(route, request.target, authority, offered=offered, close_seconds=close_seconds)
+
     if (await receive())["type"] != "websocket.connect":
         return
+    connection = await place.dial(make)
     try:
+        if request.authority != place.member.authority:
+            request = request_for(place.member.authority)
+        seconds = route.config.timeouts.first_byte
         try:
-            await _open(connection, route, request, pool=pool)
+            await _shake_hands(connection, request, place, seconds=seconds)
         except InvalidStatus as refusal:
             other = await again() if refusal.response.status_code == 401 else None
             if other is None:
                 raise
             _drop(connection)
-            connection = _connection(route, other, offered=offered, close_seconds=close_seconds)
-            await _open(connection, route, other, pool=pool)
+            connection = await place.dial(make)
+            await _shake_hands(connection, other, place, seconds=seconds)
         await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
     except InvalidStatus as refusal:
         await _refuse(scope, send, refusal.response)
@@ -130,14 +139,13 @@ class _Connection(ClientConnection):
 
 
 def _connection(
-    route: Route, request: UpstreamRequest, *, offered: list[Subprotocol] | None, close_seconds: float
+    route: Route, target: bytes, authority: bytes, *, offered: list[Subprotocol] | None, close_seconds: float
 ) -> ClientConnection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
-    host, port = parse_authority(request.authority.decode("ascii"))  # of which the library makes `Host`
-    tls = route.upstream is not None and route.upstream.tls
-    target = request.target.decode("ascii")
+    host, port = parse_authority(authority.decode("ascii"))  # of which the library makes `Host`
+    tls = route.upstreams[0].tls
     protocol = ClientProtocol(
-        WebSocketURI(tls, bare_host(host), port or (443 if tls else 80), target, "", None, None),
+        WebSocketURI(tls, bare_host(host), port or (443 if tls else 80), target.decode("ascii"), "", None, None),
         subprotocols=offered,
         max_size=route.max_body,
         logger=_SILENT,
@@ -145,11 +153,12 @@ def _connection(
     return _Connection(protocol, close_timeout=close_seconds, max_queue=MAX_QUEUE)
 
 
-async def _open(connection: ClientConnection, route: Route, request: UpstreamRequest, *, pool: UpstreamPool) -> None:
-    origin = pool.origin
-    await pool.dial(lambda: connection)
+async def _shake_hands(
+    connection: ClientConnection, request: UpstreamRequest, place: WebSocketPlace, *, seconds: float
+) -> None:
+    origin = place.origin
     try:
-        async with asyncio.timeout(route.config.timeouts.first_byte):
+        async with asyncio.timeout(seconds):
             await connection.handshake(_written(request.fields), user_agent_header=None)
     except InvalidStatus:
         raise
@@ -159,6 +168,7 @@ async def _open(connection: ClientConnection, route: Route, request: UpstreamReq
         raise unreachable(error, origin=origin) from error
     except WebSocketException as error:
         raise UpstreamBroke(f"WebSocket handshake: {type(error).__name__}", origin=origin, reason="http") from error
+    place.answered()
     connection.start_keepalive()
 
 

@@ -5,12 +5,13 @@ The upstream's handshake is made before the browser's is answered, so that its r
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from bff.errors import UpstreamBroke, UpstreamTimeout
-from bff.proxy.pool import UpstreamPool
 from bff.proxy.reader import UpgradeReader
 from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.upstream import WebSocketPlace
 from bff.proxy.writer import request_head
 
 MAX_REFUSAL = 1024 * 1024  # bytes of content in an answer that is no 101
@@ -79,25 +80,30 @@ class UpstreamHandshake(asyncio.Protocol):
             self._answered.set_result(None)
 
 
-async def shake_hands(pool: UpstreamPool, request: UpstreamRequest, *, seconds: float) -> UpstreamHandshake:
+async def shake_hands(
+    place: WebSocketPlace, request_for: Callable[[bytes], UpstreamRequest], *, seconds: float
+) -> UpstreamHandshake:
     """The answer to a handshake, in the `reader` of what is returned: take its connection over, or `abort` it.
+
+    `request_for` makes the request for an upstream, by its authority.
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout, UpstreamBroke: there is none.
     """
-    handshake = await pool.dial(UpstreamHandshake)
+    handshake = await place.dial(UpstreamHandshake)
     try:
         async with asyncio.timeout(seconds):
-            await handshake.answer(request)
+            await handshake.answer(request_for(place.member.authority))
         flaw = _flaw(handshake.reader)
         if flaw is not None:
-            raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=pool.origin, reason="http")
+            raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=place.origin, reason="http")
     except TimeoutError as error:
         handshake.abort()
-        raise UpstreamTimeout("no answer to a WebSocket handshake", origin=pool.origin, reason="first_byte") from error
+        raise UpstreamTimeout("no answer to a WebSocket handshake", origin=place.origin, reason="first_byte") from error
     except BaseException:  # also CancelledError: the connection must go
         handshake.abort()
         raise
+    place.answered()
     return handshake
 
 

@@ -158,6 +158,7 @@ class LaneCall:
         "_answer",
         "_answered_at",
         "_app",
+        "_asked",
         "_browser",
         "_call",
         "_gateway",
@@ -196,6 +197,7 @@ class LaneCall:
         self.started = False
         self.keep_alive = True
         self.began = 0.0  # on the steady clock
+        self._asked = ""  # the upstream's origin
         self._is_counted = False  # in the metrics
         self._answered_at = 0.0
         self._is_told = False  # in the log, by the connection
@@ -206,38 +208,44 @@ class LaneCall:
         """What is forwarded."""
         return self._message
 
-    def begin(self) -> bool:
-        """Send the request if there is a connection for it; False: nothing was sent."""
+    def begin(self, content: tuple[bytes, bool] | None = None) -> bool:
+        """Send the request if there is a connection for it, with the first content; False: nothing was sent."""
         route = self._call.admitted.match.route
-        pool = self._gateway.forwarder.pool(route)
+        upstream = self._gateway.forwarder.upstream(route)
         try:
-            response = pool.send_at_once(
-                self._request, max_body=route.max_body, owner=self._call.owner, follower=self._news
+            response = upstream.send_at_once(
+                self._request,
+                max_body=route.max_body,
+                owner=self._call.owner,
+                follower=self._news,
+                begun=content,
             )
         except BrowserError:
             return False
         if response is None:
             return False
         self._response = response
+        self._asked = response.pool.origin
         return True
 
     # --- for the connection ---
 
     def content(self, data: bytes, *, last: bool) -> None:
         """Content of the request: with its first piece a place at the upstream is taken."""
-        if self._response is None and not self.begin():
-            self.wait_in_task().content(data, last=last)
-            return
-        response = self._response
-        if response is None or self.is_over:
-            return
+        if self._response is None:
+            if not self.begin((data, last)):
+                self.wait_in_task().content(data, last=last)
+        elif not self.is_over:
+            self._send_on(self._response, data, last=last)
+        response = self._response  # none if it went to a task
+        if response is not None and not last and response.upload_is_held:
+            self._browser.hold_content(True)
+
+    def _send_on(self, response: UpstreamResponse, data: bytes, *, last: bool) -> None:
         try:
             response.send_content(data, last=last)
         except BrowserError as error:
             response.fail(error)  # calls `_news`
-            return
-        if not last and response.upload_is_held:
-            self._browser.hold_content(True)
 
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
@@ -387,7 +395,7 @@ class LaneCall:
         call, gateway = self._call, self._gateway
         account = account_of(gateway, call.head, began=self.began)
         account.route = call.policy.label
-        account.upstream = gateway.forwarder.pool(call.admitted.match.route).origin
+        account.upstream = self._asked or gateway.forwarder.upstream(call.admitted.match.route).origin
         account.upstream_began = self.began
         if self._answered_at:
             account.upstream_seconds = self._answered_at - self.began

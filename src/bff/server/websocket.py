@@ -15,10 +15,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from bff.clock import steady
 from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
-from bff.proxy.rewrite import upstream_url
+from bff.proxy.rewrite import UpstreamRequest, upstream_url
+from bff.proxy.upstream import WebSocketPlace
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
 from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
 from bff.request_head import Field, RequestHead
@@ -176,16 +179,16 @@ class Handshake:
             held.enter_context(gateway.process.streams.opened(call.live.session.key, end=session_end))
         else:
             held.enter_context(stream_open())
-        held.enter_context(gateway.forwarder.pool(call.admitted.match.route).websocket_place(call.owner))
-        upstream = await _ask(gateway, call, offer, token=call.token)
+        place = held.enter_context(gateway.forwarder.upstream(call.admitted.match.route).websocket_place(call.owner))
+        upstream = await _ask(gateway, call, offer, place, token=call.token)
         try:
             if _demands_nonce(gateway, call, upstream):
                 upstream.abort()
-                upstream = await _ask(gateway, call, offer, token=call.token)
+                upstream = await _ask(gateway, call, offer, place, token=call.token)
             if upstream.reader.status == 401:
-                upstream = await _once_more(gateway, call, offer, upstream)
+                upstream = await _once_more(gateway, call, offer, place, upstream)
             if upstream.reader.status == 101:
-                self._open(gateway, call, offer, upstream, session_end, held)
+                self._open(call, offer, place.origin, upstream, session_end, held)
                 return
         except BaseException:  # also CancelledError: the connection must go
             upstream.abort()
@@ -195,15 +198,14 @@ class Handshake:
 
     def _open(
         self,
-        gateway: Gateway,
         call: Call,
         offer: Offer,
+        origin: str,
         upstream: UpstreamHandshake,
         session_end: SessionEnd,
         held: ExitStack,
     ) -> None:
         route = call.admitted.match.route
-        origin = gateway.forwarder.pool(route).origin
         fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
         if not upstream.is_usable:
             raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="http")
@@ -244,14 +246,17 @@ class Handshake:
         self._connection.answered()
 
 
-async def _ask(gateway: Gateway, call: Call, offer: Offer, *, token: AccessToken | None) -> UpstreamHandshake:
-    route = call.admitted.match.route
-    credentials = credentials_of(gateway, call.admitted.match, call.head, token=token)
-    request = gateway.forwarder.request(
-        call.admitted.match, call.head, credentials=credentials, operators=call.operators
-    )
-    pool = gateway.forwarder.pool(route)
-    return await shake_hands(pool, with_offer(request, offer), seconds=route.config.timeouts.first_byte)
+async def _ask(
+    gateway: Gateway, call: Call, offer: Offer, place: WebSocketPlace, *, token: AccessToken | None
+) -> UpstreamHandshake:
+    match = call.admitted.match
+
+    def request_for(authority: bytes) -> UpstreamRequest:
+        credentials = credentials_of(gateway, match, call.head, token=token, authority=authority)
+        request = gateway.forwarder.request(match, call.head, credentials=credentials, operators=call.operators)
+        return with_offer(replace(request, authority=authority), offer)
+
+    return await shake_hands(place, request_for, seconds=match.route.config.timeouts.first_byte)
 
 
 def _demands_nonce(gateway: Gateway, call: Call, answer: UpstreamHandshake) -> bool:
@@ -262,7 +267,9 @@ def _demands_nonce(gateway: Gateway, call: Call, answer: UpstreamHandshake) -> b
     return fresh and challenged(answer.reader.status, answer.reader.fields)
 
 
-async def _once_more(gateway: Gateway, call: Call, offer: Offer, refused: UpstreamHandshake) -> UpstreamHandshake:
+async def _once_more(
+    gateway: Gateway, call: Call, offer: Offer, place: WebSocketPlace, refused: UpstreamHandshake
+) -> UpstreamHandshake:
     """The upstream rejected a token that we held to be good: ask again with another, if there is one (R-350)."""
     if call.source is None or call.token is None:
         return refused
@@ -270,7 +277,7 @@ async def _once_more(gateway: Gateway, call: Call, offer: Offer, refused: Upstre
     if token is None:
         return refused
     refused.abort()
-    return await _ask(gateway, call, offer, token=token)
+    return await _ask(gateway, call, offer, place, token=token)
 
 
 def _switching(fields: list[Field]) -> bytes:

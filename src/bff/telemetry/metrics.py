@@ -135,6 +135,12 @@ TLS_CERTIFICATE_ENDS = Gauge(
 CONFIG_RELOADS = Counter(
     "bff_config_reloads_total", "Configurations that a running process was asked to take on, by outcome.", ["outcome"]
 )
+UPSTREAM_UP = Gauge(
+    "bff_upstream_up",
+    "1 if an upstream answers, 0 from a failed connection or health check to the next answer; of several workers the lowest.",
+    ["upstream"],
+    multiprocess_mode="livemin",
+)
 CLOCK_SKEW = Gauge(
     "bff_clock_skew_seconds",
     "By how much the provider's clock was ahead of ours at its last answer; negative: behind.",

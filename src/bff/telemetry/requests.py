@@ -88,11 +88,11 @@ def upstream_asked(*, upstream: str) -> None:
         account.upstream, account.upstream_began = upstream, steady()
 
 
-def upstream_answered() -> None:
-    """The upstream has begun its answer, or failed."""
+def upstream_answered(*, upstream: str) -> None:
+    """This upstream has begun its answer, or failed: of a list it may be another one than was asked first."""
     account = current()
     if account is not None and account.upstream_began is not None:
-        account.upstream_seconds = steady() - account.upstream_began
+        account.upstream, account.upstream_seconds = upstream, steady() - account.upstream_began
         metrics.UPSTREAM_SECONDS.tally(account.route or "none").observe(account.upstream_seconds)
 
 

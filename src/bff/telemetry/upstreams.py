@@ -1,8 +1,27 @@
-"""What becomes of upstreams, apart from single requests."""
+"""What becomes of upstreams, apart from single requests. An upstream is named by its origin."""
 
 import structlog
 
+from bff.telemetry import metrics
+
 log = structlog.get_logger()
+
+
+def known(origin: str) -> None:
+    """There is this upstream, and nothing is known against it."""
+    metrics.UPSTREAM_UP.labels(origin).set(1)
+
+
+def left_out(origin: str, *, reason: str) -> None:
+    """It failed: while others of its list answer, it gets no requests."""
+    metrics.UPSTREAM_UP.labels(origin).set(0)
+    log.warning("upstream.left_out", upstream=origin, reason=reason)
+
+
+def back(origin: str) -> None:
+    """It answers again."""
+    metrics.UPSTREAM_UP.labels(origin).set(1)
+    log.info("upstream.back", upstream=origin)
 
 
 def credential_unusable(file: str) -> None:

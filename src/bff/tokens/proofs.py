@@ -19,8 +19,8 @@ class Proofs:
         self._clock = clock
         self._nonces = dpop.Nonces()
 
-    def credentials(self, token: AccessToken, *, method: bytes, url: str) -> FieldBlock:
-        """The fields that carry this token in one request; `url` is the one that the API sees."""
+    def credentials(self, token: AccessToken, *, method: bytes, url: str, nonces_of: str | None = None) -> FieldBlock:
+        """The fields that carry this token in one request; `url` is the one that the API sees, `nonces_of` by which it is `heard`."""
         if token.dpop_seed is None:
             return bearer(token)
         proof = dpop.proof(
@@ -28,7 +28,7 @@ class Proofs:
             method=method.decode("ascii"),
             url=url,
             now=self._clock(),
-            nonce=self._nonces.of(url),
+            nonce=self._nonces.of(nonces_of or url),
             access_token=token.value,
         )
         carried = b"DPoP " + token.value.encode("ascii")

@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy
+from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy, UpstreamError
 from bff.oauth.step_up import step_up_of_challenge
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
@@ -139,20 +139,28 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
     try:
         await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
     finally:
-        telemetry.upstream_answered()
+        telemetry.upstream_answered(upstream=response.pool.origin)
     await _finish(gateway, call, response, receive, send)
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
-    match, origin = call.admitted.match, gateway.forwarder.pool(call.admitted.match.route).origin
-    telemetry.upstream_asked(upstream=origin)
+    match = call.admitted.match
+    upstream = gateway.forwarder.upstream(match.route).origin
+    telemetry.upstream_asked(upstream=upstream)
     method = call.head.method.decode("ascii", "replace")
     try:
-        with traces.client_span(method, {"http.request.method": method, "bff.upstream": origin}) as parent:
+        with traces.client_span(method, {"http.request.method": method, "bff.upstream": upstream}) as parent:
             head, operators = _in_trace(call, parent)
-            return await sending.send(gateway, match, head, receive, token=token, owner=call.owner, operators=operators)
+            response = await sending.send(
+                gateway, match, head, receive, token=token, owner=call.owner, operators=operators
+            )
+        upstream = response.pool.origin
+        return response
+    except UpstreamError as error:
+        upstream = error.origin
+        raise
     finally:
-        telemetry.upstream_answered()
+        telemetry.upstream_answered(upstream=upstream)
 
 
 def _in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldBlock]:

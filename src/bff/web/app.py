@@ -199,7 +199,9 @@ class App:
                     scope,
                     receive,
                     send,
-                    credentials=credentials_of(gateway, call.admitted.match, head, token=call.token),
+                    credentials=lambda authority: credentials_of(
+                        gateway, call.admitted.match, head, token=call.token, authority=authority
+                    ),
                     operators=call.operators,
                     owner=call.owner,
                     ended=ended,

@@ -19,7 +19,7 @@ from bff.provider.client import Provider
 from bff.provider.http import Transport
 from bff.provider.providers import Providers
 from bff.proxy.forward import Forwarder, is_trusted
-from bff.proxy.pool import UpstreamPools
+from bff.proxy.pools import UpstreamPools
 from bff.proxy.routes import RouteTable
 from bff.secret_uses import SecretUses
 from bff.sessions.local_copies import ChangeFanout, LocalCopies
@@ -145,7 +145,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         copies=LocalCopies(max_age_seconds=config.session.local_copy),
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
-        pools=UpstreamPools(unusable=upstreams.credential_unusable),
+        pools=UpstreamPools(upstreams),
         sign_ins={},
         proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport, uses=uses),
@@ -200,6 +200,7 @@ def build_gateway(config: Config, process: Process) -> Gateway:
 def settle(process: Process, config: Config) -> None:
     """Have the parts of the process go by this configuration from now on."""
     session = config.session
+    process.pools.check_health(config.routes)
     process.store.change_settings(idle_timeout_seconds=session.idle_timeout, sealing_keys=session.keys)
     process.copies.max_age_seconds = session.local_copy
     process.copies.forget()  # what was found by cookies that the former gateway accepted, and made by its settings
@@ -223,6 +224,7 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
     always = (process.streams.look(), notes.keep(), telemetry.pouring())
     going_on = [asyncio.create_task(one) for one in always]
+    process.pools.check_health(gateway().config.routes)
     announce(gateway().config)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:

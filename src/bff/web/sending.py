@@ -16,11 +16,19 @@ from bff.web.gateway import Gateway
 from bff.web.kept_content import KeptContent
 
 
-def credentials_of(gateway: Gateway, match: Match, head: RequestHead, *, token: AccessToken | None) -> FieldBlock:
-    """The fields that carry `token` in this request; those of a bound token serve this request only."""
+def credentials_of(
+    gateway: Gateway, match: Match, head: RequestHead, *, token: AccessToken | None, authority: bytes | None = None
+) -> FieldBlock:
+    """The fields that carry `token` in this request; those of a bound token serve this request only.
+
+    `authority` is that of the upstream that gets it, of the first of a list unless said. All of a list are one resource server: they
+    share nonces.
+    """
     if token is None:
         return NO_FIELDS
-    return gateway.process.proofs.credentials(token, method=head.method, url=upstream_url(match))
+    return gateway.process.proofs.credentials(
+        token, method=head.method, url=upstream_url(match, authority), nonces_of=upstream_url(match)
+    )
 
 
 async def send(
@@ -39,14 +47,20 @@ async def send(
         BffError: as `Forwarder.send`.
     """
 
-    def credentials() -> FieldBlock:
-        return credentials_of(gateway, match, head, token=token)
+    def credentials(authority: bytes) -> FieldBlock:
+        return credentials_of(gateway, match, head, token=token, authority=authority)
 
     async def forward(receive: Receive) -> UpstreamResponse:
         # A closed connection may have taken the proof along, which serves once (RFC 9449 section 11.1).
         renew = credentials if bound else None
         return await gateway.forwarder.send(
-            match, head, receive, credentials=credentials(), operators=operators, owner=owner, renew=renew
+            match,
+            head,
+            receive,
+            credentials=credentials(match.route.authority),
+            operators=operators,
+            owner=owner,
+            renew=renew,
         )
 
     bound = token is not None and token.dpop_seed is not None

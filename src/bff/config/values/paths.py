@@ -13,6 +13,8 @@ from bff.config.spelling import SpellingError
 
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~!$&'()+,=:@/-]*")  # RFC 3986 section 3.3, without % and * and ;
 
+_REQUEST_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})+")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPrefix:
@@ -67,6 +69,15 @@ def own_page(text: str) -> str:
         )
     if any(segment in {".", ".."} for segment in path.split("/")):
         raise SpellingError("has a dot segment")
+    return text
+
+
+def request_path(text: str) -> str:
+    """What a request of ours asks for: a path, and a query if there is one."""
+    if not text.startswith("/") or not _REQUEST_PATH.fullmatch(text):
+        raise SpellingError(
+            "must begin with / and hold what a request line can: no spaces, no #, letters beyond ASCII as %XX"
+        )
     return text
 
 

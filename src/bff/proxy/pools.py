@@ -1,0 +1,148 @@
+"""All pools of a process: they outlive the configuration that first asked for them. One that no configuration in use names lives until
+its exchanges have ended and its idle connections are closed.
+
+Routes that lead to one origin under the same settings share a pool; the key names everything that distinguishes (invariant 8).
+All pools that connect and check in the same way share what is known of the upstream's standing.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+from bff.config.model import HealthConfig, RouteConfig
+from bff.config.values.urls import UpstreamUrl
+from bff.proxy.dialing import Dialer, TlsSettings, UpstreamTls
+from bff.proxy.health import Checked, HealthChecks
+from bff.proxy.pool import UpstreamPool
+from bff.proxy.standing import Standing
+
+
+class Watch(Protocol):
+    """Who is told of upstreams, by their origin (`telemetry/upstreams.py`)."""
+
+    def known(self, origin: str) -> None:
+        """There is this upstream, and nothing is known against it."""
+        ...
+
+    def left_out(self, origin: str, *, reason: str) -> None:
+        """It failed: while others of its list answer, it gets no requests."""
+        ...
+
+    def back(self, origin: str) -> None:
+        """It answers again."""
+        ...
+
+    def credential_unusable(self, file: str) -> None:
+        """A client certificate has changed and cannot be used."""
+        ...
+
+
+class Server(NamedTuple):
+    """What makes two upstreams one: where they are, how they prove themselves, and how they are checked."""
+
+    url: UpstreamUrl  # without a base path: base paths share connections
+    tls: TlsSettings
+    health: HealthConfig | None
+
+
+class PoolKey(NamedTuple):
+    """What makes two routes' pools one."""
+
+    server: Server
+    timeouts: tuple[float, float, float, float | None]
+    max_connections: int
+    max_waiting: int
+    max_age: float
+
+
+def server_of(upstream: UpstreamUrl, config: RouteConfig) -> Server:
+    """One upstream of a route."""
+    shown = config.client_certificate
+    tls = TlsSettings(config.ca_file, config.server_name, None if shown is None else (shown.certificate, shown.key))
+    return Server(replace(upstream, base_path=b""), tls, config.health)
+
+
+def pool_key(upstream: UpstreamUrl, config: RouteConfig) -> PoolKey:
+    """The key of an upstream's pool under a route's settings."""
+    timeouts = config.timeouts
+    return PoolKey(
+        server_of(upstream, config),
+        (timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.total),
+        config.max_connections,
+        config.max_waiting,
+        config.max_connection_age,
+    )
+
+
+class UpstreamPools:
+    """The pools, each made when it is first asked for."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._by_key: WeakValueDictionary[PoolKey, UpstreamPool] = WeakValueDictionary()
+        self._tls: WeakValueDictionary[TlsSettings, UpstreamTls] = WeakValueDictionary()
+        self._dialers: WeakValueDictionary[Server, Dialer] = WeakValueDictionary()
+        self._standings: WeakValueDictionary[Server, Standing] = WeakValueDictionary()
+        self._checks = HealthChecks()
+        self._watch = watch
+
+    def __iter__(self) -> Iterator[UpstreamPool]:
+        return iter(tuple(self._by_key.values()))
+
+    def pool(self, upstream: UpstreamUrl, config: RouteConfig) -> UpstreamPool:
+        """The pool of this upstream under the settings of a route.
+
+        Raises:
+            OSError: a file of certificates or keys cannot be used (ssl.SSLError is one).
+        """
+        key = pool_key(upstream, config)
+        pool = self._by_key.get(key)
+        if pool is None:
+            pool = self._by_key[key] = UpstreamPool(
+                self._dialer_of(key.server),
+                timeouts=config.timeouts,
+                max_connections=config.max_connections,
+                max_waiting=config.max_waiting,
+                max_age=config.max_connection_age,
+                standing=self._standing_of(key.server),
+            )
+        return pool
+
+    def check_health(self, routes: Iterable[RouteConfig]) -> None:
+        """Have the upstreams of these routes that have a `health` section asked from now on, and no others."""
+        checked: dict[object, Checked] = {}
+        for route in routes:
+            for upstream in route.upstream or ():
+                server = server_of(upstream, route)
+                if server.health is not None:
+                    checked[server] = Checked(self._dialer_of(server), server.health, self._standing_of(server))
+        self._checks.follow(checked)
+
+    def _dialer_of(self, server: Server) -> Dialer:
+        dialer = self._dialers.get(server)
+        if dialer is None:
+            tls = self._tls_of(server.tls) if server.url.tls else None
+            dialer = self._dialers[server] = Dialer(server.url, tls=tls)
+        return dialer
+
+    def _standing_of(self, server: Server) -> Standing:
+        standing = self._standings.get(server)
+        if standing is None:
+            watch, origin = self._watch, server.url.origin
+            watch.known(origin)
+            standing = self._standings[server] = Standing(
+                on_change=lambda reason: watch.back(origin) if reason is None else watch.left_out(origin, reason=reason)
+            )
+        return standing
+
+    def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
+        tls = self._tls.get(settings)
+        if tls is None:
+            tls = self._tls[settings] = UpstreamTls(settings, unusable=self._watch.credential_unusable)
+        return tls
+
+    async def aclose(self) -> None:
+        """Close every connection; what is under way breaks."""
+        await self._checks.aclose()
+        for pool in self:
+            await pool.aclose()

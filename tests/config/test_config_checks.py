@@ -579,6 +579,8 @@ def test_a_route_that_is_only_asked_about_needs_no_upstream(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "key",
     [
+        "balance: round_robin",
+        "health: {path: /healthz}",
         "pass_host: true",
         "map_location: false",
         "response_headers: {remove: [X-A]}",

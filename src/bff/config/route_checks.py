@@ -7,8 +7,10 @@ from bff.config.values.words import FILE_METHODS, MAX_ACR_BYTES
 
 _NEEDS_TOKEN = ("resource", "audience", "scope")
 _NEEDS_UPSTREAM = (
+    "balance",
     "ca_file",
     "client_certificate",
+    "health",
     "max_connection_age",
     "server_name",
     "map_location",

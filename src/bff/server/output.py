@@ -11,6 +11,7 @@ nothing is taken for `patience_seconds` the connection is aborted (R-279).
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 
 MAX_HELD = 16 * 1024
 
@@ -56,7 +57,8 @@ class Output:
         """Send what is held and say that nothing follows; the browser may go on sending (RFC 9112 section 9.6)."""
         self._flush()
         if not self._transport.is_closing() and self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # ENOTCONN: the browser has left, which the loop has not noticed yet
+                self._transport.write_eof()
         if self._transport.get_write_buffer_size():
             self.wait_for_room()
 

@@ -2,10 +2,12 @@
 
 import secrets
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from joserfc.jwk import RSAKey
 from starlette.responses import Response
 
 from bff.demo.grants import Client
@@ -14,6 +16,7 @@ from bff.demo.provider import DemoProvider, Endpoint
 from bff.demo.signing import SigningKeys, new_key, sign
 
 CALLS_KEPT = 10_000
+KEYS_IN_TURN = 4  # providers that a test starts side by side have keys of their own
 PUBLISHED_KEYS = 2
 LOGOUT_TOKEN_LIFETIME_SECONDS = 120
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -36,13 +39,24 @@ class RotatedKeys(SigningKeys):
         self._keys = [new_key(), *self._keys][:PUBLISHED_KEYS]
 
 
+def _made_keys() -> Iterator[RSAKey]:
+    """Keys for providers that start: a few in turn, since one takes 0.1 s to make and thousands of tests need some."""
+    keys = [new_key() for _ in range(KEYS_IN_TURN)]
+    while True:
+        yield from keys
+
+
+_MADE_KEYS = _made_keys()
+
+
 class RecordedProvider(DemoProvider):
     """Every request is kept in `calls`, the oldest first."""
 
+    keys: RotatedKeys
+
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(**settings, keys=RotatedKeys(next(_MADE_KEYS)))
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
-        self.keys: RotatedKeys = RotatedKeys()
 
     def calls_to(self, path: str) -> list[Call]:
         """The requests to one endpoint, e.g. `/token`."""

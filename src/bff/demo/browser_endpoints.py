@@ -22,7 +22,7 @@ from bff.demo.grants import Authorization, Client, OAuthError
 from bff.demo.issuing import USERS, TokenIssuer
 from bff.demo.pages import error_page, form_post_page, sign_in_page, sign_out_page, signed_out_page
 from bff.demo.parameters import Call, Pairs, optional, required
-from bff.demo.signing import TokenError
+from bff.demo.signing import SigningKeys, TokenError
 
 SESSION_COOKIE = "demo-provider-session"
 WAITING_REQUESTS = 1_000
@@ -47,12 +47,14 @@ class BrowserEndpoints(TokenIssuer):
         clients: Sequence[Client],
         access_token_lifetime_seconds: int,
         clock: Clock,
+        keys: SigningKeys | None = None,
     ) -> None:
         super().__init__(
             issuer=issuer,
             clients=clients,
             access_token_lifetime_seconds=access_token_lifetime_seconds,
             clock=clock,
+            keys=keys,
         )
         self._waiting: dict[str, AuthorizationRequest] = {}
         self._sessions: dict[str, ProviderSession] = {}

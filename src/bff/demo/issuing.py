@@ -54,6 +54,7 @@ class TokenIssuer:
         clients: Sequence[Client],
         access_token_lifetime_seconds: int,
         clock: Clock,
+        keys: SigningKeys | None = None,
     ) -> None:
         parts = urlsplit(issuer)
         if parts.scheme not in {"http", "https"} or not is_loopback(parts.hostname or ""):
@@ -65,7 +66,7 @@ class TokenIssuer:
         self.clients = {client.client_id: client for client in clients}
         self.access_token_lifetime_seconds = access_token_lifetime_seconds
         self.clock = clock
-        self.keys = SigningKeys()
+        self.keys = keys or SigningKeys()
         self.grants = GrantBook()
         self._revoked_access_tokens: set[str] = set()
 

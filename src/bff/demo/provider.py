@@ -24,6 +24,7 @@ from bff.demo.grants import Client, OAuthError
 from bff.demo.loopback import LoopbackOnly
 from bff.demo.pages import STYLE
 from bff.demo.parameters import Call, parse_pairs
+from bff.demo.signing import SigningKeys
 
 BODY_LIMIT = 64 * 1024
 
@@ -40,12 +41,14 @@ class DemoProvider(BrowserEndpoints, ClientEndpoints):
         clients: Sequence[Client],
         access_token_lifetime_seconds: int = 60,
         clock: Clock = wall,
+        keys: SigningKeys | None = None,
     ) -> None:
         super().__init__(
             issuer=issuer,
             clients=clients,
             access_token_lifetime_seconds=access_token_lifetime_seconds,
             clock=clock,
+            keys=keys,
         )
         self.app = Starlette(routes=self._routes(), middleware=[Middleware(LoopbackOnly)])
 

@@ -27,10 +27,10 @@ def sign(key: RSAKey, *, header: dict[str, object], claims: dict[str, object]) -
 
 
 class SigningKeys:
-    """The keys in use, newest first: that one signs. A start of the provider makes one; it is never rotated."""
+    """The keys in use, newest first: that one signs. A start of the provider makes one, unless one is given; it is never rotated."""
 
-    def __init__(self) -> None:
-        self._keys = [new_key()]
+    def __init__(self, key: RSAKey | None = None) -> None:
+        self._keys = [key or new_key()]
 
     @property
     def current(self) -> RSAKey:

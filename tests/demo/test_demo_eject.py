@@ -51,8 +51,18 @@ def test_servers_of_the_users_own_take_the_places_of_page_and_api(tmp_path: Path
     behind = Behind(app="http://localhost:5173", api="http://localhost:3001/v1")
     write_files(tmp_path, gateway_files(Addresses(), store="memory://", behind=behind))
     api, app = load(tmp_path / "bff.yaml").routes
-    assert (str(api.upstream), api.resource, api.token, api.websocket) == (behind.api, behind.api, TokenKind.USER, True)
-    assert (str(app.upstream), app.path.text, app.token, app.websocket) == (behind.app, "/", TokenKind.NONE, True)
+    assert ([*map(str, api.upstream)], api.resource, api.token, api.websocket) == (
+        [behind.api],
+        behind.api,
+        TokenKind.USER,
+        True,
+    )
+    assert ([*map(str, app.upstream)], app.path.text, app.token, app.websocket) == (
+        [behind.app],
+        "/",
+        TokenKind.NONE,
+        True,
+    )
     assert not (tmp_path / "page").exists()
 
 

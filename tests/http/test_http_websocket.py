@@ -305,14 +305,14 @@ async def test_an_offer_that_is_none_is_refused(site: RawWorld, field: bytes) ->
 
 @pytest.mark.requirement("R-254")
 async def test_the_management_listener_takes_no_websockets(site: RawWorld) -> None:
-    """501: routes are for the public listener."""
+    """404, as for every path that it does not know: routes are for the public listener."""
     from support.raw_browser import raw_browser
 
     management = site.world.config.management
     assert management is not None
     async with raw_browser(management.port) as browser:
         await browser.say(site.request("GET /ws/x", *UPGRADE, origin(site)))
-        assert (await browser.reply()).status == 501
+        assert (await browser.reply()).status == 404
     assert SEEN == []
 
 

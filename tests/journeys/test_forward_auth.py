@@ -8,7 +8,7 @@ import pytest
 
 from support.asking_proxy import CALL, COOKIE, FORMS, PAGE, ask
 from support.echo_upstream import Said
-from support.gateway_world import ROUTES, Clock, GatewayWorld, gateway_world
+from support.gateway_world import ROUTES, SERVER, Clock, GatewayWorld, gateway_world
 
 ASKED: list[dict[str, Any]] = [
     {"path": "/asked", "provider": "corp"},
@@ -186,6 +186,8 @@ async def test_a_websocket_is_judged_by_its_origin(
     world: GatewayWorld, *, form: str, origin: bool, path: str, status: int
 ) -> None:
     """A handshake needs our Origin and a route that takes WebSockets; no page can send X-CSRF with it."""
+    if form == "nginx" and SERVER != "bff":
+        pytest.skip("another server takes a question that repeats `Upgrade` for a handshake with itself")
     handshake = {
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
         "sec-websocket-version": "13",

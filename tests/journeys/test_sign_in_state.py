@@ -327,6 +327,20 @@ async def test_a_cookie_with_junk_is_no_session(world: GatewayWorld) -> None:
 
 
 @pytest.mark.requirement("R-303", "R-059")
+async def test_a_second_click_just_after_the_first_signs_in(world: GatewayWorld) -> None:
+    """The first callback has been answered, but the browser gave it up and has none of its cookies: the second one sets them."""
+    browser = await world.browser()
+    url = await begun(world, browser, return_to="/orders")
+    before = dict(browser.jar)
+    await ended(world, browser, url)
+    browser.jar = before
+    answer = await ended(world, browser, url)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/orders")
+    assert len(world.token_calls("authorization_code")) == 1
+    assert (await logins(browser))["corp"]
+
+
+@pytest.mark.requirement("R-303", "R-059")
 async def test_a_second_click_while_the_first_is_under_way_signs_in(world: GatewayWorld) -> None:
     """The browser gives up the first callback for the second while the token endpoint thinks: it is signed in, by one token call."""
     browser = await world.browser()

@@ -633,7 +633,8 @@ RAW = {
 def plain(answer: bytes, *, host: bytes) -> tuple[list[bytes], dict[str, Any]]:
     """The lines of its head and its content, without what differs between two gateways and two requests."""
     head, _, body = answer.replace(host, b"{host}").partition(b"\r\n\r\n")
-    lines = [line for line in head.split(b"\r\n") if not line.startswith((b"content-length", b"x-request-id"))]
+    varying = (b"content-length", b"date", b"x-request-id")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(varying)]
     problem = json.loads(body)
     return lines, {name: value for name, value in problem.items() if name not in {"instance", "request_id"}}
 

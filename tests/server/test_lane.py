@@ -37,9 +37,9 @@ LONG = {"idle_timeout": "300d", "absolute_timeout": "365d"}
     ("seed", "episodes", "tls"),
     [
         (1, 250, False),
-        (5, 60, True),
+        (5, 5, True),  # TLS has no half-close: each refusal of content that still comes costs the browser's ten seconds
         *(pytest.param(seed, 2000, False, marks=pytest.mark.slow) for seed in (2, 3, 4)),
-        pytest.param(6, 2000, True, marks=pytest.mark.slow),
+        pytest.param(6, 30, True, marks=pytest.mark.slow),
     ],
 )
 async def test_the_lane_and_the_recipe_do_the_same(*, seed: int, episodes: int, tls: bool) -> None:

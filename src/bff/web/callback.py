@@ -36,6 +36,7 @@ BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "l
 # What a provider answers to `prompt=none` where it would have to ask the user something (OpenID Connect Core section 3.1.2.6).
 NOT_SILENTLY = frozenset({"login_required", "interaction_required", "account_selection_required", "consent_required"})
 
+ANSWER_KEPT_SECONDS = 3.0  # for a second click that comes when the first has been answered, and was given up
 MAX_USER_AGENT = 256  # bytes
 
 
@@ -94,8 +95,16 @@ def _under_way(gateway: Gateway, call: Callback) -> asyncio.Task[OwnAnswer]:
         telemetry.login_repeated(provider=call.provider.name)
         return sign_ins[name]
     sign_ins[name] = gateway.process.tasks.start(_judged(gateway, call))
-    sign_ins[name].add_done_callback(lambda _: sign_ins.pop(name))
+    sign_ins[name].add_done_callback(lambda done: _forget(sign_ins, name, done))
     return sign_ins[name]
+
+
+def _forget(sign_ins: "dict[str, asyncio.Task[OwnAnswer]]", name: str, done: "asyncio.Task[OwnAnswer]") -> None:
+    """An answer stays for a moment: a browser that gave the first click up has none of its cookies. A failure may be tried again."""
+    if done.cancelled() or done.exception() is not None:
+        del sign_ins[name]
+        return
+    done.get_loop().call_later(ANSWER_KEPT_SECONDS, sign_ins.pop, name)
 
 
 async def _judged(gateway: Gateway, call: Callback) -> OwnAnswer:

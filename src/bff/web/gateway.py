@@ -54,7 +54,9 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
-    sign_ins: "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are being answered, by the transaction's name
+    sign_ins: (
+        "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are answered, or were a moment ago, by the transaction
+    )
     proofs: Proofs
     providers: Providers
     tokens: TokenKeepings

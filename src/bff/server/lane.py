@@ -31,7 +31,7 @@ from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import Account
 from bff.telemetry.running import stream_open
-from bff.tokens.sources import TokenSource, bearer
+from bff.tokens.sources import BroughtToken, TokenSource, bearer
 from bff.web import admission, cookies, guards
 from bff.web.access_log import account_of
 from bff.web.api import Call
@@ -401,6 +401,6 @@ class LaneCall:
             account.upstream_seconds = self._answered_at - self.began
         if call.live is not None:
             account.session, account.user = call.live.session.key[:8], user_of(gateway, call.live)
-        elif call.policy.reads_session:
+        elif call.policy.reads_session and not isinstance(call.source, BroughtToken):
             account.why = "no_cookie"
         return account

@@ -5,8 +5,8 @@ The API verifies signature, type, issuer, audience and expiry of each bearer by 
 """
 
 import asyncio
-import time
 import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any

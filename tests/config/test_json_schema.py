@@ -12,10 +12,15 @@ from pydantic import BaseModel
 from bff.config.json_schema import DIALECT, json_schema
 from bff.config.load import load
 from bff.config.model import (
+    Address,
+    CertificateConfig,
     Config,
     ExchangeConfig,
+    ForwardAuthConfig,
+    HealthConfig,
     LimitsConfig,
     LogConfig,
+    Model,
     PagesConfig,
     ProviderConfig,
     RequestHeadersConfig,
@@ -196,8 +201,18 @@ PLACES: dict[str, tuple[type[BaseModel], tuple[str | int, ...]]] = {
     "timeouts": (TimeoutConfig, ("routes", 0, "timeouts")),
     "request_headers": (RequestHeadersConfig, ("routes", 0, "request_headers")),
     "response_headers": (ResponseHeadersConfig, ("routes", 0, "response_headers")),
+    "health": (HealthConfig, ("routes", 0, "health")),
+    "tls": (CertificateConfig, ("tls",)),
+    "forward_auth": (ForwardAuthConfig, ("forward_auth",)),
 }
 EVERY_KEY = [(name, key) for name, (model, _) in PLACES.items() for key in keys_of(model)]
+
+
+def test_every_section_has_a_place() -> None:
+    """A section that the model gains is judged below too."""
+    assert {model for model, _ in PLACES.values()} == set(Model.__subclasses__()) - {
+        Address
+    }  # which is written as a text
 
 
 def with_value(place: str, key: str, value: Any) -> str:

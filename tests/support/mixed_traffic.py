@@ -195,6 +195,7 @@ class Episode:
 
 TOO_LONG = b"Content-Length: 99999999999"
 METHODS = ["GET"] * 8 + ["POST"] * 5 + ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "COPY", "MOVE"]
+BAD_CHUNK = b"zz\r\n"
 PREFIXES = (
     ["/api"] * 6 + ["/open"] * 3 + ["/pages", "/maybe", "/machine", "/small", "/scripts", "/ruled", "/strict", "/dav"]
 )
@@ -248,7 +249,12 @@ def _ask(chance: Random, name: str, *, alone: bool, renews: bool) -> Ask:
     if not (alone and renews):
         kinds = [kind for kind in kinds if not kind.startswith("401")]  # renewals would race with what follows
     kind = chance.choice(list(EARLY)) if alone and len(pieces) > 1 and chance.random() < 0.3 else chance.choice(kinds)
-    target = f"{chance.choice(PREFIXES)}/{name}/{kind}"
+    prefix = chance.choice(PREFIXES)
+    if prefix == "/small" and pieces[-1:] == (
+        BAD_CHUNK,
+    ):  # refused for its size or for its form, whichever is read first
+        pieces = (*pieces[:-1], b"0\r\n\r\n")
+    target = f"{prefix}/{name}/{kind}"
     if kind not in EARLY and chance.random() < 0.08:
         target = chance.choice(STRANGE)
     version = b"1.0" if chance.random() < 0.08 else b"1.1"
@@ -298,7 +304,7 @@ def _content(chance: Random, *, alone: bool) -> tuple[tuple[bytes, ...], tuple[b
     framed = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
     if form == "no chunks":
         framed = []
-    end = b"zz\r\n" if form == "bad chunk" else chance.choice([b"0\r\n\r\n", b"0\r\nX-T: 1\r\n\r\n"])
+    end = BAD_CHUNK if form == "bad chunk" else chance.choice([b"0\r\n\r\n", b"0\r\nX-T: 1\r\n\r\n"])
     return (b"Transfer-Encoding: chunked",), (*framed, end)
 
 

@@ -1,46 +1,43 @@
 """Profiles of plain OAuth 2.0: no ID token, and a user endpoint in the provider's own words."""
 
+from dataclasses import replace
+
 from support.fake_provider import Misbehaviour, having, oauth_error, without
 from support.profiled_provider import Profile, all_of, endpoints
 
+_GITHUB = Profile(
+    name="github",
+    recipe="GitHub",
+    hosts=("github.com", "api.github.com"),
+    issuer="/login/oauth",
+    endpoints=endpoints(authorize="/login/oauth/authorize", token="/login/oauth/access_token", userinfo="/user"),
+    # `iss` since April 2026 (next-auth #13408, openiddict #2548); a form unless JSON is asked for; tokens of OAuth
+    # apps do not expire (GitHub's documentation).
+    iss="unannounced",
+    auth_method="client_secret_post",
+    scopes=("read:user",),
+    form_unless_json_is_accepted=True,
+    refresh_token=lambda asked: False,
+    habits=Misbehaviour(token_answer=without("expires_in")),
+    user={"login": "octocat", "id": 583231, "name": None},
+    shows=("login", "id"),
+    after_expiry="lasting",
+    essential=("userinfo", "subject_claim", "client_auth", "userinfo_endpoint"),
+)
+
 PLAIN = (
-    Profile(
-        name="github",
-        recipe="GitHub",
-        hosts=("github.com", "api.github.com"),
-        issuer="/login/oauth",
-        endpoints=endpoints(authorize="/login/oauth/authorize", token="/login/oauth/access_token", userinfo="/user"),
-        # `iss` since April 2026 (next-auth #13408, openiddict #2548); a form unless JSON is asked for; tokens of OAuth
-        # apps do not expire (GitHub's documentation).
-        iss="unannounced",
-        auth_method="client_secret_post",
-        scopes=("read:user",),
-        form_unless_json_is_accepted=True,
-        refresh_token=lambda asked: False,
-        habits=Misbehaviour(token_answer=without("expires_in")),
-        user={"login": "octocat", "id": 583231, "name": None},
-        shows=("login", "id"),
-        after_expiry="lasting",
-        essential=("userinfo", "subject_claim", "client_auth", "userinfo_endpoint"),
-    ),
-    Profile(
+    _GITHUB,
+    replace(
+        _GITHUB,
         name="github-app",
         recipe="GitHub App",
-        hosts=("github.com", "api.github.com"),
-        issuer="/login/oauth",
-        endpoints=endpoints(authorize="/login/oauth/authorize", token="/login/oauth/access_token", userinfo="/user"),
         # Eight hours, a refresh token always, `scope` an empty text (GitHub's "Refreshing user access tokens"); a spent one is status
         # 200 with `bad_refresh_token` (open-swe #1491, sentry/junior #620).
-        iss="unannounced",
-        auth_method="client_secret_post",
-        scopes=("read:user",),
-        form_unless_json_is_accepted=True,
         refresh_token=lambda asked: True,
         habits=Misbehaviour(token_answer=having(scope="", refresh_token_expires_in=15_897_600, token_type="bearer")),
-        user={"login": "octocat", "id": 583231, "name": None},
-        shows=("login", "id"),
+        after_expiry="refreshed",
         refusal=oauth_error("bad_refresh_token", status=200),
-        essential=("userinfo", "subject_claim", "client_auth", "userinfo_endpoint", "scope"),
+        essential=(*_GITHUB.essential, "scope"),
     ),
     Profile(
         name="paypal",

@@ -1,12 +1,17 @@
 """What an operator can type; see the package for where the work is."""
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bff import __version__
+
+if TYPE_CHECKING:
+    from bff.cli.session_choice import Choice
 
 _config_option = click.option(
     "-c",
@@ -255,50 +260,45 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the argument and options that say which sessions a command is about."""
+    """Add the argument and options that say which sessions a command is about; it gets them as `choice`."""
+
+    @functools.wraps(command)
+    def chosen(
+        *,
+        session_id: str | None,
+        provider: str | None,
+        issuer: str | None,
+        subject: str | None,
+        **others: bool | Path | None,
+    ) -> None:
+        from bff.cli.session_choice import Choice
+
+        command(choice=Choice(id=session_id, provider=provider, issuer=issuer, subject=subject), **others)
+
+    chosen_by: Callable[..., None] = chosen
     for option in (_json_option, *reversed(_choice_options), _id_argument, _config_option):
-        command = option(command)
-    return command
+        chosen_by = option(chosen_by)
+    return chosen_by
 
 
 @sessions.command("list")
 @_choosing
-def sessions_list(
-    *,
-    given: Path | None,
-    session_id: str | None,
-    provider: str | None,
-    issuer: str | None,
-    subject: str | None,
-    as_json: bool,
-) -> None:
+def sessions_list(*, choice: "Choice", given: Path | None, as_json: bool) -> None:
     """One line for each session: of a user, of a provider, or all of this namespace."""
     from bff.cli import config_file
     from bff.cli import sessions as listing
-    from bff.cli.session_choice import Choice
 
     config = config_file.load_or_exit(config_file.find(given))
-    choice = Choice(id=session_id, provider=provider, issuer=issuer, subject=subject)
     sys.exit(listing.list_sessions(config, choice, as_json=as_json))
 
 
 @sessions.command("show")
 @_choosing
-def sessions_show(
-    *,
-    given: Path | None,
-    session_id: str | None,
-    provider: str | None,
-    issuer: str | None,
-    subject: str | None,
-    as_json: bool,
-) -> None:
+def sessions_show(*, choice: "Choice", given: Path | None, as_json: bool) -> None:
     """What is known of each token: for which API, scope, expiry, next renewal, claims. Never the token."""
     from bff.cli import config_file
     from bff.cli import sessions as showing
-    from bff.cli.session_choice import Choice
 
-    choice = Choice(id=session_id, provider=provider, issuer=issuer, subject=subject)
     if choice.everything:
         raise click.UsageError("say an ID, --subject SUB or --provider NAME")
     config = config_file.load_or_exit(config_file.find(given))
@@ -311,11 +311,8 @@ def sessions_show(
 @click.option("--no-revoke", is_flag=True, help="Leave the tokens valid at the provider.")
 def sessions_end(
     *,
+    choice: "Choice",
     given: Path | None,
-    session_id: str | None,
-    provider: str | None,
-    issuer: str | None,
-    subject: str | None,
     as_json: bool,
     everything: bool,
     no_revoke: bool,
@@ -323,9 +320,7 @@ def sessions_end(
     """End one session, a user's, a provider's, or all; and revoke their tokens."""
     from bff.cli import config_file, logs
     from bff.cli import sessions as ending
-    from bff.cli.session_choice import Choice
 
-    choice = Choice(id=session_id, provider=provider, issuer=issuer, subject=subject)
     if everything != choice.everything:
         raise click.UsageError("say one of: an ID, --subject SUB, --provider NAME, --all")
     config = config_file.load_or_exit(config_file.find(given))

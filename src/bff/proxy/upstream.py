@@ -15,7 +15,6 @@ Before that, a connection that had been idle and was closed is replaced by a new
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,22 +28,6 @@ from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
 
 Renew = Callable[[bytes], UpstreamRequest]  # the request for a member, by its authority
-
-
-class SendAtOnce(Protocol):
-    """`UpstreamPool.send_at_once`, at whichever member is next."""
-
-    def __call__(
-        self,
-        request: UpstreamRequest,
-        *,
-        max_body: int,
-        owner: Owner,
-        follower: Callable[[], None],
-        begun: tuple[bytes, bool] | None = None,
-    ) -> UpstreamResponse | None:
-        """The response of a request whose head has been written; None: that would have to wait."""
-        ...
 
 
 class Member(Struct, frozen=True, eq=False):
@@ -70,7 +53,7 @@ class Upstream:
         self._clock = clock
         self._turn = 0
         # Of one that is alone it is the pool's own: each call more costs the lane some 400 instructions.
-        self.send_at_once: SendAtOnce = self._send_at_once if self._only is None else self._only.pool.send_at_once
+        self.send_at_once = self._send_at_once if self._only is None else self._only.pool.send_at_once
 
     @property
     def origin(self) -> str:

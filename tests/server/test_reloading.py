@@ -384,12 +384,15 @@ async def test_a_process_that_stops_reloads_nothing() -> None:
 def shown(metric: str) -> set[tuple[str, ...]]:
     """The label values of all samples of a metric."""
     return {
-        tuple(sample.labels.values()) for found in REGISTRY.collect() if found.name == metric for sample in found.samples
+        tuple(sample.labels.values())
+        for found in REGISTRY.collect()
+        if found.name == metric
+        for sample in found.samples
     }
 
 
 async def test_what_a_new_file_no_longer_names_is_in_no_metric() -> None:
-    """An upstream, a provider and a secret that are gone have no sample, also if something of them goes on; one that comes back has."""
+    """An upstream, a provider and a secret that are gone have no sample, also while calls to them end."""
     async with a_site() as site:
         await site.world.signed_in()
         former = site.text

@@ -26,7 +26,7 @@ MakeApp = Callable[[], AsgiApp]
 
 
 class _Pause(threading.Event):
-    """The parent's pause between two looks at the workers, and its end. A SIGHUP ends the pause: a reload does not wait for the next."""
+    """The parent's pause between two looks at its workers. A SIGHUP ends it: a reload does not wait for the next look."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ class Watch(Protocol):
         ...
 
     def credential_unusable(self, file: str) -> None:
-        """A client certificate has changed and cannot be used."""
+        """A client certificate or a CA file has changed and cannot be used."""
         ...
 
 

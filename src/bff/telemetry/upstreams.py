@@ -30,5 +30,5 @@ def back(origin: str) -> None:
 
 
 def credential_unusable(file: str) -> None:
-    """A client certificate has changed and cannot be used; the old one is shown on."""
+    """A client certificate or a CA file has changed and cannot be used; what it said before stays in use."""
     log.warning("upstream.credential_unusable", reason=f"file {file}")

@@ -564,7 +564,9 @@ async def asked(world: GatewayWorld, head: Any, *, cookie: str) -> tuple[int, di
 
 async def test_a_route_that_is_only_asked_about_is_explained(tmp_path: Any) -> None:
     """It says who asks, that the public listener answers 404, and what the API would get."""
-    extra = "  - {path: /asked, request_headers: {set: {X-User: '{subject}'}}}\nforward_auth: {listen: 127.0.0.1:9091}\n"
+    extra = (
+        "  - {path: /asked, request_headers: {set: {X-User: '{subject}'}}}\nforward_auth: {listen: 127.0.0.1:9091}\n"
+    )
     status, out, _ = await typed_command(tmp_path, "explain", "GET", "/asked/x", "--signed-in", "corp", more=extra)
     assert status == 0
     assert "/asked -> a proxy that asks (forward_auth); 404 on the public listener" in out

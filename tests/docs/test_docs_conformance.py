@@ -5,7 +5,9 @@ from pathlib import Path
 from bff.config.load import load_with_warnings
 from bff.signing_key import generate
 from support.documented import codes, marked, page, rows, section
+from support.gateway_world import SESSION_KEY
 from support.suite_module import SIG_NONE
+from support.suite_world import SECRET
 
 PAGE = page("how-to/conformance.md")
 
@@ -16,7 +18,7 @@ def test_the_configuration_is_sound(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "index.html").write_text(marked(PAGE, "index.html"))
     (tmp_path / "secrets").mkdir(mode=0o700)
-    for name, text in {"session-key": "k" * 43, "client-secret": "s" * 43, "signing-key": generate().pem()}.items():
+    for name, text in {"session-key": SESSION_KEY, "client-secret": SECRET, "signing-key": generate().pem()}.items():
         (tmp_path / "secrets" / name).write_text(text)
         (tmp_path / "secrets" / name).chmod(0o600)
     loaded = load_with_warnings(tmp_path / "bff.yaml")

@@ -37,7 +37,7 @@ MAX_IN_STATE = (
 class LoginTransaction:
     """What is known between an authorization request and its response (RFC 6749 section 4.1, RFC 9700 section 4.7.1).
 
-    `nonce`, `code_verifier` and `dpop_seed` are derived from `seed`, which only the gateway can read.
+    `nonce`, `code_verifier`, `dpop_seed` and `answer_key` are derived from `seed`, which only the gateway can read.
     """
 
     provider: str
@@ -69,6 +69,11 @@ class LoginTransaction:
     def dpop_seed(self) -> str:
         """43 characters, of which the key is made that binds the tokens of this sign-in (`signing_key.from_seed`)."""
         return self._derived("dpop_seed")
+
+    @property
+    def answer_key(self) -> str:
+        """43 characters, of which the key is made that seals what a second answer to the callback needs (`used_states.py`)."""
+        return self._derived("answer_key")
 
     def _derived(self, purpose: str) -> str:
         digest = hmac.digest(self.seed, b"bff login " + purpose.encode(), "sha256")

@@ -24,7 +24,7 @@ from bff.sessions.model import AccessToken, LiveSession
 from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken, bearer
 from bff.web import admission, cross_origin, endpoints, guards
 from bff.web.admission import Admitted
-from bff.web.api import Call
+from bff.web.api import Call, call_of
 from bff.web.forward_auth import bound_to_a_key, fields_for_the_api
 from bff.web.gateway import Gateway
 
@@ -93,7 +93,7 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
         BffError: one of them refuses.
     """
     head, websocket = message.head, message.is_websocket
-    admitted = admission.asked_route(gateway, head)
+    admitted = admission.route(gateway, head, asked=True)
     policy = admitted.policy
     told.found(f"{policy.label} -> {_target(admitted)}")
     if policy.serves_files and not websocket:
@@ -106,7 +106,7 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
         told.found("the request brings its own token: no CSRF defence, no session")
         if websocket:
             _takes_websocket(told, admitted)
-        _forward(gateway, Call(head, admitted, None, own, None), told)
+        _forward(gateway, call_of(head, admitted, source=own), told)
         return
     _same_site_first(gateway, message, admitted, told)
     if told.served is not None:
@@ -124,7 +124,7 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
     told.found(_whose(source))
     if head.is_navigation and not websocket:
         _same_site(gateway, head, admitted, told)
-    _forward(gateway, Call(head, admitted, used, source, None), told)
+    _forward(gateway, call_of(head, admitted, live=used, source=source), told)
 
 
 def _target(admitted: Admitted) -> str:
@@ -223,7 +223,7 @@ def _forward(gateway: Gateway, call: Call, told: Explanation) -> None:
         told.passed = fields_for_the_api(call.head, credentials, call.operators)
         told.found("200 to the proxy, which sets these fields in the request, or removes those that are not here")
         return
-    request = gateway.forwarder.request(match, call.head, credentials=credentials, operators=call.operators)
+    request = gateway.forwarder.request(match=match, head=call.head, credentials=credentials, operators=call.operators)
     judge_length(request, max_body=match.route.max_body)
     told.forwarded = request
     told.found(upstream_url(match))

@@ -55,9 +55,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
-    sign_ins: (
-        "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are answered, or were a moment ago, by the transaction
-    )
+    sign_ins: "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are being answered, by their transaction's name
     proofs: Proofs
     providers: Providers
     tokens: TokenKeepings

@@ -153,11 +153,6 @@ def local_path(value: str, *, longest: int = MAX_LOCAL_PATH) -> str:
     return path + rest
 
 
-def copied_session(gateway: Gateway, cookie: bytes, *, now: float) -> LiveSession | None:
-    """This worker's own copy of the session, if it may be used."""
-    return gateway.process.copies.get(cookie, now=now)
-
-
 async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSession | None:
     """Who is signed in: cookie -> local copy, else signature -> store. None: no session, or one without a grant that this gateway
     was given: its provider is no longer configured as it was, or another gateway made it (R-143, R-307).
@@ -171,7 +166,8 @@ async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSe
     if cookie is None:
         telemetry.session_missing(why="no_cookie")
         return None
-    live = copied_session(gateway, cookie, now=gateway.process.clock())
+    copy = gateway.process.copies.get(cookie, now=gateway.process.clock())
+    live = None if copy is None else copy.live
     if live is None:
         session_id = gateway.signer.verify(gateway.cookies.session, cookie)
         if session_id is None:

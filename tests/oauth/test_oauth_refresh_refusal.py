@@ -19,6 +19,10 @@ USERS = [
     "invalid_refresh_token",
     "token_expired",
     "invalid_grant",
+    "token_revoked",
+    "account_inactive",
+    "user_not_found",
+    "invalid_code",
 ]
 OPERATORS = ["invalid_client", "invalid_request", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
 

@@ -9,7 +9,7 @@ The spans of a request nest by its task's context. The lane has no task: while s
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -74,12 +74,13 @@ def are_on() -> bool:
     return _tracing is not None
 
 
-@contextmanager
-def server_span(head: RequestHead, *, client: str) -> Iterator[Any]:
+def server_span(head: RequestHead, *, client: str) -> AbstractContextManager[Any]:
     """The span of one request, below the browser's if it names one; None if spans are not made."""
-    if _tracing is None:
-        yield None
-        return
+    return nullcontext() if _tracing is None else _server_span(_tracing, head, client=client)
+
+
+@contextmanager
+def _server_span(tracing: _Tracing, head: RequestHead, *, client: str) -> Iterator[Any]:
     method = head.method.decode("ascii", "replace")
     named = {name.decode("ascii"): head.named[name].decode("latin-1") for name in PARENTS if name in head.named}
     attributes: Attributes = {
@@ -88,10 +89,10 @@ def server_span(head: RequestHead, *, client: str) -> Iterator[Any]:
         "client.address": client,
         "bff.request_id": head.request_id.decode("ascii"),
     }
-    with _tracing.tracer.start_as_current_span(
+    with tracing.tracer.start_as_current_span(
         method if method in _METHODS else "HTTP",
-        context=_tracing.format.extract(named),
-        kind=_tracing.api.SpanKind.SERVER,
+        context=tracing.format.extract(named),
+        kind=tracing.api.SpanKind.SERVER,
         attributes=attributes,
         record_exception=False,  # a traceback could name a secret
         set_status_on_exception=False,

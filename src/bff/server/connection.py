@@ -30,6 +30,7 @@ from bff.server.tunnel import Stoppable
 from bff.server.websocket import HandedOver, Handshake
 from bff.tokens.background import BackgroundTasks
 from bff.web.answers import OwnAnswer
+from bff.web.api import BegunStream
 from bff.web.app import App
 
 LINGER_BYTES = 32 * 1024 * 1024
@@ -229,6 +230,17 @@ class BrowserConnection(asyncio.Protocol):
         self._answer_by(exchange, app)
         self.hold_content(False)  # from now on the exchange holds what its application does not take
         return exchange
+
+    @property
+    def follows(self) -> bool:
+        """Whether event streams go on in the lane."""
+        return self._served.lane is not None
+
+    def follow(self, exchange: Exchange, begun: BegunStream) -> None:
+        """The exchange has begun an event stream: go on with it without its task."""
+        if self._served.lane is not None:
+            self._current = stream = self._served.lane.follow(exchange, begun, self)
+            stream.go_on(begun.response)
 
     def _answer_by(self, exchange: Exchange, app: AsgiApp) -> None:
         self._current = exchange

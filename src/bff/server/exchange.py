@@ -14,7 +14,7 @@ from bff.server.answer import CONTINUE, Answer, AnswerError, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.telemetry import requests as telemetry
-from bff.web.api import BrokenTransfer
+from bff.web.api import BegunStream, BrokenTransfer
 
 HIGH_WATER = 64 * 1024  # bytes of content that wait for the application
 
@@ -35,6 +35,15 @@ class BrowserSide(Protocol):
     write_paused: bool
     address: tuple[str, int] | None
     local_address: tuple[str, int] | None
+
+    @property
+    def follows(self) -> bool:
+        """Whether event streams go on without a task."""
+        ...
+
+    def follow(self, exchange: "Exchange", begun: BegunStream) -> None:
+        """Go on with the event stream that the exchange has begun."""
+        ...
 
     def hold_content(self, held: bool) -> None:
         """Read no more content from the browser, or go on."""
@@ -86,6 +95,7 @@ class Exchange:
         "_room",
         "answer",
         "began",
+        "is_followed",
         "is_refused",
         "message",
     )
@@ -103,6 +113,7 @@ class Exchange:
         self.message = message
         self.began = steady()
         self.is_refused = False
+        self.is_followed = False  # the server goes on with the answer, and tells of it
         self.answer = Answer(version=message.version, method=message.head.method, keep_alive=keep_alive)
 
     # --- for the connection ---
@@ -191,6 +202,19 @@ class Exchange:
         }
 
     # --- for the application ---
+
+    @property
+    def follows(self) -> bool:
+        """Whether the server can go on with an event stream by itself."""
+        return self._connection.follows
+
+    def follow(self, begun: BegunStream) -> None:
+        """Go on with an event stream whose head was sent; nothing more is asked of the application, which is to return."""
+        if self._gone:
+            begun.response.discard()
+            return
+        self._finished = self.is_followed = True
+        self._connection.follow(self, begun)
 
     async def receive(self) -> AsgiMessage:
         """The next content, or that the browser left; after the answer there is nothing left to wait for either."""

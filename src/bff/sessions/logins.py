@@ -62,8 +62,12 @@ class LoginTransaction:
 
     @property
     def code_verifier(self) -> str:
-        """43 unreserved characters (RFC 7636 section 4.1 asks for 43 to 128)."""
-        return self._derived("code_verifier")
+        """64 unreserved characters (RFC 7636 section 4.1 asks for 43 to 128).
+
+        Who estimates the entropy of 43 random characters by their frequencies finds less than 192 bits in one of 500, as the OpenID
+        Foundation's suite does (EnsureMinimumPkceCodeVerifierEntropy); never so with 64.
+        """
+        return self._derived("code_verifier", digest="sha384")
 
     @property
     def dpop_seed(self) -> str:
@@ -75,9 +79,9 @@ class LoginTransaction:
         """43 characters, of which the key is made that seals what a second answer to the callback needs (`used_states.py`)."""
         return self._derived("answer_key")
 
-    def _derived(self, purpose: str) -> str:
-        digest = hmac.digest(self.seed, b"bff login " + purpose.encode(), "sha256")
-        return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    def _derived(self, purpose: str, *, digest: str = "sha256") -> str:
+        derived = hmac.digest(self.seed, b"bff login " + purpose.encode(), digest)
+        return urlsafe_b64encode(derived).rstrip(b"=").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,7 +132,7 @@ def top_level(head: RequestHead) -> None:
         raise CsrfRefused("Open the login URL as a page: set window.location instead of fetching or framing it.")
 
 
-def local_path(value: str) -> str:
+def local_path(value: str, *, longest: int = MAX_LOCAL_PATH) -> str:
     """A path of ours to come back to after sign-in; never another origin (RFC 9700 section 4.11.1).
 
     The path is judged by what browsers make of it: they drop tabs and line ends, read `\\` as `/`, and take `//host` for a host. What
@@ -148,8 +148,8 @@ def local_path(value: str) -> str:
         raise MalformedRequest("return_to must be a path of this site that begins with a single slash.")
     if any(segment in {".", ".."} for segment in path.replace("%2e", ".").replace("%2E", ".").split("/")):
         raise MalformedRequest("return_to must not hold dot segments.")
-    if len(path) + len(rest) > MAX_LOCAL_PATH:
-        raise MalformedRequest(f"return_to must not be longer than {MAX_LOCAL_PATH} bytes.")
+    if len(path) + len(rest) > longest:
+        raise MalformedRequest(f"return_to must not be longer than {longest} bytes.")
     return path + rest
 
 

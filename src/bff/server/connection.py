@@ -216,10 +216,10 @@ class BrowserConnection(asyncio.Protocol):
         keep_alive = message.keep_alive and not self._stopping and not self._served.tasks.stopping
         lane = self._served.lane
         if lane is not None and self._is_public:
-            call = lane.take(message, self, keep_alive=keep_alive)
+            call = lane.take(message, self, keep_alive)
             if call is not None:
                 self._current = call
-                if message.has_content:
+                if message.has_content and isinstance(call, LaneCall):
                     self._set_deadline(LANE_SECONDS)
                 return
         self._answer_by(Exchange(self, message, keep_alive=keep_alive), self._served.app)
@@ -234,7 +234,7 @@ class BrowserConnection(asyncio.Protocol):
     @property
     def follows(self) -> bool:
         """Whether event streams go on in the lane."""
-        return self._served.lane is not None
+        return self._served.lane is not None and self._served.lane.follows
 
     def follow(self, exchange: Exchange, begun: BegunStream) -> None:
         """The exchange has begun an event stream: go on with it without its task."""

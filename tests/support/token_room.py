@@ -42,8 +42,8 @@ HERE = Target()
 class TroubledStore(MemoryStore):
     """A memory store whose writes fail on request, before or after they took effect."""
 
-    def __init__(self) -> None:
-        super().__init__(idle_timeout_seconds=IDLE_TIMEOUT)
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(idle_timeout_seconds=IDLE_TIMEOUT, clock=clock)
         self.failing_writes = 0
         self.written_all_the_same = False  # the answer is lost, not the write
         self.on_write: Any = None
@@ -219,7 +219,7 @@ async def token_room(
         "corp": provider_at(internet, fakes["corp"], clock=clock, name="corp", **config),
         "partner": provider_at(internet, fakes["partner"], clock=clock, name="partner"),
     }
-    store = TroubledStore()
+    store = TroubledStore(clock)
     room = TokenRoom(clock=clock, internet=internet, store=store, fakes=fakes, providers=providers)
     room.workers = [worker(store=store, providers=providers, clock=clock, **pauses) for _ in range(workers)]
     try:

@@ -34,14 +34,18 @@ class TlsSettings(NamedTuple):
 class UpstreamTls:
     """The TLS context of one set of settings; a client certificate is read again when its files change."""
 
-    def __init__(self, settings: TlsSettings, *, unusable: Callable[[str], None]) -> None:
-        """`unusable` is told of a certificate that has changed and cannot be used: the old one is shown on.
+    def __init__(
+        self, settings: TlsSettings, *, unusable: Callable[[str], None], shown: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`unusable` is told of a certificate that has changed and cannot be used: the old one is shown on. `shown` is told the text
+        of the client certificate of each connection that is made.
 
         Raises:
             OSError: a file cannot be used (ssl.SSLError is one).
         """
         self.server_name = settings.server_name
         self._unusable = unusable
+        self._shown = shown
         self._context = upstream_tls(settings.ca_file)
         self._kept: KeptKeyPair | None = None
         if settings.client_certificate is not None:
@@ -58,6 +62,11 @@ class UpstreamTls:
             except OSError:  # ssl.SSLError is one
                 self._unusable(self._file)
         return self._context
+
+    def connected(self) -> None:
+        """A connection was made with this context."""
+        if self._kept is not None:
+            self._shown(self._kept.certificate)
 
 
 class Dialer:
@@ -99,6 +108,8 @@ class Dialer:
             ssl=None if tls is None else tls.context(),
             server_hostname=None if tls is None else tls.server_name or upstream.host,
         )
+        if tls is not None:
+            tls.connected()
         return protocol
 
     async def _addresses(self) -> list[SocketAddress]:

@@ -23,7 +23,7 @@ from bff.errors import StoreUnavailable
 from bff.instance import instance
 from bff.sessions.store import Begun, Mark, MarkEnd, SessionStore, Spent
 
-LIFETIME_SECONDS = 15.0
+LIFETIME_SECONDS = 6.0  # short, because the mark protects the token when its holder is slower than this
 UNDO_PAUSE_SECONDS = 0.25
 
 

@@ -180,14 +180,16 @@ async def test_process_that_stands_still() -> None:
 async def kill_one(world: FaultWorld) -> tuple[float, set[str]]:
     """Kill a process in the middle of its refreshes and start it again: when, and whose refreshes were under way, in any process."""
     gateway = world.balancer.gateways[1]
-    under_way, at = set(world.provider.answering), time.time()
+    delay, under_way, at = world.provider.delay_seconds, set(world.provider.answering), time.time()
     gateway.signal(signal.SIGKILL)
     await gateway.ended()
     world.provider.recover()
     gateway.start()
     await asyncio.sleep(8)
     world.over()
-    return at, under_way | {use.user for use in world.provider.uses if abs(use.at - at) < IN_TRANSIT_SECONDS}
+    just_sent = {use.user for use in world.provider.uses if abs(use.at - at) < IN_TRANSIT_SECONDS}
+    just_answered = {use.user for use in world.provider.uses if abs(use.at + delay - at) < IN_TRANSIT_SECONDS}
+    return at, under_way | just_sent | just_answered
 
 
 @pytest.mark.requirement("R-341")

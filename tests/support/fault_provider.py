@@ -14,6 +14,7 @@ from bff.demo import issuing
 from bff.demo.grants import Client
 from bff.demo.parameters import Call
 from bff.demo.provider import Endpoint
+from support.client_jwks import ClientJwks
 from support.fake_provider import Answer, FakeProvider, oauth_error
 
 
@@ -42,6 +43,7 @@ class FaultProvider(FakeProvider):
         )
         self.delay_seconds = 0.0
         self.trouble: Answer | None = None
+        self.jwks_of_client: ClientJwks | None = None
         self.answering: list[str] = []  # the users whose answers are late
         self.uses: list[Use] = []
         self.spent: Counter[str] = Counter()  # refresh token -> how often it was served
@@ -63,6 +65,8 @@ class FaultProvider(FakeProvider):
 
     async def respond(self, call: Call, endpoint: Endpoint) -> Response:
         """Rotate first, then be late: what is cut off then is lost."""
+        if self.jwks_of_client is not None:
+            call = await self.jwks_of_client.judged(call)
         form = dict(call.form)
         if call.path != "/token" or form.get("grant_type") != "refresh_token":
             return await super().respond(call, endpoint)

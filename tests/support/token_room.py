@@ -26,7 +26,7 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
-from bff.tokens.renewing import renewing
+from bff.tokens.renewing import Renewing, renewing
 from bff.tokens.sign_in import keep_sign_in
 from support.fake_internet import NONCE, VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
 from support.fake_provider import FakeProvider
@@ -66,12 +66,17 @@ class TroubledStore(MemoryStore):
             raise StoreUnavailable("no answer")
         return await super().replace(session, now=now)
 
+    def go_back(self, session: Session) -> None:
+        """Hold this again, which was replaced since: a replica that lacked the last write is the primary now."""
+        self._keep(session, expires_at=session.absolute_expires_at, now=self._last_now)
+
 
 @dataclass(slots=True, kw_only=True)
 class Worker:
     """One process's part of the room."""
 
     tasks: BackgroundTasks
+    shared: Renewing
     refresher: Refresher
     client_credentials: ClientCredentials
 
@@ -196,6 +201,7 @@ def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClo
     renewal = Renewal(renewing=shared, providers=providers, **pauses)
     return Worker(
         tasks=tasks,
+        shared=shared,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
     )

@@ -101,7 +101,10 @@ class Renewal:
 
     async def _attempt(self, need: Need, *, rejected: str | None, sending: Sending) -> AccessToken | None:
         """A fresh token; None: another process asks for one now."""
-        _, grant = await self._read(need)
+        session, grant = await self._read(need)
+        if self._kept.kept_again(session, need.provider):
+            await self._kept.flush(need.session_key)
+            _, grant = await self._read(need)
         known = self._renewed_by_another(grant, need, rejected=rejected)
         if known is not None:
             return known
@@ -311,6 +314,7 @@ class Renewal:
         if not kept:
             await discard()
             raise LoginRequired("The session ended while its token was refreshed.", provider=renewed.provider)
+        self._kept.written(renewed, used=used, session=session, discard=discard)
         return True
 
     async def _discard(self, renewed: Grant, *, used: Grant) -> None:

@@ -221,7 +221,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     renewing = process.tokens.renewing
     await process.store.open(
-        ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits]), told=renewing.circuits.told
+        ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits, renewing.kept]),
+        told=renewing.circuits.told,
     )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
     always = (process.streams.look(), notes.keep(), telemetry.pouring())

@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from bff.config.values.hosts import bare_host, parse_authority
-from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout
+from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Message, Receive, Scope, Send
 from bff.proxy.closes import (
     BROWSER_LOST,
@@ -51,12 +51,11 @@ _FRAMED_BY_US = frozenset({b"host", b"content-length"})  # written by the librar
 _OF_THE_UPGRADE = b"sec-websocket-"
 
 
-Again = Callable[
-    [], Awaitable[UpstreamRequest | None]
-]  # another handshake in the place of a rejected one; None: there is none
+RequestFor = Callable[[bytes], UpstreamRequest]  # the handshake for an upstream, by its authority
+Again = Callable[[], Awaitable[RequestFor | None]]  # others in the place of a rejected one; None: there are none
 
 
-async def no_other() -> UpstreamRequest | None:
+async def no_other() -> RequestFor | None:
     """Where the upstream's 401 is the answer."""
     return None
 
@@ -64,7 +63,7 @@ async def no_other() -> UpstreamRequest | None:
 async def forward_websocket(
     *,
     route: Route,
-    request_for: Callable[[bytes], UpstreamRequest],
+    request_for: RequestFor,
     place: WebSocketPlace,
     scope: Scope,
     receive: Receive,
@@ -75,7 +74,7 @@ async def forward_websocket(
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `request_for` makes the request for an upstream, by its authority. `ended` is set when the session ends. `again` is asked once if
+    `ended` is set when the session ends. `again` is asked once if
     the upstream answers 401 (R-350). Returns when both sides are closed, or have had `close_seconds` to take a close.
 
     Raises:
@@ -87,29 +86,27 @@ async def forward_websocket(
         raise MalformedRequest("a WebSocket handshake has no content")
     offered = _offered(scope)
 
-    def make() -> ClientConnection:
+    def make() -> _Connection:
         authority = place.member.authority
         return _connection(route, request.target, authority, offered=offered, close_seconds=close_seconds)
 
     if (await receive())["type"] != "websocket.connect":
         return
-    connection = await place.dial(make)
+    seconds = route.config.timeouts.first_byte
     try:
-        if request.authority != place.member.authority:
-            request = request_for(place.member.authority)
-        seconds = route.config.timeouts.first_byte
-        try:
-            await _shake_hands(connection, request, place, seconds=seconds)
-        except InvalidStatus as refusal:
-            other = await again() if refusal.response.status_code == 401 else None
-            if other is None:
-                raise
-            _drop(connection)
-            connection = await place.dial(make)
-            await _shake_hands(connection, other, place, seconds=seconds)
-        await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
+        connection = await _connected(make, request_for, place, seconds=seconds)
     except InvalidStatus as refusal:
-        await _refuse(scope, send, refusal.response)
+        others = await again() if refusal.response.status_code == 401 else None
+        if others is None:
+            await _refuse(scope, send, refusal.response)
+            return
+        try:
+            connection = await _connected(make, others, place, seconds=seconds)
+        except InvalidStatus as second:
+            await _refuse(scope, send, second.response)
+            return
+    try:
+        await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
     finally:
         _drop(connection)
 
@@ -132,7 +129,10 @@ def _offered(scope: Scope) -> list[Subprotocol] | None:
 class _Connection(ClientConnection):
     """The library answers each ping, whether or not the upstream reads the answers, and keeps them for it: here, up to a limit."""
 
+    is_touched = False  # the upstream has sent something
+
     def data_received(self, data: bytes) -> None:
+        self.is_touched = True
         super().data_received(data)
         if self.paused and self.transport.get_write_buffer_size() > (self.protocol.max_message_size or 0) + MAX_PONGS:
             self.transport.abort()
@@ -140,7 +140,7 @@ class _Connection(ClientConnection):
 
 def _connection(
     route: Route, target: bytes, authority: bytes, *, offered: list[Subprotocol] | None, close_seconds: float
-) -> ClientConnection:
+) -> _Connection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
     host, port = parse_authority(authority.decode("ascii"))  # of which the library makes `Host`
     tls = route.upstreams[0].tls
@@ -151,6 +151,31 @@ def _connection(
         logger=_SILENT,
     )
     return _Connection(protocol, close_timeout=close_seconds, max_queue=MAX_QUEUE)
+
+
+async def _connected(
+    make: Callable[[], _Connection], request_for: RequestFor, place: WebSocketPlace, *, seconds: float
+) -> _Connection:
+    """The connection to a member that takes the handshake.
+
+    Raises:
+        InvalidStatus: its refusal.
+        UpstreamUnreachable, UpstreamTimeout, UpstreamBroke, UpstreamBusy: there is no answer.
+    """
+    while True:
+        connection = await place.dial(make)
+        try:
+            await _shake_hands(connection, request_for(place.member.authority), place, seconds=seconds)
+        except (UpstreamUnreachable, UpstreamBroke) as error:
+            _drop(connection)
+            was_lost = isinstance(error, UpstreamUnreachable) or not connection.is_touched
+            if not (was_lost and place.broke_off(untouched=not connection.is_touched)):
+                raise
+        except BaseException:  # also CancelledError: the connection must go
+            _drop(connection)
+            raise
+        else:
+            return connection
 
 
 async def _shake_hands(

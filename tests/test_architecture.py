@@ -27,6 +27,7 @@ FLOORS = {
     "request_head": 0,
     "request_id": -1,  # a head has one
     "signing_key": 0,
+    "trusted_roots": 0,
     "config": 1,
     "oauth": 1,
     "secret_uses": 1,

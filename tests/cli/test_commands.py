@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from bff import __version__
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
 from support.bff_command import command, environment
+from support.http_client import http_get
 from support.serving_command import serving
 from support.valkey_server import ValkeyServer, free_port
 
@@ -239,9 +239,9 @@ def test_serve_starts_while_its_provider_is_away_and_stops_at_sigterm(tmp_path: 
     told = json.loads(file.read_text())
     with serving(file) as process:
         host = {"host": "localhost:8080", "x-csrf": "1"}
-        assert httpx2.get(f"http://{told['listen']}/bff/user", headers=host).json()["authenticated"] is False
-        assert httpx2.get(f"http://{told['listen']}/livez", headers=host).status_code == 404
-        assert httpx2.get(f"http://{told['management']}/version").json() == {"version": __version__}
+        assert http_get(f"http://{told['listen']}/bff/user", headers=host).json()["authenticated"] is False
+        assert http_get(f"http://{told['listen']}/livez", headers=host).status_code == 404
+        assert http_get(f"http://{told['management']}/version").json() == {"version": __version__}
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
@@ -254,8 +254,8 @@ def test_workers_share_one_listener_one_store_and_their_metrics(tmp_path: Path) 
         with serving(file, "--workers", "2"):
             host = {"host": "localhost:8080", "x-csrf": "1"}
             for _ in range(20):
-                assert httpx2.get(f"http://{told['listen']}/api/x", headers=host).status_code == 401
-            metrics = httpx2.get(f"http://{told['management']}/metrics").text
+                assert http_get(f"http://{told['listen']}/api/x", headers=host).status_code == 401
+            metrics = http_get(f"http://{told['management']}/metrics").text
             assert 'bff_problems_total{type="login-required"} 20.0' in metrics
 
 

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
 
@@ -17,6 +16,7 @@ from bff.config.load import load_with_warnings
 from bff.config.values.secrets import FileSecret
 from support.bff_command import command, environment
 from support.documented import codes, fenced, page, rows, section
+from support.http_client import http_get
 from support.serving_command import serving
 from support.valkey_server import free_port
 
@@ -239,5 +239,5 @@ def test_serve_starts_with_what_was_written(tmp_path: Path) -> None:
     management = f"127.0.0.1:{free_port()}"
     file.write_text(file.read_text().replace("127.0.0.1:9090", management))
     with serving(file, management=management):
-        answer = httpx2.get(f"{url}/bff/user", headers={"x-csrf": "1"})
+        answer = http_get(f"{url}/bff/user", headers={"x-csrf": "1"})
         assert json.loads(answer.text)["authenticated"] is False

@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx2
 import pytest
 
 from bff.instance import instance
 from bff.secret_uses import fingerprint
 from support.bff_command import command, environment
 from support.gateway_world import CLIENT_SECRET, SESSION_KEY, Clock, GatewayWorld, gateway_world
+from support.http_client import http_client
 from support.valkey_server import ValkeyServer, free_port
 
 OLD_KEY = "an old session key that is long enough 9876543210"
@@ -106,7 +106,7 @@ async def test_the_metric_says_the_same(world: GatewayWorld) -> None:
     """`bff_secret_last_used_timestamp_seconds` has the instants, by provider and position."""
     await world.signed_in("alice")
     await secrets(world, used=2)
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with http_client() as client:
         metrics = (await client.get(f"{world.management_url}/metrics")).text
     for provider, position in (("session", "keys[0]"), ("corp", "client_secrets[0]")):
         labels = f'{{position="{position}",provider="{provider}"}}'

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from support.fault_gateways import FaultGateway
+from support.http_client import http_client
 from support.raw_browser import raw_browser
 from support.scripted_upstream import Conversation, response, scripted_upstream
 from support.valkey_server import ValkeyServer, free_port
@@ -62,7 +63,7 @@ class Serving:
 
     async def status(self, path: str) -> int:
         """The status of one call on a connection of its own, so that any worker may answer it."""
-        async with httpx2.AsyncClient(base_url=self.gateway.client.base_url, trust_env=False, timeout=30) as client:
+        async with http_client(base_url=self.gateway.client.base_url, timeout=30) as client:
             return (await client.get(path, headers=HOST)).status_code
 
     async def ask_on(self) -> None:

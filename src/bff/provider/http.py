@@ -10,7 +10,6 @@
 """
 
 import asyncio
-import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
 from bff.secret_uses import SecretUses
 from bff.telemetry.traces import Attributes, client_span
+from bff.trusted_roots import client_context
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
@@ -52,7 +52,7 @@ class ProviderHttp:
         self._uses = uses
         self._provider = provider
         self._timeout_seconds = timeout_seconds
-        context = _tls_context(ca_file)
+        context = client_context(ca_file=ca_file, shared=client_certificate is None)
         self._certificate = (
             ClientCertificate(client_certificate, context, provider=provider) if client_certificate else None
         )
@@ -156,10 +156,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return "timeout"
     return "cut_off"
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer; with `ca_file`, only its authorities are trusted."""
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

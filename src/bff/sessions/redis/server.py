@@ -187,9 +187,7 @@ class ClusterServer:
 Server = SingleServer | ClusterServer
 
 
-def open_server(
-    location: StoreLocation, *, connect_timeout_seconds: float, command_timeout_seconds: float
-) -> Server:
+def open_server(location: StoreLocation, *, connect_timeout_seconds: float, command_timeout_seconds: float) -> Server:
     """The server at this location; connects at the first command."""
     kind = ClusterServer if location.topology == "cluster" else SingleServer
     return kind(

@@ -13,7 +13,7 @@ import pytest
 
 from bff.instance import instance
 from bff.secret_uses import fingerprint
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.gateway_world import CLIENT_SECRET, SESSION_KEY, Clock, GatewayWorld, gateway_world
 from support.http_client import http_client
 from support.valkey_server import ValkeyServer, free_port
@@ -40,15 +40,7 @@ async def world(valkey: ValkeyServer) -> AsyncIterator[GatewayWorld]:
 
 async def status(world: GatewayWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`bff secrets status` with the gateway's own configuration."""
-    return await asyncio.to_thread(
-        subprocess.run,
-        command("secrets", "status", "-c", str(world.file), *arguments),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(),
-    )
+    return await asyncio.to_thread(run_bff, "secrets", "status", "-c", str(world.file), *arguments)
 
 
 async def secrets(world: GatewayWorld, *, used: int) -> dict[tuple[str, str], dict[str, Any]]:

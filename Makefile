@@ -65,10 +65,11 @@ clients:            ## the browser client and its React binding: types and logic
 	done
 	cp clients/javascript/client.js src/bff/web/client.js
 
-apis:               ## real frameworks behind the gateway: FastAPI, Tornado, Streamlit, Express, tus, socket.io, Go
+apis:               ## real frameworks behind the gateway: FastAPI, Tornado, Streamlit, Express, tus, socket.io, Go, Spring
 	$(PYTHON) -m pip install -q -e '.[apis]'
 	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/apis/node; fi
 	if command -v go >/dev/null; then cd tests/apis/go && go build -o $(CURDIR)/build/apis-go . && go build -o $(CURDIR)/build/apis-go-verifying ./verifying; fi
+	if command -v mvn >/dev/null; then mvn -B -q -f tests/apis/spring/pom.xml package || echo "Spring Boot cannot be fetched"; fi
 	$(PYTHON) -m pytest -m apis tests/apis
 
 develop:            ## real development servers before and behind the gateway: Vite, Next, Angular (needs Node)

@@ -12,3 +12,11 @@ Clock = Callable[[], float]
 
 wall: Clock = time.time
 steady: Clock = time.monotonic
+
+
+def steady_beside(clock: Clock) -> Clock:
+    """The clock for the durations of what reads `clock` for instants: the steady one beside the wall's.
+
+    A test's clock serves for both, so that the test steps pauses and instants together.
+    """
+    return steady if clock is wall else clock

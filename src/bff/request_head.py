@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bff.request_id import new_request_id, of_trusted
 
@@ -38,14 +37,15 @@ class FieldSection(Struct, frozen=True, eq=False):
     """All fields of one request, and what is looked up in them. Never change `fields`: sections are shared by equal requests.
 
     `named` holds each field's last value by its name, `Cookie` lines joined; `repeated` is the name of a judged field that
-    is there twice. `is_plain`: nothing is said about content, protocol, or the end of the connection. `memo` holds what others
-    have worked out from the section alone.
+    is there twice. `is_plain`: nothing is said about content, protocol, or the end of the connection. `opens_page`: a GET with these
+    fields is a page load. `memo` holds what others have worked out from the section alone.
     """
 
     fields: list[Field]
     named: Mapping[bytes, bytes]
     repeated: bytes | None
     is_plain: bool
+    opens_page: bool
     memo: dict[object, object]
 
 
@@ -56,7 +56,24 @@ def field_section(fields: list[Field]) -> FieldSection:
     is_plain = named.keys().isdisjoint(_OF_FRAMING_OR_PROTOCOL) and all(
         value == b"keep-alive" for name, value in fields if name == b"connection"
     )
-    return FieldSection(fields, named, repeated, is_plain, {})
+    return FieldSection(fields, named, repeated, is_plain, _opens_page(named), {})
+
+
+def _opens_page(named: Mapping[bytes, bytes]) -> bool:
+    """Whether a person waits for a page in the whole window (`RequestHead.is_navigation`).
+
+    A service worker that passes a page load on sends it with an empty destination, and with the mode `same-origin` if it
+    made a new request of it (https://github.com/w3c/ServiceWorker/issues/1803; R-300). A page cannot send the mode `navigate`.
+    """
+    mode, dest = named.get(b"sec-fetch-mode"), named.get(b"sec-fetch-dest")
+    if mode == b"cors":
+        return False
+    if mode == b"navigate":
+        return dest in _WINDOW or (dest == b"empty" and b"sec-fetch-site" in named)
+    asks_for_html = b"x-csrf" not in named and b"text/html" in named.get(b"accept", b"")
+    if mode is None:
+        return dest in _WINDOW and asks_for_html
+    return mode == b"same-origin" and dest == b"empty" and asks_for_html
 
 
 class FieldBlock(Struct, frozen=True):
@@ -106,12 +123,10 @@ def section_of_lines(lines: bytes) -> FieldSection:
     return section
 
 
-def kept_section(lines: bytes) -> FieldSection | None:
-    """The section, if `section_of_lines` has been asked for it lately: then llhttp has accepted these lines."""
-    return _kept_sections.get(lines)
-
-
 _kept_sections: dict[bytes, FieldSection] = {}
+
+# The section of these lines, if `section_of_lines` has been asked for it lately: then llhttp has accepted them. None: it has not.
+kept_section = _kept_sections.get
 
 
 def fields_of_head(head: bytes) -> list[Field]:
@@ -159,34 +174,13 @@ class RequestHead(Struct, frozen=True):
 
     @property
     def is_navigation(self) -> bool:
-        """Whether a person waits for a page in the whole window: then a redirect helps, where a fetch wants a 401 (R-021).
-
-        A service worker that passes a page load on sends it with an empty destination, and with the mode `same-origin` if it
-        made a new request of it (https://github.com/w3c/ServiceWorker/issues/1803; R-300). A page cannot send the mode `navigate`.
-        """
-        if self.method not in _OPENING:
-            return False
-        named = self.named
-        mode = named.get(b"sec-fetch-mode")
-        if mode == b"cors":
-            return False
-        dest = named.get(b"sec-fetch-dest")
-        if mode == b"navigate":
-            return dest in _WINDOW or (dest == b"empty" and b"sec-fetch-site" in named)
-        if mode is None:
-            return dest in _WINDOW and self._asks_for_html
-        return mode == b"same-origin" and dest == b"empty" and self._asks_for_html
+        """Whether a person waits for a page in the whole window: then a redirect helps, where a fetch wants a 401 (R-021)."""
+        return self.method in _OPENING and self.section.opens_page
 
     @property
     def wants_page(self) -> bool:
         """Whether a person sees the answer: as `is_navigation`, and also a form that was posted, and a frame (R-302)."""
-        if self.named.get(b"sec-fetch-mode") == b"navigate":
-            return True
-        return replace(self, method=b"GET").is_navigation
-
-    @property
-    def _asks_for_html(self) -> bool:
-        return b"x-csrf" not in self.named and b"text/html" in self.named.get(b"accept", b"")
+        return self.section.opens_page or self.named.get(b"sec-fetch-mode") == b"navigate"
 
 
 def request_head(method: bytes, path: bytes, query: bytes, fields: list[Field], peer: Peer) -> RequestHead:

@@ -270,6 +270,38 @@ async def test_a_fragment_survives_the_way(window: "BrowserContext", path: str, 
         assert page.url == url
 
 
+@pytest.mark.requirement("R-309", "R-300")
+@pytest.mark.parametrize("path", ["/pages/report?x=1", "/careful/a;b='1'?x=1&y=%20", "/careful/report"])
+@pytest.mark.parametrize("asks", [True, False], ids=["form", "no form"])
+async def test_a_fragment_of_a_typed_address_survives(window: "BrowserContext", path: str, asks: bool) -> None:
+    """A deep link that is typed, or opened from a mail program, arrives with its fragment over a form at the provider, too."""
+    async with other_sites() as sites:
+        page = await window.new_page()
+        sites.world.corp.sign_in_as = None if asks else "alice"
+        visited = documents(page)
+        await page.goto(f"{sites.world.url}{path}#/report/7")
+        if asks:
+            assert visited[0].startswith("303 ")
+            await page.click("button[value=alice]")
+        await page.get_by_text('"target"').wait_for()
+        assert page.url.endswith("#/report/7")
+        assert sites.world.upstream.seen[-1].target == path
+        assert len(sites.world.corp.calls_to("/authorize")) == 1
+
+
+@pytest.mark.requirement("R-309")
+async def test_a_fragment_is_put_back_once(window: "BrowserContext") -> None:
+    """A link without a fragment, after one with a fragment to the same page in the same tab, gets none."""
+    async with other_sites() as sites:
+        page = await window.new_page()
+        await sites.sign_in(page)
+        url = f"{sites.world.url}/pages/report"
+        for link in (f"{url}#first", url, f"{url}#second", url):
+            await page.goto(sites.elsewhere(FOREIGN))
+            await follow_link(page, link)
+            assert page.url == link
+
+
 @pytest.mark.requirement("R-309", "R-301")
 async def test_the_pages_that_lead_on_work_without_scripts(chromium: "Browser") -> None:
     """A browser without scripts goes on by itself as well; only the fragment is lost."""

@@ -257,6 +257,24 @@ async def test_rotations_without_notice_are_followed_at_once() -> None:
 
 
 @pytest.mark.requirement("R-333")
+@pytest.mark.parametrize("anonymous", [False, True])
+async def test_a_forged_token_under_a_rotated_key_uses_up_no_demand(anonymous: bool) -> None:
+    """The fetch found the key that the token names, so the next rotation is followed at once, though that token was forged."""
+    async with pair() as world:
+        await world.ours.keys()
+        for _ in range(3):
+            world.fake.rotate_keys()
+            world.fake.misbehave(id_token_signature="broken")
+            with pytest.raises(JwtRefused) as refused:
+                await world.ours.identity.verify(await world.id_token(), types=("JWT",), anonymous=anonymous)
+            assert refused.value.reason == "signature"
+        world.fake.rotate_keys()
+        world.fake.misbehave(id_token_signature="honest")
+        assert await world.ours.identity.verify(await world.id_token(), types=("JWT",), anonymous=anonymous)
+        assert len(world.fake.calls_to("/jwks")) == 5
+
+
+@pytest.mark.requirement("R-333")
 async def test_forged_logout_tokens_do_not_use_up_the_demand_of_a_sign_in() -> None:
     """Tokens that anyone can send are throttled apart from those that the provider gave us itself."""
     async with pair() as world:

@@ -5,13 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.proxy import response_head as module
-from bff.proxy.response_head import MAX_KEPT, MAX_KEPT_HEAD, response_head
+from bff.proxy.response_head import MAX_KEPT, MAX_KEPT_HEAD, ResponseHead, kept_head, read_head
 from bff.proxy.rewrite import response_fields, response_lines
 
 
 def a_head(*lines: bytes, status: bytes = b"200 OK", version: bytes = b"HTTP/1.1") -> bytes:
     """A head of these lines."""
     return b"\r\n".join([version + b" " + status, *lines, b"", b""])
+
+
+def response_head(head: bytes) -> ResponseHead | None:
+    """As the reader asks for it."""
+    return kept_head(head) or read_head(head)
 
 
 PLAIN = a_head(b"Content-Type: text/plain", b"Content-Length: 5", b"Keep-Alive: timeout=9", b"ETag:  a ")

@@ -48,7 +48,7 @@ def dead() -> str:
 
 def standing_clock(room: Forwarding, now: float) -> None:
     """Sets the clock of the choice and of the pools."""
-    for upstream in room.forwarder._upstreams.values():
+    for upstream in room.forwarder.upstreams.values():
         upstream._clock = lambda: now
     for pool in room.pools:
         pool._clock = lambda: now

@@ -18,9 +18,9 @@ from bff.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from bff.request_head import FieldSection
+from bff.request_head import FieldSection, Peer
 from bff.server.request_reader import RequestReader
-from support.reader_events import PEER, SMALL, Reading, bytewise, read, take
+from support.reader_events import PEER, SMALL, TRUSTED, Reading, bytewise, read, take, told_of
 
 DOCUMENTED = (
     ContentTooLarge,
@@ -71,6 +71,7 @@ FIELDS = st.sampled_from(
         *(b"Transfer-Encoding: identity", b"Transfer-Encoding : chunked", b"Transfer-Encoding:\x0bchunked"),
         *(b"Expect: 100-continue", b"Expect: other", b"Upgrade: websocket", b"Connection: Upgrade", b"Upgrade: h2c"),
         *(b" folded", b"no colon", b": x", b"X: a\x00b", b"X: a\rb", b"X: \xff", b"X: " + b"v" * 100, b"TE: trailers"),
+        *(b"X-Request-Id: 1", b"x-request-id:\t2 ", b"X-Request-Id: two words"),
     ]
 )
 BODIES = st.sampled_from(
@@ -758,6 +759,53 @@ def test_fields_are_known_again(kept_sections: dict[bytes, FieldSection]) -> Non
     first, second = read([b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", b"PUT /b?c HTTP/1.1\r\nHost: x\r\n\r\n"]).messages
     assert first.message.head.section is second.message.head.section
     assert len(kept_sections) == 1
+
+
+@pytest.mark.requirement("R-364")
+@pytest.mark.parametrize("line", [b"X-Request-Id: %d", b"x-request-id:\t%d ", b"X-REQUEST-ID:%d"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("peer", [TRUSTED, PEER], ids=["trusted", "not trusted"])
+def test_the_line_of_an_id_is_no_part_of_the_fields(
+    kept_sections: dict[bytes, FieldSection], line: bytes, place: int, peer: Peer
+) -> None:
+    """A proxy writes another id into each request; the rest of the lines is known again, and each has its own id."""
+    lines = [b"Host: x", b"Accept: */*"]
+    heads = [b"\r\n".join([b"GET / HTTP/1.1", *_inserted(lines, line % number, place), b"", b""]) for number in (7, 8)]
+    first, second = read(heads, peer=peer).messages
+    assert first.message.head.section is second.message.head.section
+    assert first.message.head.fields == [(b"host", b"x"), (b"accept", b"*/*")]
+    ids = [first.message.head.request_id, second.message.head.request_id]
+    assert ids == [b"7", b"8"] if peer.trusted else ids[0] != ids[1] and not {b"7", b"8"} & {*ids}
+    assert len(kept_sections) == 1
+
+
+def _inserted(lines: list[bytes], line: bytes, place: int) -> list[bytes]:
+    return [*lines[:place], line, *lines[place:]]
+
+
+@pytest.mark.requirement("R-364")
+@pytest.mark.requirement("R-367")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"X-Request-Id: a", b"X-Request-Id: b"],
+        [b"X-Request-Id: two words"],
+        [b"X-Request-Id: a\x00"],
+        [b"X-Request-Id: a", b" folded"],
+        [b"X-Request-Id : a"],
+        [b"X-Request-Id: " + b"a" * 129],
+        [b"X-Request-Id:"],
+    ],
+)
+@pytest.mark.usefixtures("kept_sections")
+def test_what_is_no_one_id_is_judged_with_the_fields(lines: list[bytes]) -> None:
+    """Also where the other fields are known: it is read, or refused, as it is behind fields that are not."""
+    plain = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with_lines = b"\r\n".join([b"GET / HTTP/1.1", b"Host: x", *lines, b"", b""])
+    fresh = read([with_lines], peer=TRUSTED)
+    known = read([plain, with_lines], peer=TRUSTED)
+    assert type(known.error) is type(fresh.error)
+    assert [told_of(one.message) for one in known.messages[1:]] == [told_of(one.message) for one in fresh.messages]
 
 
 def test_a_bearer_is_not_kept(kept_sections: dict[bytes, FieldSection]) -> None:

@@ -33,12 +33,18 @@ def keep(copies: LocalCopies, read: LiveSession, *, cookie: bytes = COOKIE, now:
     copies.put(cookie, read, copies.reading(read.session.key), now=now)
 
 
+def copied(copies: LocalCopies, cookie: bytes, *, now: float) -> LiveSession | None:
+    """The session that is copied under this cookie value."""
+    copy = copies.get(cookie, now=now)
+    return None if copy is None else copy.live
+
+
 def test_a_copy_is_what_was_read() -> None:
     """Under the same cookie value, the same session; under another one, none."""
     copies, read = hearing(), live()
     keep(copies, read)
-    assert copies.get(COOKIE, now=NOW) is read
-    assert copies.get(b"another cookie", now=NOW) is None
+    assert copied(copies, COOKIE, now=NOW) is read
+    assert copied(copies, b"another cookie", now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -51,8 +57,8 @@ def test_a_copy_ends_with_its_age_or_its_session(read: LiveSession, lasts: float
     """A copy is used until the first of maximum age, idle end and absolute end, and is not kept after it."""
     copies = hearing()
     keep(copies, read)
-    assert copies.get(COOKIE, now=NOW + lasts - 0.01) is read
-    assert copies.get(COOKIE, now=NOW + lasts) is None
+    assert copied(copies, COOKIE, now=NOW + lasts - 0.01) is read
+    assert copied(copies, COOKIE, now=NOW + lasts) is None
     assert len(copies) == 0
 
 
@@ -60,7 +66,7 @@ def test_a_clock_that_was_set_back_lengthens_no_copy() -> None:
     """A copy from the future is not used."""
     copies = hearing()
     keep(copies, live())
-    assert copies.get(COOKIE, now=NOW - 1) is None
+    assert copied(copies, COOKIE, now=NOW - 1) is None
 
 
 @pytest.mark.requirement("R-183")
@@ -72,9 +78,9 @@ def test_a_change_drops_every_copy_of_its_session_at_once(ended: bool) -> None:
     keep(copies, live(), cookie=b"two")
     keep(copies, live(key="other"), cookie=b"other")
     copies.session_changed(Change(key=KEY, ended=ended))
-    assert copies.get(b"one", now=NOW) is None
-    assert copies.get(b"two", now=NOW) is None
-    assert copies.get(b"other", now=NOW) is not None
+    assert copied(copies, b"one", now=NOW) is None
+    assert copied(copies, b"two", now=NOW) is None
+    assert copied(copies, b"other", now=NOW) is not None
 
 
 @pytest.mark.requirement("R-183")
@@ -84,7 +90,7 @@ def test_a_change_during_a_read_keeps_its_result_from_being_copied() -> None:
     ticket = copies.reading(KEY)
     copies.session_changed(Change(key=KEY, ended=True))
     copies.put(COOKIE, read, ticket, now=NOW)
-    assert copies.get(COOKIE, now=NOW) is None
+    assert copied(copies, COOKIE, now=NOW) is None
 
 
 def test_a_change_of_another_session_disturbs_no_read() -> None:
@@ -93,10 +99,10 @@ def test_a_change_of_another_session_disturbs_no_read() -> None:
     ticket = copies.reading(KEY)
     copies.session_changed(Change(key="other", ended=True))
     copies.put(COOKIE, read, ticket, now=NOW)
-    assert copies.get(COOKIE, now=NOW) is read
+    assert copied(copies, COOKIE, now=NOW) is read
     copies.session_changed(Change(key=KEY, ended=False))
     keep(copies, read)
-    assert copies.get(COOKIE, now=NOW) is read
+    assert copied(copies, COOKIE, now=NOW) is read
 
 
 def test_a_read_that_outlasts_the_memory_of_changes_is_not_copied() -> None:
@@ -107,7 +113,7 @@ def test_a_read_that_outlasts_the_memory_of_changes_is_not_copied() -> None:
     for number in range(REMEMBERED_CHANGES):
         copies.session_changed(Change(key=str(number), ended=False))
     copies.put(COOKIE, read, ticket, now=NOW)
-    assert copies.get(COOKIE, now=NOW) is None
+    assert copied(copies, COOKIE, now=NOW) is None
 
 
 def test_nothing_is_copied_before_changes_are_heard() -> None:
@@ -124,15 +130,15 @@ def test_an_interruption_drops_all_and_makes_none() -> None:
     keep(copies, read)
     before = copies.reading(KEY)
     copies.changes_interrupted()
-    assert copies.get(COOKIE, now=NOW) is None
+    assert copied(copies, COOKIE, now=NOW) is None
     during = copies.reading(KEY)
     keep(copies, read)
     copies.changes_resumed()
     for ticket in (before, during):
         copies.put(COOKIE, read, ticket, now=NOW)
-    assert copies.get(COOKIE, now=NOW) is None
+    assert copied(copies, COOKIE, now=NOW) is None
     keep(copies, read)
-    assert copies.get(COOKIE, now=NOW) is read
+    assert copied(copies, COOKIE, now=NOW) is read
 
 
 def test_a_ticket_is_good_for_its_own_session_only() -> None:
@@ -154,7 +160,13 @@ def test_the_oldest_makes_room() -> None:
     copies = hearing(max_entries=3)
     for number in range(5):
         keep(copies, live(key=str(number)), cookie=b"%d" % number)
-    assert [copies.get(b"%d" % number, now=NOW) is not None for number in range(5)] == [False, False, True, True, True]
+    assert [copied(copies, b"%d" % number, now=NOW) is not None for number in range(5)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 def test_what_ended_does_not_stay_in_memory() -> None:
@@ -195,7 +207,7 @@ def test_no_order_of_events_serves_what_is_older_than_a_change_that_was_heard(st
             heard = {key: version + 1 for key, version in heard.items()}
             copies.changes_resumed()
         for key, version in heard.items():
-            copy = copies.get(b"%d" % key, now=NOW)
+            copy = copied(copies, b"%d" % key, now=NOW)
             assert copy is None or copy.session.version == version
 
 

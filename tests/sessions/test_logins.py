@@ -13,6 +13,7 @@ from bff.oauth.step_up import StepUp
 from bff.sessions import logins
 from bff.sessions.logins import BrowserLogins, LoginTransaction, new_browser, registration, short_way_back
 from support.session_samples import NOW, a_transaction
+from support.suite_conditions import LEAST_VERIFIER_BITS, entropy_bits
 
 
 def begun_by(browser: BrowserLogins, *, seed: bytes = b"s" * 32) -> LoginTransaction:
@@ -22,14 +23,22 @@ def begun_by(browser: BrowserLogins, *, seed: bytes = b"s" * 32) -> LoginTransac
 
 @pytest.mark.requirement("R-032", "R-035", "R-047")
 def test_nonce_and_verifier_are_unguessable_and_of_the_right_shape() -> None:
-    """Of a thousand seeds come values that all differ, of 43 unreserved characters that occur about equally often."""
+    """Of a thousand seeds come values that all differ, of 43 or 64 unreserved characters that occur about equally often."""
     made = [replace(a_transaction(), seed=number.to_bytes(32)) for number in range(1000)]
     values = [value for t in made for value in (t.nonce, t.code_verifier, t.name)]
     assert len(set(values)) == 3000
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", value) for value in values)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", value) for t in made for value in (t.nonce, t.name))
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{64}", t.code_verifier) for t in made)
     counts = Counter("".join(value[:42] for value in values))  # the 43rd holds 4 bits only
     total = sum(counts.values())
     assert -sum(count / total * math.log2(count / total) for count in counts.values()) > 5.99
+
+
+@pytest.mark.requirement("R-032")
+def test_no_verifier_looks_guessable() -> None:
+    """Of ten thousand verifiers each has more than 192 bits by the frequencies of its characters, as the suite counts them."""
+    made = (replace(a_transaction(), seed=number.to_bytes(32)).code_verifier for number in range(10_000))
+    assert min(map(entropy_bits, made)) > LEAST_VERIFIER_BITS
 
 
 @pytest.mark.requirement("R-033")

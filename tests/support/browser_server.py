@@ -17,6 +17,7 @@ from bff.errors import BrowserError
 from bff.request_head import RequestHead
 from bff.server.connection import BrowserConnection, Served
 from bff.server.descriptors import Descriptors
+from bff.tokens.background import BackgroundTasks
 from bff.web.answers import OwnAnswer
 from bff.web.problems import problem_of
 
@@ -66,6 +67,7 @@ def served_application(
         problem=_problem,
         lane=None,
         inner_ports=inner_ports,
+        tasks=BackgroundTasks(),
         descriptors=None if max_descriptor is None else Descriptors(limit=max_descriptor),
     )
 

@@ -11,6 +11,7 @@ from bff.request_head import Peer
 from bff.server.request_reader import Content, Message, RequestReader
 
 PEER = Peer("192.0.2.7", False)
+TRUSTED = Peer("192.0.2.8", True)
 SMALL = LimitsConfig(max_head=300, max_target=60)
 
 
@@ -47,9 +48,9 @@ def told_of(message: Message) -> tuple[object, ...]:
     return (*named, *astuple(message)[1:])
 
 
-def read(pieces: Iterable[bytes], *, limits: LimitsConfig = SMALL) -> Reading:
+def read(pieces: Iterable[bytes], *, limits: LimitsConfig = SMALL, peer: Peer = PEER) -> Reading:
     """Feed the pieces and take every event as soon as it is there."""
-    reader, reading = RequestReader(peer=PEER, limits=limits), Reading([])
+    reader, reading = RequestReader(peer=peer, limits=limits), Reading([])
     for piece in pieces:
         if reading.tunnel is not None:
             reading.tunnel += piece

@@ -31,6 +31,7 @@ class Source:
 
     async def fetch(self, key: str, rejected: str | None, sending: Sending) -> AccessToken:
         """One attempt, sent at once unless it is to queue."""
+        await sending.admission()
         self.calls.append((key, rejected))
         if not self.queues:
             sending.now()
@@ -47,6 +48,7 @@ class Provider:
 
     circuit: Circuit
     timeout_seconds: float = 30.0
+    name: str = "corp"
 
 
 @pytest.fixture

@@ -106,7 +106,10 @@ async def test_what_did_not_change_is_kept() -> None:
         assert other is not former
         assert other.providers == former.providers
         assert other.tokens == former.tokens
-        assert other.forwarder.upstream(route).members[0].pool is former.forwarder.upstream(route).members[0].pool
+        assert (
+            other.forwarder.upstreams[route.prefix].members[0].pool
+            is former.forwarder.upstreams[route.prefix].members[0].pool
+        )
 
 
 async def test_a_provider_that_changed_is_a_new_one() -> None:

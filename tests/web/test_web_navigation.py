@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -164,6 +165,43 @@ async def test_navigation_to_sign_in_remembers_where_it_was_going() -> None:
     async with door() as world:
         answer = await world.ask("/pages/a", TYPED, query="x=1&y=%26")
         assert answer.field("location") == "/bff/login?provider=corp&return_to=/pages/a%3Fx%3D1%26y%3D%2526"
+
+
+@pytest.mark.requirement("R-309", "R-301")
+async def test_a_typed_address_meets_one_page_that_keeps_its_fragment() -> None:
+    """The guarded page is a redirect; `/login` then is a page, once, whatever the browser says about sites afterwards."""
+    async with door() as world:
+        guarded = await world.ask("/pages/a", TYPED, query="x=" + "%26" * 600)
+        path, _, query = guarded.field("location").partition("?")
+        first = await world.ask(path, TYPED, query=query)
+        assert first.status == 200
+        url = refresh_url(Page(first.body.decode()))
+        assert url == f"{path}?{query}&fragment=kept"
+        for site in ("same-origin", "none", "cross-site"):
+            second = await world.ask(path, {**TYPED, "sec-fetch-site": site}, query=url.partition("?")[2])
+            assert (second.status, site) == (200 if site == "cross-site" else 303, site)
+
+
+@pytest.mark.requirement("R-300")
+@pytest.mark.parametrize(
+    "change", [{"sec-fetch-dest": "empty"}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-mode": ""}]
+)
+@pytest.mark.parametrize("return_to", ["/", "/app/x", "/pages/x"])
+async def test_other_page_loads_begin_to_sign_in_at_once(change: dict[str, str], return_to: str) -> None:
+    """A service worker's request, a link of the app, a sign-in that ends on the app itself: a redirect to the provider."""
+    async with door() as world:
+        asked = TYPED if return_to != "/pages/x" else {**TYPED, **change}
+        assert (await world.ask("/bff/login", asked, query=f"return_to={return_to}")).status == 303
+
+
+@pytest.mark.requirement("R-309")
+@pytest.mark.parametrize("headers", [FROM_ELSEWHERE, TYPED])
+async def test_a_long_way_back_survives_the_page_before_a_sign_in(headers: dict[str, str]) -> None:
+    """The page that leads on to `/login` holds the whole of a `return_to` of 2,000 bytes, escaped as it came."""
+    async with door() as world:
+        query = "return_to=" + quote("/pages/x?y=" + "%26" * 600, safe="")
+        page = Page((await world.ask("/bff/login", headers, query=query)).body.decode())
+        assert (links(page)[0] or "").startswith(f"/bff/login?{query}")
 
 
 @pytest.mark.requirement("R-301")

@@ -23,7 +23,7 @@ from bff.sessions.model import AccessToken, LiveSession
 from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken, bearer
 from bff.web import admission, endpoints, guards
 from bff.web.admission import Admitted
-from bff.web.api import Call
+from bff.web.api import Call, call_of
 from bff.web.gateway import Gateway
 
 
@@ -96,7 +96,7 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
         told.found("the request brings its own token: no CSRF defence, no session")
         if websocket:
             _takes_websocket(told, admitted)
-        _forward(gateway, Call(head, admitted, None, own, None), told)
+        _forward(gateway, call_of(head, admitted, source=own), told)
         return
     _same_site_first(gateway, message, admitted, told)
     if told.served is not None:
@@ -114,7 +114,7 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
     told.found(_whose(source))
     if head.is_navigation and not websocket:
         _same_site(gateway, head, admitted, told)
-    _forward(gateway, Call(head, admitted, used, source, None), told)
+    _forward(gateway, call_of(head, admitted, live=used, source=source), told)
 
 
 def _same_site_first(gateway: Gateway, message: Message, admitted: Admitted, told: Explanation) -> None:
@@ -202,7 +202,7 @@ def _forward(gateway: Gateway, call: Call, told: Explanation) -> None:
     told.asking = "forward"
     credentials = _hidden(gateway, call)
     match = call.admitted.match
-    request = gateway.forwarder.request(match, call.head, credentials=credentials, operators=call.operators)
+    request = gateway.forwarder.request(match=match, head=call.head, credentials=credentials, operators=call.operators)
     judge_length(request, max_body=match.route.max_body)
     told.forwarded = request
     told.found(upstream_url(match))

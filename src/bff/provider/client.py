@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from bff import signing_key
-from bff.clock import Clock
+from bff.clock import Clock, steady_beside
 from bff.config.model import ProviderConfig
 from bff.oauth import dpop, jws, tokens
 from bff.oauth.authorization import AuthorizationCode
@@ -58,11 +58,12 @@ class Provider:
             transport=transport,
             uses=uses,
         )
-        self.circuit = Circuit(clock=clock)
+        self.circuit = Circuit(clock=steady_beside(clock))
+        self.exchange_circuit = Circuit(clock=steady_beside(clock))  # one that fails at exchanges may refresh well
         self._places = Places(RENEWAL_CONNECTIONS, provider=name)
         self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock, uses=uses)
         self._own_seed = signing_key.new_seed() if config.dpop == "on" else None  # of tokens that are not a user's
-        self._documents = Documents(provider=name, config=config, http=self._http, clock=clock)
+        self._documents = Documents(provider=name, config=config, http=self._http, clock=steady_beside(clock))
         self.identity = Identity(provider=name, config=config, documents=self._documents, calls=self._calls)
 
     @property

@@ -2,7 +2,7 @@
 
 from bff import signing_key
 from bff.config.model import ProviderConfig
-from bff.errors import ProviderMisbehaved
+from bff.errors import JwtRefused, ProviderMisbehaved
 from bff.oauth import jws, userinfo
 from bff.oauth.messages import ProviderResponse
 from bff.oauth.userinfo import User
@@ -48,9 +48,21 @@ class Identity:
                     found=unknown.found,
                     configured=unknown.configured,
                 ) from unknown
+            return self._verified_by_newer(token, newer, types=types, anonymous=anonymous)
+
+    def _verified_by_newer(
+        self, token: str, newer: jws.KeySet, *, types: tuple[str, ...], anonymous: bool
+    ) -> jws.VerifiedJwt:
+        """The demand was not in vain where the newer set holds the named key, also if that key did not make the signature."""
+        try:
             verified = self._verify(token, keys=newer, types=types)
+        except jws.UnknownKey:
+            raise
+        except JwtRefused:
             self._documents.newer_keys_helped(anonymous=anonymous)
-            return verified
+            raise
+        self._documents.newer_keys_helped(anonymous=anonymous)
+        return verified
 
     async def userinfo(self, access_token: str, *, subject: str, dpop_seed: str | None = None) -> dict[str, object]:
         """The claims of the UserInfo endpoint, for the subject of the ID token only (Core 5.3.2).

@@ -95,7 +95,7 @@ class UpstreamPool:
         """
         await self._take_place(response)
         connection = None if anew else self._take_idle()
-        self._start(response, connection or await self._connect())
+        response.start(connection or await self._connect())
 
     def send_at_once(
         self,
@@ -114,7 +114,8 @@ class UpstreamPool:
         Raises:
             ContentTooLarge, MalformedRequest: more content than `max_body`, or than was announced.
         """
-        judge_length(request, max_body=max_body)  # first: what is taken below would be lost
+        if request.content_length:
+            judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
             return None
         connection = self._take_idle()
@@ -125,19 +126,15 @@ class UpstreamPool:
         response.place = self._calls[owner.signed_in]
         response.follower = follower
         if begun is None:
-            self._start(response, connection)
+            response.start(connection)
             return response
         response.begin_with(begun[0], last=begun[1])
         try:
-            self._start(response, connection)
+            response.start(connection)
         except BrowserError:
             response.discard()
             raise
         return response
-
-    def _start(self, response: UpstreamResponse, connection: Connection) -> None:
-        connection.holder = response
-        response.start(connection)
 
     async def dial(self, make: Callable[[], P]) -> P:
         """A connection of the caller's own, by the protocol that `make` makes; no place and no exchange belongs to it.

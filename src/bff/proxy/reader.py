@@ -17,7 +17,7 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from bff.proxy.response_head import ResponseHead, response_head
+from bff.proxy.response_head import ResponseHead, kept_head, read_head
 from bff.request_head import Field
 
 MAX_BARREN = 64 * 1024
@@ -114,7 +114,10 @@ class ResponseReader:
     def _whole_head(self, data: bytes) -> bytes | None:
         """What follows a head that is whole and says how long its content is: nearly all are. None: the parser has to tell."""
         end = data.find(b"\r\n\r\n") + 4
-        head = None if end < 4 or self._head_only else response_head(data if end == len(data) else data[:end])
+        head = None
+        if end >= 4 and not self._head_only:
+            written = data if end == len(data) else data[:end]
+            head = kept_head(written) or read_head(written)
         if head is None:
             self._parser = HttpResponseParser(self)
             return None

@@ -196,6 +196,7 @@ class UpstreamResponse:
         """Sends the request's head, and the content that has come."""
         request, upload = self.request, self._upload
         self._connection = connection
+        connection.holder = self
         self.connection_was_used = connection.reused
         self._phase = _HEAD if upload is None else _UPLOAD
         head, begun = request_head(request), self._begun
@@ -204,7 +205,7 @@ class UpstreamResponse:
             wake=self.wake if self.follower is None else self.follower,
             head=head if begun is None else b"",
             content=upload is not None,
-            last_use=request.ends_connection,
+            last_use=upload is not None and request.ends_connection,
         )
         if begun is not None and upload is not None:
             self._begun = None

@@ -44,13 +44,12 @@ class ResponseHead(Struct, frozen=True, eq=False):
 
 _kept: dict[bytes, ResponseHead] = {}
 
+# The head in these bytes, if it was read lately.
+kept_head = _kept.get
 
-def response_head(head: bytes) -> ResponseHead | None:
+
+def read_head(head: bytes) -> ResponseHead | None:
     """The head in these bytes, which end with its empty line; None: it is of another kind, or cannot be read."""
-    return _kept.get(head) or _read(head)
-
-
-def _read(head: bytes) -> ResponseHead | None:
     if head[:8] != b"HTTP/1.1" or head[9:12] not in _WITH_CONTENT:
         return None
     fields = fields_of_head(head)

@@ -139,9 +139,13 @@ def upstream_request(
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
     target = match.route.base_path + match.rest or b"/"
     if head.query:
-        target = _with_query(target, head.query)
+        if head.query.translate(None, _QUERY):
+            raise MalformedRequest("the query holds a character that queries do not have")
+        target = b"%b?%b" % (target, head.query)
     route = match.route
-    kept = _kept(head.section, route.request_rules)
+    kept = head.section.memo.get(route.request_rules)  # pages repeat their fields: then the same section is here again
+    if not isinstance(kept, _Kept):
+        kept = head.section.memo[route.request_rules] = _sorted(head.section, route.request_rules)
     ours: tuple[FieldBlock, ...]
     content_length: int | None = None
     chunked = False
@@ -180,14 +184,6 @@ class _Kept(Struct, frozen=True):
 
     passed: FieldBlock
     special: list[Special]
-
-
-def _kept(section: FieldSection, rules: RequestRules) -> _Kept:
-    """What `_sorted` gives; pages repeat their fields from call to call, and then the same section is here again."""
-    kept = section.memo.get(rules)
-    if not isinstance(kept, _Kept):
-        kept = section.memo[rules] = _sorted(section, rules)
-    return kept
 
 
 def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:
@@ -264,12 +260,6 @@ def _framing_fields(method: bytes, *, content_length: int | None, chunked: bool)
     if (chunked or content_length) and method in _CONTENT_IS_IGNORED:
         fields.append((b"connection", b"close"))
     return fields
-
-
-def _with_query(path: bytes, query: bytes) -> bytes:
-    if query.translate(None, _QUERY):
-        raise MalformedRequest("the query holds a character that queries do not have")
-    return b"%b?%b" % (path, query)
 
 
 def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[Field]:

@@ -26,7 +26,6 @@ from bff.proxy.field_rules import RequestRules, ResponseRules, request_rules, re
 
 DEFAULT_MAX_BODY = 10 * 1024 * 1024
 
-_SLASH = 0x2F
 _VISIBLE = bytes(range(0x21, 0x7F))
 _PLAIN = bytes(c for c in _VISIBLE if c not in b"%.;\\#?")  # needs no second look
 _ALLOWED = bytes(c for c in _VISIBLE if c not in b"\\#?")
@@ -119,7 +118,9 @@ class RouteTable:
         self._by_prefix = {route.prefix: route for route in self.routes}
         if len(self._by_prefix) != len(self.routes):
             raise ValueError("two routes have the same path")
-        self._lengths = tuple(sorted({len(prefix) for prefix in self._by_prefix}, reverse=True))
+        longest_first = sorted(self._by_prefix, key=len, reverse=True)
+        # Matches every path: what begins like none of them has the prefix of none.
+        self._prefix = re.compile(rb"(?:%b)(?=/|\Z)|" % b"|".join(map(re.escape, longest_first)))
 
     def match(self, raw_path: bytes, method: bytes) -> Match:
         """The route of a request; `raw_path` is the path as it came on the wire, without the query.
@@ -141,7 +142,7 @@ class RouteTable:
             MalformedRequest: the path has no single meaning.
             NoRoute: nothing is configured for it.
         """
-        route = self._route(raw_path)
+        route = self._by_prefix.get(self._prefix.match(raw_path)[0])  # type: ignore[index]  # it matches
         if raw_path.translate(None, _PLAIN) or b"//" in raw_path:
             self._judge(raw_path, route)
         if raw_path[:1] != b"/":
@@ -150,19 +151,9 @@ class RouteTable:
             raise NoRoute("nothing is configured for this path")
         return route
 
-    def _route(self, path: bytes) -> Route | None:
-        size = len(path)
-        for length in self._lengths:
-            if length > size or (length < size and path[length] != _SLASH):
-                continue
-            route = self._by_prefix.get(path[:length])
-            if route is not None:
-                return route
-        return None
-
     def _judge(self, path: bytes, route: Route | None) -> None:
         for reading in _readings(path):
-            if self._route(reading) is not route:
+            if self._by_prefix.get(self._prefix.match(reading)[0]) is not route:  # type: ignore[index]  # it matches
                 raise MalformedRequest("the path's encoding leads to another route")
 
 

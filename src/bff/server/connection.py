@@ -28,6 +28,7 @@ from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
 from bff.server.tunnel import Stoppable
 from bff.server.websocket import HandedOver, Handshake
+from bff.tokens.background import BackgroundTasks
 from bff.web.answers import OwnAnswer
 from bff.web.app import App
 
@@ -48,9 +49,9 @@ class Served:
     lane: Lane | None  # None: every message takes an exchange
     inner_ports: frozenset[int]  # of the listeners that no browser is to reach: no lane, no WebSockets
     descriptors: Descriptors | None  # None: connections are not refused
+    tasks: BackgroundTasks  # of the process; while it is `stopping` every answer is the last on its connection (`leaving.py`)
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
     tls: ListenerTls | None = None  # None: plain HTTP on every listener
-    leaving: Callable[[], bool] = lambda: False  # whether every answer is the last on its connection (`leaving.py`)
 
 
 class ProblemOf(Protocol):
@@ -211,7 +212,7 @@ class BrowserConnection(asyncio.Protocol):
         if message.is_websocket and self._is_public:
             self._shake_hands(message)
             return
-        keep_alive = message.keep_alive and not self._stopping and not self._served.leaving()
+        keep_alive = message.keep_alive and not self._stopping and not self._served.tasks.stopping
         lane = self._served.lane
         if lane is not None and self._is_public:
             call = lane.take(message, self, keep_alive=keep_alive)

@@ -14,27 +14,28 @@ from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
+from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, response_lines
-from bff.request_head import NO_FIELDS, FieldBlock
+from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
-from bff.sessions.model import AccessToken
+from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import Account
 from bff.telemetry.running import stream_open
 from bff.tokens.sources import BroughtToken, TokenSource, bearer
-from bff.web import admission, cookies, guards
+from bff.web import admission, cookies
 from bff.web.access_log import account_of
-from bff.web.api import Call
+from bff.web.admission import Admitted
+from bff.web.api import Call, call_of
 from bff.web.app import App
 from bff.web.gateway import Gateway
 from bff.web.who import user_of
@@ -75,7 +76,7 @@ class Lane:
                 return None
             call, credentials = admitted
             request = gateway.forwarder.request(
-                call.admitted.match, call.head, credentials=credentials, operators=call.operators
+                match=call.admitted.match, head=call.head, credentials=credentials, operators=call.operators
             )
         except BffError:
             return None  # the recipe judges the same and says it
@@ -89,11 +90,13 @@ class Lane:
 
 
 class _Ready(Struct, frozen=True):
-    """What the recipe's fourth line gave for a copied session and a route, and would give again until then."""
+    """What the recipe's last lines gave for a copied session and a route, and would give again until then."""
 
     source: TokenSource
     token: AccessToken
     credentials: FieldBlock
+    operators: FieldBlock
+    owner: Owner
     until: float
 
 
@@ -115,40 +118,44 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
     own = admission.brought(gateway, head, policy) if policy.passes_bearer else None
     if own is not None:
         token = own.at_once()
-        return Call(head, admitted, None, own, token), bearer(token)
-    if head.is_navigation:
+        return call_of(head, admitted, source=own, token=token), bearer(token)
+    if head.section.opens_page:
         return None
     admission.same_site(gateway, head, policy)
     now = gateway.process.clock()
     cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session) if policy.reads_session else None
     if cookie is None:
-        return _token(gateway, Call(head, admitted, None, None, None), now=now)
-    live = guards.copied_session(gateway, cookie, now=now)
-    if live is None:
+        return _token(gateway, head, admitted, None, now=now)
+    copy = gateway.process.copies.get(cookie, now=now)
+    if copy is None:
         return None  # the store has to be asked
+    live = copy.live
     if policy.requirement is not None:
         admission.access(gateway, policy, live, now=now)
-    memo = gateway.process.copies.memo(cookie)
-    ready = memo.get(policy)
+    ready = copy.memo.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:
-        return Call(head, admitted, live, ready.source, ready.token), ready.credentials
-    found = _token(gateway, Call(head, admitted, live, None, None), now=now)
+        call = Call(head, admitted, live, ready.source, ready.token, ready.operators, ready.owner)
+        return call, ready.credentials
+    found = _token(gateway, head, admitted, live, now=now)
     if found is not None:
         call, credentials = found
         if call.source is not None and call.token is not None:
-            memo[policy] = _Ready(call.source, call.token, credentials, call.source.fresh_until(call.token))
+            until = call.source.fresh_until(call.token)
+            copy.memo[policy] = _Ready(call.source, call.token, credentials, call.operators, call.owner, until)
     return found
 
 
-def _token(gateway: Gateway, call: Call, *, now: float) -> tuple[Call, FieldBlock] | None:
-    """The recipe's fourth line, if nothing has to be waited for."""
-    source = admission.source(gateway, call.policy, call.live, now=now)
+def _token(
+    gateway: Gateway, head: RequestHead, admitted: Admitted, live: LiveSession | None, *, now: float
+) -> tuple[Call, FieldBlock] | None:
+    """Whose token goes along, if nothing has to be waited for."""
+    source = admission.source(gateway, admitted.policy, live, now=now)
     if source is None:
-        return call, NO_FIELDS
+        return call_of(head, admitted, live=live), NO_FIELDS
     token = source.at_once()
     if token is None or token.dpop_seed is not None:  # a proof serves one request, and may be asked for once more
         return None
-    return replace(call, source=source, token=token), bearer(token)
+    return call_of(head, admitted, live=live, source=source, token=token), bearer(token)
 
 
 class LaneCall:
@@ -211,7 +218,7 @@ class LaneCall:
     def begin(self, content: tuple[bytes, bool] | None = None) -> bool:
         """Send the request if there is a connection for it, with the first content; False: nothing was sent."""
         route = self._call.admitted.match.route
-        upstream = self._gateway.forwarder.upstream(route)
+        upstream = self._gateway.forwarder.upstreams[route.prefix]
         try:
             response = upstream.send_at_once(
                 self._request,
@@ -300,14 +307,15 @@ class LaneCall:
         self._browser.step_aside(self._message, go_on, keep_alive=self.keep_alive)
 
     def _start_answer(self, response: UpstreamResponse, status: int) -> None:
-        response.head_is_in()
         self._answered_at = steady()
-        if response.is_event_stream and not self._enter_stream(response):
-            return
+        reader, message = response.reader, self._message
+        if not reader.complete:
+            response.head_is_in()
+            if response.is_event_stream and not self._enter_stream(response):
+                return
         self.started = True
         self._status = status
         private, rules = self._call.token is not None, self._call.admitted.match.route.response_rules
-        reader, message = response.reader, self._message
         if reader.head is not None and reader.complete and self.keep_alive and message.version == b"1.1":
             lines = response_lines(reader.head, private_default=private, rules=rules)
             self._browser.output.write_at_once(whole_answer(status, lines, message.head.request_id, reader.take()))
@@ -316,7 +324,7 @@ class LaneCall:
             self._finish()
             return
         telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
-        fields = response_fields(status, response.fields, private_default=private, rules=rules)
+        fields = response_fields(status, reader.fields, private_default=private, rules=rules)
         fields.append((REQUEST_ID, message.head.request_id))
         answer = self._answer = Answer(version=message.version, method=message.head.method, keep_alive=self.keep_alive)
         pieces = [answer.start(status, fields), *answer.content(response.take_content())]
@@ -395,7 +403,7 @@ class LaneCall:
         call, gateway = self._call, self._gateway
         account = account_of(gateway, call.head, began=self.began)
         account.route = call.policy.label
-        account.upstream = self._asked or gateway.forwarder.upstream(call.admitted.match.route).origin
+        account.upstream = self._asked or gateway.forwarder.upstreams[call.admitted.match.route.prefix].origin
         account.upstream_began = self.began
         if self._answered_at:
             account.upstream_seconds = self._answered_at - self.began

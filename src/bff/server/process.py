@@ -23,6 +23,7 @@ from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp
 from bff.server.lane import Lane
 from bff.server.listener_tls import ListenerTls
+from bff.tokens.background import BackgroundTasks
 from bff.web.answers import OwnAnswer
 from bff.web.app import App
 from bff.web.problems import problem_of
@@ -114,7 +115,7 @@ def _served_gateway(app: App, *, rest_seconds: float) -> Served:
         lane=Lane(app) if Lane.is_on() else None,
         websockets=app,
         tls=ListenerTls(lambda: app.gateway.config.tls),
-        leaving=lambda: app.process.tasks.stopping,
+        tasks=app.process.tasks,
         inner_ports=app.inner_ports,
         descriptors=Descriptors(),
     )
@@ -130,6 +131,7 @@ def _served_application(app: AsgiApp, *, rest_seconds: float) -> Served:
         problem=_plain_problem,
         lane=None,
         inner_ports=frozenset(),
+        tasks=BackgroundTasks(),
         descriptors=None,
     )
 

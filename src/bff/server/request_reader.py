@@ -54,14 +54,17 @@ from bff.request_head import (
     request_id_of,
     section_of_lines,
 )
-from bff.request_id import new_request_id, of_trusted
+from bff.request_id import cut_out, new_request_id
 from bff.server.chunked import ChunkedError, ChunkedReader
 from bff.server.guessed_head import guessed_head
 
 _END = b"\r\n\r\n"
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
-_PLAIN_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_VISIBLE_BUT_FRAGMENT = bytes(c for c in range(0x21, 0x7F) if c != 0x23)
+# A request line that llhttp accepts before fields that it has accepted, and that leaves nothing to be judged: method, path, query.
+# The target is visible ASCII without `#`.
+_PLAIN_LINE = re.compile(
+    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$->@-~]*)(?:\?([!\"$-~]*))? HTTP/1\.1",
+)
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 # The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
@@ -231,17 +234,27 @@ class RequestReader:
     def _parse(self, head: bytes) -> Event:
         self.is_head_request = head[:5] == b"HEAD "
         line, _, lines_of_fields = head.partition(b"\r\n")
-        words = line.split(b" ")
-        section = kept_section(lines_of_fields)
-        if section is not None and section.is_plain and len(head) <= self._surely_small and _is_plain(words):
-            path, _, query = words[1].partition(b"?")
-            # As `request_id_of`, without a call.
-            request_id = of_trusted(section.fields) if self._peer.trusted else new_request_id()
-            request = RequestHead(words[0], path, query, section, section.fields, section.named, self._peer, request_id)
-            return Message(request, b"1.1", True, False, False, False)
-        return self._judge(head, words, lines_of_fields)
+        plain = _PLAIN_LINE.fullmatch(line)
+        if plain is not None and len(head) <= self._surely_small:
+            section, given = kept_section(lines_of_fields), None
+            if section is None:
+                lines_of_fields, given = cut_out(lines_of_fields)
+                section = None if given is None else kept_section(lines_of_fields)
+            if section is not None and section.is_plain:
+                method, path, query = plain.groups(b"")
+                # As `_request_id`, without a call.
+                request_id = self._request_id(section, given) if self._peer.trusted else new_request_id()
+                request = RequestHead(
+                    method, path, query, section, section.fields, section.named, self._peer, request_id
+                )
+                return Message(request, b"1.1", True, False, False, False)
+        return self._judge(head, line.split(b" "))
 
-    def _judge(self, head: bytes, words: list[bytes], lines_of_fields: bytes) -> Event:
+    def _request_id(self, section: FieldSection, given: bytes | None) -> bytes:
+        """The id of a request: that which its trusted peer has `given`, else a new one."""
+        return given if given is not None and self._peer.trusted else request_id_of(section, self._peer)
+
+    def _judge(self, head: bytes, words: list[bytes]) -> Event:
         lines = head.count(b"\n")
         if len(head) > self._surely_small or lines > MAX_FIELDS + 2:
             too_large = self._too_large(head, lines)
@@ -257,7 +270,7 @@ class RequestReader:
             return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."), head)
         method, target, version = words
         try:
-            message = self._message(method, target, version, section_of_lines(lines_of_fields))
+            message = self._message(method, target, version, *cut_out(head.partition(b"\r\n")[2]))
         except BrowserError as error:
             return self._refused(error, head)
         if message.has_content or message.is_websocket or not message.keep_alive:
@@ -276,8 +289,8 @@ class RequestReader:
             self._chunks = ChunkedReader()
             self.phase, self.in_content = _CHUNKS, True
 
-    def _message(self, method: bytes, target: bytes, version: bytes, section: FieldSection) -> Message:
-        """The message of a head.
+    def _message(self, method: bytes, target: bytes, version: bytes, lines: bytes, given: bytes | None) -> Message:
+        """The message of a head; its fields are `lines`, but for the line of an id that was `given`.
 
         Raises:
             BrowserError: it cannot be served.
@@ -288,13 +301,13 @@ class RequestReader:
             raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
         if method == b"CONNECT":
             raise NotImplementedHere("There is no CONNECT here.")
+        section = section_of_lines(lines)
         if target[:1] != b"/" or b"#" in target:
             target, section = _origin_form(target, section)
         path, _, query = target.partition(b"?")
         named = section.named
-        head = RequestHead(
-            method, path, query, section, section.fields, named, self._peer, request_id_of(section, self._peer)
-        )
+        request_id = self._request_id(section, given)
+        head = RequestHead(method, path, query, section, section.fields, named, self._peer, request_id)
         is_1_1 = version == b"HTTP/1.1"
         has_content = (b"content-length" in named or b"transfer-encoding" in named) and self._framing(head, is_1_1)
         options = _NO_OPTIONS
@@ -380,17 +393,6 @@ class RequestReader:
         return HeadTooLarge(
             f"The header fields are larger than {self._limits.max_head} bytes, or more than {MAX_FIELDS}."
         )
-
-
-def _is_plain(words: list[bytes]) -> bool:
-    """Whether a request line is one that llhttp accepts before fields that it has accepted, and that leaves nothing to be judged."""
-    return (
-        len(words) == 3
-        and words[2] == b"HTTP/1.1"
-        and words[0] in _PLAIN_METHODS
-        and words[1][:1] == b"/"
-        and not words[1].translate(None, _VISIBLE_BUT_FRAGMENT)
-    )
 
 
 def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:

@@ -179,7 +179,9 @@ class Handshake:
             held.enter_context(gateway.process.streams.opened(call.live.session.key, end=session_end))
         else:
             held.enter_context(stream_open())
-        place = held.enter_context(gateway.forwarder.upstream(call.admitted.match.route).websocket_place(call.owner))
+        place = held.enter_context(
+            gateway.forwarder.upstreams[call.admitted.match.route.prefix].websocket_place(call.owner)
+        )
         upstream = await _ask(gateway, call, offer, place, token=call.token)
         try:
             if _demands_nonce(gateway, call, upstream):
@@ -253,7 +255,9 @@ async def _ask(
 
     def request_for(authority: bytes) -> UpstreamRequest:
         credentials = credentials_of(gateway, match, call.head, token=token, authority=authority)
-        request = gateway.forwarder.request(match, call.head, credentials=credentials, operators=call.operators)
+        request = gateway.forwarder.request(
+            match=match, head=call.head, credentials=credentials, operators=call.operators
+        )
         return with_offer(replace(request, authority=authority), offer)
 
     return await shake_hands(place, request_for, seconds=match.route.config.timeouts.first_byte)

@@ -31,7 +31,9 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
+class Copy:
+    """A session as it was read. `memo` holds what others have worked out from it, and goes with it."""
+
     live: LiveSession
     made_at: float
     ends_at: float
@@ -44,7 +46,7 @@ class LocalCopies:
     def __init__(self, *, max_age_seconds: float, max_entries: int = 10_000) -> None:
         self.max_age_seconds = max_age_seconds
         self._max_entries = max_entries
-        self._copies: OrderedDict[bytes, _Copy] = OrderedDict()  # oldest first
+        self._copies: OrderedDict[bytes, Copy] = OrderedDict()  # oldest first
         self._cookies: dict[str, set[bytes]] = {}  # by session key
         self._receives_changes = False
         self._change = 0  # number of the latest change
@@ -54,17 +56,13 @@ class LocalCopies:
     def __len__(self) -> int:
         return len(self._copies)
 
-    def memo(self, cookie: bytes) -> dict[object, object]:
-        """A place for values derived from the copy under this cookie value, which must be there; dropped with the copy."""
-        return self._copies[cookie].memo
-
-    def get(self, cookie: bytes, *, now: float) -> LiveSession | None:
+    def get(self, cookie: bytes, *, now: float) -> Copy | None:
         """The copy under this cookie value, if it may be used at `now`."""
         copy = self._copies.get(cookie)
         if copy is None:
             return None
         if copy.made_at <= now < copy.ends_at:  # `made_at <= now`: a clock set back must not lengthen a copy's life
-            return copy.live
+            return copy
         self._drop(cookie)
         return None
 
@@ -81,7 +79,7 @@ class LocalCopies:
         ends_at = min(now + self.max_age_seconds, live.idle_expires_at, live.session.absolute_expires_at)
         self._drop(cookie)
         self._make_room(now)
-        self._copies[cookie] = _Copy(live, now, ends_at)
+        self._copies[cookie] = Copy(live, now, ends_at)
         self._cookies.setdefault(ticket.key, set()).add(cookie)
 
     def session_changed(self, change: Change) -> None:

@@ -64,6 +64,7 @@ class ClientCredentials:
             self._tokens.pop(wanted, None)
         try:
             async with self._providers[provider].place():
+                await sending.admission()
                 sending.now()
                 response = await self._providers[provider].client_credentials(
                     scope=target.scope, resource=target.resource, audience=target.audience

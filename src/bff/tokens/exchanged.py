@@ -80,10 +80,11 @@ class _Refusal:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Exchanging:
-    """A provider as what exchanges tokens: its circuit is not that of refreshes, one of which an exchange may wait for."""
+    """A provider as what exchanges tokens."""
 
+    name: str
     circuit: Circuit
     timeout_seconds: float
 
@@ -98,7 +99,10 @@ class ExchangedTokens:
         self._clock = clock
         self._tokens: OrderedDict[Wanted, AccessToken] = OrderedDict()  # the least recently exchanged first
         self._refusals: OrderedDict[Wanted, _Refusal] = OrderedDict()  # the oldest first
-        asked = {name: _Exchanging(Circuit(clock=clock), at.timeout_seconds) for name, at in providers.items()}
+        asked = {
+            name: _Exchanging(name=name, circuit=at.exchange_circuit, timeout_seconds=at.timeout_seconds)
+            for name, at in providers.items()
+        }
         self._flights: Flights[Wanted] = Flights(
             self._exchange, asked=lambda wanted: asked[wanted.provider], tasks=tasks, clock=clock
         )
@@ -157,6 +161,7 @@ class ExchangedTokens:
         """Exchange the user's token; if the provider refuses that one, once more with another, if there is one."""
         provider, asked = self._providers[wanted.provider], wanted.exchange
         subject = await wanted.users.usable()
+        await sending.admission()  # after the refresh that it may wait for, which may be the probe
         sending.now()
         try:
             return await provider.exchange_token(subject.value, asked=asked, dpop_seed=subject.dpop_seed)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
 from bff.backoff import Backoff
-from bff.clock import Clock, steady
+from bff.clock import Clock, steady_beside
 from bff.errors import BffError, ProviderError, ProviderUnavailable, StoreUnavailable
 from bff.provider.circuit import Circuit
 from bff.sessions.model import AccessToken
@@ -31,6 +31,11 @@ class Asked(Protocol):
     """What a flight needs of the provider that it asks."""
 
     @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+        ...
+
+    @property
     def circuit(self) -> Circuit:
         """Whether it may be asked now."""
         ...
@@ -42,22 +47,37 @@ class Asked(Protocol):
 
 
 class Sending:
-    """Whether a flight's call has been sent, and when (on the steady clock)."""
+    """Whether a flight may send its call, whether it has, and when (by the clock of durations)."""
 
-    def __init__(self) -> None:
+    def __init__(self, who: Hashable, *, asked: Asked, durations: Clock) -> None:
         self.at: float | None = None
+        self.admitted = False
+        self._who = who
+        self._asked = asked
+        self._durations = durations
         self._sent = asyncio.Event()
+
+    async def admission(self) -> None:
+        """Return if the provider may be asked now: the last step before what belongs to the call itself (R-346).
+
+        Raises:
+            ProviderUnavailable: `failed_before`: it is in trouble, and another call is its probe.
+        """
+        wait = await self._asked.circuit.admit(self._who)
+        self.admitted = not wait
+        if wait:
+            raise failed_before(self._asked.name, wait)
 
     def now(self) -> None:
         """It is sent, or an answer to another process's call is awaited: from now on time counts."""
         if self.at is None:
-            self.at = steady()
+            self.at = self._durations()
             self._sent.set()
 
     @property
     def elapsed_seconds(self) -> float:
         """How long ago it was sent; 0.0: it was not."""
-        return 0.0 if self.at is None else steady() - self.at
+        return 0.0 if self.at is None else self._durations() - self.at
 
     async def wait(self) -> None:
         """Return once it is sent."""
@@ -81,10 +101,11 @@ class Flights(Generic[K]):
         self._fetch = fetch
         self._asked = asked
         self._tasks = tasks
+        durations = self._durations = steady_beside(clock)
         self._under_way: dict[K, tuple[asyncio.Task[AccessToken], Sending]] = {}
-        self._failures: Failures[K] = Failures(clock=clock)
-        self._outages: Failures[K] = Failures(clock=clock, backoff=OUTAGE_BACKOFF)
-        self._rejections: Failures[K] = Failures(clock=clock)
+        self._failures: Failures[K] = Failures(clock=durations)
+        self._outages: Failures[K] = Failures(clock=durations, backoff=OUTAGE_BACKOFF)
+        self._rejections: Failures[K] = Failures(clock=durations)
 
     def begin(self, key: K) -> None:
         """Have it fetched in the background, unless it failed a moment ago or the process stops."""
@@ -101,9 +122,7 @@ class Flights(Generic[K]):
         if key not in self._under_way:
             wait = self._wait_seconds(key)
             if wait:
-                raise ProviderUnavailable(
-                    "failed a moment ago", provider=provider, reason="failed_before", retry_after_seconds=wait
-                )
+                raise failed_before(provider, wait)
         return await self._patiently(self._flight(key), key, provider=provider)
 
     async def instead_of(self, rejected: AccessToken, key: K, *, provider: str) -> AccessToken | None:
@@ -138,8 +157,7 @@ class Flights(Generic[K]):
     def _flight(self, key: K, *, rejected: str | None = None) -> tuple["asyncio.Task[AccessToken]", Sending]:
         flight = self._under_way.get(key)
         if flight is None:
-            sending = Sending()
-            self._asked(key).circuit.asks(key)
+            sending = Sending(key, asked=self._asked(key), durations=self._durations)
             flight = self._under_way[key] = (self._tasks.start(self._fly(key, rejected, sending)), sending)
             flight[0].add_done_callback(lambda _: self._under_way.pop(key, None))
         return flight
@@ -149,12 +167,14 @@ class Flights(Generic[K]):
         try:
             token = await self._fetch(key, rejected, sending)
         except ProviderUnavailable as error:
-            self._outages.note(key)
-            circuit.failed(key, error)
+            if sending.admitted:  # else the circuit said no, or nothing was asked yet
+                self._outages.note(key)
+                circuit.failed(key, error)
             raise
         except ProviderError:
             self._failures.note(key)
-            circuit.answered(key)
+            if sending.admitted:
+                circuit.answered(key)
             raise
         except StoreUnavailable:
             self._outages.note(key)
@@ -167,6 +187,13 @@ class Flights(Generic[K]):
         self._outages.forget(key)
         (circuit.not_asked if sending.at is None else circuit.answered)(key)
         return token
+
+
+def failed_before(provider: str, wait_seconds: float) -> ProviderUnavailable:
+    """It was asked a moment ago, and is not asked again so soon."""
+    return ProviderUnavailable(
+        "failed a moment ago", provider=provider, reason="failed_before", retry_after_seconds=wait_seconds
+    )
 
 
 async def _first_of(task: "asyncio.Task[AccessToken]", sending: Sending) -> None:

@@ -106,7 +106,7 @@ class Renewal:
         if known is not None:
             return known
         provider = self.provider(need)
-        self._check_circuit(need)
+        await sending.admission()  # others may have found out, while this call queued, that the provider is in trouble
         await provider.metadata()  # before the mark: without an endpoint nothing is sent, and nothing spent
         begun = await self._holder.begin(
             need.session_key,
@@ -124,18 +124,6 @@ class Renewal:
                 return await self._renew(grant, need, mark, rejected=rejected, sending=sending)
         finally:
             await self._holder.end(need.session_key, provider=need.provider, mark=mark.end)
-
-    def _check_circuit(self, need: Need) -> None:
-        """Others may have found out, while this call queued, that the provider is in trouble (R-346).
-
-        Raises:
-            ProviderUnavailable: `failed_before`.
-        """
-        wait = self.provider(need).circuit.wait_seconds(need)
-        if wait:
-            raise ProviderUnavailable(
-                "is in trouble", provider=need.provider, reason="failed_before", retry_after_seconds=wait
-            )
 
     def _check_answer_may_come(self, spent: Spent, need: Need) -> None:
         """A token that another process may have spent is never sent again (R-341). When its answer cannot come any more, the person

@@ -37,21 +37,8 @@ class Admitted(Struct, frozen=True):
     policy: RoutePolicy
 
 
-def route(gateway: Gateway, head: RequestHead) -> Admitted:
-    """The route that this request is for, here.
-
-    Raises:
-        NoRoute: its route is one that a proxy asks about, and that nothing is forwarded to here.
-        MalformedRequest, MethodNotAllowed, MisdirectedRequest, PlainHttp: as `asked_route`.
-    """
-    admitted = asked_route(gateway, head)
-    if admitted.policy.only_asked:
-        raise NoRoute("This path has no upstream: it is one that a proxy asks about (forward_auth).")
-    return admitted
-
-
-def asked_route(gateway: Gateway, head: RequestHead) -> Admitted:
-    """The route that this request is for, wherever it is served.
+def route(gateway: Gateway, head: RequestHead, *, asked: bool = False) -> Admitted:
+    """The route that this request is for; `asked`: a proxy asks about it and serves it itself, so the route needs no upstream.
 
     Raises:
         MalformedRequest, NoRoute, MethodNotAllowed: for none, or the request has more than one meaning; a COPY or MOVE that leads
@@ -63,6 +50,8 @@ def asked_route(gateway: Gateway, head: RequestHead) -> Admitted:
         match = destinations.with_destination(gateway.routes, match, head, public_origin=gateway.site.origin_bytes)
     policy = gateway.policies[match.route.prefix]
     meant_for_us(gateway, head)
+    if policy.only_asked and not asked:
+        raise NoRoute("This path has no upstream: it is one that a proxy asks about (forward_auth).")
     return Admitted(match, policy)
 
 

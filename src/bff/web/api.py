@@ -48,28 +48,37 @@ class BrokenTransfer(Exception):
 
 
 class Call(Struct, frozen=True):
-    """A request that may be forwarded: what was judged about it, and the token that goes with it."""
+    """A request that may be forwarded: what was judged about it, and what goes along. `call_of` makes it.
+
+    `operators` are the operator's own fields for the upstream, `owner` is whose places there it takes.
+    """
 
     head: RequestHead
     admitted: Admitted
     live: LiveSession | None
     source: TokenSource | None
     token: AccessToken | None
+    operators: FieldBlock
+    owner: Owner
 
     @property
     def policy(self) -> RoutePolicy:
         """Of its route."""
         return self.admitted.policy
 
-    @property
-    def operators(self) -> FieldBlock:
-        """The operator's own fields for the upstream."""
-        return self.policy.request_headers.fields(self.live, provider=self.policy.provider)
 
-    @property
-    def owner(self) -> Owner:
-        """Whose places at the upstream it takes."""
-        return owner_of(self.head, session_key=None if self.live is None else self.live.session.key)
+def call_of(
+    head: RequestHead,
+    admitted: Admitted,
+    *,
+    live: LiveSession | None = None,
+    source: TokenSource | None = None,
+    token: AccessToken | None = None,
+) -> Call:
+    """The call of a request that was admitted."""
+    operators = admitted.policy.request_headers.fields(live, provider=admitted.policy.provider)
+    owner = owner_of(head, session_key=None if live is None else live.session.key)
+    return Call(head, admitted, live, source, token, operators, owner)
 
 
 async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive, send: Send) -> None:
@@ -100,7 +109,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
     policy = admitted.policy
     own = admission.brought(gateway, head, policy)
     if own is not None:
-        return Call(head, admitted, None, own, own.at_once())
+        return call_of(head, admitted, source=own, token=own.at_once())
     opening = head.is_navigation
     if opening:
         admission.may_be_opened(policy)
@@ -121,7 +130,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
         if not opening or _signed_in_just_now(live, provider=needed.provider, now=gateway.process.clock()):
             raise
         return _to_sign_in(gateway, needed, head)
-    return Call(head, admitted, live, source, token)
+    return call_of(head, admitted, live=live, source=source, token=token)
 
 
 async def _forward(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
@@ -145,7 +154,7 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
 
 async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
     match = call.admitted.match
-    upstream = gateway.forwarder.upstream(match.route).origin
+    upstream = gateway.forwarder.upstreams[match.route.prefix].origin
     telemetry.upstream_asked(upstream=upstream)
     method = call.head.method.decode("ascii", "replace")
     try:

@@ -1,12 +1,13 @@
 """`GET /callback/{provider}` takes the browser back from the provider (RFC 6749 section 4.1.2) and signs it in.
 
-What protects it, in the order of the recipe: the transaction is ours, of this browser and this provider, not too old, and used once
-(`transactions.py`); the response's `iss` is judged before anything else in it; the code is redeemed once; no token is used before
-signature, issuer, audience, nonce and time of the ID token were checked; the session gets a new id.
+What protects it, in the order of the recipe: the transaction is ours, of this browser and this provider, and not too old
+(`transactions.py`); it is used once (`used_states.py`); the response's `iss` is judged before anything else in it; the code is
+redeemed once; no token is used before signature, issuer, audience, nonce and time of the ID token were checked; the session gets a
+new id.
 """
 
 import asyncio
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 
 from bff.errors import BffError, CallbackRefused, ProviderRefused, StoreUnavailable
@@ -22,7 +23,7 @@ from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
 from bff.tokens.sign_in import keep_sign_in
-from bff.web import form_post, login, navigation, transactions
+from bff.web import form_post, login, navigation, transactions, used_states
 from bff.web.answers import OwnAnswer
 from bff.web.gateway import Gateway
 from bff.web.problems import SignInFailed
@@ -36,7 +37,6 @@ BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "l
 # What a provider answers to `prompt=none` where it would have to ask the user something (OpenID Connect Core section 3.1.2.6).
 NOT_SILENTLY = frozenset({"login_required", "interaction_required", "account_selection_required", "consent_required"})
 
-ANSWER_KEPT_SECONDS = 3.0  # for a second click that comes when the first has been answered, and was given up
 MAX_USER_AGENT = 256  # bytes
 
 
@@ -85,7 +85,8 @@ def _belonging(gateway: Gateway, provider: Provider, head: RequestHead) -> Callb
 
 
 def _under_way(gateway: Gateway, call: Callback) -> asyncio.Task[OwnAnswer]:
-    """The work for this transaction, begun now or by an earlier click (R-303).
+    """The work for this transaction, begun now or by an earlier click at this worker (R-303); those of other workers wait in
+    `used_states.one_at_a_time`.
 
     It belongs to the application and not to the request: a browser drops its first request at the second click, and the code that
     was sent can be sent no more.
@@ -95,21 +96,14 @@ def _under_way(gateway: Gateway, call: Callback) -> asyncio.Task[OwnAnswer]:
         telemetry.login_repeated(provider=call.provider.name)
         return sign_ins[name]
     sign_ins[name] = gateway.process.tasks.start(_judged(gateway, call))
-    sign_ins[name].add_done_callback(lambda done: _forget(sign_ins, name, done))
+    sign_ins[name].add_done_callback(lambda _: sign_ins.pop(name))
     return sign_ins[name]
-
-
-def _forget(sign_ins: "dict[str, asyncio.Task[OwnAnswer]]", name: str, done: "asyncio.Task[OwnAnswer]") -> None:
-    """An answer stays for a moment: a browser that gave the first click up has none of its cookies. A failure may be tried again."""
-    if done.cancelled() or done.exception() is not None:
-        del sign_ins[name]
-        return
-    done.get_loop().call_later(ANSWER_KEPT_SECONDS, sign_ins.pop, name)
 
 
 async def _judged(gateway: Gateway, call: Callback) -> OwnAnswer:
     try:
-        return await _complete(gateway, call)
+        async with used_states.one_at_a_time(gateway, call.transaction):
+            return await _complete(gateway, call)
     except BffError as error:
         telemetry.login_declined(error, provider=call.provider.name)
         raise
@@ -117,9 +111,8 @@ async def _judged(gateway: Gateway, call: Callback) -> OwnAnswer:
 
 async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
     known = await call.provider.metadata()
-    if not await transactions.use(gateway, call.transaction):  # nothing is redeemed (R-051, R-303)
-        telemetry.login_repeated(provider=call.provider.name)
-        return navigation.way_back(gateway, call.head, call.return_to, more=())
+    if not await used_states.use(gateway, call.transaction):  # nothing is redeemed (R-051, R-303)
+        return await _repeated(gateway, call)
     try:
         code = _judge_response(call, iss_supported=known.iss_parameter_supported)
     except ProviderRefused as refused:
@@ -129,6 +122,16 @@ async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
     grant = await _grant(gateway, call, tokens, id_token)
     ends_at = id_token.session_expiry if id_token else None
     return await _signed_in(gateway, call, grant, ends_at=ends_at)
+
+
+async def _repeated(gateway: Gateway, call: Callback) -> OwnAnswer:
+    """The way back once more, with the cookies of the session that the first answer gave, while that may not have arrived."""
+    telemetry.login_repeated(provider=call.provider.name)
+    async with _one_sign_in(gateway, call):
+        session_id = await used_states.kept_session(gateway, call.transaction)
+        if session_id is None:
+            return navigation.way_back(gateway, call.head, call.return_to, more=())
+        return await _with_session(gateway, call, session_id)
 
 
 def _judge_response(call: Callback, *, iss_supported: bool) -> authorization.AuthorizationCode:
@@ -165,8 +168,8 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
 
     One at a time for each browser: sign-ins that end side by side keep each other's grants (R-305).
     """
-    store, used = gateway.process.store, call.transaction.browser
-    async with lease(store, f"sign-in {used.hex()}"):
+    store = gateway.process.store
+    async with _one_sign_in(gateway, call):
         session_id = await keep_sign_in(
             store,
             grant=grant,
@@ -176,9 +179,22 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
             ends_at=ends_at,
             user_agent=_user_agent(call.head),
         )
-        browser = await transactions.renew(gateway, call.browser, used=used, session_key=session_key(session_id))
+        answer = await _with_session(gateway, call, session_id)
+        await used_states.keep_session(gateway, call.transaction, session_id)
     telemetry.login_completed(provider=grant.provider)
     await _tell_of(gateway, session_key(session_id))
+    return answer
+
+
+def _one_sign_in(gateway: Gateway, call: Callback) -> AbstractAsyncContextManager[str]:
+    """For the length of the block no other sign-in of this browser changes its session."""
+    return lease(gateway.process.store, f"sign-in {call.transaction.browser.hex()}")
+
+
+async def _with_session(gateway: Gateway, call: Callback, session_id: str) -> OwnAnswer:
+    """The way back with the cookie of this session and a login cookie under a new id."""
+    used, key = call.transaction.browser, session_key(session_id)
+    browser = await transactions.renew(gateway, call.browser, used=used, session_key=key)
     settings = gateway.config.session
     session_cookie = gateway.cookies.set_session(
         gateway.signer.sign(gateway.cookies.session, session_id),

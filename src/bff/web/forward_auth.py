@@ -26,7 +26,7 @@ from bff.tokens.sources import bearer
 from bff.web import admission
 from bff.web.admission import Admitted
 from bff.web.answers import OwnAnswer, redirect
-from bff.web.api import Call, admit
+from bff.web.api import Call, admit, call_of
 from bff.web.asked_request import AskedRequest, Asker, asked_request, asker_of
 from bff.web.fields import bare_fields
 from bff.web.gateway import Gateway
@@ -90,12 +90,12 @@ async def _judged(gateway: Gateway, asked: AskedRequest) -> OwnAnswer:
     head = asked.head
     if head.path.startswith(gateway.endpoints_below):
         raise NoRoute("The gateway's own endpoints are on its public listener: the proxy is not to ask about them.")
-    admitted = admission.asked_route(gateway, head)
+    admitted = admission.route(gateway, head, asked=True)
     telemetry.routed(admitted.policy.label)
     if _is_handshake(head):
         return _pass(gateway, asked, await admit_handshake(gateway, head, admitted))
     if admitted.policy.serves_files:
-        return _pass(gateway, asked, Call(head, admitted, None, None, None))
+        return _pass(gateway, asked, call_of(head, admitted))
     call = await admit(gateway, head, admitted)
     return _instead(gateway, asked, admitted, call) if isinstance(call, OwnAnswer) else _pass(gateway, asked, call)
 

@@ -54,9 +54,7 @@ class Process:
     streams: OpenStreams
     tasks: BackgroundTasks
     pools: UpstreamPools
-    sign_ins: (
-        "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are answered, or were a moment ago, by the transaction
-    )
+    sign_ins: "dict[str, asyncio.Task[OwnAnswer]]"  # callbacks that are being answered, by their transaction's name
     proofs: Proofs
     providers: Providers
     tokens: TokenKeepings
@@ -221,7 +219,7 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     renewing = process.tokens.renewing
     await process.store.open(
-        ChangeFanout([process.copies, process.streams, renewing.waits]), told=renewing.circuits.told
+        ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits]), told=renewing.circuits.told
     )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
     always = (process.streams.look(), notes.keep(), telemetry.pouring())

@@ -132,7 +132,7 @@ def top_level(head: RequestHead) -> None:
         raise CsrfRefused("Open the login URL as a page: set window.location instead of fetching or framing it.")
 
 
-def local_path(value: str) -> str:
+def local_path(value: str, *, longest: int = MAX_LOCAL_PATH) -> str:
     """A path of ours to come back to after sign-in; never another origin (RFC 9700 section 4.11.1).
 
     The path is judged by what browsers make of it: they drop tabs and line ends, read `\\` as `/`, and take `//host` for a host. What
@@ -148,14 +148,9 @@ def local_path(value: str) -> str:
         raise MalformedRequest("return_to must be a path of this site that begins with a single slash.")
     if any(segment in {".", ".."} for segment in path.replace("%2e", ".").replace("%2E", ".").split("/")):
         raise MalformedRequest("return_to must not hold dot segments.")
-    if len(path) + len(rest) > MAX_LOCAL_PATH:
-        raise MalformedRequest(f"return_to must not be longer than {MAX_LOCAL_PATH} bytes.")
+    if len(path) + len(rest) > longest:
+        raise MalformedRequest(f"return_to must not be longer than {longest} bytes.")
     return path + rest
-
-
-def copied_session(gateway: Gateway, cookie: bytes, *, now: float) -> LiveSession | None:
-    """This worker's own copy of the session, if it may be used."""
-    return gateway.process.copies.get(cookie, now=now)
 
 
 async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSession | None:
@@ -171,7 +166,8 @@ async def session(gateway: Gateway, head: RequestHead, *, touch: bool) -> LiveSe
     if cookie is None:
         telemetry.session_missing(why="no_cookie")
         return None
-    live = copied_session(gateway, cookie, now=gateway.process.clock())
+    copy = gateway.process.copies.get(cookie, now=gateway.process.clock())
+    live = None if copy is None else copy.live
     if live is None:
         session_id = gateway.signer.verify(gateway.cookies.session, cookie)
         if session_id is None:

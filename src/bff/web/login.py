@@ -16,7 +16,7 @@ from bff.telemetry import sign_in as telemetry
 from bff.web import guards, navigation, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
-from bff.web.login_request import login_request
+from bff.web.login_request import FRAGMENT_KEPT, login_request
 from bff.web.route_policy import user_targets
 
 
@@ -32,9 +32,11 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     asked = login_request(gateway, head)
     provider, return_to = asked.provider, asked.return_to
     if navigation.must_click(gateway, head, return_to=return_to):
-        return navigation.lead_on(gateway, head, at_once=False)
+        return navigation.lead_on_to_sign_in(gateway, head, at_once=False, return_to=return_to)
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
-        return navigation.lead_on(gateway, head, at_once=True)
+        return navigation.lead_on_to_sign_in(gateway, head, at_once=True, return_to=return_to)
+    if navigation.may_have_fragment(gateway, head, return_to=return_to) and not asked.fragment_kept:
+        return navigation.lead_on_to_sign_in(gateway, head, at_once=True, return_to=return_to, more=f"&{FRAGMENT_KEPT}")
     live = await guards.session(gateway, head, touch=False)
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)

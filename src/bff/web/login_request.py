@@ -5,6 +5,7 @@
     return_to           a local path
     step_up             a ticket of ours, of an answer that asked for a stronger sign-in (`step_up.py`)
     target_link_uri     the same as an absolute URL of our own origin, from that third party
+    fragment            `kept`: of ours; a page has kept the fragment of the address that is come back to (`navigation.py`)
     others              of `login_params` only: a listed name with a listed value reaches the provider (R-315)
 
 Third parties may post their parameters as a form, too.
@@ -32,7 +33,9 @@ from bff.web.gateway import Gateway
 LONGEST_VALUE = 256
 
 _BY_THIRD_PARTIES = frozenset({"iss", "login_hint", "target_link_uri"})
-_OURS = ("provider", "return_to", "step_up", "iss", "target_link_uri")
+FRAGMENT_KEPT = "fragment=kept"
+
+_OURS = ("provider", "return_to", "step_up", "iss", "target_link_uri", "fragment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class LoginRequest:
     return_to: str
     parameters: dict[str, str]
     step_up: StepUp | None
+    fragment_kept: bool
 
     @property
     def silent(self) -> bool:
@@ -64,6 +68,7 @@ def login_request(gateway: Gateway, head: RequestHead) -> LoginRequest:
         provider=provider,
         return_to=_return_to(gateway, asked),
         parameters=_parameters(provider, head),
+        fragment_kept=asked.get("fragment") == "kept",
         step_up=None if ticket is None else step_up.of_ticket(gateway.signer, ticket, provider=provider.name),
     )
 

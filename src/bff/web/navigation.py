@@ -6,6 +6,8 @@ from elsewhere   A Strict cookie is withheld when a navigation comes from anothe
                  follows has `Sec-Fetch-Site: same-origin`, so it is never answered like this again.
 to sign-in       `/login` from another site is repeated at once, to see whether there is a session; if it is to end on a page as
                  above it needs the click: a sign-in must not be a way round it.
+fragments       The pages above keep the fragment of their own address, which only the browser knows, over a form at the provider. An
+                address that was typed, or opened from a mail program, meets such a page at `/login` (R-309).
 the way back     The redirect from the provider counts as coming from another site, also where the browser says otherwise. So the
                  callback leads to such a page by a page of ours, which needs no `Sec-Fetch-Site`.
 the breaker      The callback notes in a cookie when it led there. A page load that finds two such marks of the last minute and no
@@ -45,10 +47,31 @@ def must_click(gateway: Gateway, head: RequestHead, *, return_to: str) -> bool:
     return policy is not None and not policy.cross_site_pages and comes_from_elsewhere(head)
 
 
+def may_have_fragment(gateway: Gateway, head: RequestHead, *, return_to: str) -> bool:
+    """Whether a sign-in begins with an address that a person typed or opened from a mail: a page of ours that is guarded sent it here.
+
+    From other sites such an address comes by a page that keeps the fragment already, and from our own the app says it in `return_to`.
+    """
+    typed = head.named.get(b"sec-fetch-site") == b"none" and head.named.get(b"sec-fetch-dest") == b"document"
+    return typed and head.is_navigation and _policy_of_page(gateway, return_to) is not None
+
+
 def lead_on(gateway: Gateway, head: RequestHead, *, at_once: bool) -> OwnAnswer:
-    """The page that repeats this navigation from our own site, at once or after a click."""
+    """The page that repeats this page load from our own site, at once or after a click."""
     url, look = requested_path(head), look_of(gateway.config)
-    page = bounce_page(url, look) if at_once else question_page(url, look)
+    keep = (
+        None if at_once and _rounds(gateway, head) else url
+    )  # right after a sign-in: put back what was kept before it
+    page = bounce_page(url, look, keep=keep) if at_once else question_page(url, look, keep=keep)
+    return page_answer(200, page, https=gateway.site.https)
+
+
+def lead_on_to_sign_in(
+    gateway: Gateway, head: RequestHead, *, at_once: bool, return_to: str, more: str = ""
+) -> OwnAnswer:
+    """The page that repeats this call of `/login` from our own site, with `more` in its query."""
+    url, look = requested_path(head, longest=gateway.config.limits.max_target) + more, look_of(gateway.config)
+    page = bounce_page(url, look, keep=return_to) if at_once else question_page(url, look, keep=return_to)
     return page_answer(200, page, https=gateway.site.https)
 
 

@@ -23,7 +23,7 @@ _PAGE = Template("""<!doctype html>
 $refresh<style>$style</style>
 </head>
 <body>
-<main>
+<main$keep>
 <p class="site">$logo$site</p>
 <h1>$title</h1>
 $paragraphs<p class="links">$links</p>
@@ -55,20 +55,19 @@ a:focus-visible{outline:3px solid var(--go);outline-offset:3px}
 .small a{color:inherit}
 code{font-family:ui-monospace,Menlo,Consolas,monospace}
 """
-# A fragment never reaches a server. The first page of ours remembers it, and the last one before the app puts it back (R-309).
-# `#_=_` is what Facebook adds to the way back. `leave`: a page that leads to its own address, with a fragment, would only scroll.
+# A fragment never reaches a server. The first page of ours keeps it (`data-keep`), and the last one before the app puts it back
+# (R-309). `#_=_` is what Facebook adds to the way back. `leave`: a page that leads to its own address, with a fragment, would only
+# scroll.
 _SCRIPT = """
 (() => {
-  const link = document.getElementById("go"), name = "bff:" + link.pathname + link.search;
+  const link = document.getElementById("go"), keep = link.closest("main").dataset.keep;
+  const page = new URL(keep || link.href, location.href), name = "bff:" + page.pathname + page.search;
   let hash = location.hash === "#_=_" ? "" : location.hash;
   try {
-    if (hash) {
-      sessionStorage.setItem(name, JSON.stringify([Date.now(), hash]));
-    } else {
-      const [at, kept] = JSON.parse(sessionStorage.getItem(name)) || [0, ""];
-      if (Date.now() - at < 600000) hash = kept;
-      if (link.dataset.now) sessionStorage.removeItem(name);
-    }
+    const [at, kept] = JSON.parse(sessionStorage.getItem(name)) || [0, ""];
+    sessionStorage.removeItem(name);
+    if (keep && hash) sessionStorage.setItem(name, JSON.stringify([Date.now(), hash]));
+    if (!keep && !hash && Date.now() - at < 600000) hash = kept;
   } catch {}
   if (hash && !link.hash) link.hash = hash;
   const leave = () => {
@@ -95,7 +94,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What stands on a page; plain texts, none of it markup. `logo` is a path of this site."""
+    """What stands on a page; plain texts, none of it markup. `logo` is a path of this site.
+
+    `keep`: the address whose fragment this page keeps until a sign-in has come back to it. A page that goes on without
+    `keep` puts back what was kept.
+    """
 
     site: str
     title: str
@@ -105,6 +108,7 @@ class Page:
     detail: str | None = None
     support_url: str | None = None
     logo: str | None = None
+    keep: str | None = None
 
 
 def render(page: Page) -> bytes:
@@ -119,6 +123,7 @@ def render(page: Page) -> bytes:
         else f'<noscript><meta http-equiv="refresh" content="0;url={escape(now.url)}"></noscript>\n',
         style=_STYLE,
         logo="" if page.logo is None else f'<img src="{escape(page.logo)}" alt="">',
+        keep="" if page.keep is None else f' data-keep="{escape(page.keep)}"',
         paragraphs="".join(f"<p>{escape(text)}</p>\n" for text in page.paragraphs if text),
         links=" ".join(map(_link, page.links)),
         small=_small(page),

@@ -12,7 +12,7 @@ from bff.config.model import Config
 from bff.errors import MalformedRequest, MisdirectedRequest
 from bff.request_head import Field, RequestHead
 from bff.web.answers import OwnAnswer, answer
-from bff.web.guards import local_path
+from bff.web.guards import MAX_LOCAL_PATH, local_path
 from bff.web.page_template import Link, Page, policy, render
 from bff.web.page_texts import Button, PageText, text_of
 
@@ -71,10 +71,10 @@ def problem_page(told: Told, error: Exception, head: RequestHead, look: Look) ->
     )
 
 
-def bounce_page(url: str, look: Look) -> Page:
-    """The page that goes on to `url` by itself, so that the page load comes from our own site."""
+def bounce_page(url: str, look: Look, *, keep: str | None = None) -> Page:
+    """The page that goes on to `url` by itself, so that the page load comes from our own site. `keep`: as `Page`'s."""
     go_on = Link(url=url, text="Continue", goes_on=True, at_once=True)
-    return Page(site=look.site, logo=look.logo, title="One moment", paragraphs=(), links=(go_on,))
+    return Page(site=look.site, logo=look.logo, title="One moment", paragraphs=(), links=(go_on,), keep=keep)
 
 
 def signed_out_page(login_url: str, look: Look) -> Page:
@@ -89,8 +89,8 @@ def signed_out_page(login_url: str, look: Look) -> Page:
     )
 
 
-def question_page(url: str, look: Look) -> Page:
-    """The page that goes on to `url` after a click: another site led here (R-316)."""
+def question_page(url: str, look: Look, *, keep: str | None = None) -> Page:
+    """The page that goes on to `url` after a click: another site led here (R-316). `keep`: as `Page`'s."""
     path = unquote(url.partition("?")[0], errors="replace")
     shown = path if len(path) <= MAX_SHOWN_PATH else path[:MAX_SHOWN_PATH] + "..."
     return Page(
@@ -99,6 +99,7 @@ def question_page(url: str, look: Look) -> Page:
         title=f"Continue to {look.site}?",
         paragraphs=(f"Another site led you here, to this page: {shown}", "Continue if you meant to open it."),
         links=(Link(url=url, text="Continue", goes_on=True), Link(url="/", text="Go to the app")),
+        keep=keep,
     )
 
 
@@ -111,11 +112,11 @@ def page_answer(status: int, page: Page, *, https: bool, more: tuple[Field, ...]
     return answer(status, render(page), HTML, https=https, csp=policy(page), more=(*more, (b"vary", b"*")))
 
 
-def requested_path(head: RequestHead) -> str:
+def requested_path(head: RequestHead, *, longest: int = MAX_LOCAL_PATH) -> str:
     """Path and query as they were asked for; without the query if they are too long; the root if they are no path to come back to."""
     for asked in (head.target, head.path):
         with suppress(UnicodeDecodeError, MalformedRequest):
-            return local_path(asked.decode("ascii"))
+            return local_path(asked.decode("ascii"), longest=longest)
     return "/"
 
 

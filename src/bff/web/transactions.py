@@ -10,7 +10,7 @@ Why so, and why that is safe:
   login cookie holds that id. A callback in another browser is refused before anything else is done with it.
 - **Bound to the provider** (RFC 9700 section 4.4.2, mix-up): the transaction names the provider, and the issuer, client and redirect
   URI that the request spoke of; they are compared with those of the callback's path.
-- **Used once** (R-051): the mark is made before the code goes to the provider, and outlives the transaction.
+- **Used once** (R-051): `used_states.py`.
 - **Expires**: `session.login_timeout` after it began, by the instant in the sealed text.
 - **Why not all in `state`**: some providers cut it at 500 or 2,000 characters, so it holds what fits in 500; a long `return_to` and
   what the page added (`login_params`) lie in the cookie. **Why not all in the cookie**: two tabs that begin at the same time
@@ -102,13 +102,6 @@ def opened(gateway: Gateway, provider: Provider, browser: BrowserLogins, *, stat
     if gateway.process.clock() - transaction.begun_at >= gateway.config.session.login_timeout:
         raise CallbackRefused("The sign-in took too long. Sign in again.", reason="state_expired")
     return transaction
-
-
-async def use(gateway: Gateway, transaction: LoginTransaction) -> bool:
-    """Mark the transaction as used, for all workers; False if it was used before (R-051)."""
-    lifetime = gateway.config.session.login_timeout + CLOCKS_DIFFER_SECONDS
-    name = f"login {transaction.name}"
-    return await gateway.process.store.remember_first(name, lifetime_seconds=lifetime, now=gateway.process.clock())
 
 
 async def session_after(gateway: Gateway, browser: bytes) -> str | None:

@@ -5,7 +5,7 @@ from bff.request_head import FieldBlock, RequestHead
 from bff.telemetry import requests as telemetry
 from bff.web import admission, guards
 from bff.web.admission import Admitted
-from bff.web.api import Call
+from bff.web.api import Call, call_of
 from bff.web.gateway import Gateway
 from bff.web.sending import credentials_of
 
@@ -32,13 +32,13 @@ async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitte
     if not admitted.match.route.config.websocket:
         raise NoRoute("This path takes no WebSockets.")
     if own is not None:
-        return Call(head, admitted, None, own, own.at_once())
+        return call_of(head, admitted, source=own, token=own.at_once())
     live = await guards.session(gateway, head, touch=admitted.policy.touches) if admitted.policy.reads_session else None
     now = gateway.process.clock()
     admission.access(gateway, admitted.policy, live, now=now)
     source = admission.source(gateway, admitted.policy, live, now=now)
     token = None if source is None else await source.usable()
-    return Call(head=head, admitted=admitted, live=live, source=source, token=token)
+    return call_of(head, admitted, live=live, source=source, token=token)
 
 
 async def other_credentials(gateway: Gateway, call: Call) -> FieldBlock | None:

@@ -59,7 +59,7 @@ _OUR_PARAMETERS = frozenset(
 
 _OUR_COOKIES = ("login", "rounds", "out")
 # Parameters of `/login` itself, which it reads and never passes on.
-_LOGIN_PARAMETERS = frozenset({"provider", "return_to", "step_up", "iss", "target_link_uri"})
+_LOGIN_PARAMETERS = frozenset({"provider", "return_to", "step_up", "iss", "target_link_uri", "fragment"})
 ANY = "any"
 
 _TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -1,0 +1,193 @@
+"""The OpenID Foundation's client plans, played as its suite plays them, against the configuration of docs/how-to/conformance.md.
+
+`support/suite_server.py` judges each of our requests as the suite does, so a module passes only if we asked for everything that it
+waits for, sent nothing that it holds against us, and stopped where it departs from the rules. Further rows of the same kinds are in
+`test_relying_party_profile.py`, `test_logout_profiles.py` and `test_fapi_profile.py`.
+"""
+
+from typing import Any
+
+import pytest
+
+from support import suite_module as modules
+from support.documented import page
+from support.fake_provider import same
+from support.suite_module import Module
+from support.suite_sign_out import frame_url
+from support.suite_world import PAGE, SuiteWorld, suite_world
+
+SIGN_IN = {"basic": "Sign in", "form-post": "Sign in, form post", "fapi": "Sign in and call the API, FAPI"}
+PLANS = {
+    "oidcc-client-basic-certification-test-plan": modules.BASIC,
+    "oidcc-client-config-certification-test-plan": modules.CONFIGURATION,
+    "oidcc-client-formpost-basic-certification-test-plan": modules.BASIC,
+    "oidcc-client-refreshtoken-test-plan": modules.REFRESH,
+    "oidcc-client-rp-initiated-logout-rp-basic": modules.RP_INITIATED_LOGOUT,
+    "oidcc-client-back-channel-logout-rp-basic": modules.BACK_CHANNEL_LOGOUT,
+    "oidcc-client-front-channel-logout-rp-basic": modules.FRONT_CHANNEL_LOGOUT,
+    "oidcc-client-test-3rd-party-init-login-test-plan": modules.THIRD_PARTY_INITIATED,
+    "fapi2-security-profile-final-client-test-plan": modules.FAPI,
+}
+
+
+def named(cases: tuple[Module, ...]) -> Any:
+    """One test a module, by its name."""
+    return pytest.mark.parametrize("module", cases, ids=[module.name or "client-test" for module in cases])
+
+
+async def signs_in(world: SuiteWorld, module: Module, *, plan: str = "basic", **variant: str) -> str:
+    """The result of a module for which the tester only signs in, in a new private window."""
+    test = await world.start(module, plan=plan, **variant)
+    for _ in range(module.sign_ins):
+        await world.click(await world.window(), SIGN_IN[plan])
+    return test.result()
+
+
+@pytest.mark.requirement("R-098", "R-112", "R-124", "R-125", "R-071")
+async def test_the_basic_plan_passes_in_one_run() -> None:
+    """One gateway, module after module, as fast as a machine clicks: new keys each time, and no pause between them."""
+    async with suite_world() as world:
+        results = {module.name: await signs_in(world, module) for module in modules.BASIC}
+    assert results == {module.name: "skipped" if module is modules.SIG_NONE else "passed" for module in modules.BASIC}
+
+
+@pytest.mark.requirement("R-062", "R-332")
+async def test_the_form_post_plan_passes_in_one_run() -> None:
+    """The same with answers that the suite's page posts."""
+    async with suite_world() as world:
+        results = {
+            module.name: await signs_in(world, module, plan="form-post", response_mode="form_post")
+            for module in modules.BASIC
+        }
+    assert results == {module.name: "skipped" if module is modules.SIG_NONE else "passed" for module in modules.BASIC}
+
+
+@pytest.mark.requirement("R-120", "R-122", "R-333")
+@named(modules.CONFIGURATION)
+async def test_the_configuration_plan(module: Module) -> None:
+    """A gateway that was just started asks for metadata and keys, and follows a rotation of the keys."""
+    async with suite_world() as world:
+        assert await signs_in(world, module) == ("skipped" if module is modules.SIG_NONE else "passed")
+
+
+@pytest.mark.requirement("R-132", "R-136", "R-137")
+async def test_the_refresh_token_plan_passes_in_one_run() -> None:
+    """After ten seconds a call has the token refreshed; it goes out with the new one, or not at all where the answer is wrong."""
+    async with suite_world() as world:
+        for module in modules.REFRESH:
+            test = await world.start(module)
+            browser = await world.window()
+            await world.click(browser, "Sign in")
+            assert test.result() == f"waiting: {', '.join(name for name in module.ends_after if name != 'token')}"
+            world.clock.now += 11
+            called = await world.call_userinfo(browser)
+            assert (test.result(), called.status_code) == ("passed", 401 if module.stops_after else 200), module.name
+
+
+@pytest.mark.requirement("R-202", "R-203", "R-206", "R-207", "R-209", "R-210", "R-214")
+@pytest.mark.parametrize("front_channel", [False, True], ids=["back-channel", "front-channel"])
+async def test_the_logout_plans_pass_in_one_run(front_channel: bool) -> None:
+    """The sign-out asks the suite as it wants to be asked, its logout token is judged, and the person ends in the app, signed out."""
+    cases = (*modules.RP_INITIATED_LOGOUT, *([] if front_channel else modules.BACK_CHANNEL_LOGOUT))
+    async with suite_world() as world:
+        for module in (*cases, *(modules.FRONT_CHANNEL_LOGOUT[:1] if front_channel else ())):
+            test = await world.start(module, front_channel=front_channel)
+            browser = await world.window()
+            await world.click(browser, "Sign in")
+            app = await world.sign_out(browser)
+            assert test.result() == "passed", module.name
+            assert "<title>Conformance</title>" in app.text
+            assert (await browser.fetch("/bff/user")).json()["authenticated"] is False
+
+
+@pytest.mark.requirement("R-216")
+async def test_a_sign_out_that_begins_at_the_suite() -> None:
+    """`rp-frontchannel-opinitlogout`: the suite's page frames our endpoint, and the session is over."""
+    async with suite_world() as world:
+        test = await world.start(modules.FRONT_CHANNEL_LOGOUT[1], front_channel=True)
+        browser = await world.window()
+        await world.click(browser, "Sign in")
+        await world.load_frame(browser, frame_url(test.judge, sid=test.sid))
+        assert test.result() == "passed"
+        assert (await browser.fetch("/bff/user")).json()["authenticated"] is False
+
+
+@pytest.mark.requirement("R-042", "R-314")
+async def test_the_third_party_initiated_login_plan() -> None:
+    """The suite's link to `initiate_login_uri` with its own `iss` begins a sign-in there."""
+    (module,) = modules.THIRD_PARTY_INITIATED
+    async with suite_world() as world:
+        test = await world.start(module)
+        uri = f"{test.client['initiate_login_uri']}?iss={test.base}"
+        await (await world.window()).navigate(uri, from_url=world.suite.url)
+        assert test.result() == "passed"
+
+
+@pytest.mark.requirement("R-030", "R-031", "R-044", "R-047", "R-090", "R-159", "R-160", "R-161")
+async def test_the_fapi_plan_passes_in_one_run() -> None:
+    """With private_key_jwt and DPoP: pushed requests, proofs, nonces of provider and API, and silence after each fault."""
+    cases = [module for module in modules.FAPI if module.metadata is same]
+    async with suite_world() as world:
+        results = {module.name: await signs_in(world, module, plan="fapi") for module in cases}
+    assert results == {module.name: "passed" for module in cases}
+
+
+@pytest.mark.requirement("R-120", "R-091")
+@named(tuple(module for module in modules.FAPI if module.metadata is not same))
+async def test_modules_of_the_fapi_plan_with_metadata_of_their_own(module: Module) -> None:
+    """`discovery-issuer-mismatch`, and a server without `mtls_endpoint_aliases`: before a gateway that was just started."""
+    async with suite_world() as world:
+        assert await signs_in(world, module, plan="fapi") == "passed"
+
+
+OWN_KEY = {"client_secret": None, "client_keys": "[{file: secrets/signing-key}]", "client_auth": "private_key_jwt"}
+VARIANTS: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {
+    "client_secret_post": ({"client_auth": "client_secret_post"}, {"client_auth": "client_secret_post"}),
+    "client_secret_jwt": ({"client_auth": "client_secret_jwt"}, {"client_auth": "client_secret_jwt"}),
+    "private_key_jwt": ({"client_auth": "private_key_jwt"}, OWN_KEY),
+    "request_object": (
+        {"client_auth": "private_key_jwt", "request_type": "request_object"},
+        {**OWN_KEY, "request_object": "signed", "max_age": "1h"},
+    ),
+}
+
+
+@pytest.mark.requirement("R-072", "R-073", "R-090")
+@pytest.mark.parametrize(("variant", "settings"), VARIANTS.values(), ids=VARIANTS.keys())
+async def test_other_variants_of_the_basic_plan(variant: dict[str, str], settings: dict[str, str | None]) -> None:
+    """Each way to authenticate, and a signed request object, hold before the suite's judgement."""
+    async with suite_world(**settings) as world:
+        assert (
+            await signs_in(world, Module(name="client-test", id_token=authenticated_now(world)), **variant) == "passed"
+        )
+
+
+def authenticated_now(world: SuiteWorld) -> Any:
+    """The ID token of a server that was asked with `max_age`."""
+    return lambda claims: {**claims, "auth_time": int(world.clock())}
+
+
+HELD_AGAINST_US: dict[str, tuple[dict[str, str | None], str]] = {
+    "the secret elsewhere": ({"client_auth": "client_secret_post"}, "Authorization field"),
+    "max_age=0 and prompt=none": (
+        {"max_age": "0s", "authorization_params": "{prompt: none}"},
+        "DisallowMaxAgeEqualsZeroAndPromptNone",
+    ),
+    "a request object": (
+        {"client_keys": "[{file: secrets/signing-key}]", "request_object": "signed"},
+        "EnsureRequestDoesNotContainRequestObject",
+    ),
+    "no UserInfo": ({"userinfo": "false"}, "waiting: userinfo"),
+}
+
+
+@pytest.mark.parametrize(("settings", "what"), HELD_AGAINST_US.values(), ids=HELD_AGAINST_US.keys())
+async def test_the_suite_here_is_as_strict_as_it_says(settings: dict[str, str | None], what: str) -> None:
+    """A gateway that is configured against the plan fails it, with the name of the condition."""
+    async with suite_world(**settings) as world:
+        assert what in await signs_in(world, Module(name="client-test"))
+
+
+def test_the_page_names_every_plan() -> None:
+    """The table of the how-to has the plans that are played here."""
+    assert all(f"`{plan}`" in page(PAGE) for plan in PLANS)

@@ -1,0 +1,126 @@
+"""The judgements of a running test: each request against the suite's conditions, and what it fails by is kept."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from support import suite_conditions as conditions
+from support.dpop_api import Refused, read_proof
+
+Json = dict[str, Any]
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(kw_only=True, eq=False)
+class Judge:
+    """What the suite knows of the client, and what it holds against it."""
+
+    base: str  # the issuer
+    client: Json
+    clock: Callable[[], float]
+    client_auth: str
+    request_type: str
+    fapi: bool
+    failures: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)  # jti of assertions and proofs
+    bound_to: str | None = None  # the thumbprint that the code and its tokens are bound to
+
+    def note(self, failures: Iterable[str]) -> None:
+        """Keep what is wrong."""
+        self.failures += failures
+
+    def asked(self, parameters: Pairs, *, pushed: dict[str, Pairs]) -> Pairs:
+        """The authorization request that the browser brought: in its URL, in an object, or pushed before."""
+        if self.fapi:
+            self.note(conditions.referring_request(parameters, client=self.client, references=set(pushed)))
+            return pushed.pop(dict(parameters).get("request_uri", ""), [])
+        if self.request_type == "request_object":
+            keys, now = self.client["jwks"], self.clock()
+            inside, wrong = conditions.request_object(
+                parameters, client=self.client, issuer=self.base, keys=keys, now=now
+            )
+            self.note(wrong)
+            return inside
+        self.note(conditions.plain_request(parameters))
+        return parameters
+
+    def pushed(self, request: Request, form: Pairs) -> Pairs:
+        """The authorization request in a pushed one."""
+        self.authenticated(request, form)
+        parameters = [pair for pair in form if not pair[0].startswith("client_assertion")]
+        self.note(conditions.authorization_request(parameters, client=self.client))
+        self.note(conditions.plain_request(parameters))
+        self.note(conditions.scope_of(parameters, configured=self.client["scope"]))
+        if thumbprint(request) not in {None, dict(form).get("dpop_jkt", thumbprint(request))}:
+            self.note(["dpop_jkt is not that of the proof [ExtractParAuthorizationCodeDpopBindingKey]"])
+        return parameters
+
+    def authenticated(self, request: Request, form: Pairs) -> None:
+        """The client's credential, by the method of the variant and no other."""
+        fields = dict(form)
+        if self.client_auth in {"client_secret_basic", "client_secret_post"}:
+            sent = request.headers.get("authorization")
+            self.note(conditions.client_secret(self.client_auth, authorization=sent, form=fields, client=self.client))
+            return
+        keys = self.client["jwks"] if self.client_auth == "private_key_jwt" else {"keys": []}
+        self.note(
+            conditions.client_assertion(
+                fields,
+                client=self.client,
+                issuer=self.base,
+                keys=keys,
+                used=self.used,
+                now=self.clock(),
+                fapi=self.fapi,
+            )
+        )
+
+    def redeemed(self, request: Request, form: dict[str, str], asked: dict[str, str]) -> None:
+        """The redemption of a code; what it grants is bound to the proof's key from now on."""
+        self.note(conditions.code_exchange(form, asked=asked))
+        if not self.fapi:
+            return
+        self.bound_to = thumbprint(request)
+        if asked.get("dpop_jkt") not in {None, self.bound_to}:
+            self.note(["the proof is not by the key of dpop_jkt [ValidateAuthorizationCodeDpopBindingKey]"])
+
+    def authorized(self, request: Request, *, access_token: str | None) -> None:
+        """A call with the access token: in the header, and nowhere else."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if (scheme, token) != ("DPoP" if self.fapi else "Bearer", access_token):
+            self.note([f"{request.url.path}: not with the newest access token [RequireBearerAccessToken]"])
+        if "access_token" in request.query_params:
+            self.note(["an access token in the query [OIDCCExtractBearerAccessTokenFromRequest]"])
+
+    def lacks_nonce(self, request: Request, *, nonce: str | None, access_token: str | None) -> bool:
+        """Whether the request's proof, which is judged here, is without the nonce of the moment; None: none is needed."""
+        proof = request.headers.get("dpop")
+        self.note(
+            conditions.dpop_proof(
+                proof,
+                method=request.method,
+                url=str(request.url).partition("?")[0],
+                now=self.clock(),
+                access_token=access_token,
+                used=self.used,
+                bound_to=self.bound_to,
+            )
+        )
+        return None not in {proof, nonce} and _claims(proof).get("nonce") != nonce
+
+
+def thumbprint(request: Request) -> str | None:
+    """That of the key of the request's proof."""
+    try:
+        return read_proof(request.headers.get("dpop", ""))[1]
+    except Refused:
+        return None
+
+
+def _claims(proof: str | None) -> Json:
+    try:
+        return read_proof(proof or "")[0]
+    except Refused:
+        return {}

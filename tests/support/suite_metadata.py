@@ -1,0 +1,49 @@
+"""What a running test publishes about itself [OIDCCGenerateServerConfiguration, GenerateServerConfigurationMTLS]."""
+
+from typing import Any
+
+from support.suite_judge import Judge
+from support.suite_module import Module
+
+ALGORITHMS = ["none", "HS256", "RS256", "PS256", "ES256", "ES256K", "EdDSA"]
+
+
+def metadata(judge: Judge, *, jwks_path: str, module: Module) -> dict[str, Any]:
+    """The document; that of the logout plans alone has an end-session endpoint."""
+    base = judge.base
+    paths = {
+        "authorization_endpoint": "authorize",
+        "token_endpoint": "token",
+        "jwks_uri": jwks_path,
+        "userinfo_endpoint": "userinfo",
+        "registration_endpoint": "register",
+        **({"end_session_endpoint": "end_session_endpoint"} if module.name.startswith("rp-") else {}),
+        **({"pushed_authorization_request_endpoint": "par"} if judge.fapi else {}),
+    }
+    known = {"issuer": base, **{name: base + path for name, path in paths.items()}}
+    return {
+        **known,
+        "response_types_supported": ["code", "id_token code", "token code id_token", "id_token"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "token_endpoint_auth_methods_supported": [judge.client_auth],
+        "id_token_signing_alg_values_supported": ALGORITHMS,
+        "request_parameter_supported": judge.request_type == "request_object",
+        **(_of_fapi(base) if judge.fapi else {}),
+    }
+
+
+def _of_fapi(base: str) -> dict[str, Any]:
+    mtls = base.replace("/test/", "/test-mtls/")
+    return {
+        "require_pushed_authorization_requests": True,
+        "authorization_response_iss_parameter_supported": True,
+        "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
+        "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
+        "id_token_signing_alg_values_supported": ["PS256"],
+        "mtls_endpoint_aliases": {
+            "token_endpoint": mtls + "token",
+            "pushed_authorization_request_endpoint": mtls + "par",
+            "userinfo_endpoint": mtls + "userinfo",
+        },
+    }

@@ -1,0 +1,246 @@
+"""One module of the OpenID Foundation's suite under way: its endpoints, as the suite answers them."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from joserfc.jwk import JWKRegistry
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from support import suite_conditions as conditions
+from support import suite_keys, suite_metadata, suite_sign_out
+from support.suite_judge import Judge
+from support.suite_module import METADATA, Module
+
+Json = dict[str, Any]
+Pairs = list[tuple[str, str]]
+SUBJECT = "user-subject-1234531"
+FAPI_LIFETIME_SECONDS = 3600
+MEMBERS = {"profile": {"name": "Demo T. User"}, "email": {"email": "user@example.com", "email_verified": False}}
+ACCOUNTS = "open-banking/v1.1/accounts"
+
+
+@dataclass(kw_only=True, eq=False)
+class RunningTest:
+    """One module under way."""
+
+    module: Module
+    judge: Judge
+    server_jwk: Json | None  # FAPI's: the tester makes it
+    response_mode: str
+    called: list[str] = field(default_factory=list)
+    stopped: bool = False
+    id_tokens: set[str] = field(default_factory=set)
+    pushed: dict[str, Pairs] = field(default_factory=dict)
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    access_token: str | None = None
+    refresh_token: str | None = None
+    granted: dict[str, str] = field(
+        default_factory=dict
+    )  # the authorization request of the code that was redeemed last
+    sid: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __post_init__(self) -> None:
+        self.keys = self._new_keys()
+        self.jwks_path = "jwks" + (secrets.token_hex(5) if self.module.discovery_first else "")
+        self.as_nonce, self.rs_nonce = _nonce(self.module), _nonce(self.module)
+
+    @property
+    def base(self) -> str:
+        """The issuer; ends in a slash."""
+        return self.judge.base
+
+    @property
+    def client(self) -> Json:
+        """The client, as the tester has registered it."""
+        return self.judge.client
+
+    def result(self) -> str:
+        """How the suite's page shows the test: `passed`, `skipped`, `waiting: userinfo`, or the failures."""
+        if self.judge.failures:
+            return "\n".join(self.judge.failures)
+        if self.module.skipped_without and self.module.skipped_without not in self.called:
+            return "skipped"
+        missing = [name for name in self.module.ends_after if name not in self.called]
+        return f"waiting: {', '.join(missing)}" if missing else "passed"
+
+    async def answer(self, name: str, request: Request) -> Response:
+        """One request to the endpoint of this name."""
+        if self.stopped and name != self.jwks_path:
+            self.judge.note([f"called {name} after an answer that must stop a client"])
+        if self.module.discovery_first and METADATA not in [name, *self.called]:
+            self.judge.note([f"called {name} before the metadata"])
+        endpoints: dict[str, Callable[[Request], Any]] = {
+            METADATA: self._metadata,
+            self.jwks_path: self._jwks,
+            "authorize": self._authorize,
+            "par": self._par,
+            "token": self._token,
+            "userinfo": self._userinfo,
+            ACCOUNTS: self._accounts,
+            "end_session_endpoint": self._end_session,
+        }
+        if name not in endpoints:
+            self.judge.note([f"called {name}, which is no endpoint"])
+            return Response(status_code=404)
+        answer: Response = await endpoints[name](request)
+        return answer
+
+    def _called(self, name: str) -> None:
+        self.called.append(name)
+        self.stopped = self.stopped or name == self.module.stops_after
+
+    async def _metadata(self, request: Request) -> Response:
+        self._called(METADATA)
+        known = suite_metadata.metadata(self.judge, jwks_path=self.jwks_path, module=self.module)
+        return JSONResponse(self.module.metadata(known))
+
+    async def _jwks(self, request: Request) -> Response:
+        self._called("jwks")
+        return JSONResponse(self.keys.document())
+
+    async def _authorize(self, request: Request) -> Response:
+        if self.module.rotates == "at the second authorization" and "authorize" in self.called:
+            self.keys = self._new_keys()
+        parameters = self.judge.asked(request.query_params.multi_items(), pushed=self.pushed)
+        self.judge.note(conditions.authorization_request(parameters, client=self.client))
+        asked, code = dict(parameters), secrets.token_urlsafe(12)
+        if asked.get("response_mode", "query") != self.response_mode:
+            self.judge.note(["response_mode is not that of the plan"])
+        self.codes[code] = asked
+        self.as_nonce = _nonce(self.module)  # the one of the pushed request has served
+        more = ("iss", self.base) if self.judge.fapi else ("session_state", secrets.token_hex(8))
+        answer = self.module.response([("code", code), ("state", asked.get("state", "")), more])
+        self._called("authorize")
+        if self.response_mode == "form_post":
+            inputs = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in answer)
+            return HTMLResponse(f'<form action="{self.client["redirect_uri"]}" method="post">{inputs}</form>')
+        return RedirectResponse(f"{self.client['redirect_uri']}?{urlencode(answer)}", status_code=302)
+
+    async def _par(self, request: Request) -> Response:
+        parameters = self.judge.pushed(request, await _form(request))
+        # RFC 9449 section 10.1: dpop_jkt alone would do here, without a proof
+        if "dpop" in request.headers and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
+            return self._demand()
+        self._called("par")
+        reference = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(24)}"
+        self.pushed[reference] = parameters
+        return JSONResponse({"request_uri": reference, "expires_in": 60}, status_code=201)
+
+    async def _token(self, request: Request) -> Response:
+        pairs = await _form(request)
+        self.judge.authenticated(request, pairs)
+        if self.judge.fapi and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
+            return self._demand()
+        form = dict(pairs)
+        if form.get("grant_type") == "refresh_token":
+            return self._refreshed(form)
+        asked = self.codes.pop(form.get("code", ""), None)
+        if form.get("grant_type") != "authorization_code" or asked is None:
+            self.judge.note(["grant_type is unknown, or the code was used before [ValidateAuthorizationCode]"])
+            return JSONResponse({"error": "invalid_grant"}, status_code=400)
+        self.judge.redeemed(request, form, asked)
+        self.granted = asked
+        if self.module.rotates == "before signing":
+            self.keys = self._new_keys()
+        answer = self.module.token(self._tokens(edit=self.module.id_token))
+        self._called("token")
+        return JSONResponse(answer)
+
+    def _refreshed(self, form: dict[str, str]) -> Response:
+        granted, newest = self.granted["scope"], self.refresh_token or ""
+        self.judge.note(conditions.refresh_request(form, granted=granted, refresh_token=newest))
+        answer = self._tokens(edit=self.module.refreshed_id_token)
+        self._called("refresh")
+        return JSONResponse(answer)
+
+    def _tokens(self, *, edit: Callable[[Json], Json]) -> Json:
+        self.access_token, self.refresh_token = secrets.token_hex(25), secrets.token_hex(25)
+        self.as_nonce = _nonce(self.module)
+        now, nonce = int(self.judge.clock()), self.granted.get("nonce")
+        claims: Json = {"iss": self.base, "sub": SUBJECT, "aud": self.client["client_id"], "iat": now, "exp": now + 300}
+        claims |= {"sid": self.sid, "at_hash": _half_hash(self.access_token), **({"nonce": nonce} if nonce else {})}
+        alg = self.module.alg or ("PS256" if self.judge.fapi else "RS256")
+        id_token = self.keys.signed({}, edit(claims), alg=alg, foreign=self.module.foreign)
+        self.id_tokens.add(id_token)
+        lifetime: Json = {"expires_in": FAPI_LIFETIME_SECONDS} if self.judge.fapi else {}
+        return {
+            "access_token": self.access_token,
+            "token_type": "DPoP" if self.judge.fapi else "Bearer",
+            "refresh_token": self.refresh_token,
+            "id_token": id_token,
+            "scope": self.granted["scope"],
+            **lifetime,
+        }
+
+    async def _userinfo(self, request: Request) -> Response:
+        if self._refuses(request):
+            return self._challenge()
+        members: Json = {"sub": SUBJECT}
+        for scope in self.granted["scope"].split():
+            members |= MEMBERS.get(scope, {})
+        if self.module.name == "scope-userinfo-claims" and len(members) == 1:
+            self.judge.note(["no scope that brings claims [EnsureScopeContainsAtLeastOneOfProfileEmailPhoneAddress]"])
+        if not self.module.name.startswith("refresh-token") or "refresh" in self.called:
+            self._called("userinfo")  # of the refresh modules, the call with the new access token counts
+        return JSONResponse(self.module.userinfo(members))
+
+    async def _accounts(self, request: Request) -> Response:
+        if self._refuses(request):
+            return self._challenge()
+        self._called("accounts")
+        return JSONResponse({"Data": {"Account": []}})
+
+    def _refuses(self, request: Request) -> bool:
+        self.judge.authorized(request, access_token=self.access_token)
+        return self.judge.fapi and self.judge.lacks_nonce(
+            request, nonce=self.rs_nonce, access_token=self.access_token or ""
+        )
+
+    async def _end_session(self, request: Request) -> Response:
+        asked = request.query_params.multi_items()
+        self.judge.note(conditions.end_session_request(asked, client=self.client, id_tokens=self.id_tokens))
+        self._called("end_session_endpoint")
+        if "backchannel_logout_uri" in self.client:
+            token = suite_sign_out.logout_token(self.judge, self.module, keys=self.keys, subject=SUBJECT, sid=self.sid)
+            self.judge.note(await suite_sign_out.send_logout_token(self.judge, self.module, token))
+        back = suite_sign_out.way_back(self.judge, self.module, state=dict(asked).get("state", ""))
+        if "frontchannel_logout_uri" not in self.client:
+            return RedirectResponse(back, status_code=302)
+        frame = suite_sign_out.frame_url(self.judge, sid=self.sid)
+        return HTMLResponse(f'<iframe src="{frame}"></iframe><script data-goes-on-to="{back}"></script>')
+
+    def _demand(self) -> Response:
+        body = {"error": "use_dpop_nonce", "error_description": "Authorization server requires nonce in DPoP proof"}
+        return JSONResponse(body, status_code=400, headers={"DPoP-Nonce": self.as_nonce or ""})
+
+    def _challenge(self) -> Response:
+        challenge = (
+            f'{self.module.challenge} error="use_dpop_nonce", error_description="Resource server requires nonce"'
+        )
+        return Response(status_code=401, headers={"WWW-Authenticate": challenge, "DPoP-Nonce": self.rs_nonce or ""})
+
+    def _new_keys(self) -> suite_keys.ServerKeys:
+        if self.server_jwk is not None:
+            return suite_keys.for_fapi(JWKRegistry.import_key(self.server_jwk), alg=self.server_jwk["alg"])
+        if self.module.keys == "many without kid":
+            return suite_keys.for_openid(kids=False, keys_each=3)
+        return suite_keys.for_openid(kids=self.module.keys == "named", only_one=self.module.keys == "one without kid")
+
+
+async def _form(request: Request) -> Pairs:
+    return parse_qsl((await request.body()).decode(), keep_blank_values=True)
+
+
+def _nonce(module: Module) -> str | None:
+    return secrets.token_urlsafe(12) if module.nonces else None
+
+
+def _half_hash(token: str) -> str:
+    digest = hashlib.sha256(token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()

@@ -1,0 +1,62 @@
+"""The OpenID Foundation's suite as a provider: one running test for each alias, strict about every request that it gets.
+
+    suite = Suite(url=url)
+    test = suite.start(module, config=json_of_the_tester, clock=clock)   # a click on "start"
+    ... a browser signs in ...
+    test.result()                                                        # passed, skipped, waiting, or the failures
+
+It answers below `/test/a/ALIAS/`, judges by `suite_conditions.py`, and departs from the rules as `suite_module.py` says. Read off the
+suite's own sources (`net.openid.conformance.openid.client` and `fapi2spfinal`, November 2026).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from support.suite_judge import Judge
+from support.suite_module import Module
+from support.suite_running import RunningTest
+
+
+@dataclass(kw_only=True, eq=False)
+class Suite:
+    """The server; an alias stands for the test that was started with it last."""
+
+    url: str
+    tests: dict[str, RunningTest] = field(default_factory=dict)
+
+    def start(
+        self,
+        module: Module,
+        *,
+        config: dict[str, Any],
+        clock: Callable[[], float],
+        client_auth: str = "client_secret_basic",
+        request_type: str = "plain_http_request",
+        response_mode: str = "query",
+    ) -> RunningTest:
+        """Run a module; it takes the place of the one before at its alias."""
+        server_jwks = config.get("server", {}).get("jwks", {}).get("keys", [None])
+        judge = Judge(
+            base=f"{self.url}/test/a/{config['alias']}/",
+            client=config["client"],
+            clock=clock,
+            client_auth=client_auth,
+            request_type=request_type,
+            fapi="server" in config,
+        )
+        test = RunningTest(module=module, judge=judge, server_jwk=server_jwks[0], response_mode=response_mode)
+        self.tests[config["alias"]] = test
+        return test
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve."""
+        if scope["type"] != "http":
+            return
+        alias, _, name = scope["path"].removeprefix("/test/a/").partition("/")
+        test = self.tests.get(alias)
+        answer = Response(status_code=404) if test is None else await test.answer(name, Request(scope, receive))
+        await answer(scope, receive, send)

@@ -1,0 +1,152 @@
+"""A gateway that is configured by docs/how-to/conformance.md before the OpenID Foundation's suite, played by `suite_server.py`.
+
+Only hosts, keys and the folder are others than in the page: the YAML, the tester's JSON and the app's links are the page's own.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from html import unescape
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx2
+from joserfc.jwk import RSAKey
+
+from bff.config.load import load
+from bff.demo.loopback_sockets import bind_loopback, port_of
+from bff.server.process import serving
+from bff.signing_key import generate
+from bff.web.app import create_app
+from support.documented import marked, page
+from support.gateway_world import SESSION_KEY, Clock, serving_gateway
+from support.strict_browser import Browser
+from support.suite_module import METADATA, Module
+from support.suite_running import RunningTest
+from support.suite_server import Suite
+
+Json = dict[str, Any]
+PAGE = "how-to/conformance.md"
+SECRET = "50% of p+ss & w:rds/are=odd, ~this one of the suite's too"
+SERVER_KEY = RSAKey.generate_key(2048, {"alg": "PS256", "use": "sig", "kid": "fapi-server"})
+
+
+@dataclass(slots=True, kw_only=True)
+class SuiteWorld:
+    """A tester's desk: the suite, the gateway, and new private windows."""
+
+    url: str
+    suite: Suite
+    clock: Clock
+    keys: Json = field(default_factory=dict)
+    browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def window(self) -> Browser:
+        """A new private window."""
+        return await self.browsers.enter_async_context(Browser(app=self.url))
+
+    async def start(self, module: Module, *, plan: str = "basic", **changes: Any) -> RunningTest:
+        """Start a module of a plan whose configuration is this one of the page; `changes` are the suite's variants."""
+        config = self._config(plan, front_channel=changes.pop("front_channel", False))
+        if plan == "fapi":
+            config["server"]["jwks"]["keys"] = [SERVER_KEY.as_dict(private=True)]
+            changes = {"client_auth": "private_key_jwt", **changes}
+        config["client"]["client_secret"] = SECRET
+        test = self.suite.start(module, config=config, clock=self.clock, **changes)
+        if test.judge.client_auth == "private_key_jwt" and module.stops_after != METADATA:
+            config["client"]["jwks"] = await self._public_keys(plan)
+        return test
+
+    async def click(self, browser: Browser, text: str) -> httpx2.Response:
+        """Open the app and click on its link with this text; submits the forms that the suite's pages submit by themselves."""
+        app = await browser.navigate("/")
+        (target,) = re.findall(rf'<a href="([^"]*)">{re.escape(text)}</a>', app.text)
+        answer = await browser.navigate(unescape(target), from_url=self.url + "/")
+        return await self._submitted(browser, answer)
+
+    async def call_userinfo(self, browser: Browser) -> httpx2.Response:
+        """Press the app's button that calls UserInfo through a route."""
+        (path,) = re.findall(r'fetch\("([^"]*)"', (await browser.navigate("/")).text)
+        return await browser.fetch(path)
+
+    async def sign_out(self, browser: Browser) -> httpx2.Response:
+        """Press the app's button; loads the suite's frame, if that is where it leads, and goes on as its script does."""
+        answer = await browser.navigate("/bff/logout", method="POST", form={}, from_url=self.url + "/")
+        framed = re.search(r'<iframe src="([^"]*)".*data-goes-on-to="([^"]*)"', answer.text)
+        if framed is None:
+            return answer
+        await self.load_frame(browser, framed[1])
+        return await browser.navigate(framed[2], from_url=self.suite.url)
+
+    async def load_frame(self, browser: Browser, url: str) -> None:
+        """Load a frame of the suite's page; whatever keeps a browser from showing it there is an error."""
+        answer = await browser.http.get(url, headers={"sec-fetch-dest": "iframe", "sec-fetch-site": "cross-site"})
+        assert answer.status_code == 200, answer.text
+        assert "x-frame-options" not in answer.headers
+        assert self.suite.url in answer.headers["content-security-policy"].partition("frame-ancestors ")[2].split()
+
+    async def _submitted(self, browser: Browser, answer: httpx2.Response) -> httpx2.Response:
+        form = re.search(r'<form action="([^"]*)" method="post">(.*)</form>', answer.text)
+        if form is None or not str(answer.url).startswith(self.suite.url):
+            return answer
+        fields = dict(re.findall(r'name="([^"]*)" value="([^"]*)"', form[2]))
+        return await browser.navigate(form[1], method="POST", form=fields, from_url=self.suite.url)
+
+    def _config(self, plan: str, *, front_channel: bool) -> Json:
+        name = "fapi" if plan == "fapi" else "basic"
+        config: Json = json.loads(_moved(marked(page(PAGE), f"{name}.json"), url=self.url, suite=self.suite.url))
+        if front_channel:
+            del config["client"]["backchannel_logout_uri"]
+            config["client"] |= json.loads(
+                _moved(marked(page(PAGE), "front-channel.json"), url=self.url, suite=self.suite.url)
+            )
+        return config if plan in {"basic", "fapi"} else json.loads(json.dumps(config).replace("basic", plan))
+
+    async def _public_keys(self, provider: str) -> Json:
+        """What the tester copies, once: the gateway asks for the metadata to answer this."""
+        if not self.keys:
+            async with httpx2.AsyncClient(trust_env=False) as http:
+                self.keys = dict((await http.get(f"{self.url}/bff/jwks/{provider}")).json())
+        return self.keys
+
+
+def _moved(text: str, *, url: str, suite: str) -> str:
+    return text.replace("https://app.example.com", url).replace("https://www.certification.openid.net", suite)
+
+
+@asynccontextmanager
+async def suite_world(**basic: str | None) -> AsyncIterator[SuiteWorld]:
+    """Start the suite and the gateway; `basic` are other values for the provider `basic`, None: without that key."""
+    clock = Clock()
+    async with AsyncExitStack() as stack:
+        gateway, sockets, management = bind_loopback(both_families=True), bind_loopback(), bind_loopback()
+        for sock in (*gateway, *sockets, *management):
+            stack.enter_context(sock)
+        url, suite = f"http://localhost:{port_of(gateway)}", Suite(url=f"http://127.0.0.1:{port_of(sockets)}")
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        _write(folder, url=url, suite=suite.url, listen=f"127.0.0.1:{port_of(gateway)}", basic=basic)
+        app = create_app(load(folder / "bff.yaml"), clock=clock)
+        await stack.enter_async_context(serving(suite, sockets))
+        await stack.enter_async_context(serving_gateway(app, gateway))
+        world = SuiteWorld(url=url, suite=suite, clock=clock)
+        await stack.enter_async_context(world.browsers)
+        yield world
+
+
+def _write(folder: Path, *, url: str, suite: str, listen: str, basic: dict[str, str | None]) -> None:
+    text = _moved(marked(page(PAGE), "bff.yaml"), url=url, suite=suite).replace("127.0.0.1:8080", listen)
+    before, provider, after = re.split(r"(?<=^  basic:\n)(.*)(?=^  form-post:)", text, flags=re.MULTILINE | re.DOTALL)
+    for key, value in basic.items():
+        provider = re.sub(rf"^    {key}: .*\n", "", provider, flags=re.MULTILINE)
+        provider += "" if value is None else f"    {key}: {value}\n"
+    text = before + provider + after
+    (folder / "bff.yaml").write_text(text)
+    (folder / "app").mkdir()
+    (folder / "app" / "index.html").write_text(marked(page(PAGE), "index.html"))
+    (folder / "secrets").mkdir()
+    secrets = {"session-key": SESSION_KEY, "client-secret": SECRET, "signing-key": generate().pem()}
+    for name, secret in secrets.items():
+        (folder / "secrets" / name).write_text(secret)

@@ -77,7 +77,7 @@ class Serving:
 
     async def events(self, name: str, *, count: int) -> list[dict[str, Any]]:
         """The log events of this name, once there are so many."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len(self.gateway.events(name)) < count:
                 await asyncio.sleep(0.02)
         return self.gateway.events(name)
@@ -108,7 +108,7 @@ async def a_served_gateway(folder: Path, *, workers: int, store: str) -> AsyncIt
         finally:
             await gateway.client.aclose()
             gateway.signal(signal.SIGTERM)  # and not SIGKILL, which the workers would not learn of
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 await gateway.ended()
             await gateway.close()
 
@@ -130,7 +130,7 @@ async def under_load(serving: Serving) -> AsyncIterator[None]:
 
 async def _more_answers(serving: Serving) -> None:
     wanted = sum(serving.answers.values()) + 20 * BROWSERS
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while sum(serving.answers.values()) < wanted:
             await asyncio.sleep(0.01)
 

@@ -12,6 +12,8 @@ import pkgutil
 import socket
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 MAX_REQUEST_BYTES = 200_000
@@ -40,10 +42,30 @@ def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = ["bff", *request["arguments"]]
-    status = _status()
+    with _measured():
+        status = _status()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+@contextmanager
+def _measured() -> Iterator[None]:
+    """Note what lines run, and for which test file, where scripts/coverage_by_module.py asks for it."""
+    data_file = os.environ.get("COVERAGE_OF_COMMANDS")
+    if data_file is None:
+        yield
+        return
+    import coverage
+
+    test_file = os.environ["PYTEST_CURRENT_TEST"].partition("::")[0].removeprefix("tests/")
+    measured = coverage.Coverage(
+        data_file=data_file, data_suffix=True, source=["bff"], context=test_file, config_file=False
+    )
+    measured.start()
+    yield
+    measured.stop()
+    measured.save()
 
 
 def _status() -> int:

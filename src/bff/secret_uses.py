@@ -12,7 +12,7 @@ What is not counted signs no user out when the key is gone: sign-ins under way, 
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from bff.clock import Clock
@@ -61,6 +61,10 @@ class SecretUses:
         """Every use that is known."""
         for (owner, position, secret), at in list(self._used_at.items()):
             yield SecretUse(owner=owner, position=position, digest=secret, at=at)
+
+    def keep(self, places: Container[tuple[str, str]]) -> None:
+        """Forget the uses of secrets at other places than these, each its owner and position: nothing uses them any more."""
+        self._used_at = {used: at for used, at in self._used_at.items() if used[:2] in places}
 
     def forget(self, use: SecretUse) -> None:
         """Drop a use that is long past and written down."""

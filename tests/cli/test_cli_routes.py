@@ -13,7 +13,7 @@ session: {keys: [a session key that is long enough 0123456789]}
 providers:
   corp: {issuer: https://login.example.com, client_id: shop, client_secret: a secret of the shop that is long enough}
 routes:
-  - {path: /x, upstream: "http://orders.invalid", %s}
+  - {path: /x, upstream: ["http://a.invalid", "http://b.invalid"], %s}
 """
 
 

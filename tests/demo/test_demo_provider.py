@@ -13,6 +13,7 @@ from joserfc.jwk import KeySet
 
 from bff.demo.grants import Client
 from bff.demo.provider import DemoProvider
+from bff.demo.signing import new_key
 from support.fake_provider import FakeProvider, fake_provider, shop
 from support.http_client import http_client
 from support.provider_client import RESOURCE, VERIFIER, ProviderClient, answer_of
@@ -562,3 +563,11 @@ async def test_calls_are_remembered(client: ProviderClient, provider: FakeProvid
     assert ("scope", "rates:read") in call.form
     assert call.header("content-type") == "application/x-www-form-urlencoded"
     assert client.client.secret not in repr(call)
+
+
+@pytest.mark.requirement("R-337")
+def test_a_restarted_provider_has_keys_of_another_name() -> None:
+    """A key is named by its thumbprint, so clients that know the old one fetch the new one."""
+    keys = [new_key() for _ in range(2)]
+    assert [key.kid for key in keys] == [key.thumbprint() for key in keys]
+    assert keys[0].kid != keys[1].kid

@@ -165,14 +165,7 @@ async def gateway_world(
             "management": f"127.0.0.1:{port_of(management)}",
             "session": {"store": store, "keys": [SESSION_KEY], **(session or {})},
             "providers": {
-                name: {
-                    "issuer": fake.issuer,
-                    "client_id": "shop",
-                    "client_secrets": [CLIENT_SECRET],
-                    "scope": "openid profile email offline_access",
-                    "authorization_params": {"prompt": "consent"},
-                    **_named({"corp": corp, "partner": partner}[name] or {}, {"{fake}": fake.issuer}),
-                }
+                name: _provider(fake, _named({"corp": corp, "partner": partner}[name] or {}, {"{fake}": fake.issuer}))
                 for name, fake in fakes.items()
             },
             "routes": wanted,
@@ -203,6 +196,19 @@ async def gateway_world(
         )
         await stack.enter_async_context(world.browsers)
         yield world
+
+
+def _provider(fake: FakeProvider, settings: dict[str, Any]) -> dict[str, Any]:
+    """The provider's section: the usual keys and these; None takes a usual one away."""
+    section = {
+        "issuer": fake.issuer,
+        "client_id": "shop",
+        "client_secrets": [CLIENT_SECRET],
+        "scope": "openid profile email offline_access",
+        "authorization_params": {"prompt": "consent"},
+        **settings,
+    }
+    return {name: value for name, value in section.items() if value is not None}
 
 
 def _named(settings: Any, names: dict[str, str]) -> Any:

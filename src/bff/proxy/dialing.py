@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bff.clock import Clock, steady
 from bff.config.model import CertificateConfig
-from bff.config.values.certificates import KeptKeyPair
+from bff.config.values.certificates import KeptKeyPair, WatchedFile
 from bff.config.values.urls import UpstreamUrl
 from bff.errors import UpstreamTimeout
 from bff.proxy.addresses import HEAD_START_SECONDS, Overtaken, SocketAddress
@@ -33,32 +33,49 @@ class TlsSettings(NamedTuple):
 
 
 class UpstreamTls:
-    """The TLS context of one set of settings; a client certificate is read again when its files change."""
+    """The TLS context of one set of settings; its files are read again when they change.
+
+    A connection that is open stays what it is, for `max_connection_age` at most.
+    """
 
     def __init__(self, settings: TlsSettings, *, unusable: Callable[[str], None]) -> None:
-        """`unusable` is told of a certificate that has changed and cannot be used: the old one is shown on.
+        """`unusable` is called with a file that has changed and cannot be used: what it said before stays in use.
 
         Raises:
             OSError: a file cannot be used (ssl.SSLError is one).
         """
         self.server_name = settings.server_name
+        self._settings = settings
         self._unusable = unusable
-        self._context = client_context(ca_file=settings.ca_file, shared=settings.client_certificate is None)
-        self._kept: KeptKeyPair | None = None
-        if settings.client_certificate is not None:
-            certificate, key = settings.client_certificate
-            self._file = str(certificate)
-            self._kept = KeptKeyPair(CertificateConfig(certificate=certificate, key=key), self._context)
-            self._kept.refresh()
+        self._authorities = WatchedFile(settings.ca_file)
+        self._context, self._kept = _context_of(settings)
 
     def context(self) -> ssl.SSLContext:
         """For a connection that is made now."""
-        if self._kept is not None:
+        if (
+            self._authorities.has_changed()
+        ):  # a context can learn of an authority, and cannot forget one: there is a new one
+            try:
+                self._context, self._kept = _context_of(self._settings)
+            except OSError:  # ssl.SSLError is one
+                self._unusable(str(self._settings.ca_file))
+        if self._kept is not None and self._settings.client_certificate is not None:
             try:
                 self._kept.refresh()
-            except OSError:  # ssl.SSLError is one
-                self._unusable(self._file)
+            except OSError:
+                self._unusable(str(self._settings.client_certificate[0]))
         return self._context
+
+
+def _context_of(settings: TlsSettings) -> tuple[ssl.SSLContext, KeptKeyPair | None]:
+    """Raises: OSError: a file cannot be used (ssl.SSLError is one)."""
+    context = client_context(ca_file=settings.ca_file, shared=settings.client_certificate is None)
+    if settings.client_certificate is None:
+        return context, None
+    certificate, key = settings.client_certificate
+    kept = KeptKeyPair(CertificateConfig(certificate=certificate, key=key), context)
+    kept.refresh()
+    return context, kept
 
 
 class Dialer:

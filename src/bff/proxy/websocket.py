@@ -9,7 +9,6 @@ messages              both ways until one side closes (websocket_messages.py); n
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import ExitStack
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
@@ -19,7 +18,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from bff.config.values.hosts import bare_host, parse_authority
-from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout
+from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
@@ -40,11 +39,11 @@ _FRAMED_BY_US = frozenset({b"host", b"content-length"})  # written by the librar
 _OF_THE_UPGRADE = b"sec-websocket-"
 
 
-# Another handshake in the place of a rejected one; None: there is none.
-Again = Callable[[], Awaitable[UpstreamRequest | None]]
+RequestFor = Callable[[bytes], UpstreamRequest]  # the handshake for an upstream, by its authority
+Again = Callable[[], Awaitable[RequestFor | None]]  # others in the place of a rejected one; None: there are none
 
 
-async def no_other() -> UpstreamRequest | None:
+async def no_other() -> RequestFor | None:
     """Where the upstream's 401 is the answer."""
     return None
 
@@ -52,7 +51,7 @@ async def no_other() -> UpstreamRequest | None:
 async def forward_websocket(
     *,
     route: Route,
-    request_for: Callable[[bytes], UpstreamRequest],
+    request_for: RequestFor,
     place: WebSocketPlace,
     scope: Scope,
     receive: Receive,
@@ -63,7 +62,7 @@ async def forward_websocket(
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `request_for` makes the request for an upstream, by its authority. `ended` is set when the session ends. `again` is asked once if
+    `ended` is set when the session ends. `again` is asked once if
     the upstream answers 401 (R-350). Returns when both sides are closed, or have had `close_seconds` to take a close.
 
     Raises:
@@ -75,21 +74,25 @@ async def forward_websocket(
         raise MalformedRequest("a WebSocket handshake has no content")
     offered = _offered(scope)
 
-    def make() -> ClientConnection:
+    def make() -> _Connection:
         authority = place.member.authority
         return _connection(route, request.target, authority, offered=offered, close_seconds=close_seconds)
-
-    def for_member(authority: bytes) -> UpstreamRequest:
-        return request if request.authority == authority else request_for(authority)
 
     if (await receive())["type"] != "websocket.connect":
         return
     seconds = route.config.timeouts.first_byte
     try:
-        connection = await _connected(place, make, request_for=for_member, again=again, seconds=seconds)
+        connection = await _connected(make, request_for, place, seconds=seconds)
     except InvalidStatus as refusal:
-        await _refuse(scope, send, refusal.response)
-        return
+        others = await again() if refusal.response.status_code == 401 else None
+        if others is None:
+            await _refuse(scope, send, refusal.response)
+            return
+        try:
+            connection = await _connected(make, others, place, seconds=seconds)
+        except InvalidStatus as second:
+            await _refuse(scope, send, second.response)
+            return
     try:
         limits = Limits(message_bytes=route.max_body, close_seconds=close_seconds)
         await converse(connection, receive, send, fields=_accepted(connection), ended=ended, limits=limits)
@@ -115,7 +118,10 @@ def _offered(scope: Scope) -> list[Subprotocol] | None:
 class _Connection(ClientConnection):
     """The library answers each ping, whether or not the upstream reads the answers, and keeps them for it: here, up to a limit."""
 
+    is_touched = False  # the upstream has sent something
+
     def data_received(self, data: bytes) -> None:
+        self.is_touched = True
         super().data_received(data)
         if self.paused and self.transport.get_write_buffer_size() > (self.protocol.max_message_size or 0) + MAX_PONGS:
             self.transport.abort()
@@ -123,7 +129,7 @@ class _Connection(ClientConnection):
 
 def _connection(
     route: Route, target: bytes, authority: bytes, *, offered: list[Subprotocol] | None, close_seconds: float
-) -> ClientConnection:
+) -> _Connection:
     """A connection yet to be made. Built from the library's parts: its `connect` follows redirects and heeds proxy variables."""
     host, port = parse_authority(authority.decode("ascii"))  # of which the library makes `Host`
     tls = route.upstreams[0].tls
@@ -137,42 +143,28 @@ def _connection(
 
 
 async def _connected(
-    place: WebSocketPlace,
-    make: Callable[[], ClientConnection],
-    *,
-    request_for: Callable[[bytes], UpstreamRequest],
-    again: Again,
-    seconds: float,
-) -> ClientConnection:
-    """A connection on which the upstream has agreed to a WebSocket, at the second attempt if it rejects the first one's credentials.
+    make: Callable[[], _Connection], request_for: RequestFor, place: WebSocketPlace, *, seconds: float
+) -> _Connection:
+    """The connection to a member that takes the handshake.
 
     Raises:
-        InvalidStatus: the upstream refuses.
-        UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer.
+        InvalidStatus: its refusal.
+        UpstreamUnreachable, UpstreamTimeout, UpstreamBroke, UpstreamBusy: there is no answer.
     """
-    try:
-        return await _attempt(place, make, request_for=request_for, seconds=seconds)
-    except InvalidStatus as refusal:
-        other = await again() if refusal.response.status_code == 401 else None
-        if other is None:
+    while True:
+        connection = await place.dial(make)
+        try:
+            await _shake_hands(connection, request_for(place.member.authority), place, seconds=seconds)
+        except (UpstreamUnreachable, UpstreamBroke) as error:
+            _drop(connection)
+            was_lost = isinstance(error, UpstreamUnreachable) or not connection.is_touched
+            if not (was_lost and place.broke_off(untouched=not connection.is_touched)):
+                raise
+        except BaseException:  # also CancelledError: the connection must go
+            _drop(connection)
             raise
-    return await _attempt(place, make, request_for=lambda authority: other, seconds=seconds)
-
-
-async def _attempt(
-    place: WebSocketPlace,
-    make: Callable[[], ClientConnection],
-    *,
-    request_for: Callable[[bytes], UpstreamRequest],
-    seconds: float,
-) -> ClientConnection:
-    """One handshake on a connection of its own, which is dropped if it fails. The request is for the member that was reached."""
-    connection = await place.dial(make)
-    with ExitStack() as if_it_fails:
-        if_it_fails.callback(_drop, connection)
-        await _shake_hands(connection, request_for(place.member.authority), place, seconds=seconds)
-        if_it_fails.pop_all()
-    return connection
+        else:
+            return connection
 
 
 async def _shake_hands(

@@ -218,7 +218,7 @@ class BrowserConnection(asyncio.Protocol):
             call = lane.take(message, self, keep_alive=keep_alive)
             if call is not None:
                 self._current = call
-                if message.has_content:
+                if message.has_content and isinstance(call, LaneCall):
                     self._set_deadline(LANE_SECONDS)
                 return
         self._answer_by(Exchange(self, message, keep_alive=keep_alive), self._served.app)

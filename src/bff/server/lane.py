@@ -5,19 +5,20 @@ session is in the local copy, whose token is usable now, and whose upstream has 
 have to wait, and at any refusal, it steps aside before a byte of an answer is written, and the recipe answers in a task: problems,
 logs and retries stay in one place. What was sent by then is not sent again; the recipe goes on with the response.
 
-`BFF_LANE=off` in the environment turns it off; so do traces, whose spans nest by tasks.
+A request that is sampled for traces is the recipe's, because spans nest by tasks. `BFF_LANE=off` in the environment turns it off.
 """
 
 import os
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
+from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, response_lines
@@ -35,7 +36,7 @@ from bff.tokens.sources import BroughtToken, TokenSource, bearer
 from bff.web import admission, cookies
 from bff.web.access_log import account_of
 from bff.web.admission import Admitted
-from bff.web.api import Call, call_of
+from bff.web.api import Call, call_of, in_trace
 from bff.web.app import App
 from bff.web.gateway import Gateway
 from bff.web.who import user_of
@@ -58,14 +59,31 @@ class Lane:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._traced = traces.are_on()
 
     @staticmethod
     def is_on() -> bool:
         """Whether the environment lets it run."""
-        return os.environ.get(SWITCH, "on") != "off" and not traces.are_on()
+        return os.environ.get(SWITCH, "on") != "off"
 
-    def take(self, message: Message, browser: LaneSide, *, keep_alive: bool) -> "LaneCall | None":
-        """The call, under way or waiting for its content; None: the recipe has to answer, and nothing was done."""
+    def take(self, message: Message, browser: LaneSide, *, keep_alive: bool) -> "LaneCall | Exchange | None":
+        """The call, under way or waiting for its content, or what answers it in a task; None: the recipe has to answer."""
+        return (
+            self._traced_call(message, browser, keep_alive)
+            if self._traced
+            else self._call(message, browser, keep_alive)
+        )
+
+    def _traced_call(self, message: Message, browser: LaneSide, keep_alive: bool) -> "LaneCall | Exchange | None":
+        """Whether a request is sampled is decided once: the recipe goes on with the span that was begun here."""
+        span = traces.begin(message.head, client=browser_address(message.head))
+        call = None if span is None or span.is_recording() else self._call(message, browser, keep_alive, span)
+        if call is None and span is not None:
+            serve = partial(self._app.serve, self._app.gateway, span=span)
+            return browser.step_aside(message, serve, keep_alive=keep_alive)
+        return call
+
+    def _call(self, message: Message, browser: LaneSide, keep_alive: bool, span: Any = None) -> "LaneCall | None":
         if message.expects_continue:
             return None
         gateway = self._app.gateway
@@ -75,14 +93,18 @@ class Lane:
             if admitted is None:
                 return None
             call, credentials = admitted
+            head, operators = call.head, call.operators
+            if span is not None:
+                head, operators = in_trace(call, traces.parent_fields(span))
             request = gateway.forwarder.request(
-                match=call.admitted.match, head=call.head, credentials=credentials, operators=call.operators
+                match=call.admitted.match, head=head, credentials=credentials, operators=operators
             )
         except BffError:
             return None  # the recipe judges the same and says it
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
         lane_call.began = began
         lane_call.keep_alive = keep_alive
+        lane_call.span = span
         if not message.has_content and not lane_call.begin():
             return None
         _IN_FLIGHT.number += 1
@@ -179,6 +201,7 @@ class LaneCall:
         "began",
         "is_over",
         "keep_alive",
+        "span",
         "started",
     )
 
@@ -203,6 +226,7 @@ class LaneCall:
         self._answer: Answer | None = None  # once there is one that does not leave whole
         self.started = False
         self.keep_alive = True
+        self.span: Any = None  # one that is not sampled
         self.began = 0.0  # on the steady clock
         self._asked = ""  # the upstream's origin
         self._is_counted = False  # in the metrics
@@ -258,7 +282,7 @@ class LaneCall:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
         _IN_FLIGHT.number -= 1
-        serve = partial(self._app.serve, self._gateway)
+        serve = partial(self._app.serve, self._gateway, span=self.span)
         return self._browser.step_aside(self._message, serve, keep_alive=self.keep_alive)
 
     def browser_left(self) -> None:
@@ -402,6 +426,7 @@ class LaneCall:
     def _account(self) -> Account:
         call, gateway = self._call, self._gateway
         account = account_of(gateway, call.head, began=self.began)
+        account.span, account.trace = self.span, traces.trace_id_of(self.span)
         account.route = call.policy.label
         account.upstream = self._asked or gateway.forwarder.upstreams[call.admitted.match.route.prefix].origin
         account.upstream_began = self.began

@@ -33,7 +33,7 @@ def accounted(serve: Serving, account: Account) -> Serving:
             await send(message)
 
         try:
-            with traces.server_span(head, client=account.client) as span:
+            with traces.server_span(head, client=account.client, begun=account.span) as span:
                 account.trace = traces.current_trace_id()
                 try:
                     await serve(head, scope, receive, noting)

@@ -159,7 +159,7 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
     method = call.head.method.decode("ascii", "replace")
     try:
         with traces.client_span(method, {"http.request.method": method, "bff.upstream": upstream}) as parent:
-            head, operators = _in_trace(call, parent)
+            head, operators = in_trace(call, parent)
             response = await sending.send(
                 gateway, match, head, receive, token=token, owner=call.owner, operators=operators
             )
@@ -172,7 +172,7 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
         telemetry.upstream_answered(upstream=upstream)
 
 
-def _in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldBlock]:
+def in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldBlock]:
     """The head and the operator's fields for the upstream; with a span of ours as the parent, in the place of the browser's."""
     if not parent:
         return call.head, call.operators

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from bff.secret_uses import fingerprint
 from support.bff_command import run_bff
 from support.gateway_world import CLIENT_SECRET, SESSION_KEY, Clock, GatewayWorld, gateway_world
 from support.http_client import http_client
+from support.scripted_upstream import echo, scripted_upstream
+from support.tls_certificates import Authority
 from support.valkey_server import ValkeyServer, free_port
 
 OLD_KEY = "an old session key that is long enough 9876543210"
@@ -106,6 +110,39 @@ async def test_the_metric_says_the_same(world: GatewayWorld) -> None:
             line for line in metrics.splitlines() if line.startswith(f"bff_secret_last_used_timestamp_seconds{labels}")
         ]
         assert abs(float(line.rpartition(" ")[2]) - world.clock.now) < 1
+
+
+async def test_a_certificate_that_an_upstream_is_shown_is_listed(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """By the route's path: never used before a call, and used once a connection was made with it."""
+    valkey.ask("FLUSHALL")
+    authority = Authority(tmp_path)
+    file = authority.server_file("client")
+    context = authority.server("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.file)
+    async with scripted_upstream(echo, tls=context) as upstream:
+        shown = {"certificate": str(file), "key": str(file)}
+        route = {"path": "/orders", "upstream": upstream.url, "ca_file": str(authority.file), "token": "none"}
+        routes = [{**route, "client_certificate": shown}, {"path": "/", "files": "dist"}]
+        async with gateway_world(store=valkey.url, clock=Clock(now=time.time()), routes=routes) as world:
+            place = ("routes", "/orders client_certificate")
+            unused = (await secrets(world, used=0))[place]
+            assert (unused["last_used_at"], unused["fingerprint"]) == (None, fingerprint(file.read_text()))
+            browser = await world.signed_in("alice")
+            assert (await browser.fetch("/orders/1")).status_code == 200
+            assert (await secrets(world, used=3))[place]["last_used_by"] == instance()
+
+
+async def test_an_assertion_of_a_workload_is_listed(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """By the present text of its file."""
+    valkey.ask("FLUSHALL")
+    file = tmp_path / "token"
+    file.write_text("first.assertion.x")
+    corp = {"client_auth": "client_assertion", "client_assertion": {"file": str(file)}}
+    async with gateway_world(store=valkey.url, clock=Clock(now=time.time()), corp=corp) as world:
+        for text in ("first.assertion.x", "second.assertion.x"):
+            file.write_text(text)
+            assert (await secrets(world, used=0))["corp", "client_assertion"]["fingerprint"] == fingerprint(text)
 
 
 async def test_a_store_in_memory_knows_no_uses_of_other_processes() -> None:

@@ -38,8 +38,11 @@ class UpstreamTls:
     A connection that is open stays what it is, for `max_connection_age` at most.
     """
 
-    def __init__(self, settings: TlsSettings, *, unusable: Callable[[str], None]) -> None:
-        """`unusable` is called with a file that has changed and cannot be used: what it said before stays in use.
+    def __init__(
+        self, settings: TlsSettings, *, unusable: Callable[[str], None], shown: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`unusable` is called with a file that has changed and cannot be used: what it said before stays in use. `shown` is called
+        with the text of the client certificate of each connection that is made.
 
         Raises:
             OSError: a file cannot be used (ssl.SSLError is one).
@@ -47,6 +50,7 @@ class UpstreamTls:
         self.server_name = settings.server_name
         self._settings = settings
         self._unusable = unusable
+        self._shown = shown
         self._authorities = WatchedFile(settings.ca_file)
         self._context, self._kept = _context_of(settings)
 
@@ -65,6 +69,11 @@ class UpstreamTls:
             except OSError:
                 self._unusable(str(self._settings.client_certificate[0]))
         return self._context
+
+    def connected(self) -> None:
+        """A connection was made with this context."""
+        if self._kept is not None:
+            self._shown(self._kept.certificate)
 
 
 def _context_of(settings: TlsSettings) -> tuple[ssl.SSLContext, KeptKeyPair | None]:
@@ -117,6 +126,8 @@ class Dialer:
             ssl=None if tls is None else tls.context(),
             server_hostname=None if tls is None else tls.server_name or upstream.host,
         )
+        if tls is not None:
+            tls.connected()
         return protocol
 
     async def _addresses(self) -> list[SocketAddress]:

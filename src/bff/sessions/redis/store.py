@@ -218,6 +218,7 @@ class RedisStore:
             keys.mark_field(mark.provider),
             mark.token_hash,
             milliseconds(mark_lifetime_seconds),
+            0 if mark.binds_seconds is None else max(milliseconds(mark.binds_seconds), 1),
         )
         answer = await self._commands.run(scripts.BEGIN_RENEWAL, self._names.lease(name), *arguments)
         if isinstance(answer, list):

@@ -20,16 +20,16 @@ test:               ## the default suite: under five minutes on two cores
 	$(PYTHON) -m pytest -n 2
 
 slow:               ## what the default suite leaves out: gigabytes, ten thousand aborts, Sentinel failover
-	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -m slow -n 2 --dist worksteal
 
-coverage:           ## how much of each module its own tests run; below a floor it fails
+coverage:           ## how much of each module its own tests run, in two processes; below a floor it fails
 	$(PYTHON) scripts/coverage_by_module.py
 
 granian:            ## journeys once more, under another ASGI server
-	BFF_TEST_SERVER=granian $(PYTHON) -m pytest tests/journeys tests/http
+	BFF_TEST_SERVER=granian $(PYTHON) -m pytest -n 2 --dist worksteal tests/journeys tests/http
 
 recipe:             ## journeys and raw HTTP once more with the lane off
-	BFF_LANE=off $(PYTHON) -m pytest tests/journeys tests/http
+	BFF_LANE=off $(PYTHON) -m pytest -n 2 --dist worksteal tests/journeys tests/http
 
 proxies:            ## smuggling through nginx, HAProxy and Envoy in front; Node, Go, uvicorn and nginx behind
 	$(PYTHON) -m pytest -m proxies -n 2 tests/proxies
@@ -65,10 +65,11 @@ clients:            ## the browser client and its React binding: types and logic
 	done
 	cp clients/javascript/client.js src/bff/web/client.js
 
-apis:               ## real frameworks behind the gateway: FastAPI, Tornado, Streamlit, Express, tus, socket.io, Go
+apis:               ## real frameworks behind the gateway: FastAPI, Tornado, Streamlit, Express, tus, socket.io, Go, Spring
 	$(PYTHON) -m pip install -q -e '.[apis]'
 	if command -v npm >/dev/null; then npm install --no-audit --no-fund --no-package-lock --silent --prefix tests/apis/node; fi
 	if command -v go >/dev/null; then cd tests/apis/go && go build -o $(CURDIR)/build/apis-go . && go build -o $(CURDIR)/build/apis-go-verifying ./verifying; fi
+	if command -v mvn >/dev/null; then mvn -B -q -f tests/apis/spring/pom.xml package || echo "Spring Boot cannot be fetched"; fi
 	$(PYTHON) -m pytest -m apis tests/apis
 
 develop:            ## real development servers before and behind the gateway: Vite, Next, Angular (needs Node)

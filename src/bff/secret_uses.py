@@ -5,7 +5,8 @@ known by a digest and never by its value.
 
     session key          opened or sealed a record in the store, or verified or signed a session cookie
     client secret, key   the provider took it: it answered anything but `invalid_client`; a client key also when it signs a request
-    client certificate   was shown in TLS to a provider that answered
+    client assertion     the provider took it; one of a workload changes within hours, and is known by the file's present text
+    client certificate   was shown in TLS to a provider that answered, or to an upstream with which TLS was agreed on
 
 What is not counted signs no user out when the key is gone: sign-ins under way, and login cookies, which last for minutes.
 """
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 
 from bff.clock import Clock
 
-SESSION = "session"  # the owner of session keys; all other owners are providers
+SESSION = "session"  # the owner of session keys
+ROUTES = "routes"  # the owner of certificates that upstreams are shown; all other owners are providers
+CLIENT_CERTIFICATE = "client_certificate"
 FINGERPRINT_DIGITS = 8
 _LABEL = b"bff secret fingerprint\0"
 
@@ -56,6 +59,10 @@ class SecretUses:
         if used not in self._used_at:
             self.news.set()
         self._used_at[used] = self._clock()
+
+    def note_shown(self, certificate: str) -> None:
+        """This certificate was shown to an upstream."""
+        self.note(ROUTES, CLIENT_CERTIFICATE, digest(certificate))
 
     def all(self) -> Iterator[SecretUse]:
         """Every use that is known."""

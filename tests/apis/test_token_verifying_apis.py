@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from support.api_servers import GO_VERIFYING, HERE, missing, serving
+from support.api_servers import GO_VERIFYING, HERE, SPRING_VERIFYING, missing, serving
 from support.develop_world import develop_world
 from support.documented import marked, page
 from support.fake_provider import fake_provider
@@ -36,17 +36,30 @@ def go(folder: Path, port: int) -> list[str]:
     return ["env", f"PORT={port}", str(GO_VERIFYING)]
 
 
+def spring(folder: Path, port: int) -> list[str]:
+    """`make apis` has built it."""
+    return ["env", f"SERVER_PORT={port}", "SERVER_ADDRESS=localhost", "java", "-jar", str(SPRING_VERIFYING)]
+
+
 Start = Callable[[Path, int], list[str]]
 APIS: dict[str, tuple[Start, tuple[str, ...]]] = {
     "FastAPI": (fastapi, ("fastapi", "jwt")),
     "Express": (express, ("express", "jose")),
     "Go": (go, ("go verifying",)),
+    "Spring": (spring, ("spring",)),
 }
 
 
 def test_the_go_program_is_the_pages() -> None:
     """It stands in the repository too, because it is compiled."""
     assert (HERE / "go/verifying/main.go").read_text() == marked(PAGE, "Go")
+
+
+def test_the_spring_program_is_the_pages() -> None:
+    """It stands in the repository too, because it is compiled."""
+    sources = HERE / "spring/src/main"
+    assert (sources / "java/orders/Orders.java").read_text() == marked(PAGE, "Spring")
+    assert (sources / "resources/application.properties").read_text() == marked(PAGE, "Spring properties")
 
 
 @pytest.mark.parametrize("name", APIS)

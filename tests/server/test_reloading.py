@@ -336,6 +336,29 @@ async def test_session_settings_are_taken_on(valkey: ValkeyServer) -> None:
         assert live.idle_expires_at <= now + 60
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+async def test_an_old_session_key_leaves_use_when_pages_ask_who_is_signed_in(
+    valkey: ValkeyServer, persistent: bool
+) -> None:
+    """`/user` sets a cookie anew that an older key signed, with the session's end if it is to outlive the browser, and does so once;
+    without the old key its user is signed in still."""
+    async with a_site(store=valkey.url) as site:
+        session = {**site.text["session"], "local_copy": "off", "persistent": persistent, "absolute_timeout": "1h"}
+        await site.reload(session=session)
+        browser = await site.world.signed_in()
+        keys = ["another session key that is long enough 987654", SESSION_KEY]
+        await site.reload(session={**session, "keys": keys})
+        site.world.clock.now += 601  # past the access token's end: the record is sealed by the new key with the refresh
+        assert (await browser.fetch("/api/x")).status_code == 200
+        (cookie,) = (await browser.fetch("/bff/user")).headers.get_list("set-cookie")
+        assert cookie.startswith("__Host-Http-bff=")
+        assert "; Secure; HttpOnly; SameSite=Strict" in cookie
+        assert ("; Max-Age=2999" in cookie) is persistent
+        assert (await browser.fetch("/bff/user")).headers.get_list("set-cookie") == []
+        await site.reload(session={**session, "keys": keys[:1]})
+        assert (await browser.fetch("/api/x")).status_code == 200
+
+
 async def test_the_idle_timeout_of_sessions_in_memory_is_taken_on() -> None:
     """It holds from the next use of the session."""
     async with a_site() as site:

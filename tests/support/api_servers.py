@@ -16,11 +16,15 @@ from support.valkey_server import free_port
 HERE = ROOT / "tests" / "apis"
 GO_PROGRAM = ROOT / "build" / "apis-go"
 GO_VERIFYING = ROOT / "build" / "apis-go-verifying"
+SPRING_VERIFYING = ROOT / "build" / "apis-spring" / "orders-1.jar"
 START_SECONDS = 30.0
 
 
 def missing(what: str) -> str | None:
-    """Why an API cannot run here; None if it can. `what` is a Python module, an npm package, or `go`."""
+    """Why an API cannot run here; None if it can. `what` is a Python module, an npm package, or a program that is built."""
+    if what == "spring":
+        there = shutil.which("java") is not None and SPRING_VERIFYING.exists()
+        return None if there else f"build/apis-spring/{SPRING_VERIFYING.name} is not built: run `make apis`"
     if what in {"go", "go verifying"}:
         program = GO_PROGRAM if what == "go" else GO_VERIFYING
         return None if program.exists() else f"build/{program.name} is not built: run `make apis`"

@@ -5,7 +5,7 @@ Routes that lead to one origin under the same settings share a pool; the key nam
 All pools that connect and check in the same way share what is known of the upstream's standing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -80,9 +80,9 @@ def pool_key(upstream: UpstreamUrl, config: RouteConfig) -> PoolKey:
 
 
 class UpstreamPools:
-    """The pools, each made when it is first asked for."""
+    """The pools, each made when it is first asked for. `shown` is told the text of each client certificate that is shown."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, *, shown: Callable[[str], None] = lambda _: None) -> None:
         self._by_key: WeakValueDictionary[PoolKey, UpstreamPool] = WeakValueDictionary()
         self._tls: WeakValueDictionary[TlsSettings, UpstreamTls] = WeakValueDictionary()
         self._dialers: WeakValueDictionary[Server, Dialer] = WeakValueDictionary()
@@ -90,6 +90,7 @@ class UpstreamPools:
         self._checks = HealthChecks()
         self._named: frozenset[str] | None = None  # the origins of the configuration in force, once there is one
         self._watch = watch
+        self._shown = shown
 
     def __iter__(self) -> Iterator[UpstreamPool]:
         return iter(tuple(self._by_key.values()))
@@ -157,7 +158,9 @@ class UpstreamPools:
     def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
         tls = self._tls.get(settings)
         if tls is None:
-            tls = self._tls[settings] = UpstreamTls(settings, unusable=self._watch.credential_unusable)
+            tls = self._tls[settings] = UpstreamTls(
+                settings, unusable=self._watch.credential_unusable, shown=self._shown
+            )
         return tls
 
     async def aclose(self) -> None:

@@ -146,7 +146,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         copies=LocalCopies(max_age_seconds=config.session.local_copy),
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
-        pools=UpstreamPools(upstreams),
+        pools=UpstreamPools(upstreams, shown=uses.note_shown),
         sign_ins={},
         proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport, uses=uses),
@@ -223,7 +223,8 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     renewing = process.tokens.renewing
     await process.store.open(
-        ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits]), told=renewing.circuits.told
+        ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits, renewing.kept]),
+        told=renewing.circuits.told,
     )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
     always = (process.streams.look(), notes.keep(), telemetry.pouring())

@@ -18,9 +18,9 @@ Field = tuple[bytes, bytes]
 
 # Fields that the guards read. None may be there twice, except `Cookie`, whose lines are joined: HTTP/2 splits them
 # (RFC 9113 section 8.2.3, https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3).
-JUDGED = frozenset(
-    {b"host", b"cookie", b"origin", b"x-csrf", b"accept", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"}
-)
+JUDGED = frozenset({b"host", b"cookie", b"origin", b"x-csrf", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+# Lists of which all lines are read (RFC 9110 section 5.3; for cookies RFC 9113 section 8.2.3).
+_JOINED = {b"cookie": b"; ", b"accept": b", ", b"accept-encoding": b", ", b"if-none-match": b", ", b"if-match": b", "}
 MAX_KEPT_SECTION = 4096  # bytes
 MAX_KEPT_SECTIONS = 1024
 _OF_FRAMING_OR_PROTOCOL = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
@@ -36,7 +36,7 @@ _RARELY_WITH_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 class FieldSection(Struct, frozen=True, eq=False):
     """All fields of one request, and what is looked up in them. Never change `fields`: sections are shared by equal requests.
 
-    `named` holds each field's last value by its name, `Cookie` lines joined; `repeated` is the name of a judged field that
+    `named` holds each field's last value by its name, lines of a list joined; `repeated` is the name of a judged field that
     is there twice. `is_plain`: nothing is said about content, protocol, or the end of the connection. `opens_page`: a GET with these
     fields is a page load. `memo` holds what others have worked out from the section alone.
     """
@@ -215,8 +215,8 @@ def _join_repeated(named: dict[bytes, bytes], fields: list[Field]) -> bytes | No
         if name in JUDGED and name in seen and name != b"cookie":
             repeated = name
         seen.add(name)
-    if b"cookie" in seen:
-        named[b"cookie"] = b"; ".join(value for name, value in fields if name == b"cookie")
+    for name in seen & _JOINED.keys():
+        named[name] = _JOINED[name].join(value for known, value in fields if known == name)
     return repeated
 
 

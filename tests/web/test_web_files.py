@@ -438,10 +438,55 @@ async def test_a_file_can_be_asked_for_by_date() -> None:
     """`If-Modified-Since` is 304 from the file's date on; a date that is none is ignored."""
     async with door() as world:
         date = (await get(world, "/app/assets/app.js")).field("last-modified")
-        for since, status in ((date, 304), ("Thu, 01 Jan 1970 00:00:00 GMT", 200), ("yesterday", 200)):
+        for since, status in ((date, 304), ("Thu, 01 Jan 1970 00:00:00 GMT", 200), *((text, 200) for text in NO_DATES)):
             assert (await get(world, "/app/assets/app.js", {"if-modified-since": since})).status == status
 
 
+@pytest.mark.requirement("R-252")
+async def test_a_file_can_be_asked_for_as_it_was() -> None:
+    """`If-Match` and `If-Unmodified-Since` of another state of the file are 412 (RFC 9110 section 13.1)."""
+    async with door() as world:
+        first = await get(world, "/app/assets/app.js")
+        etag, date = first.field("etag"), first.field("last-modified")
+        for name, value, status in (
+            ("if-match", etag, 200),
+            ("if-match", f'"x", {etag}', 200),
+            ("if-match", "*", 200),
+            ("if-match", '"x"', 412),
+            ("if-match", f"W/{etag}", 412),
+            ("if-unmodified-since", date, 200),
+            ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT", 412),
+            *(("if-unmodified-since", text, 200) for text in NO_DATES),
+        ):
+            answer = await get(world, "/app/assets/app.js", {name: value, "range": "bytes=0-5"})
+            assert answer.status == (206 if status == 200 else status), (name, value)
+        both = {"if-match": etag, "if-unmodified-since": "Thu, 01 Jan 1970 00:00:00 GMT", "if-none-match": etag}
+        assert (await get(world, "/app/assets/app.js", both)).status == 304
+
+
+@pytest.mark.requirement("R-370")
+async def test_several_lines_of_a_list_are_one_list() -> None:
+    """`Accept`, `Accept-Encoding` and `If-None-Match` may come as several lines (RFC 9110 section 5.3): all of them count."""
+    async with door() as world:
+        (world.folder / "dist/c.js").write_text("c")
+        (world.folder / "dist/c.js.br").write_bytes(b"br")
+        etag = (await get(world, "/app/c.js")).field("etag")
+        tags = [("if-none-match", etag), ("if-none-match", '"x"')]
+        assert (await world.ask("/app/c.js", tags)).status == 304
+        codings = [("accept-encoding", "br;q=0"), ("accept-encoding", "*")]
+        assert (await world.ask("/app/c.js", codings)).all("content-encoding") == []
+        accepted = [("accept", "text/html"), ("accept", "application/json")]
+        assert (await world.ask("/app/orders/7", accepted)).status == 200
+
+
+NO_DATES = (
+    "yesterday",
+    "",
+    "Fri, 27 Nov 99999999999999999999 07:00:00 GMT",
+    "Fri, 27 Nov 2026 07:00:00 +99999999999999",
+    "Fri, 27 Nov 2026 07:00:00 +9999",
+    "Fri, 32 Nov 2026 07:00:00 GMT",
+)
 POLICY = "default-src 'self'; frame-ancestors 'none'"
 
 

@@ -8,13 +8,14 @@ they name have the same size.
 import hashlib
 import mimetypes
 from dataclasses import dataclass
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from pathlib import PurePosixPath
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from bff.config.values.header_changes import CSP, HeaderChanges
+from bff.oauth.retry_after import instant_of
 from bff.request_head import Field, RequestHead
 from bff.web import ranges
 from bff.web.app_folder import OpenFile
@@ -67,10 +68,13 @@ class FileAnswer:
 def file_answer(found: Found, head: RequestHead, *, https: bool, changes: HeaderChanges) -> FileAnswer:
     """What is answered to a GET or HEAD of this file."""
     size, etag, modified = found.file.size, _etag(found), _http_date(found.file)
+    modified_at = found.file.modified_ns // 1_000_000_000
     cache_control = _FOR_A_YEAR if is_hashed(found.name) else _ASK_AGAIN
     common = [*app_fields(cache_control=cache_control, https=https), (b"etag", etag), (b"last-modified", modified)]
     sent = _Sent(varies=found.varies, changes=changes)
-    if _is_unchanged(head, etag=etag, modified=modified):
+    if _is_another(head, etag=etag, modified_at=modified_at):
+        return FileAnswer(status=412, fields=sent.fields(common, _length(0)), part=None)
+    if _is_unchanged(head, etag=etag, modified_at=modified_at):
         return FileAnswer(status=304, fields=sent.fields(common), part=None)
     try:
         part = ranges.wanted(_range(head, etag=etag, modified=modified), size=size)
@@ -154,19 +158,28 @@ def _http_date(file: OpenFile) -> bytes:
     return formatdate(file.modified_ns // 1_000_000_000, usegmt=True).encode("ascii")
 
 
-def _is_unchanged(head: RequestHead, *, etag: bytes, modified: bytes) -> bool:
+def _is_another(head: RequestHead, *, etag: bytes, modified_at: int) -> bool:
+    """Whether the request is for another state of the file (RFC 9110 section 13.1): `If-Match` decides where it is there."""
+    tags = head.named.get(b"if-match")
+    if tags is not None:
+        return tags.strip() != b"*" and etag not in [tag.strip() for tag in tags.split(b",")]  # weak tags match nothing
+    until = _instant(head.named.get(b"if-unmodified-since"))
+    return until is not None and modified_at > until
+
+
+def _is_unchanged(head: RequestHead, *, etag: bytes, modified_at: int) -> bool:
     """RFC 9110 section 13.2.2: `If-None-Match` decides where it is there, `If-Modified-Since` only without it."""
     tags = head.named.get(b"if-none-match")
     if tags is not None:
         known = [tag.strip().removeprefix(b"W/") for tag in tags.split(b",")]
         return tags.strip() == b"*" or etag in known
-    since = head.named.get(b"if-modified-since")
-    if since is None:
-        return False
-    try:
-        return parsedate_to_datetime(modified.decode("ascii")) <= parsedate_to_datetime(since.decode("ascii"))
-    except (ValueError, TypeError):  # no date, or one without a zone: "A recipient MUST ignore" it, section 13.1.3
-        return False
+    since = _instant(head.named.get(b"if-modified-since"))
+    return since is not None and modified_at <= since
+
+
+def _instant(date: bytes | None) -> float | None:
+    """What is no date: "A recipient MUST ignore" it, sections 13.1.3 and 13.1.4."""
+    return None if date is None else instant_of(date.decode("latin-1"))
 
 
 def _range(head: RequestHead, *, etag: bytes, modified: bytes) -> bytes | None:

@@ -26,6 +26,7 @@ export class GatewayError extends Error {
 
 /** A client of the gateway at `basePath`. One is enough for a page: `bff`. */
 export function createClient({ basePath = BASE_PATH } = {}) {
+  const page = globalThis.document; // a worker has none, and may call APIs too
   const listeners = Object.fromEntries(EVENTS.map((type) => [type, new Set()]));
   let known; // undefined: not asked yet; null: signed out; else `issuer|subject` of who is signed in
   let ends; // of the session, by `now()`
@@ -35,6 +36,7 @@ export function createClient({ basePath = BASE_PATH } = {}) {
   let started = false;
   let answered; // by another tab, to the question below
   let checking; // a question to the gateway that is under way: callers share it
+  let leaving; // a sign-out that has begun: a second click must not lead elsewhere than the first
   let turns = 0; // sign-ins and sign-outs so far: an answer that one of them overtook is asked for again
 
   // Wall clocks jump, monotonic ones stand still while a machine sleeps: what has passed is the longer of the two. Too long is
@@ -88,9 +90,10 @@ export function createClient({ basePath = BASE_PATH } = {}) {
     addEventListener("pageshow", (event) => {
       if (!event.persisted) return;
       open();
+      leaving = undefined;
       if (known !== undefined) check(); // what happened meanwhile was not heard: a page shown again must learn of a sign-out
     });
-    document.addEventListener("visibilitychange", () => {
+    page?.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") look(); // timers of hidden tabs run late
     });
     addEventListener("online", look);
@@ -100,6 +103,7 @@ export function createClient({ basePath = BASE_PATH } = {}) {
 
   function note(who, seconds) {
     if (known !== who) turns += 1;
+    if (who) leaving = undefined;
     known = who;
     ends = seconds === undefined ? undefined : now() + seconds * 1000;
     warned &&= seconds * 1000 <= WARN_MS;
@@ -200,10 +204,11 @@ export function createClient({ basePath = BASE_PATH } = {}) {
   async function call(input, init) {
     start();
     const request = input instanceof Request ? input : undefined;
-    if (new URL(request?.url ?? input, document.baseURI).origin !== location.origin) return fetch(input, init);
+    if (new URL(request?.url ?? input, page?.baseURI ?? location.href).origin !== location.origin) return fetch(input, init);
     const headers = new Headers(init?.headers ?? request?.headers);
     headers.set("X-CSRF", "1");
-    const response = await fetch(input, { ...init, headers });
+    const { referrer, referrerPolicy } = request ?? {}; // any second argument makes `fetch` forget these two
+    const response = await fetch(input, { referrer, referrerPolicy, ...init, headers });
     if (response.status === 401) await refused();
     return response;
   }
@@ -217,7 +222,7 @@ export function createClient({ basePath = BASE_PATH } = {}) {
 
   /** Leave for the sign-in, and come back to `returnTo` (here, if it is left out), fragment and all. */
   function signIn({ provider, returnTo, params = {} } = {}) {
-    const back = new URL(returnTo ?? location.href, document.baseURI);
+    const back = new URL(returnTo ?? location.href, page.baseURI);
     if (back.origin !== location.origin) throw new TypeError("returnTo must be an address of this origin");
     const query = new URLSearchParams(params);
     if (provider !== undefined) query.set("provider", provider);
@@ -227,8 +232,16 @@ export function createClient({ basePath = BASE_PATH } = {}) {
   }
 
   /** End the session, tell every tab, and leave for the provider's sign-out. */
-  async function signOut() {
+  function signOut() {
     start();
+    leaving ??= end().catch((error) => {
+      leaving = undefined;
+      throw error;
+    });
+    return leaving;
+  }
+
+  async function end() {
     const response = await fetch(`${basePath}/logout`, { method: "POST", headers: { "X-CSRF": "1" } });
     if (!response.ok) throw new GatewayError(response);
     const { logout_url: url } = await response.json();

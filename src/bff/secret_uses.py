@@ -5,19 +5,22 @@ known by a digest and never by its value.
 
     session key          opened or sealed a record in the store, or verified or signed a session cookie
     client secret, key   the provider took it: it answered anything but `invalid_client`; a client key also when it signs a request
-    client certificate   was shown in TLS to a provider that answered
+    client assertion     the provider took it; one of a workload changes within hours, and is known by the file's present text
+    client certificate   was shown in TLS to a provider that answered, or to an upstream with which TLS was agreed on
 
 What is not counted signs no user out when the key is gone: sign-ins under way, and login cookies, which last for minutes.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from bff.clock import Clock
 
-SESSION = "session"  # the owner of session keys; all other owners are providers
+SESSION = "session"  # the owner of session keys
+ROUTES = "routes"  # the owner of certificates that upstreams are shown; all other owners are providers
+CLIENT_CERTIFICATE = "client_certificate"
 FINGERPRINT_DIGITS = 8
 _LABEL = b"bff secret fingerprint\0"
 
@@ -57,10 +60,18 @@ class SecretUses:
             self.news.set()
         self._used_at[used] = self._clock()
 
+    def note_shown(self, certificate: str) -> None:
+        """This certificate was shown to an upstream."""
+        self.note(ROUTES, CLIENT_CERTIFICATE, digest(certificate))
+
     def all(self) -> Iterator[SecretUse]:
         """Every use that is known."""
         for (owner, position, secret), at in list(self._used_at.items()):
             yield SecretUse(owner=owner, position=position, digest=secret, at=at)
+
+    def keep(self, places: Container[tuple[str, str]]) -> None:
+        """Forget the uses of secrets at other places than these, each its owner and position: nothing uses them any more."""
+        self._used_at = {used: at for used, at in self._used_at.items() if used[:2] in places}
 
     def forget(self, use: SecretUse) -> None:
         """Drop a use that is long past and written down."""

@@ -14,7 +14,7 @@ from bff.cli.typed_request import HIDDEN, typed_head, typed_session
 from bff.config.load import load
 from bff.web.gateway import build_gateway, build_process
 from bff.web.problems import row_of
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
 
 ROUTES: list[dict[str, Any]] = [
@@ -322,17 +322,11 @@ routes:
 """
 
 
-async def typed_command(folder: Any, *arguments: str) -> tuple[int, str, str]:
-    """The exit status, standard output and standard error of one command."""
-    (folder / "bff.yaml").write_text(CONFIG)
-    process = await asyncio.create_subprocess_exec(
-        *command(*arguments, "-c", str(folder / "bff.yaml")),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(),
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+async def typed_command(folder: Any, *arguments: str, more: str = "") -> tuple[int, str, str]:
+    """The exit status, standard output and standard error of one command; `more` is added to the file."""
+    (folder / "bff.yaml").write_text(CONFIG + more)
+    ran = await asyncio.to_thread(run_bff, *arguments, "-c", str(folder / "bff.yaml"))
+    return ran.returncode, ran.stdout, ran.stderr
 
 
 async def test_explain_shows_what_the_upstream_would_receive(tmp_path: Any) -> None:
@@ -436,3 +430,141 @@ async def test_no_token_is_shown(tmp_path: Any) -> None:
     shown = lines(await explain(gateway, brought, None), brought)
     assert "authorization: Bearer ***" in shown
     assert "of-the-caller" not in "".join(shown)
+
+
+ASKED: list[dict[str, Any]] = [
+    {"path": "/api", "provider": "corp", "methods": ["GET", "POST", "OPTIONS"]},
+    {"path": "/partner", "provider": "partner"},
+    {"path": "/pages", "provider": "corp", "csrf": "origin"},
+    {"path": "/linked", "provider": "corp", "csrf": "origin", "cross_site_pages": True},
+    {"path": "/anyone", "provider": "corp", "token": "user_or_none"},
+    {"path": "/either", "provider": "corp", "bearer": "pass"},
+    {"path": "/strong", "provider": "corp", "require": {"acr_values": ["gold"]}},
+    {"path": "/named", "provider": "corp", "request_headers": {"set": {"X-Subject": "{subject}", "X-From": "gateway"}}},
+    {"path": "/live", "provider": "corp", "websocket": True},
+    {"path": "/given", "token": "none"},
+    {"path": "/open", "upstream": "{upstream}", "token": "none"},
+]
+
+
+@pytest.mark.skipif(SERVER != "bff", reason="another server refuses other heads before the gateway sees them")
+async def test_the_forward_auth_listener_does_what_explain_says() -> None:
+    """For routes that a proxy asks about, `explain` and the listener agree on the refusal, or on every field for the API."""
+    async with gateway_world(routes=ASKED, forward_auth=True) as world:
+        browser = await world.signed_in()
+        cookie = browser.cookie(world.app.gateway.cookies.session.decode())
+        assert cookie is not None
+        differing = []
+        for typed in CASES:
+            head = head_of(world, typed)
+            if typed.url.startswith(("/open", "/bff")) or typed.method in NO_PROXYS:  # proxies do not ask about these
+                continue
+            if head.named.get(b"content-length") == b"+1" or len(head.target) > 8000 or len(head.fields) > 50:
+                continue
+            live = None
+            if typed.signed_in:
+                live = typed_session(
+                    world.app.gateway, world.app.gateway.provider("corp"), ["sub=alice"], now=world.clock()
+                )
+            told = await explain(world.app.gateway, head, live)
+            status, fields, content = await asked(world, head, cookie=cookie)
+            if told.passed is not None:
+                expected: tuple[object, ...] = (200, sorted(name.decode() for name, _ in told.passed))
+            elif told.refused is not None:
+                expected = claimed(told, page=head.is_navigation)
+            else:
+                expected = ("page",)
+            if status == 200:
+                of_ours = {"authorization", "cookie", "x-subject", "x-from"}
+                actual: tuple[object, ...] = (200, sorted(of_ours & fields.keys()))
+            elif status == 303:
+                actual = ("signs in",)
+            elif "problem+json" in fields["content-type"]:
+                actual = ("refused", json.loads(content)["type"].rpartition(":")[2])
+            elif told.refused is not None:
+                actual = ("refused", row_of(told.refused).type if row_of(told.refused).status == status else status)
+            else:
+                actual = ("page",) if status == 403 else (status,)
+            if actual != expected:
+                differing.append((typed, actual, expected))
+        assert not differing, "\n".join(map(str, differing))
+
+
+@pytest.mark.skipif(SERVER != "bff", reason="another server refuses other heads before the gateway sees them")
+@pytest.mark.requirement("R-015")
+async def test_the_running_gateway_does_what_explain_says_of_other_origins() -> None:
+    """Preflights and calls of `allowed_origins` and of others: the same refusal, or both are answered."""
+    allowed, other = "https://admin.example.com", "https://evil.example"
+    fields = (
+        (),
+        ("Access-Control-Request-Method: POST",),
+        ("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-csrf"),
+        ("Access-Control-Request-Method: POST", "Access-Control-Request-Headers: a b"),
+        ("Sec-Fetch-Site: same-site",),
+        ("Sec-Fetch-Site: same-site", "Access-Control-Request-Method: POST", "Host: evil.example"),
+    )
+    async with gateway_world(routes=ROUTES, allowed_origins=[allowed]) as world:
+        browser = await world.signed_in()
+        cookie = browser.cookie(world.app.gateway.cookies.session.decode())
+        assert cookie is not None
+        for path in ("/api/x", "/pages/x", "/open/x", "/none", "/bff/user"):
+            for origin in (allowed, other):
+                for method in ("OPTIONS", "GET", "POST"):
+                    for more in fields:
+                        typed = Typed(
+                            method, path, (f"Origin: {origin}", *more), csrf=method != "OPTIONS", signed_in=True
+                        )
+                        head = head_of(world, typed)
+                        provider = world.app.gateway.provider("corp")
+                        told = await explain(
+                            world.app.gateway, head, typed_session(world.app.gateway, provider, (), now=world.clock())
+                        )
+                        status, _, content = await answered(world, head, cookie=cookie)
+                        if path.startswith("/bff/") and told.refused is None:
+                            continue
+                        expected = None if told.refused is None else row_of(told.refused).type
+                        actual = None if status < 400 else json.loads(content)["type"].rpartition(":")[2]
+                        assert (typed, actual) == (typed, expected)
+
+
+NO_PROXYS = {"TRACE", "CONNECT", "NONSENSE", "get"}
+
+
+async def asked(world: GatewayWorld, head: Any, *, cookie: str) -> tuple[int, dict[str, str], bytes]:
+    """What the forward-auth listener answers to a proxy that asks about this head, as Traefik does."""
+    hidden = HIDDEN.encode()
+    named = [(name, value.replace(b"=" + hidden, b"=" + cookie.encode())) for name, value in head.fields]
+    hosts = [(b"x-forwarded-host", value) for name, value in named if name == b"host"]
+    request = [(b"x-forwarded-uri", head.target), (b"x-forwarded-method", head.method), (b"host", b"127.0.0.1:9091")]
+    dropped = {b"host", b"connection", b"content-length", b"te", b"upgrade"}
+    fields = [
+        *request,
+        *hosts,
+        *((name, value) for name, value in named if name not in dropped),
+        (b"connection", b"close"),
+    ]
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(world.forward_auth_url.rpartition(":")[2]))
+    writer.write(b"GET /authz HTTP/1.1\r\n" + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n")
+    answer = await reader.read()
+    writer.close()
+    first, _, rest = answer.partition(b"\r\n")
+    lines, _, content = rest.partition(b"\r\n\r\n")
+    return (
+        int(first.split(b" ")[1]),
+        dict(line.lower().split(": ", 1) for line in lines.decode("latin-1").split("\r\n")),
+        content,
+    )
+
+
+async def test_a_route_that_is_only_asked_about_is_explained(tmp_path: Any) -> None:
+    """It says who asks, that the public listener answers 404, and what the API would get."""
+    extra = (
+        "  - {path: /asked, request_headers: {set: {X-User: '{subject}'}}}\nforward_auth: {listen: 127.0.0.1:9091}\n"
+    )
+    status, out, _ = await typed_command(tmp_path, "explain", "GET", "/asked/x", "--signed-in", "corp", more=extra)
+    assert status == 0
+    assert "/asked -> a proxy that asks (forward_auth); 404 on the public listener" in out
+    assert out.endswith("\n\nauthorization: Bearer ***\nx-user: the-user\n")
+    status, out, _ = await typed_command(tmp_path, "explain", "GET", "/asked/x", more=extra)
+    assert status == 1
+    assert "401 urn:bff:problem:login-required" in out

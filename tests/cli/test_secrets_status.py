@@ -2,20 +2,24 @@
 
 import asyncio
 import json
+import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from bff.instance import instance
 from bff.secret_uses import fingerprint
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.gateway_world import CLIENT_SECRET, SESSION_KEY, Clock, GatewayWorld, gateway_world
+from support.http_client import http_client
+from support.scripted_upstream import echo, scripted_upstream
+from support.tls_certificates import Authority
 from support.valkey_server import ValkeyServer, free_port
 
 OLD_KEY = "an old session key that is long enough 9876543210"
@@ -40,15 +44,7 @@ async def world(valkey: ValkeyServer) -> AsyncIterator[GatewayWorld]:
 
 async def status(world: GatewayWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`bff secrets status` with the gateway's own configuration."""
-    return await asyncio.to_thread(
-        subprocess.run,
-        command("secrets", "status", "-c", str(world.file), *arguments),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(),
-    )
+    return await asyncio.to_thread(run_bff, "secrets", "status", "-c", str(world.file), *arguments)
 
 
 async def secrets(world: GatewayWorld, *, used: int) -> dict[tuple[str, str], dict[str, Any]]:
@@ -106,7 +102,7 @@ async def test_the_metric_says_the_same(world: GatewayWorld) -> None:
     """`bff_secret_last_used_timestamp_seconds` has the instants, by provider and position."""
     await world.signed_in("alice")
     await secrets(world, used=2)
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with http_client() as client:
         metrics = (await client.get(f"{world.management_url}/metrics")).text
     for provider, position in (("session", "keys[0]"), ("corp", "client_secrets[0]")):
         labels = f'{{position="{position}",provider="{provider}"}}'
@@ -114,6 +110,39 @@ async def test_the_metric_says_the_same(world: GatewayWorld) -> None:
             line for line in metrics.splitlines() if line.startswith(f"bff_secret_last_used_timestamp_seconds{labels}")
         ]
         assert abs(float(line.rpartition(" ")[2]) - world.clock.now) < 1
+
+
+async def test_a_certificate_that_an_upstream_is_shown_is_listed(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """By the route's path: never used before a call, and used once a connection was made with it."""
+    valkey.ask("FLUSHALL")
+    authority = Authority(tmp_path)
+    file = authority.server_file("client")
+    context = authority.server("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.file)
+    async with scripted_upstream(echo, tls=context) as upstream:
+        shown = {"certificate": str(file), "key": str(file)}
+        route = {"path": "/orders", "upstream": upstream.url, "ca_file": str(authority.file), "token": "none"}
+        routes = [{**route, "client_certificate": shown}, {"path": "/", "files": "dist"}]
+        async with gateway_world(store=valkey.url, clock=Clock(now=time.time()), routes=routes) as world:
+            place = ("routes", "/orders client_certificate")
+            unused = (await secrets(world, used=0))[place]
+            assert (unused["last_used_at"], unused["fingerprint"]) == (None, fingerprint(file.read_text()))
+            browser = await world.signed_in("alice")
+            assert (await browser.fetch("/orders/1")).status_code == 200
+            assert (await secrets(world, used=3))[place]["last_used_by"] == instance()
+
+
+async def test_an_assertion_of_a_workload_is_listed(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """By the present text of its file."""
+    valkey.ask("FLUSHALL")
+    file = tmp_path / "token"
+    file.write_text("first.assertion.x")
+    corp = {"client_auth": "client_assertion", "client_assertion": {"file": str(file)}}
+    async with gateway_world(store=valkey.url, clock=Clock(now=time.time()), corp=corp) as world:
+        for text in ("first.assertion.x", "second.assertion.x"):
+            file.write_text(text)
+            assert (await secrets(world, used=0))["corp", "client_assertion"]["fingerprint"] == fingerprint(text)
 
 
 async def test_a_store_in_memory_knows_no_uses_of_other_processes() -> None:

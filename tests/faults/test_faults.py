@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from bff.tokens.holder import LIFETIME_SECONDS
 from support.fault_world import FaultWorld, Report, fault_world
 
 LONG = os.environ.get("FAULTS") == "long"
@@ -21,6 +22,7 @@ SOON_SECONDS = 3.0
 SLOW = {"lifetime_seconds": 40} if LONG else {}  # an access token has to outlive an answer that comes after 14 s
 SLOW_WARM_SECONDS = 22.0 if LONG else WARM_SECONDS  # to when the first refreshes are under way
 SLACK_SECONDS = 2.0  # of a busy machine
+IN_TRANSIT_SECONDS = 0.3
 
 pytestmark = [pytest.mark.faults, pytest.mark.asyncio]
 
@@ -175,18 +177,43 @@ async def test_process_that_stands_still() -> None:
         judge(f"SIGSTOP {still} s", await world.report(), recovered_within=6.0)
 
 
+async def kill_one(world: FaultWorld) -> tuple[float, set[str]]:
+    """Kill a process in the middle of its refreshes and start it again: when, and whose refreshes were under way, in any process."""
+    gateway = world.balancer.gateways[1]
+    delay, under_way, at = world.provider.delay_seconds, set(world.provider.answering), time.time()
+    gateway.signal(signal.SIGKILL)
+    await gateway.ended()
+    world.provider.recover()
+    gateway.start()
+    await asyncio.sleep(8)
+    world.over()
+    just_sent = {use.user for use in world.provider.uses if abs(use.at - at) < IN_TRANSIT_SECONDS}
+    just_answered = {use.user for use in world.provider.uses if abs(use.at + delay - at) < IN_TRANSIT_SECONDS}
+    return at, under_way | just_sent | just_answered
+
+
 @pytest.mark.requirement("R-341")
 async def test_process_that_is_killed() -> None:
-    """A process is killed: only sessions whose refresh it had sent may be lost, and no token is used twice for them."""
+    """A process is killed: only sessions whose refresh it had sent may be lost, and no token is used twice for them. Their access
+    tokens serve until they expire, and the other sessions notice nothing."""
     async with fault_world(sessions=SESSIONS) as world:
-        world.provider.delay_seconds = 1.0
+        world.provider.delay_seconds = 2.0
         await warm(world)
-        under_way = world.provider.under_way
-        gateway = world.balancer.gateways[1]
-        gateway.signal(signal.SIGKILL)
-        await gateway.ended()
-        world.provider.recover()
-        gateway.start()
-        await asyncio.sleep(8)
-        world.over()
-        judge(f"SIGKILL ({under_way} refreshes under way)", await world.report(), inherent=under_way + 2)
+        at, victims = await kill_one(world)
+        judge(f"SIGKILL ({len(victims)} refreshes under way)", await world.report(), inherent=len(victims))
+        for seat in [] if MEASURING else world.load.seats:
+            refused = [then for then in seat.refused_at if then > at]
+            assert not refused or seat.leaving or seat.user in victims
+            assert not refused or seat.leaving or refused[0] > seat.token_ends_at - SLACK_SECONDS
+
+
+@pytest.mark.requirement("R-341")
+async def test_process_that_is_killed_at_a_provider_that_does_not_rotate() -> None:
+    """The refresh tokens of the killed process's sessions are good: they are sent again when its leases have run out."""
+    async with fault_world(sessions=SESSIONS) as world:
+        world.provider.misbehave(rotate=False)
+        world.provider.delay_seconds = 2.0
+        await warm(world, seconds=2 * WARM_SECONDS)  # each process sees that it does not rotate
+        _, victims = await kill_one(world)
+        report = await world.report(within_seconds=30)
+        judge(f"SIGKILL, no rotation ({len(victims)} refreshes under way)", report, recovered_within=LIFETIME_SECONDS)

@@ -2,16 +2,21 @@
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-import httpx2
 import pytest
 import structlog
 
+from bff.server.exchange import Exchange
+from bff.server.lane import Lane
 from bff.telemetry import traces
+from bff.web.app import App
 from support.gateway_world import CLIENT_SECRET, SERVER, SESSION_KEY, GatewayWorld, gateway_world
+from support.http_client import http_client
 from support.otlp_collector import Collector, Span, otlp_collector
 from support.valkey_server import ValkeyServer
 
@@ -32,7 +37,7 @@ class Traced:
 
 
 @asynccontextmanager
-async def traced(store: str, *, sampler: str = "always_on") -> AsyncIterator[Traced]:
+async def traced(store: str, *, sampler: str = "always_on", local_copy: str = "off") -> AsyncIterator[Traced]:
     """Start it, with an access log at debug level, written as `bff serve` writes it."""
     before = structlog.get_config()
     with otlp_collector() as collector, pytest.MonkeyPatch.context() as environment:
@@ -51,7 +56,7 @@ async def traced(store: str, *, sampler: str = "always_on") -> AsyncIterator[Tra
         traces.start()
         try:
             settings = {"log": {"access": True, "level": "debug", "user": "subject"}}
-            async with gateway_world(store=store, session={"local_copy": "off"}, **settings) as world:
+            async with gateway_world(store=store, session={"local_copy": local_copy}, **settings) as world:
                 yield Traced(world=world, collector=collector, log=log)
         finally:
             await asyncio.to_thread(traces.stop)
@@ -120,6 +125,56 @@ async def test_what_is_not_sampled_is_served_all_the_same() -> None:
     assert "exception" not in scene.log.getvalue()
 
 
+@pytest.mark.requirement("R-364")
+@pytest.mark.parametrize(("sampler", "told"), [("always_off", 0), ("always_on", 1)])
+async def test_a_request_is_sampled_or_not_once(sampler: str, told: int) -> None:
+    """Lane or recipe: the upstream gets the trace that the log names, the decision, and a span of ours in the place of the page's."""
+    before = Lane.is_on()
+    async with traced("memory://", sampler=sampler, local_copy="1m") as scene:
+        assert Lane.is_on() is before
+        browser = await scene.world.signed_in("alice")
+        for _ in range(3):
+            await browser.fetch("/api/x", headers={"traceparent": PARENT, "tracestate": "a=b"})
+        await browser.fetch("/api/large", method="POST", content=b"x" * 300_000)
+        await browser.fetch("/api/none", csrf=False)
+        parents = [seen.values("traceparent") for seen in scene.world.upstream.seen]
+    lines = [json.loads(line) for line in scene.log.getvalue().splitlines()]
+    logged = [
+        line["trace_id"] for line in lines if line["event"] == "request.served" and line["path"].startswith("/api")
+    ]
+    assert [parent[0][3:35] for parent in parents] == logged[:4]
+    assert [(len(parent), int(parent[0][-2:], 16) & 1) for parent in parents] == [(1, told)] * 4
+    assert {parent[0][3:35] for parent in parents[:3]} == {PARENT[3:35]}
+    assert len({parent[0][36:52] for parent in parents}) == 4
+    spans = server_spans(scene.collector.spans(), "/api")
+    assert len(spans) == (5 if sampler == "always_on" else 0)
+
+
+@pytest.mark.requirement("R-364")
+async def test_the_lane_serves_what_is_not_sampled() -> None:
+    """A call that is not sampled takes no task; one that is, does."""
+    tasks: list[str] = []
+    for sampler in ("always_off", "always_on"):
+        async with traced("memory://", sampler=sampler, local_copy="1m") as scene:
+            browser = await scene.world.signed_in("alice")
+            await browser.fetch("/api/x")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Exchange, "run", noting(Exchange.run, tasks, sampler))
+                await browser.fetch("/api/x")
+    assert tasks == (["always_on"] if Lane.is_on() else ["always_off", "always_on"])
+
+
+def noting(run: Any, tasks: list[str], name: str) -> Any:
+    """`run`, which notes that it was called."""
+
+    async def noted(self: Exchange, app: Any) -> None:
+        if isinstance(getattr(getattr(app, "func", app), "__self__", app), App):  # and not the provider or the API
+            tasks.append(name)
+        await run(self, app)
+
+    return noted
+
+
 @pytest.mark.requirement("R-274")
 async def test_nothing_secret_leaves(valkey: ValkeyServer) -> None:
     """After a sign-in, calls, a refresh and a sign-out no token, code, cookie, secret or query is in a span, log or metric."""
@@ -133,7 +188,7 @@ async def test_nothing_secret_leaves(valkey: ValkeyServer) -> None:
         await browser.fetch("/api/y")
         await (await world.browser()).fetch("/api/z")
         await browser.fetch("/bff/logout", method="POST")
-        async with httpx2.AsyncClient() as client:
+        async with http_client() as client:
             metrics = (await client.get(f"{world.management_url}/metrics")).text
     left = b"".join(scene.collector.bodies).decode("latin-1") + scene.log.getvalue() + metrics
     assert len(tokens) >= 4

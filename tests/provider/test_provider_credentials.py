@@ -248,13 +248,14 @@ NOTED = {
 
 
 @pytest.mark.parametrize(("answer", "noted"), NOTED.values(), ids=NOTED)
-@pytest.mark.parametrize("method", ["client_secret_basic", "private_key_jwt"])
+@pytest.mark.parametrize("method", ["client_secret_basic", "private_key_jwt", "client_assertion"])
 async def test_a_credential_that_the_provider_takes_is_noted_as_used(method: str, answer: Answer, noted: int) -> None:
     """Any answer but `invalid_client` says that it was taken; an outage says nothing."""
     key, uses = signing_key.generate().pem(), SecretUses(clock=lambda: 1.8e9)
     async with pair() as world:
         keys = (LiteralSecret(value=key),) if method == "private_key_jwt" else ()
-        config = provider_config(world.fake.issuer, client_auth=method, client_keys=keys)
+        assertion = LiteralSecret(value="a.workload.x") if method == "client_assertion" else None
+        config = provider_config(world.fake.issuer, client_auth=method, client_keys=keys, client_assertion=assertion)
         ours = Provider(
             name="corp",
             config=config,
@@ -267,5 +268,6 @@ async def test_a_credential_that_the_provider_takes_is_noted_as_used(method: str
         with suppress(ProviderError):
             await ours.client_credentials(scope=None, resource=None, audience=None)
         await ours.close()
-    place, value = ("client_keys[0]", key) if keys else ("client_secrets[0]", SECRET)
+    places = {"private_key_jwt": ("client_keys[0]", key), "client_assertion": ("client_assertion", "a.workload.x")}
+    place, value = places.get(method, ("client_secrets[0]", SECRET))
     assert [(use.owner, use.position, use.digest) for use in uses.all()] == [("corp", place, digest(value))] * noted

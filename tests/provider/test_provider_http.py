@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from bff.errors import ProviderError, ProviderMisbehaved, ProviderUnavailable
 from bff.provider.client import Provider
@@ -284,6 +285,66 @@ async def test_certificate_of_a_configured_authority_is_trusted(tmp_path: Path) 
     """With `ca_file` a provider whose certificate it holds is talked to."""
     file = certificate(tmp_path)
     assert len(await talk(tls_context(file), file)) == 1
+
+
+@pytest.mark.requirement("R-076")
+async def test_ca_file_is_read_again(tmp_path: Path) -> None:
+    """A call trusts what the file holds now and nothing else; one that cannot be used leaves what it said before, and is an event."""
+    first, second = certificate(tmp_path), certificate(tmp_path, days=2)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(first.read_bytes())
+    last = ANSWER.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+    async with raw_server(lambda _: last, ssl=tls_context(first)) as (port, _):
+        ours = without_discovery(port, scheme="https", ca_file=trusted)
+        try:
+            await exchange(ours)
+            trusted.write_bytes(b"half of one")
+            with capture_logs() as logs:
+                await exchange(ours)
+            assert [(entry["event"], entry["reason"]) for entry in logs] == [
+                ("provider.credential_unusable", f"file {trusted}")
+            ]
+            trusted.write_bytes(second.read_bytes())
+            with pytest.raises(ProviderUnavailable):
+                await exchange(ours)
+            trusted.write_bytes(first.read_bytes())
+            await exchange(ours)
+        finally:
+            await ours.close()
+
+
+@pytest.mark.requirement("R-076")
+async def test_a_call_under_way_outlives_a_changed_ca_file(tmp_path: Path) -> None:
+    """Its connection is closed when it is over, and not before."""
+    file = certificate(tmp_path)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(file.read_bytes())
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if not asked.is_set():
+            asked.set()
+            await may_answer.wait()
+        writer.write(ANSWER)
+        await writer.drain()
+        ended.append(await reader.read() is not None)
+        writer.close()
+
+    ended: list[bool] = []
+    server = await asyncio.start_server(slow, "127.0.0.1", 0, ssl=tls_context(file))
+    async with server:
+        ours = without_discovery(server.sockets[0].getsockname()[1], scheme="https", ca_file=trusted)
+        first = asyncio.create_task(exchange(ours))
+        await asked.wait()
+        trusted.write_bytes(file.read_bytes() + b"\n")
+        await exchange(ours)
+        may_answer.set()
+        await first
+        async with asyncio.timeout(10):
+            while not ended:
+                await asyncio.sleep(0.01)
+        await ours.close()
 
 
 @pytest.mark.requirement("R-076")

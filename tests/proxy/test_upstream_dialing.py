@@ -285,6 +285,34 @@ async def test_a_client_certificate_is_shown_and_read_again(tmp_path: Path) -> N
             assert await shown() == second.stem
 
 
+@pytest.mark.requirement("R-264")
+async def test_a_ca_file_is_read_again(tmp_path: Path) -> None:
+    """A new connection trusts what the file holds now and nothing else; a file that cannot be used leaves what it said before."""
+    former, new = Authority(tmp_path, "former"), Authority(tmp_path, "new")
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(former.file.read_bytes())
+    context = former.server("127.0.0.1")
+    async with scripted_upstream(echo, tls=context) as upstream:
+        route = RouteConfig(path="/api", upstream=upstream.url, ca_file=trusted)
+        async with forwarding(route) as room:
+
+            async def call() -> None:
+                for pool in room.pools:
+                    for connection in tuple(pool._idle):
+                        connection.close()
+                await room.fetch("/api/x")
+
+            await call()
+            _replace(trusted, b"half a certificate")
+            await call()
+            assert room.watching.unusable == [str(trusted)]
+            _replace(trusted, new.file.read_bytes())
+            with pytest.raises(UpstreamUnreachable):
+                await call()
+            context.load_cert_chain(new.server_file("127.0.0.1"))
+            await call()
+
+
 def _replace(file: Path, content: bytes) -> None:
     new = file.with_suffix(".new")
     new.write_bytes(content)

@@ -256,7 +256,7 @@ async def test_one_that_is_not_well_gets_no_requests(status: str) -> None:
     """Its check says so, though it would answer; the next check that passes takes it back. The question holds no token."""
     a, b = Ready(b"a"), Ready(b"b")
     async with two(a, b, health=QUICK) as (room, first, _):
-        room.pools.check_health([route.config for route in room.table.routes])
+        room.pools.follow([route.config for route in room.table.routes])
         a.status = status
         await until(lambda: room.watching.told == [(first.url, f"status {status[:3]}")])
         assert [(await room.fetch()).content for _ in range(4)] == [b"b"] * 4
@@ -278,7 +278,7 @@ async def test_what_is_not_well(script: Script | None, reason: str | None) -> No
     async with scripted_upstream(script or silent) as upstream:
         url = upstream.url if script is not None else dead()
         async with forwarding(RouteConfig(path="/api", upstream=url, health=health)) as room:
-            room.pools.check_health([route.config for route in room.table.routes])
+            room.pools.follow([route.config for route in room.table.routes])
             if reason is None:
                 await until(lambda: len(upstream.conversations) > 2)
             else:
@@ -291,11 +291,11 @@ async def test_checks_follow_the_configuration() -> None:
     a, b = Ready(b"a"), Ready(b"b")
     async with two(a, b, health=QUICK) as (room, first, _):
         (config,) = (route.config for route in room.table.routes)
-        room.pools.check_health([config])
-        room.pools.check_health([config])
+        room.pools.follow([config])
+        room.pools.follow([config])
         await until(lambda: a.asked and b.asked)
         assert len(room.pools._checks._tasks) == 2
-        room.pools.check_health([config.model_copy(update={"upstream": (parse_upstream(first.url),)})])
+        room.pools.follow([config.model_copy(update={"upstream": (parse_upstream(first.url),)})])
         await asyncio.sleep(0)
         assert len(room.pools._checks._tasks) == 1
         await room.pools.aclose()

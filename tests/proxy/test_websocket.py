@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from bff.config.model import TimeoutConfig
 from bff.errors import UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
+from support.scripted_upstream import Conversation, Script, scripted_upstream
 from support.tls_certificates import Authority
 from support.websocket_world import World, close_of, echo, gateway, no_task_left_behind, upstream_server, world
 
@@ -359,7 +360,7 @@ async def test_a_close_without_a_code_becomes_1000() -> None:
 
 @pytest.mark.requirement("R-256")
 async def test_a_lost_upstream_is_a_bad_gateway() -> None:
-    """1006 is for nobody to send, so the browser hears 1014."""
+    """1006 cannot be sent, so the browser gets 1014."""
 
     async def vanish(connection: ServerConnection) -> None:
         connection.transport.abort()
@@ -482,3 +483,46 @@ async def test_without_a_context_the_systems_authorities_count(tmp_path: Path) -
     ):
         assert (await refused(made)).status_code == 502
     assert isinstance(made.errors[0], UpstreamUnreachable)
+
+
+async def breaking(it: Conversation) -> None:
+    """A member that takes the handshake and closes without a byte."""
+    await it.request()
+    it.cut()
+
+
+async def resetting(it: Conversation) -> None:
+    """A member that takes the handshake and resets the connection."""
+    await it.request()
+    it.reset()
+
+
+async def half(it: Conversation) -> None:
+    """A member that breaks in its answer's head."""
+    await it.request()
+    await it.send(b"HTTP/1.1 101 Switch")
+    it.cut()
+
+
+@pytest.mark.parametrize(("script", "moves"), [(breaking, True), (resetting, True), (half, False)])
+async def test_a_handshake_that_breaks_goes_to_another_member(script: Script, moves: bool) -> None:
+    """As a GET does: while the first has sent no byte of an answer. All members broken: 502, each asked once."""
+    async with (
+        scripted_upstream(script) as broken,
+        upstream_server(echo) as port,
+        gateway([broken.url, f"http://127.0.0.1:{port}"]) as made,
+    ):
+        if moves:
+            async with made.browser() as browser:
+                await browser.send("x")
+                assert await browser.recv() == "x"
+        else:
+            assert (await refused(made)).status_code == 502
+    async with (
+        no_task_left_behind(),
+        scripted_upstream(script) as one,
+        scripted_upstream(script) as other,
+        gateway([one.url, other.url]) as made,
+    ):
+        assert (await refused(made)).status_code == 502
+        assert len(one.conversations) + len(other.conversations) == (2 if moves else 1)

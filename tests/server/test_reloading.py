@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from bff.config.model import Config
 from bff.proxy.fields import SESSION_COOKIE
 from bff.server.reloading import Reloading
+from bff.telemetry import metrics
 from support.gateway_world import SESSION_KEY, GatewayWorld, gateway_world
 from support.raw_browser import raw_browser
 from support.raw_world import raw_world
@@ -335,6 +336,29 @@ async def test_session_settings_are_taken_on(valkey: ValkeyServer) -> None:
         assert live.idle_expires_at <= now + 60
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+async def test_an_old_session_key_leaves_use_when_pages_ask_who_is_signed_in(
+    valkey: ValkeyServer, persistent: bool
+) -> None:
+    """`/user` sets a cookie anew that an older key signed, with the session's end if it is to outlive the browser, and does so once;
+    without the old key its user is signed in still."""
+    async with a_site(store=valkey.url) as site:
+        session = {**site.text["session"], "local_copy": "off", "persistent": persistent, "absolute_timeout": "1h"}
+        await site.reload(session=session)
+        browser = await site.world.signed_in()
+        keys = ["another session key that is long enough 987654", SESSION_KEY]
+        await site.reload(session={**session, "keys": keys})
+        site.world.clock.now += 601  # past the access token's end: the record is sealed by the new key with the refresh
+        assert (await browser.fetch("/api/x")).status_code == 200
+        (cookie,) = (await browser.fetch("/bff/user")).headers.get_list("set-cookie")
+        assert cookie.startswith("__Host-Http-bff=")
+        assert "; Secure; HttpOnly; SameSite=Strict" in cookie
+        assert ("; Max-Age=2999" in cookie) is persistent
+        assert (await browser.fetch("/bff/user")).headers.get_list("set-cookie") == []
+        await site.reload(session={**session, "keys": keys[:1]})
+        assert (await browser.fetch("/api/x")).status_code == 200
+
+
 async def test_the_idle_timeout_of_sessions_in_memory_is_taken_on() -> None:
     """It holds from the next use of the session."""
     async with a_site() as site:
@@ -378,3 +402,40 @@ async def test_a_process_that_stops_reloads_nothing() -> None:
     async with a_site() as site:
         site.world.app.process.tasks.stopping = True
         assert await site.again() == []
+
+
+def shown(metric: str) -> set[tuple[str, ...]]:
+    """The label values of all samples of a metric."""
+    return {
+        tuple(sample.labels.values())
+        for found in REGISTRY.collect()
+        if found.name == metric
+        for sample in found.samples
+    }
+
+
+async def test_what_a_new_file_no_longer_names_is_in_no_metric() -> None:
+    """An upstream, a provider and a secret that are gone have no sample, also while calls to them end."""
+    async with a_site() as site:
+        await site.world.signed_in()
+        former = site.text
+        api = site.text["routes"][0]["upstream"].removesuffix("/v2")
+        gone = "http://127.0.0.1:9"
+        routes = [{"path": "/fresh", "upstream": [api, gone], "provider": "corp"}]
+        assert [entry["event"] for entry in await site.reload(routes=routes)] == ["config.reloaded"]
+        assert (gone,) in shown("bff_upstream_up")
+        metrics.CLOCK_SKEW.labels("partner").set(3)
+        metrics.SECRET_LAST_USED.labels("partner", "client_secrets[0]").set(3)
+        metrics.SECRET_LAST_USED.labels("session", "keys[7]").set(3)
+        (route,) = site.world.app.gateway.config.routes
+        pool = site.world.app.process.pools.pool((route.upstream or ())[1], route)
+        await site.reload(routes=[{**routes[0], "upstream": api}], providers={"corp": former["providers"]["corp"]})
+        pool.standing.failed("lost", now=0.0)
+        assert (gone,) not in shown("bff_upstream_up")
+        assert (api,) in shown("bff_upstream_up")
+        assert ("partner",) not in shown("bff_clock_skew_seconds")
+        assert not {("partner", "client_secrets[0]"), ("session", "keys[7]")} & shown(
+            "bff_secret_last_used_timestamp_seconds"
+        )
+        await site.reload(routes=routes, providers=former["providers"])
+        assert REGISTRY.get_sample_value("bff_upstream_up", {"upstream": gone}) == 0

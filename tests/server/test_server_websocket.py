@@ -30,10 +30,10 @@ from bff.server.websocket import Handshake
 from support.gateway_world import GatewayWorld, gateway_world
 from support.pool_usage import usage
 from support.raw_browser import RawBrowser, raw_browser
-from support.scripted_upstream import Conversation, scripted_upstream
+from support.scripted_upstream import Conversation, Script, scripted_upstream
 from support.tls_certificates import Authority
 from support.valkey_server import free_port
-from support.websocket_world import close_of, echo
+from support.websocket_world import close_of, echo, upstream_server
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")
 LIMIT = 256 * 1024
@@ -853,3 +853,49 @@ async def test_a_websocket_goes_to_one_that_can_be_connected_to() -> None:
                 await browser.send("x")
                 assert await browser.recv() == "x"
                 assert sorted(pool.busy for pool in world.app.process.pools) == [0, 1]
+
+
+async def breaking(it: Conversation) -> None:
+    """A member that takes the handshake and closes without a byte."""
+    await it.request()
+    it.cut()
+
+
+async def resetting(it: Conversation) -> None:
+    """The same by a reset."""
+    await it.request()
+    it.reset()
+
+
+async def half(it: Conversation) -> None:
+    """A member that breaks in its answer's head."""
+    await it.request()
+    await it.send(b"HTTP/1.1 101 Switch")
+    it.cut()
+
+
+@pytest.mark.requirement("R-365")
+@pytest.mark.parametrize(("script", "moves"), [(breaking, True), (resetting, True), (half, False)])
+async def test_a_handshake_that_breaks_goes_to_another_member(script: Script, moves: bool) -> None:
+    """As a GET does: while the first has sent no byte of an answer, and it is left out then. With all broken it is 502."""
+    async with scripted_upstream(script) as broken, scripted_upstream(script) as other:
+        async with upstream_server(echo, ping_interval=None) as port:
+            upstream = [broken.url, f"http://127.0.0.1:{port}"]
+            async with gateway_world(routes=routes_to(port, upstream=upstream)) as world:
+                made = Site(world)
+                if moves:
+                    for _ in range(3):
+                        async with made.browser() as browser:
+                            await browser.send("x")
+                            assert await browser.recv() == "x"
+                else:
+                    with pytest.raises(InvalidStatus) as refused:
+                        await made.browser()
+                    assert made.refused_status(refused.value) == 502
+                assert len(broken.conversations) == 1
+        async with gateway_world(routes=routes_to(port, upstream=[broken.url, other.url])) as world:
+            made = Site(world)
+            with pytest.raises(InvalidStatus) as refused:
+                await made.browser()
+            assert made.refused_status(refused.value) == 502
+            assert len(broken.conversations) + len(other.conversations) == (3 if moves else 2)

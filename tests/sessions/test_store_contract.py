@@ -363,6 +363,18 @@ async def test_a_mark_of_unknown_outcome_binds_for_a_time(workers: NewWorker) ->
 
 
 @pytest.mark.requirement("R-341")
+async def test_a_mark_may_end_by_itself(workers: NewWorker) -> None:
+    """One of a token that a use does not spend binds others for so long only, whatever becomes of its process."""
+    here, there = workers(), workers()
+    assert await begun(here, "here", replace(MARK, binds_seconds=60.0), lifetime_seconds=0) is Begun.YES
+    assert isinstance(await begun(there, "there"), Spent)
+    assert await begun(here, "here", replace(MARK, binds_seconds=0.0), lifetime_seconds=0) is Begun.YES
+    async with asyncio.timeout(5):
+        while await begun(there, "there") is not Begun.YES:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.requirement("R-341")
 async def test_only_its_owner_ends_a_mark(workers: NewWorker) -> None:
     """Another process's end leaves mark and lease where they are."""
     here, there = workers(), workers()

@@ -40,6 +40,8 @@ class Seat:
     signed_out_at: float | None = None
     last_status: int = 0
     last_good_at: float = 0.0
+    token_ends_at: float = 0.0  # of the access token that the API saw last
+    refused_at: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -128,6 +130,7 @@ class Load:
             said = answer.json()
             self.wrong_users += said["sub"] != seat.user
             self.late_tokens += said["late"] > LATE_SECONDS
+            seat.token_ends_at = time.time() - said["late"]
         return answer.status_code
 
     def _note(self, seat: Seat, status: int, *, began: float) -> None:
@@ -136,6 +139,8 @@ class Load:
             return
         self.statuses[status] += 1
         seat.last_status = status
-        if status == 200:
+        if status != 200:
+            seat.refused_at.append(began)
+        else:
             seat.last_good_at = time.time()
             self._first_good.setdefault(id(seat), seat.last_good_at)

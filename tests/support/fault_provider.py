@@ -1,6 +1,8 @@
 """A provider that rotates refresh tokens, ends a grant whose token comes twice, and can be in every kind of trouble."""
 
 import asyncio
+import base64
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,15 +14,17 @@ from bff.demo import issuing
 from bff.demo.grants import Client
 from bff.demo.parameters import Call
 from bff.demo.provider import Endpoint
+from support.client_jwks import ClientJwks
 from support.fake_provider import Answer, FakeProvider, oauth_error
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One refresh that came in: when, and whether it was answered with tokens."""
+    """One refresh that came in: when, whether it was answered with tokens, and whose."""
 
     at: float
     served: bool
+    user: str = ""
 
 
 class FaultProvider(FakeProvider):
@@ -39,7 +43,8 @@ class FaultProvider(FakeProvider):
         )
         self.delay_seconds = 0.0
         self.trouble: Answer | None = None
-        self.answering: list[str] = []  # the refresh tokens whose answers are late
+        self.jwks_of_client: ClientJwks | None = None
+        self.answering: list[str] = []  # the users whose answers are late
         self.uses: list[Use] = []
         self.spent: Counter[str] = Counter()  # refresh token -> how often it was served
 
@@ -60,23 +65,27 @@ class FaultProvider(FakeProvider):
 
     async def respond(self, call: Call, endpoint: Endpoint) -> Response:
         """Rotate first, then be late: what is cut off then is lost."""
+        if self.jwks_of_client is not None:
+            call = await self.jwks_of_client.judged(call)
         form = dict(call.form)
         if call.path != "/token" or form.get("grant_type") != "refresh_token":
             return await super().respond(call, endpoint)
-        self.uses.append(Use(self.clock(), self.trouble is None))
         if self.trouble is not None:
+            self.uses.append(Use(self.clock(), served=False))
             self.misbehave(answers={"/token": self.trouble})
             refusal = await super().respond(call, endpoint)
             self.misbehave(answers={})
             return refusal
         response = await super().respond(call, endpoint)
-        if response.status_code != 401:  # `invalid_client`: the token was not looked at
+        user = _user(response)
+        self.uses.append(Use(self.clock(), served=True, user=user))
+        if response.status_code != 401 and self.misbehaviour.rotate:  # `invalid_client`: the token was not looked at
             self.spent[form["refresh_token"]] += 1
-        self.answering.append(form["refresh_token"])
+        self.answering.append(user)
         try:
             await asyncio.sleep(self.delay_seconds)  # this is the provider's slowness, not a test that waits
         finally:
-            self.answering.remove(form["refresh_token"])
+            self.answering.remove(user)
         return response
 
     @property
@@ -88,3 +97,10 @@ class FaultProvider(FakeProvider):
     def used_twice(self) -> int:
         """How many refresh tokens were sent again after they had been rotated."""
         return sum(1 for count in self.spent.values() if count > 1)
+
+
+def _user(response: Response) -> str:
+    """Whose tokens these are; empty if there are none."""
+    token = json.loads(bytes(response.body)).get("access_token", "")
+    payload = token.partition(".")[2].partition(".")[0]
+    return str(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"]) if payload else ""

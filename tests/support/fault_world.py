@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bff import signing_key
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
+from support.client_jwks import ClientJwks
 from support.fake_provider import shop
 from support.fault_gateways import OTHER_SOURCE, Balancer, FaultGateway
 from support.fault_load import Load, Seat, who_am_i
@@ -20,6 +22,7 @@ from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer, free_port
 
 SESSION_COOKIE = "__Host-Http-bff"
+KEY_FILES = [{"file": "corp-key-new.pem"}, {"file": "corp-key-old.pem"}]
 LIFETIME_SECONDS = 6  # of an access token: it is refreshed after three
 
 
@@ -87,8 +90,9 @@ async def fault_world(
     patience: str = "5s",
     call_limit: str = "30s",
     pause_seconds: float = 0.5,
+    by_key: bool = False,
 ) -> AsyncIterator[FaultWorld]:
-    """So many browsers, signed in at so many gateways."""
+    """So many browsers, signed in at so many gateways. `by_key`: the gateways authenticate by keys that the provider fetches."""
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(ValkeyServer("--maxmemory-policy", "noeviction"))
         relay = await stack.enter_async_context(StoreRelay(valkey.port))
@@ -100,6 +104,11 @@ async def fault_world(
         api = bind_loopback()
         await stack.enter_async_context(serving(who_am_i(), api))
         settings = _settings(host, relay.port, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
+        if by_key:
+            settings["providers"]["corp"].update(client_auth="private_key_jwt", client_keys=KEY_FILES)
+            del settings["providers"]["corp"]["client_secrets"]
+            secret = provider.clients["shop"].secret
+            provider.jwks_of_client = ClientJwks(f"http://{host}/bff/jwks/corp", secret=secret)
         (folder / "bff.yaml").write_text(json.dumps(settings))
         gateways = [FaultGateway(settings, folder=folder, port=port) for port in ports]
         balancer = await stack.enter_async_context(Balancer(gateways))
@@ -148,6 +157,9 @@ def _write_secrets(folder: Path) -> None:
     """As in quiet times: the file for the new one and the file for the old one hold the same."""
     for name in ("corp-new", "corp-old"):
         (folder / name).write_text("a secret of the shop that is long enough")
+    key = signing_key.generate().pem()
+    for key_file in KEY_FILES:
+        (folder / key_file["file"]).write_text(key)
     for name in ("session-key", "session-key-old"):
         (folder / name).write_text("a session key that is long enough 0123456789")
 

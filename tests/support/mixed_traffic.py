@@ -343,9 +343,12 @@ class Player:
         before = _counts()
         self._site.world.clock.now += episode.later_seconds
         with capture_logs() as events:
-            if episode.later_seconds:  # the session is read again, and tokens may be renewed in the background
-                await self._site.ask(self._site.request("GET /api/later/length"))
-                await self._settled()
+            if (
+                episode.later_seconds
+            ):  # the session is read again, and tokens of both kinds may be renewed in the background
+                for path in ("/api/later/length", "/machine/later/length"):
+                    await self._site.ask(self._site.request(f"GET {path}"))
+                    await self._settled()
             async with self._site.connect() as browser:
                 await self._talk(browser, episode, seen)
             await self._settled()

@@ -26,7 +26,7 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
-from bff.tokens.renewing import renewing
+from bff.tokens.renewing import Renewing, renewing
 from bff.tokens.sign_in import keep_sign_in
 from support.fake_internet import NONCE, VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
 from support.fake_provider import FakeProvider
@@ -42,8 +42,8 @@ HERE = Target()
 class TroubledStore(MemoryStore):
     """A memory store whose writes fail on request, before or after they took effect."""
 
-    def __init__(self) -> None:
-        super().__init__(idle_timeout_seconds=IDLE_TIMEOUT)
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(idle_timeout_seconds=IDLE_TIMEOUT, clock=clock)
         self.failing_writes = 0
         self.written_all_the_same = False  # the answer is lost, not the write
         self.on_write: Any = None
@@ -66,12 +66,17 @@ class TroubledStore(MemoryStore):
             raise StoreUnavailable("no answer")
         return await super().replace(session, now=now)
 
+    def go_back(self, session: Session) -> None:
+        """Hold this again, which was replaced since: a replica that lacked the last write is the primary now."""
+        self._keep(session, expires_at=session.absolute_expires_at, now=self._last_now)
+
 
 @dataclass(slots=True, kw_only=True)
 class Worker:
     """One process's part of the room."""
 
     tasks: BackgroundTasks
+    shared: Renewing
     refresher: Refresher
     client_credentials: ClientCredentials
 
@@ -196,6 +201,7 @@ def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClo
     renewal = Renewal(renewing=shared, providers=providers, **pauses)
     return Worker(
         tasks=tasks,
+        shared=shared,
         refresher=Refresher(renewal=renewal, tasks=tasks, clock=clock),
         client_credentials=ClientCredentials(providers=providers, tasks=tasks, clock=clock),
     )
@@ -219,7 +225,7 @@ async def token_room(
         "corp": provider_at(internet, fakes["corp"], clock=clock, name="corp", **config),
         "partner": provider_at(internet, fakes["partner"], clock=clock, name="partner"),
     }
-    store = TroubledStore()
+    store = TroubledStore(clock)
     room = TokenRoom(clock=clock, internet=internet, store=store, fakes=fakes, providers=providers)
     room.workers = [worker(store=store, providers=providers, clock=clock, **pauses) for _ in range(workers)]
     try:

@@ -11,9 +11,13 @@ class Watching:
     told: list[tuple[str, str | None]] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
 
-    def known(self, origin: str) -> None:
+    def known(self, origin: str, *, is_out: bool) -> None:
         """There is this upstream."""
         self.upstreams.append(origin)
+
+    def gone(self, origin: str) -> None:
+        """It is named no more."""
+        self.upstreams.remove(origin)
 
     def left_out(self, origin: str, *, reason: str) -> None:
         """It failed."""

@@ -18,7 +18,7 @@ from bff.proxy.pools import UpstreamPools
 from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import Match, Route, RouteTable
 from bff.proxy.upstream import WebSocketPlace
-from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
+from bff.proxy.websocket import CLOSE_TIMEOUT, RequestFor, forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, field_block, head_of_scope
 from support.watching import Watching
 
@@ -90,18 +90,19 @@ async def upstream_server(handler: Handler, **options: Any) -> AsyncIterator[int
 
 @asynccontextmanager
 async def gateway(
-    upstream: str, *, max_body: int = 1024 * 1024, close_seconds: float = CLOSE_TIMEOUT, **route: Any
+    upstream: str | list[str], *, max_body: int = 1024 * 1024, close_seconds: float = CLOSE_TIMEOUT, **route: Any
 ) -> AsyncIterator[World]:
     """The forwarding to that upstream, served by uvicorn as the gateway is."""
     config = RouteConfig(path="/ws", upstream=upstream, websocket=True, max_body=max_body, **route)
     table, world = RouteTable([config]), World(url="")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def again() -> UpstreamRequest | None:
+        async def again() -> RequestFor | None:
             if world.other_token is None:
                 return None
             other = field_block([(b"authorization", f"Bearer {world.other_token}".encode())])
-            return upstream_handshake(match, scope, credentials=other)
+            made = upstream_handshake(match, scope, credentials=other)
+            return lambda _: made
 
         try:
             match = table.match(scope["raw_path"], b"GET")

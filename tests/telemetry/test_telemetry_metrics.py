@@ -60,3 +60,33 @@ def test_a_time_belongs_to_the_bucket_that_it_reaches() -> None:
     assert (buckets[0], buckets[1], buckets[-2], buckets[-1]) == (2, 1, 1, 1)
     assert total == pytest.approx(60.1021)
     assert tally.take() == ([0] * len(buckets), 0.0)
+
+
+RETIRING = """
+import sys
+from bff.telemetry import metrics
+metrics.UPSTREAM_UP.labels("http://gone").set(1)
+metrics.UPSTREAM_UP.labels("http://stays").set(1)
+metrics.CLOCK_SKEW.labels("gone").set(3)
+metrics.SECRET_LAST_USED.labels("gone", "client_secrets[0]").set(3)
+if sys.argv[1] == "reloaded":
+    metrics.UPSTREAM_UP.retire("http://gone")
+    metrics.CLOCK_SKEW.keep({("stays",)})
+    metrics.SECRET_LAST_USED.keep(set())
+print(metrics.exposition().decode())
+"""
+
+
+@pytest.mark.requirement("R-171")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_gone_has_no_sample(tmp_path: Path, workers: int) -> None:
+    """Of several workers, when it is gone in all of them; a certificate that never was has none either."""
+    folder = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if workers > 1 else {}
+    for state in ["named"] * (workers - 1) + ["reloaded"] * workers:
+        command = [sys.executable, "-c", RETIRING, state]
+        told = subprocess.run(command, env={**os.environ, **folder}, check=True, capture_output=True, text=True).stdout
+        samples = [line for line in told.splitlines() if not line.startswith("#")]
+        assert ['bff_upstream_up{upstream="http://stays"} 1.0' in samples] == [True]
+        assert not [line for line in samples if line.startswith("bff_tls_certificate_expiry")]
+        if workers == 1:
+            assert not [line for line in samples if "gone" in line]

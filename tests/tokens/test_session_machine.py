@@ -361,7 +361,7 @@ class Sessions(RuleBasedStateMachine):
     def crash(self, number: int) -> None:
         """A process dies; what it had asked and not yet stored is lost, and nothing else. Another one takes its place."""
         process = self.process[number]
-        under_way = {self.fake.owners.get(token) for token in self.fake.answering}
+        under_way = set(self.fake.answering)
         unwritten = {key for key, _ in process.shared.kept._kept}
         for seat in self.known:
             seat.excused = seat.excused or seat.user in under_way or seat.key in unwritten

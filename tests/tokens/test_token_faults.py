@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 from bff.errors import LoginRequired, ProviderError, ProviderUnavailable
 from bff.sessions.model import AccessToken
 from bff.sessions.store import Begun, Mark, MarkEnd
-from bff.tokens.holder import token_hash
+from bff.tokens.holder import LIFETIME_SECONDS, token_hash
+from bff.tokens.renewal import MARK_LIFETIME_SECONDS
 from support.fake_provider import Answer, having, oauth_error, redirect, without
 from support.token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, token_room
 
@@ -271,13 +272,40 @@ async def test_a_token_that_a_dead_process_may_have_spent_is_not_sent_again() ->
 
 
 @pytest.mark.requirement("R-341")
+@pytest.mark.parametrize("rotates", [False, True])
+async def test_a_token_that_no_use_spends_is_sent_again_when_its_process_is_dead(rotates: bool) -> None:
+    """At a provider that gave no new refresh token so far the end of the dead process's lease is enough; at another one it is not."""
+    async with token_room(workers=2, timeout=0.05, lifetime_seconds=60) as room:
+        room.corp.misbehave(rotate=rotates)
+        session = await room.sign_in()
+        room.clock.advance(61)
+        for worker in (0, 1):  # both see whether it rotates
+            await room.usable(await room.stored(session.key), worker=worker)
+            room.clock.advance(61)
+        session = await room.stored(session.key)
+        room.corp.hold("/token")
+        begun = room.start_usable(session)
+        await room.token_calls_reach(3)
+        room.clock.advance(LIFETIME_SECONDS + 1)  # no extension comes: as if the process were dead
+        living = room.start_usable(session, worker=1)
+        if rotates:
+            with pytest.raises(ProviderUnavailable):
+                await living
+            assert len(room.refreshes()) == 3
+        else:
+            await room.token_calls_reach(4)
+        room.corp.behave()
+        await asyncio.gather(begun, living, return_exceptions=True)
+
+
+@pytest.mark.requirement("R-341")
 async def test_an_answer_that_cannot_come_any_more_is_a_sign_in() -> None:
     """After the provider's limit and a grace, the person has to sign in; the token is still not sent again."""
-    async with token_room(pauses={"grace_seconds": -1000.0}) as room:
+    async with token_room() as room:
         session = await room.sign_in()
         mark = Mark(provider="corp", token_hash=token_hash(session.grants[0].refresh_token or ""))
         await room.store.begin_renewal(
-            session.key, "a dead process", lifetime_seconds=0.0, mark=mark, mark_lifetime_seconds=600
+            session.key, "a dead process", lifetime_seconds=0.0, mark=mark, mark_lifetime_seconds=MARK_LIFETIME_SECONDS
         )
         room.clock.advance(EXPIRED_AFTER)
         with pytest.raises(LoginRequired) as told:

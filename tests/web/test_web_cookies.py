@@ -112,6 +112,18 @@ def test_old_keys_verify_and_the_newest_signs() -> None:
     assert after.verify(SESSION_NAME, old) is None
 
 
+@pytest.mark.requirement("R-173", "R-312")
+def test_what_an_older_key_signed_is_signed_anew() -> None:
+    """By the newest key, once; what is no signature of ours is not."""
+    before, during = signing(OLD), signing(NEW, OLD)
+    old = before.sign(SESSION_NAME, "value").encode()
+    new = during.signed_anew(SESSION_NAME, old)
+    assert new == signing(NEW).sign(SESSION_NAME, "value")
+    assert during.signed_anew(SESSION_NAME, new.encode()) is None
+    assert during.signed_anew(SESSION_NAME, old[:-2] + b"xx") is None
+    assert during.signed_anew(Cookies(suffix="shop").session, old) is None
+
+
 def test_one_cookie_never_passes_for_the_other() -> None:
     """A session cookie of another name, with the same keys, is no session cookie here."""
     signer, other = signing(NEW), Cookies(suffix="shop").session

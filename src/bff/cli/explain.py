@@ -10,7 +10,7 @@ from bff.cli.typed_request import NotTyped, typed_head, typed_session
 from bff.clock import wall
 from bff.config.model import Config
 from bff.errors import BffError, LoginRequired, NotPermitted, StepUpRequired
-from bff.request_head import RequestHead
+from bff.request_head import Field, RequestHead
 from bff.web.gateway import build_gateway, build_process
 from bff.web.problems import row_of
 
@@ -52,11 +52,16 @@ def lines(told: Explanation, head: RequestHead) -> list[str]:
         return [*out, *_refusal(told, told.refused, head)]
     if told.served is not None:
         return [*out, f"served     {told.served}"]
+    if told.passed is not None:
+        return [*out, "", *_written(told.passed)]
     sent = told.forwarded
     if sent is None:
         raise ValueError("nothing was decided")
-    out += ["", f"{_text(sent.method)} {_text(sent.target)}"]
-    return out + [f"{_text(name)}: {_text(value)}" for name, value in sent.fields]
+    return [*out, "", f"{_text(sent.method)} {_text(sent.target)}", *_written(sent.fields)]
+
+
+def _written(fields: Sequence[Field]) -> list[str]:
+    return [f"{_text(name)}: {_text(value)}" for name, value in fields]
 
 
 def _refusal(told: Explanation, error: BffError, head: RequestHead) -> list[str]:

@@ -1,7 +1,8 @@
 """The judgements on one request that was typed, and what becomes of it (`explain.py` prints them). Nothing is sent, no store is asked.
 
 The head that was typed is read by the server's own reader. The judgements are those of `web/admission.py`, in the order of
-`web/api.py` and `web/websocket.py`. Tests compare what is said here with what a running gateway does.
+`web/api.py` and `web/websocket.py`; on a route that is only asked about (it has no `upstream`) they are those on the request that a
+proxy asks about (`web/forward_auth.py`). Tests compare what is said here with what a running gateway does.
 """
 
 from dataclasses import dataclass, field
@@ -17,24 +18,26 @@ from bff.errors import (
 from bff.proxy.browser import Message as Sent
 from bff.proxy.pool import judge_length
 from bff.proxy.rewrite import UpstreamRequest, upstream_url
-from bff.request_head import NO_FIELDS, FieldBlock, RequestHead, field_block, field_lines
+from bff.request_head import NO_FIELDS, Field, FieldBlock, RequestHead, field_block, field_lines
 from bff.server.request_reader import Message, RequestReader
 from bff.sessions.model import AccessToken, LiveSession
 from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken, bearer
-from bff.web import admission, endpoints, guards
+from bff.web import admission, cross_origin, endpoints, guards
 from bff.web.admission import Admitted
 from bff.web.api import Call, call_of
+from bff.web.forward_auth import bound_to_a_key, fields_for_the_api
 from bff.web.gateway import Gateway
 
 
 @dataclass(slots=True, kw_only=True)
 class Explanation:
-    """`steps`: the judgements that passed, each with its result. Of the rest one is there: the request as it is forwarded, what
-    is served instead, or why it is refused and by which judgement."""
+    """`steps`: the judgements that passed, each with its result. Of the rest one is there: the request as it is forwarded, the fields
+    that a proxy which asks is to set in it, what is served instead, or why it is refused and by which judgement."""
 
     steps: list[tuple[str, str]] = field(default_factory=list)
     asking: str = "head"
     forwarded: UpstreamRequest | None = None
+    passed: list[Field] | None = None
     served: str | None = None
     refused: BffError | None = None
 
@@ -49,7 +52,9 @@ async def explain(gateway: Gateway, head: RequestHead, live: LiveSession | None)
     try:
         message = _read(gateway, head)
         told.asking, head = "route", message.head
-        if head.path.startswith(gateway.endpoints_below):
+        if _is_preflight(gateway, message):
+            told.served = "by the gateway itself: the preflight of one of allowed_origins"
+        elif head.path.startswith(gateway.endpoints_below):
             known, _ = endpoints.named(gateway, head)
             told.served = f"by the gateway's own endpoint {gateway.config.base_path}{known.path}"
         else:
@@ -59,6 +64,12 @@ async def explain(gateway: Gateway, head: RequestHead, live: LiveSession | None)
     except BffError as error:
         told.refused = error
     return told
+
+
+def _is_preflight(gateway: Gateway, message: Message) -> bool:
+    """Raises: BffError: it is one that is refused."""
+    origin = None if message.is_websocket else cross_origin.allowed_origin(gateway, message.head)
+    return origin is not None and cross_origin.preflight(gateway, message.head, origin) is not None
 
 
 def _read(gateway: Gateway, head: RequestHead) -> Message:
@@ -82,10 +93,9 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
         BffError: one of them refuses.
     """
     head, websocket = message.head, message.is_websocket
-    admitted = admission.route(gateway, head)
+    admitted = admission.route(gateway, head, asked=True)
     policy = admitted.policy
-    route = admitted.match.route
-    told.found(f"{policy.label} -> {' or '.join(map(str, route.upstreams)) or route.config.files}")
+    told.found(f"{policy.label} -> {_target(admitted)}")
     if policy.serves_files and not websocket:
         told.asking = "file"
         told.served = await _served_file(gateway, admitted, head)
@@ -115,6 +125,13 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
     if head.is_navigation and not websocket:
         _same_site(gateway, head, admitted, told)
     _forward(gateway, call_of(head, admitted, live=used, source=source), told)
+
+
+def _target(admitted: Admitted) -> str:
+    if admitted.policy.only_asked:
+        return "a proxy that asks (forward_auth); 404 on the public listener"
+    route = admitted.match.route
+    return " or ".join(map(str, route.upstreams)) or str(route.config.files)
 
 
 def _same_site_first(gateway: Gateway, message: Message, admitted: Admitted, told: Explanation) -> None:
@@ -202,6 +219,10 @@ def _forward(gateway: Gateway, call: Call, told: Explanation) -> None:
     told.asking = "forward"
     credentials = _hidden(gateway, call)
     match = call.admitted.match
+    if call.policy.only_asked:
+        told.passed = fields_for_the_api(call.head, credentials, call.operators)
+        told.found("200 to the proxy, which sets these fields in the request, or removes those that are not here")
+        return
     request = gateway.forwarder.request(match=match, head=call.head, credentials=credentials, operators=call.operators)
     judge_length(request, max_body=match.route.max_body)
     told.forwarded = request
@@ -214,6 +235,8 @@ def _hidden(gateway: Gateway, call: Call) -> FieldBlock:
         return NO_FIELDS
     bound = gateway.provider(call.policy.provider).config.dpop == "on"
     if bound and not isinstance(call.source, BroughtToken):
+        if call.policy.only_asked:
+            raise bound_to_a_key()
         hidden = HIDDEN.encode("ascii")
         return field_block([(b"authorization", b"DPoP " + hidden), (b"dpop", hidden)])
     return bearer(AccessToken(value=HIDDEN, expires_at=None, refresh_at=None))

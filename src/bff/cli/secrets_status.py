@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import click
 
 from bff.cli.session_views import iso, plain
-from bff.config.model import Config
+from bff.config.model import CertificateConfig, Config
 from bff.errors import StoreUnavailable
-from bff.secret_uses import FINGERPRINT_DIGITS, SESSION, digest
+from bff.secret_uses import CLIENT_CERTIFICATE, FINGERPRINT_DIGITS, ROUTES, SESSION, digest
 from bff.sessions.opening import open_store
 
 HEAD = ("OWNER", "POSITION", "FINGERPRINT", "LAST USED", "BY")
@@ -25,7 +25,7 @@ IN_MEMORY = "note: memory:// keeps uses inside the gateway's process; they are i
 class Configured:
     """A secret of the configuration, without its value."""
 
-    owner: str  # a provider's name, or "session"
+    owner: str  # a provider's name, "session" or "routes"
     position: str  # its key in the file
     digest: str
 
@@ -76,9 +76,18 @@ def configured(config: Config) -> Iterator[Configured]:
             yield Configured(owner=name, position=f"client_secrets[{number}]", digest=digest(secret.read()))
         for number, key in enumerate(provider.client_keys):
             yield Configured(owner=name, position=f"client_keys[{number}]", digest=digest(key.read()))
+        if provider.client_assertion is not None:
+            yield Configured(owner=name, position="client_assertion", digest=digest(provider.client_assertion.read()))
         if provider.client_certificate is not None:
-            text = provider.client_certificate.certificate.read_text(encoding="ascii", errors="replace")
-            yield Configured(owner=name, position="client_certificate", digest=digest(text))
+            yield _certificate(provider.client_certificate, owner=name, position=CLIENT_CERTIFICATE)
+    for route in config.routes:
+        if route.client_certificate is not None:
+            yield _certificate(route.client_certificate, owner=ROUTES, position=f"{route.path} {CLIENT_CERTIFICATE}")
+
+
+def _certificate(pair: CertificateConfig, *, owner: str, position: str) -> Configured:
+    text = pair.certificate.read_text(encoding="ascii", errors="replace")
+    return Configured(owner=owner, position=position, digest=digest(text))
 
 
 async def _told(config: Config) -> list[Status]:

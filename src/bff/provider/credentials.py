@@ -84,6 +84,8 @@ class Credentials:
         """Place and digest of the credential that is noted as used when it was taken."""
         if method == "private_key_jwt":
             return f"client_keys[{position}]", self._keys[position].digest
+        if method == "client_assertion":
+            return "client_assertion", digest(self._presented()[position].read())
         if method.startswith("client_secret"):
             return f"client_secrets[{position}]", digest(self._config.client_secrets[position].read())
         return None

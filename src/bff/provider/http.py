@@ -10,7 +10,7 @@
 """
 
 import asyncio
-import ssl
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,12 +18,15 @@ from urllib.parse import urlsplit
 import httpx2
 
 from bff.config.model import CertificateConfig
+from bff.config.values.certificates import WatchedFile
 from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
 from bff.secret_uses import SecretUses
+from bff.telemetry import tokens as telemetry
 from bff.telemetry.traces import Attributes, client_span
+from bff.trusted_roots import client_context
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
@@ -52,22 +55,12 @@ class ProviderHttp:
         self._uses = uses
         self._provider = provider
         self._timeout_seconds = timeout_seconds
-        context = _tls_context(ca_file)
-        self._certificate = (
-            ClientCertificate(client_certificate, context, provider=provider) if client_certificate else None
-        )
-        self._client = httpx2.AsyncClient(
-            transport=transport,
-            proxy=proxy,
-            verify=context,
-            follow_redirects=False,
-            trust_env=False,
-            # `send` bounds the whole call; a connection that is not made in time has carried nothing
-            timeout=httpx2.Timeout(None, connect=min(timeout_seconds, LONGEST_CONNECT_SECONDS)),
-            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=16),
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
-            headers={"accept-encoding": "identity"},
-        )
+        self._transport = transport
+        self._proxy = proxy
+        self._pair = client_certificate
+        self._ca_file = ca_file
+        self._authorities = WatchedFile(ca_file)
+        self._line = self._new_line()
 
     async def send(self, request: ProviderRequest, *, limit_seconds: float | None = None) -> ProviderResponse:
         """Send one request and read its whole response, within `limit_seconds` (the provider's `timeout` if None).
@@ -77,15 +70,17 @@ class ProviderHttp:
             ProviderMisbehaved: the response is larger than `MAX_RESPONSE_BYTES`, or has a content coding.
             SecretUnavailable: there is no usable client certificate, where one is configured.
         """
-        if self._certificate is not None:
-            self._certificate.refresh()
+        line = await self._current_line()
+        if line.certificate is not None:
+            line.certificate.refresh()
         sent_at = 0.0 if self._skew is None else self._skew.now()
+        line.calls += 1
         try:
             with client_span(request.method, self._described(request)) as parent:
                 headers = [*request.headers, *((name.decode(), value.decode()) for name, value in parent)]
                 async with (
                     asyncio.timeout(limit_seconds or self._timeout_seconds),
-                    self._client.stream(request.method, request.url, headers=headers, content=request.body) as response,
+                    line.client.stream(request.method, request.url, headers=headers, content=request.body) as response,
                 ):
                     body = await self._bounded_body(response)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -95,7 +90,10 @@ class ProviderHttp:
                 reason=_reason(error),
                 unanswered=not isinstance(error, _NOT_SENT),
             ) from error
-        self._note_certificate(request.url)
+        finally:
+            line.calls -= 1
+            await self._close_if_left(line)
+        self._note_certificate(line, request.url)
         if self._skew is not None:
             self._skew.note(date=response.headers.get("date"), age=response.headers.get("age"), sent_at=sent_at)
         return ProviderResponse(
@@ -121,11 +119,47 @@ class ProviderHttp:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        await self._line.client.aclose()
 
-    def _note_certificate(self, url: str) -> None:
-        if self._certificate is not None and self._uses is not None and url.startswith("https:"):
-            self._uses.note(self._provider, "client_certificate", self._certificate.digest)
+    def _note_certificate(self, line: "_Line", url: str) -> None:
+        if line.certificate is not None and self._uses is not None and url.startswith("https:"):
+            self._uses.note(self._provider, "client_certificate", line.certificate.digest)
+
+    # --- the connections, anew when the CA file has changed ---
+
+    async def _current_line(self) -> "_Line":
+        """For a call that begins now. A file that cannot be used leaves the former authorities in use."""
+        if self._authorities.has_changed():
+            try:
+                former, self._line = self._line, self._new_line()
+            except OSError:  # ssl.SSLError is one
+                telemetry.credential_unusable(provider=self._provider, reason=f"file {self._ca_file}")
+            else:
+                await self._close_if_left(former)
+        return self._line
+
+    async def _close_if_left(self, line: "_Line") -> None:
+        """Close connections that no call will use again."""
+        if line is not self._line and not line.calls:
+            await line.client.aclose()
+
+    def _new_line(self) -> "_Line":
+        """Raises: OSError: the CA file cannot be used."""
+        context = client_context(ca_file=self._ca_file, shared=self._pair is None)
+        client = httpx2.AsyncClient(
+            transport=self._transport,
+            proxy=self._proxy,
+            verify=context,
+            follow_redirects=False,
+            trust_env=False,
+            # `send` bounds the whole call; a connection that is not made in time has carried nothing
+            timeout=httpx2.Timeout(None, connect=min(self._timeout_seconds, LONGEST_CONNECT_SECONDS)),
+            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=16),
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+            headers={"accept-encoding": "identity"},
+        )
+        shown = None if self._pair is None else ClientCertificate(self._pair, context, provider=self._provider)
+        return _Line(client, shown)
 
     async def _bounded_body(self, response: httpx2.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -138,6 +172,15 @@ class ProviderHttp:
             if len(body) > MAX_RESPONSE_BYTES:
                 raise ProviderMisbehaved("answered with too large a body", provider=self._provider, reason="too_large")
         return bytes(body)
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """Connections that trust the same authorities, and how many calls are under way on them."""
+
+    client: httpx2.AsyncClient
+    certificate: ClientCertificate | None
+    calls: int = 0
 
 
 _NOT_SENT = (
@@ -156,10 +199,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return "timeout"
     return "cut_off"
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer; with `ca_file`, only its authorities are trusted."""
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from bff.clock import Clock, steady
 from bff.config.model import CertificateConfig
-from bff.config.values.certificates import KeptKeyPair
+from bff.config.values.certificates import KeptKeyPair, WatchedFile
 from bff.config.values.urls import UpstreamUrl
 from bff.errors import UpstreamTimeout
 from bff.proxy.addresses import HEAD_START_SECONDS, Overtaken, SocketAddress
 from bff.proxy.failures import unreachable
+from bff.trusted_roots import client_context
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -32,32 +33,58 @@ class TlsSettings(NamedTuple):
 
 
 class UpstreamTls:
-    """The TLS context of one set of settings; a client certificate is read again when its files change."""
+    """The TLS context of one set of settings; its files are read again when they change.
 
-    def __init__(self, settings: TlsSettings, *, unusable: Callable[[str], None]) -> None:
-        """`unusable` is told of a certificate that has changed and cannot be used: the old one is shown on.
+    A connection that is open stays what it is, for `max_connection_age` at most.
+    """
+
+    def __init__(
+        self, settings: TlsSettings, *, unusable: Callable[[str], None], shown: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`unusable` is called with a file that has changed and cannot be used: what it said before stays in use. `shown` is called
+        with the text of the client certificate of each connection that is made.
 
         Raises:
             OSError: a file cannot be used (ssl.SSLError is one).
         """
         self.server_name = settings.server_name
+        self._settings = settings
         self._unusable = unusable
-        self._context = upstream_tls(settings.ca_file)
-        self._kept: KeptKeyPair | None = None
-        if settings.client_certificate is not None:
-            certificate, key = settings.client_certificate
-            self._file = str(certificate)
-            self._kept = KeptKeyPair(CertificateConfig(certificate=certificate, key=key), self._context)
-            self._kept.refresh()
+        self._shown = shown
+        self._authorities = WatchedFile(settings.ca_file)
+        self._context, self._kept = _context_of(settings)
 
     def context(self) -> ssl.SSLContext:
         """For a connection that is made now."""
-        if self._kept is not None:
+        if (
+            self._authorities.has_changed()
+        ):  # a context can learn of an authority, and cannot forget one: there is a new one
+            try:
+                self._context, self._kept = _context_of(self._settings)
+            except OSError:  # ssl.SSLError is one
+                self._unusable(str(self._settings.ca_file))
+        if self._kept is not None and self._settings.client_certificate is not None:
             try:
                 self._kept.refresh()
-            except OSError:  # ssl.SSLError is one
-                self._unusable(self._file)
+            except OSError:
+                self._unusable(str(self._settings.client_certificate[0]))
         return self._context
+
+    def connected(self) -> None:
+        """A connection was made with this context."""
+        if self._kept is not None:
+            self._shown(self._kept.certificate)
+
+
+def _context_of(settings: TlsSettings) -> tuple[ssl.SSLContext, KeptKeyPair | None]:
+    """Raises: OSError: a file cannot be used (ssl.SSLError is one)."""
+    context = client_context(ca_file=settings.ca_file, shared=settings.client_certificate is None)
+    if settings.client_certificate is None:
+        return context, None
+    certificate, key = settings.client_certificate
+    kept = KeptKeyPair(CertificateConfig(certificate=certificate, key=key), context)
+    kept.refresh()
+    return context, kept
 
 
 class Dialer:
@@ -99,6 +126,8 @@ class Dialer:
             ssl=None if tls is None else tls.context(),
             server_hostname=None if tls is None else tls.server_name or upstream.host,
         )
+        if tls is not None:
+            tls.connected()
         return protocol
 
     async def _addresses(self) -> list[SocketAddress]:
@@ -170,15 +199,3 @@ def _drop(attempt: "asyncio.Task[socket.socket]") -> None:
 def _joined(errors: Sequence[OSError]) -> OSError:
     """One error that says what all addresses said; `failures.reason_of` reads the numbers."""
     return errors[0] if len(errors) == 1 else OSError("; ".join(map(str, errors)))
-
-
-def upstream_tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificate and host name are verified, against the system's roots or only those of `ca_file`; TLS 1.2 at least.
-
-    Raises:
-        OSError: the file cannot be used (ssl.SSLError is one).
-    """
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -21,7 +21,7 @@ from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
 from bff.proxy.routes import Match, Route
 from bff.proxy.upstream import Member, Renew, Upstream
-from bff.proxy.websocket import forward_websocket
+from bff.proxy.websocket import RequestFor, forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 
 
@@ -123,12 +123,12 @@ class Forwarder:
 
         with self.upstreams[match.route.prefix].websocket_place(owner) as place:
 
-            async def again() -> UpstreamRequest | None:
+            async def again() -> RequestFor | None:
                 others = await instead()
                 if others is None:
                     return None
                 made = self.request(match=match, head=head, credentials=others, operators=operators)
-                return replace(made, authority=place.member.authority)
+                return lambda authority: replace(made, authority=authority)
 
             await forward_websocket(
                 route=match.route,

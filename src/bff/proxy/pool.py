@@ -148,6 +148,10 @@ class UpstreamPool:
             self.standing.failed(error.reason or "unreachable", now=self._clock())
             raise
 
+    def broke_off(self) -> None:
+        """A connection of the caller's own was lost before the answer to its request was there."""
+        self.standing.failed("lost", now=self._clock())
+
     @contextmanager
     def websocket_place(self, owner: Owner) -> Iterator[None]:
         """Holds a place, for the length of the block, for a WebSocket.

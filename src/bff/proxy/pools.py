@@ -5,7 +5,7 @@ Routes that lead to one origin under the same settings share a pool; the key nam
 All pools that connect and check in the same way share what is known of the upstream's standing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -21,8 +21,12 @@ from bff.proxy.standing import Standing
 class Watch(Protocol):
     """Who is told of upstreams, by their origin (`telemetry/upstreams.py`)."""
 
-    def known(self, origin: str) -> None:
-        """There is this upstream, and nothing is known against it."""
+    def known(self, origin: str, *, is_out: bool) -> None:
+        """The configuration names it from now on; `is_out`: it has been left out before."""
+        ...
+
+    def gone(self, origin: str) -> None:
+        """The configuration names it no more."""
         ...
 
     def left_out(self, origin: str, *, reason: str) -> None:
@@ -34,7 +38,7 @@ class Watch(Protocol):
         ...
 
     def credential_unusable(self, file: str) -> None:
-        """A client certificate has changed and cannot be used."""
+        """A client certificate or a CA file has changed and cannot be used."""
         ...
 
 
@@ -76,15 +80,17 @@ def pool_key(upstream: UpstreamUrl, config: RouteConfig) -> PoolKey:
 
 
 class UpstreamPools:
-    """The pools, each made when it is first asked for."""
+    """The pools, each made when it is first asked for. `shown` is told the text of each client certificate that is shown."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, *, shown: Callable[[str], None] = lambda _: None) -> None:
         self._by_key: WeakValueDictionary[PoolKey, UpstreamPool] = WeakValueDictionary()
         self._tls: WeakValueDictionary[TlsSettings, UpstreamTls] = WeakValueDictionary()
         self._dialers: WeakValueDictionary[Server, Dialer] = WeakValueDictionary()
         self._standings: WeakValueDictionary[Server, Standing] = WeakValueDictionary()
         self._checks = HealthChecks()
+        self._named: frozenset[str] | None = None  # the origins of the configuration in force, once there is one
         self._watch = watch
+        self._shown = shown
 
     def __iter__(self) -> Iterator[UpstreamPool]:
         return iter(tuple(self._by_key.values()))
@@ -108,15 +114,23 @@ class UpstreamPools:
             )
         return pool
 
-    def check_health(self, routes: Iterable[RouteConfig]) -> None:
-        """Have the upstreams of these routes that have a `health` section asked from now on, and no others."""
-        checked: dict[object, Checked] = {}
-        for route in routes:
-            for upstream in route.upstream or ():
-                server = server_of(upstream, route)
-                if server.health is not None:
-                    checked[server] = Checked(self._dialer_of(server), server.health, self._standing_of(server))
+    def follow(self, routes: Iterable[RouteConfig]) -> None:
+        """From now on these routes are in force: watch their upstreams, and no others, and ask those that have a `health` section."""
+        servers = {server_of(upstream, route) for route in routes for upstream in route.upstream or ()}
+        checked: dict[object, Checked] = {
+            server: Checked(self._dialer_of(server), server.health, self._standing_of(server))
+            for server in servers
+            if server.health is not None
+        }
         self._checks.follow(checked)
+        former, self._named = self._named or frozenset(), frozenset(server.url.origin for server in servers)
+        for origin in former - self._named:
+            self._watch.gone(origin)
+        for origin in self._named - former:
+            self._watch.known(origin, is_out=self._is_out(origin))
+
+    def _is_out(self, origin: str) -> bool:
+        return any(standing.is_out for server, standing in self._standings.items() if server.url.origin == origin)
 
     def _dialer_of(self, server: Server) -> Dialer:
         dialer = self._dialers.get(server)
@@ -128,17 +142,25 @@ class UpstreamPools:
     def _standing_of(self, server: Server) -> Standing:
         standing = self._standings.get(server)
         if standing is None:
-            watch, origin = self._watch, server.url.origin
-            watch.known(origin)
-            standing = self._standings[server] = Standing(
-                on_change=lambda reason: watch.back(origin) if reason is None else watch.left_out(origin, reason=reason)
-            )
+            origin = server.url.origin
+            standing = self._standings[server] = Standing(on_change=lambda reason: self._changed(origin, reason))
         return standing
+
+    def _changed(self, origin: str, reason: str | None) -> None:
+        """Of an upstream that the configuration in force does not name, nothing is said: calls of the former one end there."""
+        if self._named is not None and origin not in self._named:
+            return
+        if reason is None:
+            self._watch.back(origin)
+        else:
+            self._watch.left_out(origin, reason=reason)
 
     def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
         tls = self._tls.get(settings)
         if tls is None:
-            tls = self._tls[settings] = UpstreamTls(settings, unusable=self._watch.credential_unusable)
+            tls = self._tls[settings] = UpstreamTls(
+                settings, unusable=self._watch.credential_unusable, shown=self._shown
+            )
         return tls
 
     async def aclose(self) -> None:

@@ -207,7 +207,8 @@ class Upstream:
 
 
 class WebSocketPlace:
-    """A place for a WebSocket at one member, at another one if no connection to it can be made."""
+    """A place for a WebSocket at one member; at another one if no connection to it can be made, or it breaks the handshake off. A
+    handshake is a GET without content, so what is true of those is true of it."""
 
     def __init__(self, upstream: Upstream, owner: Owner) -> None:
         self._upstream = upstream
@@ -231,12 +232,23 @@ class WebSocketPlace:
             try:
                 return await self.member.pool.dial(make)
             except (UpstreamUnreachable, UpstreamTimeout):
-                another = self._upstream.choose_another(self._owner, self._tried)
-                if another is None:
+                if not self._moves():
                     raise
-                self._tried.append(another)
-                self._held.close()
-                self._sit(another)
+
+    def broke_off(self, *, untouched: bool) -> bool:
+        """The member closed the connection in a handshake; `untouched`: before a byte of its answer. Whether `member` is another one
+        now, which may be asked."""
+        self.member.pool.broke_off()
+        return untouched and self._moves()
+
+    def _moves(self) -> bool:
+        another = self._upstream.choose_another(self._owner, self._tried)
+        if another is None:
+            return False
+        self._tried.append(another)
+        self._held.close()
+        self._sit(another)
+        return True
 
     def answered(self) -> None:
         """The member has answered a handshake."""

@@ -88,9 +88,29 @@ async def shake_hands(
     `request_for` makes the request for an upstream, by its authority.
 
     Raises:
-        UpstreamUnreachable, UpstreamTimeout, UpstreamBroke: there is none.
+        UpstreamUnreachable, UpstreamTimeout, UpstreamBroke, UpstreamBusy: there is none.
     """
-    handshake = await place.dial(UpstreamHandshake)
+    while True:
+        handshake = await place.dial(UpstreamHandshake)
+        try:
+            await _answered(handshake, place, request_for, seconds=seconds)
+        except UpstreamBroke:
+            reader = handshake.reader
+            if not (reader.was_lost and place.broke_off(untouched=not reader.received)):
+                raise
+        else:
+            place.answered()
+            return handshake
+
+
+async def _answered(
+    handshake: UpstreamHandshake,
+    place: WebSocketPlace,
+    request_for: Callable[[bytes], UpstreamRequest],
+    *,
+    seconds: float,
+) -> None:
+    """Raises: UpstreamTimeout, UpstreamBroke: there is no answer, and the connection is gone."""
     try:
         async with asyncio.timeout(seconds):
             await handshake.answer(request_for(place.member.authority))
@@ -103,8 +123,6 @@ async def shake_hands(
     except BaseException:  # also CancelledError: the connection must go
         handshake.abort()
         raise
-    place.answered()
-    return handshake
 
 
 def _flaw(reader: UpgradeReader) -> str | None:

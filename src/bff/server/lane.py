@@ -5,19 +5,20 @@ session is in the local copy, whose token is usable now, and whose upstream has 
 have to wait, and at any refusal, it steps aside before a byte of an answer is written, and the recipe answers in a task: problems,
 logs and retries stay in one place. What was sent by then is not sent again; the recipe goes on with the response.
 
-`BFF_LANE=off` in the environment turns it off; so do traces, whose spans nest by tasks.
+A request that is sampled for traces is the recipe's, because spans nest by tasks. `BFF_LANE=off` in the environment turns it off.
 """
 
 import os
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
+from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest, response_fields, response_lines
@@ -35,7 +36,7 @@ from bff.tokens.sources import BroughtToken, TokenSource, bearer
 from bff.web import admission, cookies
 from bff.web.access_log import account_of
 from bff.web.admission import Admitted
-from bff.web.api import Call, call_of
+from bff.web.api import BegunStream, Call, call_of, in_trace
 from bff.web.app import App
 from bff.web.gateway import Gateway
 from bff.web.who import user_of
@@ -54,17 +55,29 @@ class LaneSide(BrowserSide, Protocol):
 
 
 class Lane:
-    """The lane of one application."""
+    """The lane of one application. `take` gives a call that is under way, or what answers it in a task; None: the recipe has to."""
 
     def __init__(self, app: App) -> None:
         self._app = app
+        traced = traces.are_on()
+        self.follows = not traced  # event streams that the recipe has begun; a span lasts as long as its task
+        self.take = self._traced_call if traced else self._call
 
     @staticmethod
     def is_on() -> bool:
         """Whether the environment lets it run."""
-        return os.environ.get(SWITCH, "on") != "off" and not traces.are_on()
+        return os.environ.get(SWITCH, "on") != "off"
 
-    def take(self, message: Message, browser: LaneSide, *, keep_alive: bool) -> "LaneCall | None":
+    def _traced_call(self, message: Message, browser: LaneSide, keep_alive: bool) -> "LaneCall | Exchange | None":
+        """Whether a request is sampled is decided once: the recipe goes on with the span that was begun here."""
+        span = traces.begin(message.head, client=browser_address(message.head))
+        call = None if span is None or span.is_recording() else self._call(message, browser, keep_alive, span)
+        if call is None and span is not None:
+            serve = partial(self._app.serve, self._app.gateway, span=span)
+            return browser.step_aside(message, serve, keep_alive=keep_alive)
+        return call
+
+    def _call(self, message: Message, browser: LaneSide, keep_alive: bool, span: Any = None) -> "LaneCall | None":
         """The call, under way or waiting for its content; None: the recipe has to answer, and nothing was done."""
         if message.expects_continue:
             return None
@@ -75,18 +88,26 @@ class Lane:
             if admitted is None:
                 return None
             call, credentials = admitted
+            head, operators = call.head, call.operators
+            if span is not None:
+                head, operators = in_trace(call, traces.parent_fields(span))
             request = gateway.forwarder.request(
-                match=call.admitted.match, head=call.head, credentials=credentials, operators=call.operators
+                match=call.admitted.match, head=head, credentials=credentials, operators=operators
             )
         except BffError:
             return None  # the recipe judges the same and says it
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
         lane_call.began = began
         lane_call.keep_alive = keep_alive
+        lane_call.span = span
         if not message.has_content and not lane_call.begin():
             return None
         _IN_FLIGHT.number += 1
         return lane_call
+
+    def follow(self, exchange: Exchange, begun: BegunStream, browser: LaneSide) -> "FollowedStream":
+        """The event stream that the exchange has begun; to `go_on`."""
+        return FollowedStream(self._app, exchange, begun, browser)
 
 
 class _Ready(Struct, frozen=True):
@@ -179,6 +200,7 @@ class LaneCall:
         "began",
         "is_over",
         "keep_alive",
+        "span",
         "started",
     )
 
@@ -203,6 +225,7 @@ class LaneCall:
         self._answer: Answer | None = None  # once there is one that does not leave whole
         self.started = False
         self.keep_alive = True
+        self.span: Any = None  # one that is not sampled
         self.began = 0.0  # on the steady clock
         self._asked = ""  # the upstream's origin
         self._is_counted = False  # in the metrics
@@ -258,7 +281,7 @@ class LaneCall:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
         self.is_over = True
         _IN_FLIGHT.number -= 1
-        serve = partial(self._app.serve, self._gateway)
+        serve = partial(self._app.serve, self._gateway, span=self.span)
         return self._browser.step_aside(self._message, serve, keep_alive=self.keep_alive)
 
     def browser_left(self) -> None:
@@ -342,6 +365,10 @@ class LaneCall:
         except UpstreamBusy:
             self._step_aside(response)
             return False
+        self._end_with_session(response)
+        return True
+
+    def _end_with_session(self, response: UpstreamResponse) -> None:
         live = self._call.live
         if live is not None:
             ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
@@ -350,7 +377,6 @@ class LaneCall:
         else:
             self._in_stream = stream_open()
         self._in_stream.__enter__()
-        return True
 
     def _relay(self, response: UpstreamResponse) -> None:
         """Content as it comes, no faster than the browser reads it; what came before a failure is delivered before it."""
@@ -386,9 +412,11 @@ class LaneCall:
         if self._in_stream is not None:
             self._in_stream.__exit__(None, None, None)
         _IN_FLIGHT.number -= 1
-        if self._is_counted and not self._gateway.logs_access:
-            return
-        seconds = steady() - self.began
+        if not self._is_counted or self._gateway.logs_access:
+            self._tell(steady() - self.began)
+
+    def _tell(self, seconds: float) -> None:
+        """Count the call that is over, and write its line where the operator wants one for each request."""
         if self.started and not self._is_counted:
             telemetry.lane_over(
                 route=self._call.admitted.policy.label,
@@ -402,6 +430,7 @@ class LaneCall:
     def _account(self) -> Account:
         call, gateway = self._call, self._gateway
         account = account_of(gateway, call.head, began=self.began)
+        account.span, account.trace = self.span, traces.trace_id_of(self.span)
         account.route = call.policy.label
         account.upstream = self._asked or gateway.forwarder.upstreams[call.admitted.match.route.prefix].origin
         account.upstream_began = self.began
@@ -412,3 +441,30 @@ class LaneCall:
         elif call.policy.reads_session and not isinstance(call.source, BroughtToken):
             account.why = "no_cookie"
         return account
+
+
+class FollowedStream(LaneCall):
+    """An event stream that the recipe has begun, from then on: an idle one shall cost no task, which is 8 of 20 KB."""
+
+    __slots__ = ("_account_begun",)
+
+    def __init__(self, app: App, exchange: Exchange, begun: BegunStream, browser: LaneSide) -> None:
+        super().__init__(app, begun.gateway, browser, exchange.message, begun.call, begun.response.request)
+        self._account_begun = begun.account
+        self._response = begun.response
+        self._answer = exchange.answer
+        self._status = begun.response.status
+        self.started = True
+        self.keep_alive = exchange.keep_alive
+        self.began = begun.account.began
+
+    def go_on(self, response: UpstreamResponse) -> None:
+        """Pass on what has come since, and what comes."""
+        self._end_with_session(response)
+        response.attach_follower(self._news)
+        self._news()
+
+    def _tell(self, seconds: float) -> None:
+        """The recipe has counted what it did."""
+        if not self._is_told:
+            telemetry.request_over(self._account_begun, status=self._status)

@@ -34,7 +34,10 @@ class ListenerTls:
     @property
     def is_on(self) -> bool:
         """Whether the listener speaks TLS."""
-        return self._pair() is not None
+        if self._pair() is not None:
+            return True
+        self._loaded = None  # if it is turned on again, that is an event again
+        return False
 
     def context(self) -> ssl.SSLContext | None:
         """What a connection that comes now is served with; None: there is no certificate that can be used."""

@@ -7,12 +7,13 @@ workers stay. The parent reads the file first:
     it can be run     every worker takes it on in place (`reloading.py`). A worker that is started later begins with it too
     it cannot         the first worker alone is asked, so that what is wrong is logged and counted once
 
-SIGHUP is blocked in the parent, which looks for it twice a second, and so in a worker until it can answer.
+SIGHUP is blocked in the parent, which waits for it between its looks at the workers, and so in a worker until it can answer.
 """
 
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 
 import uvicorn
@@ -24,6 +25,22 @@ from bff.server.reloading import RELOAD
 MakeApp = Callable[[], AsgiApp]
 
 
+class _Pause(threading.Event):
+    """The parent's pause between two looks at its workers. A SIGHUP ends it: a reload does not wait for the next look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hung_up = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether the parent is to end; waits for a SIGHUP in the meantime."""
+        if timeout is None:
+            return super().wait()
+        if not self.is_set():
+            self.hung_up = signal.sigtimedwait(RELOAD, timeout) is not None
+        return self.is_set()
+
+
 class Workers(Multiprocess):
     """The parent. `reread` gives what workers run from now on; None: the file cannot be run."""
 
@@ -32,11 +49,12 @@ class Workers(Multiprocess):
     ) -> None:
         super().__init__(settings, sockets)
         self._reread = reread
+        self.should_exit = self._pause = _Pause()
 
     def handle_signals(self) -> None:
-        """What the parent does twice a second."""
-        if signal.SIGHUP in signal.sigpending():
-            signal.sigwait(RELOAD)
+        """What the parent does after each pause."""
+        if self._pause.hung_up:
+            self._pause.hung_up = False
             self._reload()
         super().handle_signals()
 

@@ -234,7 +234,8 @@ class MemoryStore:
         if known is not None and known.value.binds(holder, mark.token_hash, now=now):
             return Spent(by=known.value.by, age_seconds=now - known.value.since)
         self._leases.put(name, holder, expires_at=now + lifetime_seconds, now=now)
-        noted = _Noted(token_hash=mark.token_hash, by=holder, since=now, free_at=None)
+        free_at = None if mark.binds_seconds is None else now + mark.binds_seconds
+        noted = _Noted(token_hash=mark.token_hash, by=holder, since=now, free_at=free_at)
         self._marks.put(place, noted, expires_at=now + mark_lifetime_seconds, now=now)
         return Begun.YES
 

@@ -30,10 +30,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A refresh token that is about to be sent to its provider: from now on it may be spent (R-341)."""
+    """A refresh token that is about to be sent to its provider: from now on it may be spent (R-341).
+
+    It binds others until it is dropped, or for `binds_seconds`.
+    """
 
     provider: str
     token_hash: str
+    binds_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ too; without it only what needs a reason is written (`request.refused`, `request
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -26,6 +27,7 @@ class Account:
     client: str  # the browser's address
     whole: bool = False  # `log.access`: it gets a line, whether it is refused or not
     route: str | None = None
+    span: Any = None  # one that the lane has begun
     trace: str | None = None  # of our own span; else the browser's counts
     why: str | None = None
     cause: str | None = None  # by what the session was ended

@@ -1,7 +1,8 @@
 """The definitions of all metrics. Labels hold names from the configuration and outcomes of ours, never anything a browser sent."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
+from math import inf, isfinite, nan
 
 from prometheus_client import (
     REGISTRY,
@@ -98,6 +99,40 @@ class TalliedGauge(Gauge):
         return super().collect()
 
 
+# What a worker writes for a thing that is gone, by how the gauges of several workers become one: it yields to every other value.
+_GONE = {"livemin": inf, "max": -inf, "livemostrecent": nan}
+
+
+class PassingGauge(Gauge):
+    """A gauge of things that a reload of the configuration may take away. One that is gone has no sample."""
+
+    def retire(self, *labels: str) -> None:
+        """It is gone."""
+        (self.labels(*labels) if labels else self).set(_GONE[self._multiprocess_mode])
+
+    def keep(self, labels: Container[tuple[str, ...]]) -> None:
+        """Everything but this is gone."""
+        for known in tuple(self._metrics):
+            if known not in labels:
+                self.retire(*known)
+
+    def collect(self) -> Iterable[Metric]:
+        """What is there."""
+        return map(_present, super().collect())
+
+
+class _OfAllWorkers(MultiProcessCollector):
+    """The metrics of all workers, without what is gone in all of them."""
+
+    def collect(self) -> Iterator[Metric]:
+        return map(_present, super().collect())  # type: ignore[no-untyped-call]  # ships no types for it
+
+
+def _present(metric: Metric) -> Metric:
+    metric.samples = [sample for sample in metric.samples if isfinite(sample.value)]
+    return metric
+
+
 REQUESTS = TalliedCounter("bff_requests_total", "Answers to API calls, by route and status.", ["route", "status"])
 REQUEST_SECONDS = TalliedHistogram(
     "bff_request_seconds", "Time from the head of a request to the end of its answer.", ["route", "status"]
@@ -127,27 +162,28 @@ CONNECTIONS_REFUSED = Counter(
 TLS_HANDSHAKES_FAILED = Counter(
     "bff_tls_handshakes_failed_total", "Connections to the TLS listener that ended before their handshake was over."
 )
-TLS_CERTIFICATE_ENDS = Gauge(
+TLS_CERTIFICATE_ENDS = PassingGauge(
     "bff_tls_certificate_expiry_timestamp_seconds",
     "When the certificate that browsers are shown expires (Unix time).",
     multiprocess_mode="livemin",
 )
+TLS_CERTIFICATE_ENDS.retire()  # until there is one
 CONFIG_RELOADS = Counter(
     "bff_config_reloads_total", "Configurations that a running process was asked to take on, by outcome.", ["outcome"]
 )
-UPSTREAM_UP = Gauge(
+UPSTREAM_UP = PassingGauge(
     "bff_upstream_up",
     "1 if an upstream answers, 0 from a failed connection or health check to the next answer; of several workers the lowest.",
     ["upstream"],
     multiprocess_mode="livemin",
 )
-CLOCK_SKEW = Gauge(
+CLOCK_SKEW = PassingGauge(
     "bff_clock_skew_seconds",
     "By how much the provider's clock was ahead of ours at its last answer; negative: behind.",
     ["provider"],
     multiprocess_mode="livemostrecent",
 )
-SECRET_LAST_USED = Gauge(
+SECRET_LAST_USED = PassingGauge(
     "bff_secret_last_used_timestamp_seconds",
     "When the secret at this position was last used, in Unix seconds; provider `session` for session keys.",
     ["provider", "position"],
@@ -187,5 +223,5 @@ def exposition() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # ships no types for it
+    _OfAllWorkers(registry)  # type: ignore[no-untyped-call]  # ships no types for it
     return generate_latest(registry)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -25,6 +25,14 @@ def config_reloaded(*, changed: Sequence[str]) -> None:
     """Requests that begin now are served by another configuration; these keys differ."""
     metrics.CONFIG_RELOADS.labels("reloaded").inc()
     log.info("config.reloaded", changed=[*changed])
+
+
+def in_force(*, providers: Iterable[str], secrets: Container[tuple[str, ...]], tls: bool) -> None:
+    """The configuration in force has these: what the metrics say of others is over."""
+    metrics.CLOCK_SKEW.keep({(name,) for name in providers})
+    metrics.SECRET_LAST_USED.keep(secrets)
+    if not tls:
+        metrics.TLS_CERTIFICATE_ENDS.retire()
 
 
 def config_refused(error: ConfigError) -> None:
@@ -99,14 +107,17 @@ def secret_used(*, provider: str, position: str, at: float) -> None:
     metrics.SECRET_LAST_USED.labels(provider, position).set(at)
 
 
+STREAMS = metrics.STREAMS.count  # one more for each WebSocket or event stream that is open
+
+
 @contextmanager
 def stream_open() -> Iterator[None]:
     """A WebSocket or an event stream is open for as long as the block lasts."""
-    metrics.STREAMS.count.number += 1
+    STREAMS.number += 1
     try:
         yield
     finally:
-        metrics.STREAMS.count.number -= 1
+        STREAMS.number -= 1
 
 
 async def pouring() -> None:

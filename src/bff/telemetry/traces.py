@@ -4,12 +4,13 @@ Off, and without any cost, unless an OTLP endpoint is named and the packages are
 by the semantic conventions (https://opentelemetry.io/docs/specs/semconv/http/http-spans/), and hold no query, field, token or
 content. The browser's `traceparent` is the parent; `OTEL_TRACES_SAMPLER=traceidratio` takes no decision of a browser over.
 
-The spans of a request nest by its task's context. The lane has no task: while spans are made, the recipe serves every call.
+The spans of a request nest by its task's context. The lane has no task: it asks (`begin`) whether a request is sampled. One that is
+goes to the recipe with its span; one that is not stays in the lane, and only the upstream is told of it.
 """
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -74,12 +75,10 @@ def are_on() -> bool:
     return _tracing is not None
 
 
-@contextmanager
-def server_span(head: RequestHead, *, client: str) -> Iterator[Any]:
-    """The span of one request, below the browser's if it names one; None if spans are not made."""
+def begin(head: RequestHead, *, client: str) -> Any:
+    """The span of one request, below the browser's if it names one; to be ended by `server_span`. None if spans are not made."""
     if _tracing is None:
-        yield None
-        return
+        return None
     method = head.method.decode("ascii", "replace")
     named = {name.decode("ascii"): head.named[name].decode("latin-1") for name in PARENTS if name in head.named}
     attributes: Attributes = {
@@ -88,15 +87,44 @@ def server_span(head: RequestHead, *, client: str) -> Iterator[Any]:
         "client.address": client,
         "bff.request_id": head.request_id.decode("ascii"),
     }
-    with _tracing.tracer.start_as_current_span(
+    return _tracing.tracer.start_span(
         method if method in _METHODS else "HTTP",
         context=_tracing.format.extract(named),
         kind=_tracing.api.SpanKind.SERVER,
         attributes=attributes,
+    )
+
+
+def server_span(head: RequestHead, *, client: str, begun: Any = None) -> AbstractContextManager[Any]:
+    """The span of one request, open in this task until the block ends; `begun`: it is there already. None if spans are not made."""
+    span = begin(head, client=client) if begun is None else begun
+    return nullcontext() if _tracing is None or span is None else _open(_tracing, span)
+
+
+@contextmanager
+def _open(tracing: _Tracing, span: Any) -> Iterator[Any]:
+    with tracing.api.use_span(
+        span,
+        end_on_exit=True,
         record_exception=False,  # a traceback could name a secret
         set_status_on_exception=False,
-    ) as span:
+    ):
         yield span
+
+
+def parent_fields(span: Any) -> tuple[Field, ...]:
+    """The fields that name this span as the parent."""
+    if _tracing is None or span is None:
+        return ()
+    carrier: dict[str, str] = {}
+    _tracing.format.inject(carrier, context=_tracing.api.set_span_in_context(span))
+    return tuple((key.encode("ascii"), value.encode("ascii")) for key, value in carrier.items())
+
+
+def trace_id_of(span: Any) -> str | None:
+    """The trace that this span belongs to."""
+    context = None if span is None else span.get_span_context()
+    return f"{context.trace_id:032x}" if context is not None and context.is_valid else None
 
 
 def server_answered(span: Any, *, route: str | None, status: int) -> None:
@@ -139,5 +167,4 @@ def current_trace_id() -> str | None:
     """The trace of the span that is open in this task."""
     if _tracing is None:
         return None
-    context = _tracing.api.get_current_span().get_span_context()
-    return f"{context.trace_id:032x}" if context.is_valid else None
+    return trace_id_of(_tracing.api.get_current_span())

@@ -7,9 +7,14 @@ from bff.telemetry import metrics
 log = structlog.get_logger()
 
 
-def known(origin: str) -> None:
-    """There is this upstream, and nothing is known against it."""
-    metrics.UPSTREAM_UP.labels(origin).set(1)
+def known(origin: str, *, is_out: bool) -> None:
+    """The configuration names this upstream from now on; `is_out`: it has been left out before."""
+    metrics.UPSTREAM_UP.labels(origin).set(0 if is_out else 1)
+
+
+def gone(origin: str) -> None:
+    """The configuration names this upstream no more."""
+    metrics.UPSTREAM_UP.retire(origin)
 
 
 def left_out(origin: str, *, reason: str) -> None:
@@ -25,5 +30,5 @@ def back(origin: str) -> None:
 
 
 def credential_unusable(file: str) -> None:
-    """A client certificate has changed and cannot be used; the old one is shown on."""
+    """A client certificate or a CA file has changed and cannot be used; what it said before stays in use."""
     log.warning("upstream.credential_unusable", reason=f"file {file}")

@@ -68,6 +68,11 @@ class Sending:
         if wait:
             raise failed_before(self._asked.name, wait)
 
+    def by_another(self) -> None:
+        """Another process has sent a call for the same: its answer is awaited, and this one is no probe."""
+        self._asked.circuit.not_asked(self._who)
+        self.now()
+
     def now(self) -> None:
         """It is sent, or an answer to another process's call is awaited: from now on time counts."""
         if self.at is None:

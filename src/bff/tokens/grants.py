@@ -1,8 +1,8 @@
 """From token responses to grants: values, nothing is asked and nothing is kept here."""
 
-import random
 from dataclasses import replace
 
+from bff.backoff import even_chance
 from bff.config.model import ProviderConfig
 from bff.errors import BffError, LoginRequired, ProviderMisbehaved
 from bff.issuers import accepts
@@ -15,11 +15,10 @@ DEAD_ON_ARRIVAL_SECONDS = 10.0
 
 def access_token(response: TokenResponse, *, now: float) -> AccessToken:
     """The access token of a response that was received at `now`."""
-    jitter = random.random()  # noqa: S311 - spreads refreshes, keeps no secret
     return AccessToken(
         value=response.access_token,
         expires_at=response.expires_at,
-        refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=jitter),
+        refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=even_chance()),
         dpop_seed=response.dpop_seed,
         scope=response.scope,
     )

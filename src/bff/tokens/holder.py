@@ -23,7 +23,7 @@ from bff.errors import StoreUnavailable
 from bff.instance import instance
 from bff.sessions.store import Begun, Mark, MarkEnd, SessionStore, Spent
 
-LIFETIME_SECONDS = 15.0
+LIFETIME_SECONDS = 6.0  # short, because the mark protects the token when its holder is slower than this
 UNDO_PAUSE_SECONDS = 0.25
 
 
@@ -55,15 +55,17 @@ class Holder:
         return lock
 
     async def begin(
-        self, session_key: str, *, provider: str, refresh_token: str, mark_lifetime_seconds: float
+        self, session_key: str, *, provider: str, refresh_token: str, mark_lifetime_seconds: float, rotates: bool = True
     ) -> Begun | Spent:
-        """Take the lease and mark the refresh token, in one step.
+        """Take the lease and mark the refresh token, in one step. A token that a use does not spend (`rotates=False`) is marked for as
+        long as the lease lasts: if this process dies, another one may use it then.
 
         Raises:
             StoreUnavailable: it is unknown whether it was done; it will be undone.
         """
         self._owed.pop((session_key, provider), None)
-        mark = Mark(provider=provider, token_hash=token_hash(refresh_token))
+        binds_seconds = None if rotates else LIFETIME_SECONDS
+        mark = Mark(provider=provider, token_hash=token_hash(refresh_token), binds_seconds=binds_seconds)
         try:
             return await self._store.begin_renewal(
                 session_key,

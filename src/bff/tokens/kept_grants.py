@@ -3,20 +3,24 @@
 The provider has spent the old refresh token, so the new one is never given up while its session can live: it stays here, serves
 every request of this process, and is written as soon as the store answers, before any lease is taken for its session. It leaves when
 it is written, when the session is gone (then its refresh token is revoked), or at the session's end.
+
+One that was written and is not in the store any more, because the store went back (`recent_grants.py`), is kept again.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bff.backoff import Backoff
-from bff.clock import Clock
+from bff.clock import Clock, steady_beside
 from bff.errors import StoreUnavailable
 from bff.sessions.model import Grant, Session
-from bff.sessions.store import MarkEnd, SessionStore
+from bff.sessions.store import Change, MarkEnd, SessionStore
 from bff.telemetry import tokens as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.holder import Holder
+from bff.tokens.recent_grants import Place, RecentGrants
 from bff.tokens.writing import grant_written
 
 WRITE_BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
@@ -49,7 +53,8 @@ class KeptGrants:
         self._holder = holder
         self._tasks = tasks
         self._clock = clock
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept: dict[Place, _Kept] = {}
+        self._recent = RecentGrants(clock=steady_beside(clock))
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -69,6 +74,37 @@ class KeptGrants:
         telemetry.write_delayed(provider=grant.provider, session_key=session.key)
         self._tasks.start(self._write_in_time(place))
 
+    def written(self, grant: Grant, *, used: Grant, session: Session, discard: Callable[[], Awaitable[None]]) -> None:
+        """It is in the store now."""
+        self._recent.note(grant, used=used, session=session, discard=discard)
+
+    def kept_again(self, session: Session, provider: str) -> bool:
+        """Whether the store went back to a grant whose successor this process has written: that one is kept then, to be written."""
+        stored = session.grant(provider)
+        newer = None if stored is None else self._recent.newer_than(stored, session.key)
+        if stored is None or newer is None or (session.key, provider) in self._kept:
+            return False
+        self.keep(newer.grant, used=stored, session=session, discard=newer.discard)
+        return True
+
+    def session_changed(self, change: Change) -> None:
+        """What is kept is written on condition: a change is noticed then."""
+
+    def changes_interrupted(self) -> None:
+        """The store may be another one when changes resume."""
+
+    def changes_resumed(self) -> None:
+        """Look whether a new primary has what was written to the old one."""
+        if not self._tasks.stopping:
+            self._tasks.start(self._look())
+
+    async def _look(self) -> None:
+        with suppress(StoreUnavailable):  # the next refresh of each session looks again
+            for session_key, provider in self._recent.places():
+                live = await self._store.read(session_key, touch=False, now=self._clock())
+                if live is not None:
+                    self.kept_again(live.session, provider)
+
     async def flush(self, session_key: str) -> None:
         """Write what is kept for this session now. The caller has its turn.
 
@@ -78,7 +114,7 @@ class KeptGrants:
         for place in [place for place in self._kept if place[0] == session_key]:
             await self._write(place)
 
-    async def _write_in_time(self, place: tuple[str, str]) -> None:
+    async def _write_in_time(self, place: Place) -> None:
         tries = 0
         try:
             while place in self._kept:
@@ -90,7 +126,7 @@ class KeptGrants:
                 telemetry.abandoned(provider=place[1], session_key=place[0], cause="not_written")
             raise
 
-    async def _try(self, place: tuple[str, str]) -> None:
+    async def _try(self, place: Place) -> None:
         async with self._holder.turn(place[0]):
             try:
                 await self._write(place)
@@ -100,7 +136,7 @@ class KeptGrants:
                     del self._kept[place]
                     telemetry.refresh_lost(provider=place[1], session_key=place[0])
 
-    async def _write(self, place: tuple[str, str]) -> None:
+    async def _write(self, place: Place) -> None:
         kept = self._kept.get(place)
         if kept is None:
             return
@@ -110,6 +146,7 @@ class KeptGrants:
         self._kept.pop(place, None)
         await self._holder.end(session_key, provider=provider, mark=MarkEnd.DROP)
         if done:
+            self.written(kept.grant, used=kept.used, session=kept.session, discard=kept.discard)
             telemetry.refreshed(provider=provider, session_key=session_key)
             return
         await kept.discard()

@@ -3,7 +3,8 @@
 Rules kept here:
 
 - The session is read again once the lease is ours: its former holder may have refreshed already (oauth2-proxy #1992).
-- The refresh token is marked before it is sent; what another process has marked is not sent (R-341).
+- The refresh token is marked before it is sent; what another process has marked is not sent (R-341). At a provider whose refreshes
+  leave the refresh token as it is, the mark ends with the lease: the token of a process that died is good, and is sent again.
 - The new refresh token is stored before the access token that came with it is used (invariant 5). If the store does not take it,
   it is kept in this process until it does (R-340).
 - Writes are conditional (invariant 6): a session that went away meanwhile stays away, and its new refresh token is revoked.
@@ -61,10 +62,8 @@ class Renewal:
         *,
         renewing: Renewing,
         providers: Mapping[str, Provider],
-        grace_seconds: float = GRACE_SECONDS,
         unknown_pause_seconds: float = UNKNOWN_PAUSE_SECONDS,
     ) -> None:
-        self._grace_seconds = grace_seconds
         self._unknown_pause_seconds = unknown_pause_seconds
         self._store = renewing.store
         self._clock = renewing.clock
@@ -72,6 +71,7 @@ class Renewal:
         self._kept = renewing.kept
         self._waits = renewing.waits
         self._providers = providers
+        self._rotations: dict[str, bool] = {}  # whether a provider gave a new refresh token at any refresh so far
 
     def provider(self, need: Need) -> Provider:
         """Who is asked for this."""
@@ -96,12 +96,15 @@ class Renewal:
                     token = await self._attempt(need, rejected=rejected, sending=sending)
                 if token is not None:
                     return token
-                sending.now()
+                sending.by_another()
                 await self._waits.changed(need.session_key, within_seconds=LOOK_EVERY_SECONDS)
 
     async def _attempt(self, need: Need, *, rejected: str | None, sending: Sending) -> AccessToken | None:
         """A fresh token; None: another process asks for one now."""
-        _, grant = await self._read(need)
+        session, grant = await self._read(need)
+        if self._kept.kept_again(session, need.provider):
+            await self._kept.flush(need.session_key)
+            _, grant = await self._read(need)
         known = self._renewed_by_another(grant, need, rejected=rejected)
         if known is not None:
             return known
@@ -113,6 +116,7 @@ class Renewal:
             provider=need.provider,
             refresh_token=grant.refresh_token or "",
             mark_lifetime_seconds=MARK_LIFETIME_SECONDS,
+            rotates=self._rotations.get(need.provider, True),
         )
         if isinstance(begun, Spent):
             self._check_answer_may_come(begun, need)
@@ -132,7 +136,7 @@ class Renewal:
         Raises:
             LoginRequired: `outcome_unknown`: the provider's limit and a grace have passed.
         """
-        if spent.age_seconds > self.provider(need).call_limit_seconds + self._grace_seconds:
+        if spent.age_seconds > self.provider(need).call_limit_seconds + GRACE_SECONDS:
             raise LoginRequired("The sign-in cannot be renewed.", provider=need.provider, reason="outcome_unknown")
 
     async def _renew(
@@ -161,6 +165,7 @@ class Renewal:
         except asyncio.CancelledError:
             telemetry.abandoned(provider=need.provider, session_key=need.session_key, cause="not_answered")
             raise
+        self._note_rotation(grant, response)
         try:
             id_token = await self._judge(response, grant, session, mark)
         except JwtRefused as forged:
@@ -173,6 +178,10 @@ class Renewal:
             mark.end = MarkEnd.DROP
             telemetry.refreshed(provider=need.provider, session_key=need.session_key)
         return token
+
+    def _note_rotation(self, grant: Grant, response: TokenResponse) -> None:
+        rotated = response.refresh_token not in {None, grant.refresh_token}
+        self._rotations[grant.provider] = rotated or self._rotations.get(grant.provider, False)
 
     async def known_instead_of(self, rejected: AccessToken, need: Need) -> AccessToken | None:
         """The token that has taken the place of a rejected one since the request began; None while there is no other."""
@@ -305,6 +314,7 @@ class Renewal:
         if not kept:
             await discard()
             raise LoginRequired("The session ended while its token was refreshed.", provider=renewed.provider)
+        self._kept.written(renewed, used=used, session=session, discard=discard)
         return True
 
     async def _discard(self, renewed: Grant, *, used: Grant) -> None:

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 from bff.clock import Clock, wall
 from bff.config.model import Address, Config
@@ -76,8 +77,8 @@ class App:
         self.gateway = gateway
         settle(self.process, gateway.config)
 
-    async def serve(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request or WebSocket."""
+    async def serve(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send, *, span: Any = None) -> None:
+        """Serve one request or WebSocket; `span`: the one that the lane has begun for it."""
         head = scope.get("extensions", {}).get("bff.request_head") or head_of_scope(scope, trusts=gateway.trusts)
         if scope["type"] != "http":
             if _port(scope) in self.inner_ports:
@@ -92,7 +93,9 @@ class App:
         if port in self.forward_auth_ports:
             serve = accounted(partial(self._asked, gateway), account_of(gateway, in_question(head)))
         else:
-            serve = accounted(partial(self._http, gateway), account_of(gateway, head))
+            account = account_of(gateway, head)
+            account.span = span
+            serve = accounted(partial(self._http, gateway), account)
         await serve(head, scope, receive, send)
 
     async def go_on(

@@ -9,7 +9,8 @@ Two more live for minutes: when the last two sign-ins ended, and that the browse
 signed: they only say where to stop.
 
 The signature is checked before the store is asked, so a flood of invented cookies costs no round trip. Keys are read again when
-they change: the newest signs, all verify.
+they change: the newest signs, all verify. A session cookie that an older key signed is set anew when the page asks who is signed in
+(`user.py`), so that an old key leaves use with the browsers that come back, and not after `absolute_timeout` only.
 """
 
 import hashlib
@@ -55,17 +56,29 @@ class CookieSigner:
 
     def verify(self, name: bytes, signed: bytes, *, max_bytes: int = MAX_VALUE_BYTES) -> str | None:
         """What the cookie value carries; None for anything that we did not sign under this name."""
+        verified = self._verified(name, signed, max_bytes=max_bytes)
+        if verified is None:
+            return None
+        position, value = verified
+        self._note(position)
+        return value
+
+    def signed_anew(self, name: bytes, signed: bytes) -> str | None:
+        """The same value signed by the newest key, where an older one signed it; None: there is nothing to renew."""
+        verified = self._verified(name, signed, max_bytes=MAX_VALUE_BYTES)
+        return self.sign(name, verified[1]) if verified is not None and verified[0] > 0 else None
+
+    def _verified(self, name: bytes, signed: bytes, *, max_bytes: int) -> tuple[int, str] | None:
+        """The position of the key that signed it, and what it carries."""
         if len(signed) > max_bytes or _SPELLING.fullmatch(signed) is None:
             return None
         for position, signer in enumerate(self._signers_of(name)):
             try:
-                value = signer.unsign(signed).decode("ascii")
+                return position, signer.unsign(signed).decode("ascii")
             except BadSignature:
                 continue
             except UnicodeDecodeError:
                 return None
-            self._note(position)
-            return value
         return None
 
     def _note(self, position: int) -> None:

@@ -112,12 +112,27 @@ def _pass(gateway: Gateway, asked: AskedRequest, call: Call) -> OwnAnswer:
         NotImplementedHere: the token is bound to a key, and only what sends the request could prove that it has it.
         MalformedRequest: a field would end its line.
     """
-    given = [*_credentials(call).fields, *call.operators.fields, *_other_cookies(asked.head)]
-    if splits_lines(given):
-        raise MalformedRequest("A field for the API would hold a control character.")
+    given = fields_for_the_api(asked.head, _credentials(call), call.operators)
     if asked.asker is Asker.ENVOY:
         given.append((b"x-envoy-auth-headers-to-remove", _to_remove(asked.head, call.admitted.match.route, given)))
     return OwnAnswer(status=200, fields=[*bare_fields(), (b"content-length", b"0"), *given], body=b"")
+
+
+def fields_for_the_api(head: RequestHead, credentials: FieldBlock, operators: FieldBlock) -> list[Field]:
+    """The fields that the proxy is to set in the request of this head.
+
+    Raises:
+        MalformedRequest: a field would end its line.
+    """
+    given = [*credentials.fields, *operators.fields, *_other_cookies(head)]
+    if splits_lines(given):
+        raise MalformedRequest("A field for the API would hold a control character.")
+    return given
+
+
+def bound_to_a_key() -> NotImplementedHere:
+    """The error of a token that only what sends the request could prove to have."""
+    return NotImplementedHere("The token of this route is bound to a key (DPoP): route it through the gateway.")
 
 
 def _credentials(call: Call) -> FieldBlock:
@@ -125,7 +140,7 @@ def _credentials(call: Call) -> FieldBlock:
     if token is None:
         return NO_FIELDS
     if token.dpop_seed is not None:
-        raise NotImplementedHere("The token of this route is bound to a key (DPoP): route it through the gateway.")
+        raise bound_to_a_key()
     return bearer(token)
 
 

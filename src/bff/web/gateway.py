@@ -38,6 +38,7 @@ from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
+from bff.web.secret_places import secret_places
 from bff.web.streams import OpenStreams
 
 DEFAULT_BASE_PATH = "/bff"
@@ -145,7 +146,7 @@ def build_process(config: Config, *, clock: Clock = wall, provider_transport: Tr
         copies=LocalCopies(max_age_seconds=config.session.local_copy),
         streams=OpenStreams(store=store, clock=clock),
         tasks=tasks,
-        pools=UpstreamPools(upstreams),
+        pools=UpstreamPools(upstreams, shown=uses.note_shown),
         sign_ins={},
         proofs=Proofs(clock=clock),
         providers=Providers(clock=clock, transport=provider_transport, uses=uses),
@@ -200,9 +201,12 @@ def build_gateway(config: Config, process: Process) -> Gateway:
 def settle(process: Process, config: Config) -> None:
     """Have the parts of the process go by this configuration from now on."""
     session = config.session
-    process.pools.check_health(config.routes)
+    process.pools.follow(config.routes)
     process.store.change_settings(idle_timeout_seconds=session.idle_timeout, sealing_keys=session.keys)
     process.copies.max_age_seconds = session.local_copy
+    in_use = secret_places(config)
+    process.secret_uses.keep(in_use)
+    telemetry.in_force(providers=config.providers, secrets=in_use, tls=config.tls is not None)
     process.copies.forget()  # what was found by cookies that the former gateway accepted, and made by its settings
 
 
@@ -219,12 +223,13 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     renewing = process.tokens.renewing
     await process.store.open(
-        ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits]), told=renewing.circuits.told
+        ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits, renewing.kept]),
+        told=renewing.circuits.told,
     )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
     always = (process.streams.look(), notes.keep(), telemetry.pouring())
     going_on = [asyncio.create_task(one) for one in always]
-    process.pools.check_health(gateway().config.routes)
+    process.pools.follow(gateway().config.routes)
     announce(gateway().config)
     telemetry.gateway_started(public_url=gateway().config.public_url.text)
     try:

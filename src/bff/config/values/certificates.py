@@ -80,6 +80,19 @@ def _file_seen(file: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
+class WatchedFile:
+    """Notices that a file has changed; None: there is none, which never changes."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._seen = None if file is None else _file_seen(file)
+
+    def has_changed(self) -> bool:
+        """Whether it has, since the last time that this was asked: one `stat` call."""
+        former, self._seen = self._seen, None if self._file is None else _file_seen(self._file)
+        return self._seen != former
+
+
 class KeptKeyPair:
     """Keeps the certificate that one TLS context shows up to date with its files.
 

@@ -114,7 +114,7 @@ return 1
 BEGIN_RENEWAL = Script(
     _NOW
     + """\
--- ARGV: holder, lifetime, provider's field, hash of the refresh token, lifetime of the mark
+-- ARGV: holder, lifetime, provider's field, hash of the refresh token, lifetime of the mark, how long it binds (0: until it ends)
 local found = redis.call('HMGET', KEYS[1], 'holder', 'until', ARGV[3])
 if found[1] and found[1] ~= ARGV[1] and tonumber(found[2]) > now then return 0 end
 if found[3] then
@@ -123,7 +123,8 @@ if found[3] then
     return {by, now - tonumber(since)}
   end
 end
-local mark = string.format('%s|%s|%.0f|0', ARGV[4], ARGV[1], now)
+local free_at = ARGV[6] == '0' and 0 or now + ARGV[6]
+local mark = string.format('%s|%s|%.0f|%.0f', ARGV[4], ARGV[1], now, free_at)
 redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]), ARGV[3], mark)
 redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[2]), tonumber(ARGV[5])))
 return 1

@@ -1,0 +1,33 @@
+"""The parent of several workers (R-171); `tests/cli/test_sighup.py` runs it whole."""
+
+import os
+import signal
+
+import pytest
+
+from bff.server.reloading import RELOAD
+from bff.server.workers import _Pause
+
+pytestmark = pytest.mark.requirement("R-171")
+
+
+def test_a_sighup_ends_the_parents_pause() -> None:
+    """A reload does not wait for the parent's next look at its workers; the next pause begins anew."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        pause = _Pause()
+        assert pause.wait(60) is False
+        assert pause.hung_up
+        assert pause.wait(0) is False
+        assert not pause.hung_up
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
+
+
+def test_the_pause_is_the_end_once_it_is_set() -> None:
+    """What ends the parent is seen at once."""
+    pause = _Pause()
+    pause.set()
+    assert pause.wait(60)
+    assert pause.wait()

@@ -85,6 +85,43 @@ async def test_store_that_is_full() -> None:
         judge(f"store full {full} s", await world.report())
 
 
+@pytest.mark.requirement("R-340", "R-341")
+async def test_store_that_fails_over_during_refreshes() -> None:
+    """The primary dies while answers with rotated tokens come in, and a replica takes its place: no token is lost or used twice."""
+    async with fault_world(sessions=SESSIONS, replicated=True) as world:
+        world.provider.delay_seconds = 0.7
+        await warm(world)
+        world.valkey.stop()
+        await asyncio.sleep(3)  # the Sentinel has noticed, and decided
+        world.over()
+        judge("store failed over during refreshes", await world.report(), recovered_within=6.0)
+
+
+@pytest.mark.requirement("R-340", "R-342")
+async def test_store_that_is_slow() -> None:
+    """Every answer of the store comes 900 ms late: requests are slow, and nobody is signed out."""
+    async with fault_world(sessions=SESSIONS) as world:
+        await warm(world)
+        world.relay.delay_seconds = 0.45  # each way
+        await asyncio.sleep(20 if LONG else 8)
+        world.relay.delay_seconds = 0.0
+        world.over()
+        judge("store slow, 900 ms", await world.report())
+
+
+@pytest.mark.requirement("R-340", "R-345")
+async def test_store_whose_connections_are_half_open() -> None:
+    """No byte comes through for a time, and the connections of that time stay dead: new ones are made, and all are served."""
+    async with fault_world(sessions=SESSIONS) as world:
+        world.provider.delay_seconds = 0.5
+        await warm(world)
+        world.relay.swallow()
+        await asyncio.sleep(20 if LONG else 6)
+        world.relay.cut_swallowed()
+        world.over()
+        judge("store half open", await world.report())
+
+
 @pytest.mark.requirement("R-342")
 async def test_provider_whose_answers_come_after_the_timeout() -> None:
     """Answers later than a request waits for are kept: nobody is signed out."""

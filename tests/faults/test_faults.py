@@ -165,19 +165,43 @@ async def test_provider_that_says_when_to_come_back() -> None:
 
 
 @pytest.mark.requirement("R-344")
-async def test_stopping_while_the_provider_is_slow() -> None:
-    """SIGTERM while refreshes are under way: their answers are heard and written before the process ends."""
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_stopping_while_the_provider_is_slow(signals: int) -> None:
+    """SIGTERM while refreshes are under way: their answers are heard and written before the process ends, also if it is told twice."""
     async with fault_world(sessions=SESSIONS, patience="30s" if LONG else "5s", **SLOW) as world:
         world.provider.delay_seconds = 14.0 if LONG else 4.0
         await warm(world, seconds=SLOW_WARM_SECONDS)
         gateway = world.balancer.gateways[1]
         gateway.signal(signal.SIGTERM)
+        if signals > 1:
+            await asyncio.sleep(0.5)
+            gateway.signal(signal.SIGTERM)
         await gateway.ended()
         world.provider.recover()
         gateway.start()
         await asyncio.sleep(4)
         world.over()
-        judge("SIGTERM during slow refreshes", await world.report())
+        judge(f"SIGTERM {'twice ' if signals > 1 else ''}during slow refreshes", await world.report())
+
+
+@pytest.mark.requirement("R-344")
+async def test_signing_in_while_the_process_stops() -> None:
+    """SIGTERM while a code is being redeemed: the sign-in ends well, and its session is served by the other processes."""
+    async with fault_world(sessions=2) as world:
+        (newcomer,) = world.provider.people(1)
+        before = len(world.provider.calls_to("/token"))
+        world.provider.hold("/token")
+        signing_in = asyncio.create_task(world.signed_in(newcomer))
+        await world.provider.arrived("/token", count=before + 1)
+        gateway = world.balancer.gateways[0]
+        gateway.signal(signal.SIGTERM)
+        await asyncio.sleep(1)
+        world.provider.release("/token")
+        seat = await signing_in
+        await gateway.ended()
+        headers = {"host": world.load.host, "cookie": seat.cookie, "x-csrf": "1", "sec-fetch-site": "same-origin"}
+        answer = await world.balancer.gateways[1].client.get("/api/who", headers=headers)
+        assert answer.json()["sub"] == newcomer
 
 
 @pytest.mark.requirement("R-344")

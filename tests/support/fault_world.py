@@ -64,6 +64,10 @@ class FaultWorld:
         self.fault_ended_at = time.time()
         self.load.watch()
 
+    async def signed_in(self, user: str) -> Seat:
+        """One more signed-in browser, at the first process."""
+        return await _signed_in(self.provider, f"http://{self.load.host}", user)
+
     async def report(self, *, within_seconds: float = 20.0) -> Report:
         """What it did, once every session was served again or that time has passed."""
         load = self.load

@@ -69,7 +69,9 @@ class StoreRelay:
                 swallowed = swallowed or self._swallows
                 if swallowed:
                     continue
-                due = max(loop.time() + self.delay_seconds, due + 1e-6)  # in their order, also when the delay gets shorter
+                due = max(
+                    loop.time() + self.delay_seconds, due + 1e-6
+                )  # in their order, also when the delay gets shorter
                 loop.call_at(due, writer.write, data)
                 await writer.drain()
         if not swallowed:

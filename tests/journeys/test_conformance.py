@@ -140,6 +140,23 @@ async def test_modules_of_the_fapi_plan_with_metadata_of_their_own(module: Modul
         assert await signs_in(world, module, plan="fapi") == "passed"
 
 
+# The modules of ID tokens are not for plain OAuth 2.0.
+PLAIN = tuple(module for module in modules.FAPI if module.stops_after != "token" and "aud" not in module.name)
+
+
+@pytest.mark.requirement("R-044", "R-052", "R-053", "R-127", "R-159")
+async def test_the_fapi_plan_of_plain_oauth_passes_in_one_run() -> None:
+    """`plain_oauth`: found by RFC 8414, without `openid`, and with no ID token to refuse."""
+    plain = {"scope": "accounts", "discovery": "oauth", "id_token_algorithms": None}
+    cases = [module for module in PLAIN if module.metadata is same]
+    async with suite_world(provider="fapi", **plain) as world:
+        results = {module.name: await signs_in(world, module, plan="fapi", scope="accounts") for module in cases}
+    assert results == {module.name: "passed" for module in cases}
+    for module in set(PLAIN) - set(cases):
+        async with suite_world(provider="fapi", **plain) as world:
+            assert await signs_in(world, module, plan="fapi", scope="accounts") == "passed", module.name
+
+
 OWN_KEY = {"client_secret": None, "client_keys": "[{file: secrets/signing-key}]", "client_auth": "private_key_jwt"}
 VARIANTS: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {
     "client_secret_post": ({"client_auth": "client_secret_post"}, {"client_auth": "client_secret_post"}),

@@ -109,6 +109,30 @@ async def test_a_third_party_names_the_issuer_and_the_way_back(world: GatewayWor
     assert "login_hint" not in dict(asked.query)
 
 
+OWN_TARGETS = {
+    "{self}": "/",
+    "{self}?x=1": "/?x=1",
+    "{self}/orders?next=https://evil.example/": "/orders?next=https://evil.example/",
+    "{SELF}/orders": "/orders",
+}
+
+
+@pytest.mark.requirement("R-314")
+@pytest.mark.parametrize(("target", "path"), OWN_TARGETS.items())
+async def test_a_third_party_names_our_origin_in_any_spelling(world: GatewayWorld, target: str, path: str) -> None:
+    """Scheme and host in upper case, and an origin without a path, are still ours."""
+    browser = await world.browser()
+    world.partner.sign_in_as = "alice"
+    query = urlencode(
+        {
+            "iss": world.partner.issuer,
+            "target_link_uri": target.format(self=world.url, SELF=world.url.upper()),
+        }
+    )
+    await browser.navigate(f"/bff/login?{query}", from_url=world.partner.issuer)
+    assert browser.visited[-1] == f"{world.url}{path}"
+
+
 @pytest.mark.requirement("R-314", "R-064")
 @pytest.mark.parametrize(
     "changes",
@@ -126,6 +150,10 @@ async def test_a_third_party_names_the_issuer_and_the_way_back(world: GatewayWor
         {"target_link_uri": "//evil.example/"},
         {"target_link_uri": "/orders"},
         {"target_link_uri": "javascript:alert(1)"},
+        {"target_link_uri": "{self}\\@evil.example/"},
+        {"target_link_uri": "{self}%2f@evil.example/"},
+        {"target_link_uri": "https://localhost:80/"},
+        {"target_link_uri": ""},
     ],
 )
 async def test_a_third_party_leads_nowhere_else(world: GatewayWorld, changes: dict[str, str]) -> None:

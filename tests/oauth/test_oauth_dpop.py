@@ -59,6 +59,25 @@ def test_url_is_without_query_and_fragment(rest: str) -> None:
 
 
 @pytest.mark.requirement("R-159")
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("https://as.example.com:443/token", "https://as.example.com/token"),
+        ("http://127.0.0.1:80/token", "http://127.0.0.1/token"),
+        ("https://AS.example.com/Token", "https://as.example.com/Token"),
+        ("https://as.example.com:8443/token", "https://as.example.com:8443/token"),
+        ("https://as.example.com:80/token", "https://as.example.com:80/token"),
+        ("https://[::1]:443/a;b=1/%2F", "https://[::1]/a;b=1/%2F"),
+        ("https://as.example.com?x=1", "https://as.example.com/"),
+        ("https://as.example.com//token/", "https://as.example.com//token/"),
+    ],
+)
+def test_url_is_spelt_as_the_server_sees_it(url: str, seen: str) -> None:
+    """A server compares htu with the URL of the request, whose Host field has no default port; metadata may spell it out."""
+    assert made(url=url).claims["htu"] == seen
+
+
+@pytest.mark.requirement("R-159")
 def test_with_an_access_token_the_proof_holds_its_hash() -> None:
     """Section 4.2: ath is the base64url SHA-256 of the token."""
     expected = urlsafe_b64encode(hashlib.sha256(b"the.access.token").digest()).rstrip(b"=").decode()
@@ -88,6 +107,7 @@ def test_nonces_are_kept_by_origin() -> None:
     assert nonces.note("https://api.example.com:8443/x?y", "api-1")
     assert nonces.note("https://AS.example.com/par", "as-2")
     assert nonces.of("https://as.example.com/other") == "as-2"
+    assert nonces.of("https://as.example.com:443/other") == "as-2"
     assert nonces.of("https://api.example.com:8443/") == "api-1"
     assert nonces.of("https://api.example.com/") is None
 

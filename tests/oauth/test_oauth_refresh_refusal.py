@@ -20,6 +20,7 @@ USERS = [
     "token_expired",
     "invalid_grant",
 ]
+USERS_AT_A_REFRESH = ["token_revoked", "account_inactive", "user_not_found", "invalid_code"]  # Slack, Zoho
 OPERATORS = ["invalid_client", "invalid_request", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
 
 
@@ -32,7 +33,7 @@ def refused(status: int, content: object) -> ProviderRefused:
 
 
 @pytest.mark.requirement("R-320")
-@pytest.mark.parametrize("code", USERS)
+@pytest.mark.parametrize("code", [*USERS, *USERS_AT_A_REFRESH])
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
 @pytest.mark.parametrize("inside", [False, True], ids=["text", "object"])
 def test_what_is_about_the_user_is_mended_by_the_user(code: str, status: int, inside: bool) -> None:

@@ -298,6 +298,82 @@ async def test_event_streams_in_the_lane_end_with_their_session() -> None:
         assert ended["count"] == 3
 
 
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Events:
+    """An upstream that answers with an event stream, of which the first event comes at once."""
+
+    def __init__(self) -> None:
+        self.streams: list[Conversation] = []
+        self.left = asyncio.Event()
+
+    async def __call__(self, it: Conversation) -> None:
+        """Serve one connection."""
+        await it.request()
+        await it.send(EVENTS + b"8\r\ndata: 1\n\r\n")
+        self.streams.append(it)
+        await it.gone()
+        self.left.set()
+
+
+@asynccontextmanager
+async def new_stream(**settings: Any) -> AsyncIterator[tuple[RawWorld, Events, Any]]:
+    """A gateway, and a browser whose event stream no connection was there for, so that the recipe has begun it."""
+    events = Events()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(switched("on"))
+        site = await stack.enter_async_context(raw_world(events, routes=ROUTES, **settings))
+        browser = await stack.enter_async_context(site.connect())
+        await browser.say(site.request("GET /api/events"))
+        assert (await browser.head())[0] == 200
+        await until(lambda: not tasks_of_exchanges())
+        yield site, events, browser
+
+
+@pytest.mark.requirement("R-256")
+async def test_an_event_stream_that_the_recipe_has_begun_needs_no_task_either() -> None:
+    """It ends whole where the upstream ends it, and the connection serves on."""
+    async with new_stream() as (site, events, browser):
+        await events.streams[0].send(b"8\r\ndata: 2\n\r\n0\r\n\r\n")
+        received = b""
+        while not received.endswith(b"0\r\n\r\n"):
+            received += await browser.some()
+        assert received == b"8\r\ndata: 1\n\r\n8\r\ndata: 2\n\r\n0\r\n\r\n"
+        await browser.say(site.request("GET /bff/user"))
+        assert (await browser.reply()).status == 200
+
+
+@pytest.mark.requirement("R-256")
+async def test_it_ends_with_its_session() -> None:
+    """It is cut, and has one line in the log."""
+    with capture_logs() as logged:
+        async with new_stream(log={"access": True}) as (site, _, browser):
+            assert site.browser is not None
+            assert (await site.browser.fetch("/bff/logout", method="POST")).status_code == 200
+            assert b"0\r\n\r\n" not in await browser.rest()
+    assert [event["count"] for event in logged if event["event"] == "streams.ended"] == [1]
+    (line,) = [event for event in logged if event["event"] == "request.served" and event["path"] == "/api/events"]
+    assert (line["status"], line["route"]) == (200, "/api")
+
+
+async def test_it_is_cut_where_the_upstream_breaks_it_off() -> None:
+    """What came before the break is delivered."""
+    async with new_stream() as (_, events, browser):
+        await events.streams[0].send(b"8\r\ndata: 2\n\r\n5\r\nda")
+        events.streams[0].close()
+        rest = await browser.rest()
+    assert b"data: 2" in rest
+    assert b"0\r\n\r\n" not in rest
+
+
+async def test_its_upstream_hears_that_the_browser_left() -> None:
+    """The connection to the upstream is closed."""
+    async with new_stream() as (_, events, browser):
+        browser.leave()
+        await asyncio.wait_for(events.left.wait(), 5)
+
+
 # --- time, room, and browsers that leave: with and without a lane -----------------------------------------------------
 
 MIB = 1 << 20

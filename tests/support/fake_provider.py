@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from joserfc.jwk import RSAKey
+from joserfc.jwk import Key, RSAKey
 from starlette.responses import Response
 
 from bff.demo.authorization_requests import AuthorizationRequest
@@ -35,6 +35,7 @@ from bff.demo.parameters import Call
 from bff.demo.provider import DemoProvider, Endpoint
 from bff.demo.signing import new_key, sign
 from bff.server.process import serving
+from support import asserted_clients
 from support.recorded_provider import RecordedProvider
 
 Json = dict[str, Any]
@@ -141,6 +142,9 @@ class FakeProvider(RecordedProvider):
         )
         self.misbehaviour = Misbehaviour()
         self.sign_in_as: str | None = None
+        self.accepted_keys: Sequence[
+            Key
+        ] = ()  # of clients that authenticate by private_key_jwt (`asserted_clients.py`)
         self._next: dict[str, deque[Answer]] = {}
         self._gates: dict[str, asyncio.Event] = {}
         self._arrival = asyncio.Event()
@@ -199,6 +203,10 @@ class FakeProvider(RecordedProvider):
         answer = scripted.popleft() if scripted else self.misbehaviour.answers.get(call.path)
         if answer is not None:
             return _Canned(answer)
+        known = asserted_clients.authenticated(call, accepted=self.accepted_keys, clients=self.clients)
+        if known is None:
+            return _Canned(oauth_error("invalid_client", status=401))
+        call = known
         self._refreshing = ("grant_type", "refresh_token") in call.form
         self._proved = call.header("dpop") is not None
         return await DemoProvider.respond(self, call, endpoint)  # the call is kept already

@@ -24,6 +24,7 @@ from bff.web.app import App, create_app
 from bff.web.gateway import running
 from support.echo_upstream import EchoUpstream, echo_upstream
 from support.fake_provider import FakeProvider, fake_provider, shop
+from support.http_client import http_client
 from support.strict_browser import Browser
 from support.stripping_relay import stripping_relay
 from support.tls_certificates import Authority
@@ -65,8 +66,10 @@ class GatewayWorld:
 
     async def browser(self) -> Browser:
         """A fresh browser."""
-        verify = self.tls or True
-        http = httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=20, verify=verify)
+        if self.tls is None:
+            http = http_client(follow_redirects=False, timeout=20)
+        else:
+            http = httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=20, verify=self.tls)
         return await self.browsers.enter_async_context(Browser(app=self.url, http=http))
 
     async def signed_in(self, user: str = "alice", *, provider: str = "corp") -> Browser:
@@ -162,14 +165,7 @@ async def gateway_world(
             "management": f"127.0.0.1:{port_of(management)}",
             "session": {"store": store, "keys": [SESSION_KEY], **(session or {})},
             "providers": {
-                name: {
-                    "issuer": fake.issuer,
-                    "client_id": "shop",
-                    "client_secrets": [CLIENT_SECRET],
-                    "scope": "openid profile email offline_access",
-                    "authorization_params": {"prompt": "consent"},
-                    **_named({"corp": corp, "partner": partner}[name] or {}, {"{fake}": fake.issuer}),
-                }
+                name: _provider(fake, _named({"corp": corp, "partner": partner}[name] or {}, {"{fake}": fake.issuer}))
                 for name, fake in fakes.items()
             },
             "routes": wanted,
@@ -200,6 +196,19 @@ async def gateway_world(
         )
         await stack.enter_async_context(world.browsers)
         yield world
+
+
+def _provider(fake: FakeProvider, settings: dict[str, Any]) -> dict[str, Any]:
+    """The provider's section: the usual keys and these; None takes a usual one away."""
+    section = {
+        "issuer": fake.issuer,
+        "client_id": "shop",
+        "client_secrets": [CLIENT_SECRET],
+        "scope": "openid profile email offline_access",
+        "authorization_params": {"prompt": "consent"},
+        **settings,
+    }
+    return {name: value for name, value in section.items() if value is not None}
 
 
 def _named(settings: Any, names: dict[str, str]) -> Any:

@@ -27,6 +27,11 @@ class Judge:
     used: set[str] = field(default_factory=set)  # jti of assertions and proofs
     bound_to: str | None = None  # the thumbprint that the code and its tokens are bound to
 
+    @property
+    def openid(self) -> bool:
+        """Whether this is OpenID Connect, and not plain OAuth 2.0 (FAPI's `plain_oauth`)."""
+        return not self.fapi or "openid" in self.client["scope"].split()
+
     def note(self, failures: Iterable[str]) -> None:
         """Keep what is wrong."""
         self.failures += failures
@@ -50,7 +55,7 @@ class Judge:
         """The authorization request in a pushed one."""
         self.authenticated(request, form)
         parameters = [pair for pair in form if not pair[0].startswith("client_assertion")]
-        self.note(conditions.authorization_request(parameters, client=self.client))
+        self.note(conditions.authorization_request(parameters, client=self.client, openid=self.openid))
         self.note(conditions.plain_request(parameters))
         self.note(conditions.scope_of(parameters, configured=self.client["scope"]))
         if thumbprint(request) not in {None, dict(form).get("dpop_jkt", thumbprint(request))}:

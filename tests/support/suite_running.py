@@ -108,7 +108,7 @@ class RunningTest:
         if self.module.rotates == "at the second authorization" and "authorize" in self.called:
             self.keys = self._new_keys()
         parameters = self.judge.asked(request.query_params.multi_items(), pushed=self.pushed)
-        self.judge.note(conditions.authorization_request(parameters, client=self.client))
+        self.judge.note(conditions.authorization_request(parameters, client=self.client, openid=self.judge.openid))
         asked, code = dict(parameters), secrets.token_urlsafe(12)
         if asked.get("response_mode", "query") != self.response_mode:
             self.judge.note(["response_mode is not that of the plan"])
@@ -168,14 +168,14 @@ class RunningTest:
         alg = self.module.alg or ("PS256" if self.judge.fapi else "RS256")
         id_token = self.keys.signed({}, edit(claims), alg=alg, foreign=self.module.foreign)
         self.id_tokens.add(id_token)
-        lifetime: Json = {"expires_in": FAPI_LIFETIME_SECONDS} if self.judge.fapi else {}
+        more: Json = {"id_token": id_token} if self.judge.openid else {}
+        more |= {"expires_in": FAPI_LIFETIME_SECONDS} if self.judge.fapi else {}
         return {
             "access_token": self.access_token,
             "token_type": "DPoP" if self.judge.fapi else "Bearer",
             "refresh_token": self.refresh_token,
-            "id_token": id_token,
             "scope": self.granted["scope"],
-            **lifetime,
+            **more,
         }
 
     async def _userinfo(self, request: Request) -> Response:

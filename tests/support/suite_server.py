@@ -17,8 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from support.suite_judge import Judge
-from support.suite_module import Module
+from support.suite_module import METADATA, Module
 from support.suite_running import RunningTest
+
+OAUTH_METADATA = "/.well-known/oauth-authorization-server"  # RFC 8414 section 3.1: before the issuer's path
 
 
 @dataclass(kw_only=True, eq=False)
@@ -56,7 +58,10 @@ class Suite:
         """Serve."""
         if scope["type"] != "http":
             return
-        alias, _, name = scope["path"].removeprefix("/test/a/").partition("/")
+        path: str = scope["path"]
+        if path.startswith(OAUTH_METADATA):
+            path = f"{path.removeprefix(OAUTH_METADATA).rstrip('/')}/{METADATA}"
+        alias, _, name = path.removeprefix("/test/a/").partition("/")
         test = self.tests.get(alias)
         answer = Response(status_code=404) if test is None else await test.answer(name, Request(scope, receive))
         await answer(scope, receive, send)

@@ -55,6 +55,7 @@ class SuiteWorld:
             config["server"]["jwks"]["keys"] = [SERVER_KEY.as_dict(private=True)]
             changes = {"client_auth": "private_key_jwt", **changes}
         config["client"]["client_secret"] = SECRET
+        config["client"]["scope"] = changes.pop("scope", config["client"].get("scope", ""))
         test = self.suite.start(module, config=config, clock=self.clock, **changes)
         if test.judge.client_auth == "private_key_jwt" and module.stops_after != METADATA:
             config["client"]["jwks"] = await self._public_keys(plan)
@@ -118,8 +119,8 @@ def _moved(text: str, *, url: str, suite: str) -> str:
 
 
 @asynccontextmanager
-async def suite_world(**basic: str | None) -> AsyncIterator[SuiteWorld]:
-    """Start the suite and the gateway; `basic` are other values for the provider `basic`, None: without that key."""
+async def suite_world(*, provider: str = "basic", **changes: str | None) -> AsyncIterator[SuiteWorld]:
+    """Start the suite and the gateway; `changes` are other values for the provider, None: without that key."""
     clock = Clock()
     async with AsyncExitStack() as stack:
         gateway, sockets, management = bind_loopback(both_families=True), bind_loopback(), bind_loopback()
@@ -127,7 +128,9 @@ async def suite_world(**basic: str | None) -> AsyncIterator[SuiteWorld]:
             stack.enter_context(sock)
         url, suite = f"http://localhost:{port_of(gateway)}", Suite(url=f"http://127.0.0.1:{port_of(sockets)}")
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        _write(folder, url=url, suite=suite.url, listen=f"127.0.0.1:{port_of(gateway)}", basic=basic)
+        text = _moved(marked(page(PAGE), "bff.yaml"), url=url, suite=suite.url)
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port_of(gateway)}")
+        _write(folder, _changed(text, provider, changes))
         app = create_app(load(folder / "bff.yaml"), clock=clock)
         await stack.enter_async_context(serving(suite, sockets))
         await stack.enter_async_context(serving_gateway(app, gateway))
@@ -136,13 +139,15 @@ async def suite_world(**basic: str | None) -> AsyncIterator[SuiteWorld]:
         yield world
 
 
-def _write(folder: Path, *, url: str, suite: str, listen: str, basic: dict[str, str | None]) -> None:
-    text = _moved(marked(page(PAGE), "bff.yaml"), url=url, suite=suite).replace("127.0.0.1:8080", listen)
-    before, provider, after = re.split(r"(?<=^  basic:\n)(.*)(?=^  form-post:)", text, flags=re.MULTILINE | re.DOTALL)
-    for key, value in basic.items():
-        provider = re.sub(rf"^    {key}: .*\n", "", provider, flags=re.MULTILINE)
-        provider += "" if value is None else f"    {key}: {value}\n"
-    text = before + provider + after
+def _changed(text: str, provider: str, changes: dict[str, str | None]) -> str:
+    before, section, after = re.split(rf"(?<=^  {provider}:\n)((?:    .*\n)*)", text, maxsplit=1, flags=re.MULTILINE)
+    for key, value in changes.items():
+        section = re.sub(rf"^    {key}: .*\n", "", section, flags=re.MULTILINE)
+        section += "" if value is None else f"    {key}: {value}\n"
+    return before + section + after
+
+
+def _write(folder: Path, text: str) -> None:
     (folder / "bff.yaml").write_text(text)
     (folder / "app").mkdir()
     (folder / "app" / "index.html").write_text(marked(page(PAGE), "index.html"))

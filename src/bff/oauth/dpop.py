@@ -82,8 +82,11 @@ def proved(
 
 
 def target(url: str) -> str:
-    """Section 4.2: `htu` is the URL "without query and fragment parts"."""
-    return url.partition("#")[0].partition("?")[0]
+    """Section 4.2: `htu` is the URL "without query and fragment parts", spelt as the server sees it in the request.
+
+    A port that is the scheme's own is in no `Host` field, and no path is the path `/` (RFC 3986 section 6.2.3).
+    """
+    return f"{_origin(url)}{urlsplit(url).path or '/'}"
 
 
 def challenged_by_provider(response: ProviderResponse) -> bool:
@@ -109,4 +112,5 @@ def _hash(access_token: str) -> str:
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    default = ":443" if parts.scheme == "https" else ":80"
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default)}"

@@ -6,11 +6,12 @@ At a refresh:
     any           one of `_OPERATORS`                              the operator: the answer is 502
     any           one of `_PROVIDERS`                              the provider: the answer is 503
     400 to 499    any other                                        the user: 401 with a `login_url`
-    200           `invalid_grant`, or one of `_USERS`              the user
+    200           one of `_USERS` or `_USERS_WITH_200`             the user
     200           any other                                        the operator
 
 RFC 6749 section 5.2 knows six codes. What else a provider says at a refresh is about the user, the consent or the token: Entra
-answers `interaction_required`, GitHub `bad_refresh_token` with status 200, Slack `invalid_refresh_token` with status 200.
+answers `interaction_required`, GitHub `bad_refresh_token` with status 200, Slack `invalid_refresh_token` or `account_inactive` with
+status 200. Providers that answer everything with 200 have codes of their own for the operator's faults, too, so a list decides there.
 
 At an exchange (RFC 8693 section 2.2.2) the same six codes may be about the route's target or its configuration, and so may any other
 code. So only `invalid_grant` and the codes of `_USERS` are the user's; Entra's on-behalf-of flow says `interaction_required`.
@@ -48,11 +49,14 @@ _USERS = frozenset(
         "token_expired",
     }
 )
+_USERS_WITH_200 = frozenset(
+    {"token_revoked", "account_inactive", "user_not_found", "invalid_code"}
+)  # Slack; Zoho the last
 
 
 def only_the_user_can_mend_the_refresh(refused: ProviderRefused) -> bool:
     """Whether another sign-in, and nothing else, may help."""
-    if refused.error in _USERS:
+    if refused.error in _USERS | _USERS_WITH_200:
         return True
     return 400 <= refused.status < 500 and refused.error not in _OPERATORS | _PROVIDERS
 

@@ -122,6 +122,14 @@ class UpstreamResponse:
         """
         self.pool.make_stream(self)
 
+    async def relay_head(self, send: Send) -> None:
+        """Sends status and `fields` to the browser; then a follower goes on (`attach_follower`)."""
+        try:
+            await send({"type": "http.response.start", "status": self.reader.status, "headers": self.fields})
+        except BaseException:  # also CancelledError
+            self.discard()
+            raise
+
     async def relay(self, send: Send) -> None:
         """Sends status, `fields` and content to the browser, as they come.
 
@@ -130,10 +138,17 @@ class UpstreamResponse:
             BrowserGone, RequestTimeout: the browser left, or takes nothing any more.
         """
         reader = self.reader
+        await self.relay_head(send)
         try:
-            await send({"type": "http.response.start", "status": reader.status, "headers": self.fields})
-            if not reader.complete:
-                await self._relay_all_but_last(reader, send)
+            while not reader.complete:
+                content = self.take_content()
+                if content:
+                    await send({"type": "http.response.body", "body": content, "more_body": True})
+                    self._listen()  # a fast upstream must not be drained for a browser that left
+                    continue
+                self._check()
+                if not self._listen():
+                    await self._news()
             await send({"type": "http.response.body", "body": reader.take(), "more_body": False})
         finally:
             self.discard()
@@ -154,16 +169,10 @@ class UpstreamResponse:
         self.pool.ended(self)
         self.wake()
 
-    async def _relay_all_but_last(self, reader: ResponseReader, send: Send) -> None:
-        while not reader.complete:
-            content = self.take_content()
-            if content:
-                await send({"type": "http.response.body", "body": content, "more_body": True})
-                self._listen()  # a fast upstream must not be drained for a browser that left
-                continue
-            self._check()
-            if not self._listen():
-                await self._news()
+    @property
+    def is_sent(self) -> bool:
+        """Whether nothing of the request's content is still to be sent."""
+        return self._upload is None
 
     # --- for the pool ---
 
@@ -230,6 +239,16 @@ class UpstreamResponse:
             self.follower = None
             if self._connection is not None:
                 self._connection.wake_by(self.reader, self.wake)
+
+    def attach_follower(self, follower: Callable[[], None]) -> None:
+        """From now on `follower` is called, and no task resumed."""
+        self._receive = None
+        if self._browser is not None:
+            self._browser.close()
+            self._browser = None
+        self.follower = follower
+        if self._connection is not None:
+            self._connection.wake_by(self.reader, follower)
 
     async def first_content(self) -> None:
         """Waits until the browser sends content: only then a place is worth taking (R-366).

@@ -30,6 +30,7 @@ from bff.server.tunnel import Stoppable
 from bff.server.websocket import HandedOver, Handshake
 from bff.tokens.background import BackgroundTasks
 from bff.web.answers import OwnAnswer
+from bff.web.api import BegunStream
 from bff.web.app import App
 
 LINGER_BYTES = 32 * 1024 * 1024
@@ -215,7 +216,7 @@ class BrowserConnection(asyncio.Protocol):
         keep_alive = message.keep_alive and not self._stopping and not self._served.tasks.stopping
         lane = self._served.lane
         if lane is not None and self._is_public:
-            call = lane.take(message, self, keep_alive=keep_alive)
+            call = lane.take(message, self, keep_alive)
             if call is not None:
                 self._current = call
                 if message.has_content and isinstance(call, LaneCall):
@@ -229,6 +230,17 @@ class BrowserConnection(asyncio.Protocol):
         self._answer_by(exchange, app)
         self.hold_content(False)  # from now on the exchange holds what its application does not take
         return exchange
+
+    @property
+    def follows(self) -> bool:
+        """Whether event streams go on in the lane."""
+        return self._served.lane is not None and self._served.lane.follows
+
+    def follow(self, exchange: Exchange, begun: BegunStream) -> None:
+        """The exchange has begun an event stream: go on with it without its task."""
+        if self._served.lane is not None:
+            self._current = stream = self._served.lane.follow(exchange, begun, self)
+            stream.go_on(begun.response)
 
     def _answer_by(self, exchange: Exchange, app: AsgiApp) -> None:
         self._current = exchange

@@ -14,7 +14,7 @@ from bff.server.answer import CONTINUE, Answer, AnswerError, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.telemetry import requests as telemetry
-from bff.web.api import BrokenTransfer
+from bff.web.api import BegunStream, BrokenTransfer
 
 HIGH_WATER = 64 * 1024  # bytes of content that wait for the application
 
@@ -36,6 +36,15 @@ class BrowserSide(Protocol):
     address: tuple[str, int] | None
     local_address: tuple[str, int] | None
 
+    @property
+    def follows(self) -> bool:
+        """Whether event streams go on without a task."""
+        ...
+
+    def follow(self, exchange: "Exchange", begun: BegunStream) -> None:
+        """Go on with the event stream that the exchange has begun."""
+        ...
+
     def hold_content(self, held: bool) -> None:
         """Read no more content from the browser, or go on."""
         ...
@@ -47,6 +56,28 @@ class BrowserSide(Protocol):
     def break_off(self, *, reset: bool) -> None:
         """The answer stays incomplete, and the browser must see that it is."""
         ...
+
+
+class _Wakeup:
+    """Resumes the tasks that wait. An `asyncio.Event` would do; its queue costs 760 bytes of each idle stream."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def wait(self) -> None:
+        """Until `wake`."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def wake(self) -> None:
+        """Something has changed."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class Exchange:
@@ -64,6 +95,7 @@ class Exchange:
         "_room",
         "answer",
         "began",
+        "is_followed",
         "is_refused",
         "message",
     )
@@ -76,11 +108,12 @@ class Exchange:
         self._continue_owed = message.expects_continue and message.has_content
         self._gone = False
         self._finished = False
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
+        self._news = _Wakeup()
+        self._room = _Wakeup()
         self.message = message
         self.began = steady()
         self.is_refused = False
+        self.is_followed = False  # the server goes on with the answer, and tells of it
         self.answer = Answer(version=message.version, method=message.head.method, keep_alive=keep_alive)
 
     # --- for the connection ---
@@ -103,13 +136,13 @@ class Exchange:
             self._held += data
             if len(self._held) > HIGH_WATER and not last:
                 self._connection.hold_content(True)
-        self._news.set()
+        self._news.wake()
 
     def browser_left(self) -> None:
         """The connection is gone."""
         self._gone = True
-        self._news.set()
-        self._room.set()
+        self._news.wake()
+        self._room.wake()
 
     def refused(self) -> None:
         """Its content cannot be read on, and the connection has answered and logged that."""
@@ -118,7 +151,7 @@ class Exchange:
 
     def has_room(self) -> None:
         """The browser has read."""
-        self._room.set()
+        self._room.wake()
 
     def close_after_answer(self) -> None:
         """The connection ends with this answer."""
@@ -170,13 +203,25 @@ class Exchange:
 
     # --- for the application ---
 
+    @property
+    def follows(self) -> bool:
+        """Whether the server can go on with an event stream by itself."""
+        return self._connection.follows
+
+    def follow(self, begun: BegunStream) -> None:
+        """Go on with an event stream whose head was sent; nothing more is asked of the application, which is to return."""
+        if self._gone:
+            begun.response.discard()
+            return
+        self._finished = self.is_followed = True
+        self._connection.follow(self, begun)
+
     async def receive(self) -> AsgiMessage:
         """The next content, or that the browser left; after the answer there is nothing left to wait for either."""
         if self._continue_owed and not self.answer.started:
             self._continue_owed = False
             self._connection.output.write(CONTINUE)
         while not (self._held or self._gone or self._finished or (self._ended and not self._end_delivered)):
-            self._news.clear()
             await self._news.wait()
         if self._gone or self._finished:
             return {"type": "http.disconnect"}
@@ -193,7 +238,6 @@ class Exchange:
             AnswerError: the application breaks ASGI, or its own Content-Length.
         """
         while self._connection.write_paused and not self._gone:
-            self._room.clear()
             await self._room.wait()
         if self._gone:
             return
@@ -222,5 +266,5 @@ class Exchange:
                 self._connection.output.write(piece)
             self._finished = True
             self._held.clear()
-            self._news.set()
+            self._news.wake()
             self._connection.answered()

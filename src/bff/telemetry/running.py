@@ -107,14 +107,17 @@ def secret_used(*, provider: str, position: str, at: float) -> None:
     metrics.SECRET_LAST_USED.labels(provider, position).set(at)
 
 
+STREAMS = metrics.STREAMS.count  # one more for each WebSocket or event stream that is open
+
+
 @contextmanager
 def stream_open() -> Iterator[None]:
     """A WebSocket or an event stream is open for as long as the block lasts."""
-    metrics.STREAMS.count.number += 1
+    STREAMS.number += 1
     try:
         yield
     finally:
-        metrics.STREAMS.count.number -= 1
+        STREAMS.number -= 1
 
 
 async def pouring() -> None:

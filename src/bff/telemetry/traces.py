@@ -10,7 +10,7 @@ goes to the recipe with its span; one that is not stays in the lane, and only th
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -95,14 +95,15 @@ def begin(head: RequestHead, *, client: str) -> Any:
     )
 
 
-@contextmanager
-def server_span(head: RequestHead, *, client: str, begun: Any = None) -> Iterator[Any]:
+def server_span(head: RequestHead, *, client: str, begun: Any = None) -> AbstractContextManager[Any]:
     """The span of one request, open in this task until the block ends; `begun`: it is there already. None if spans are not made."""
     span = begin(head, client=client) if begun is None else begun
-    if _tracing is None or span is None:
-        yield None
-        return
-    with _tracing.api.use_span(
+    return nullcontext() if _tracing is None or span is None else _open(_tracing, span)
+
+
+@contextmanager
+def _open(tracing: _Tracing, span: Any) -> Iterator[Any]:
+    with tracing.api.use_span(
         span,
         end_on_exit=True,
         record_exception=False,  # a traceback could name a secret

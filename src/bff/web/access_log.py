@@ -40,9 +40,10 @@ def accounted(serve: Serving, account: Account) -> Serving:
                 finally:
                     traces.server_answered(span, route=account.route, status=status)
         finally:
-            telemetry.IN_FLIGHT.number -= 1
             exchange = scope.get("extensions", {}).get("bff.exchange")
-            if exchange is None or not exchange.is_refused:  # a refusal is logged by the server, which answered it
+            if exchange is None or not exchange.is_followed:
+                telemetry.IN_FLIGHT.number -= 1
+            if exchange is None or not (exchange.is_followed or exchange.is_refused):  # else the server tells of it
                 telemetry.request_over(account, status=status)
 
     return logged

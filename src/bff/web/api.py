@@ -15,7 +15,7 @@ that asks (`forward_auth.py`) gets what lines 1 to 6 make of the request.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ from bff.request_head import Field, FieldBlock, RequestHead, field_block, field_
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
+from bff.telemetry.accounts import Account, current
 from bff.telemetry.running import stream_open
 from bff.tokens.sources import TokenSource
 from bff.web import admission, guards, navigation, sending, step_up
@@ -45,6 +46,19 @@ CIRCLE_SECONDS = 10.0
 
 class BrokenTransfer(Exception):
     """The answer had begun and cannot be completed: the server must close the connection, never end the body cleanly."""
+
+
+class Server(Protocol):
+    """What our own server can do for a request beyond ASGI."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether it goes on with an event stream by itself."""
+        ...
+
+    def follow(self, begun: "BegunStream") -> None:
+        """Go on with it: its content, its end, and its line in the log."""
+        ...
 
 
 class Call(Struct, frozen=True):
@@ -65,6 +79,15 @@ class Call(Struct, frozen=True):
     def policy(self) -> RoutePolicy:
         """Of its route."""
         return self.admitted.policy
+
+
+class BegunStream(Struct, frozen=True, eq=False):
+    """An event stream whose head was sent to the browser, and the account of its request."""
+
+    gateway: Gateway
+    call: Call
+    response: UpstreamResponse
+    account: Account
 
 
 def call_of(
@@ -97,7 +120,8 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     if isinstance(call, OwnAnswer):
         await send_answer(call, send)
         return
-    await _forward(gateway, call, receive, send)
+    response = await _send(gateway, call, receive, token=call.token)
+    await _finish(gateway, call, response, receive, send, server=scope.get("extensions", {}).get("bff.exchange"))
 
 
 async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call | OwnAnswer:
@@ -131,11 +155,6 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
             raise
         return _to_sign_in(gateway, needed, head)
     return call_of(head, admitted, live=live, source=source, token=token)
-
-
-async def _forward(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
-    response = await _send(gateway, call, receive, token=call.token)
-    await _finish(gateway, call, response, receive, send)
 
 
 async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:
@@ -176,12 +195,22 @@ def in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldB
     """The head and the operator's fields for the upstream; with a span of ours as the parent, in the place of the browser's."""
     if not parent:
         return call.head, call.operators
-    section = field_section([field for field in call.head.fields if field[0] not in traces.PARENTS])
-    head = replace(call.head, section=section, fields=section.fields, named=section.named)
+    head = call.head
+    if not traces.PARENTS.isdisjoint(head.named):  # else what is kept about the section serves on
+        section = field_section([field for field in head.fields if field[0] not in traces.PARENTS])
+        head = replace(head, section=section, fields=section.fields, named=section.named)
     return head, field_block([*call.operators.fields, *parent])
 
 
-async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:
+async def _finish(
+    gateway: Gateway,
+    call: Call,
+    response: UpstreamResponse,
+    receive: Receive,
+    send: Send,
+    *,
+    server: "Server | None" = None,
+) -> None:
     if response.status == 401 and call.source is not None and call.token is not None:
         stronger = _stronger_sign_in(gateway, call, response)
         if stronger is not None:
@@ -195,13 +224,22 @@ async def _finish(gateway: Gateway, call: Call, response: UpstreamResponse, rece
         response.discard()
         raise
     telemetry.api_answered(route=call.policy.label, status=response.status)
+    account = current()
     try:
         with signed_in:
-            await response.relay(send)
+            if server is not None and account is not None and _goes_on_without_task(server, response):
+                await response.relay_head(send)
+                server.follow(BegunStream(gateway, call, response, account))
+            else:
+                await response.relay(send)
     except BrowserGone:
         return  # the rest is for no browser
     except BffError as error:
         raise BrokenTransfer from error
+
+
+def _goes_on_without_task(server: Server, response: UpstreamResponse) -> bool:
+    return server.follows and response.is_event_stream and response.is_sent
 
 
 def _stronger_sign_in(gateway: Gateway, call: Call, response: UpstreamResponse) -> StepUpRequired | None:

@@ -13,6 +13,7 @@ Third parties may post their parameters as a form, too.
 A listed name with another value is refused, so that a page's author sees it; a name that is not listed is ignored (R-043).
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -31,6 +32,9 @@ from bff.web.content import bounded_content, content_type
 from bff.web.gateway import Gateway
 
 LONGEST_VALUE = 256
+
+_ABSOLUTE_URL = re.compile(r"([A-Za-z]+)://([^/?#\\]*)(.*)", re.DOTALL)  # scheme, authority, the rest
+_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 _BY_THIRD_PARTIES = frozenset({"iss", "login_hint", "target_link_uri"})
 FRAGMENT_KEPT = "fragment=kept"
@@ -94,12 +98,11 @@ def _provider(gateway: Gateway, asked: dict[str, str]) -> Provider:
     name, issuer = asked.get("provider"), asked.get("iss")
     if issuer is None:
         return gateway.provider(name)
-    for provider in gateway.providers.values():
+    for provider in gateway.providers.values():  # several may have one issuer: the policies of an Azure AD B2C tenant
         config = provider.config
-        if accepts(issuer, template=config.issuer, allowed_tenants=config.allowed_tenants or ()):
-            if name in {None, provider.name}:
-                return provider
-            break
+        accepted = accepts(issuer, template=config.issuer, allowed_tenants=config.allowed_tenants or ())
+        if accepted and name in {None, provider.name}:
+            return provider
     raise MalformedRequest("iss names no provider of this gateway, or another one than provider does.")
 
 
@@ -107,11 +110,18 @@ def _return_to(gateway: Gateway, asked: dict[str, str]) -> str:
     target = asked.get("target_link_uri")
     if target is None or "return_to" in asked:
         return guards.local_path(asked.get("return_to", "/"))
+    return guards.local_path(_own_path(target, origin=gateway.site.origin))
+
+
+def _own_path(target: str, *, origin: str) -> str:
+    """What follows our origin in this URL. Schemes and hosts are compared in lower case, and a default port is none (RFC 6454)."""
     # Core section 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open redirector"
-    origin = gateway.site.origin
-    if target != origin and not target.startswith(f"{origin}/"):
-        raise MalformedRequest(f"target_link_uri must be a URL of {origin}.")
-    return guards.local_path(target.removeprefix(origin) or "/")
+    found = _ABSOLUTE_URL.fullmatch(target)
+    if found is not None:
+        scheme, authority = found[1].lower(), found[2].lower()
+        if f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}" == origin:
+            return found[3] if found[3].startswith("/") else f"/{found[3]}"
+    raise MalformedRequest(f"target_link_uri must be a URL of {origin}.")
 
 
 def _parameters(provider: Provider, head: RequestHead) -> dict[str, str]:

@@ -30,10 +30,11 @@ class OpenStreams:
         """For the length of the block, `end` is called once the session is gone. It must not block, and may be called twice."""
         ends = self._ends.setdefault(session_key, set())
         ends.add(end)
+        telemetry.STREAMS.number += 1
         try:
-            with telemetry.stream_open():
-                yield
+            yield
         finally:
+            telemetry.STREAMS.number -= 1
             ends.discard(end)
             if not ends and self._ends.get(session_key) is ends:
                 del self._ends[session_key]

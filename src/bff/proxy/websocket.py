@@ -35,7 +35,8 @@ from bff.proxy.closes import (
 )
 from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
-from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.proxy.response_rewrite import response_fields
+from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.routes import Route
 from bff.proxy.upstream import WebSocketPlace
 from bff.request_head import Field

@@ -20,16 +20,16 @@ test:               ## the default suite: under five minutes on two cores
 	$(PYTHON) -m pytest -n 2
 
 slow:               ## what the default suite leaves out: gigabytes, ten thousand aborts, Sentinel failover
-	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -m slow -n 2 --dist worksteal
 
-coverage:           ## how much of each module its own tests run; below a floor it fails
+coverage:           ## how much of each module its own tests run, in two processes; below a floor it fails
 	$(PYTHON) scripts/coverage_by_module.py
 
 granian:            ## journeys once more, under another ASGI server
-	BFF_TEST_SERVER=granian $(PYTHON) -m pytest tests/journeys tests/http
+	BFF_TEST_SERVER=granian $(PYTHON) -m pytest -n 2 --dist worksteal tests/journeys tests/http
 
 recipe:             ## journeys and raw HTTP once more with the lane off
-	BFF_LANE=off $(PYTHON) -m pytest tests/journeys tests/http
+	BFF_LANE=off $(PYTHON) -m pytest -n 2 --dist worksteal tests/journeys tests/http
 
 proxies:            ## smuggling through nginx, HAProxy and Envoy in front; Node, Go, uvicorn and nginx behind
 	$(PYTHON) -m pytest -m proxies -n 2 tests/proxies

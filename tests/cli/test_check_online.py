@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bff.oauth.messages import shown
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.fake_provider import Answer, FakeProvider, fake_provider, having, oauth_error, shop
 from support.scripted_upstream import answering, scripted_upstream
 from support.tls_certificates import Authority
@@ -45,16 +45,9 @@ async def check(folder: Path, provider: FakeProvider, *routes: dict[str, Any], *
     }
     (folder / "index.html").write_text("<!doctype html>")
     file.write_text(json.dumps(values))
-    process = await asyncio.create_subprocess_exec(
-        *command("check", "--online", "-c", str(file)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(),
-    )
-    output, errors = await process.communicate()
-    assert b"Traceback" not in errors
-    assert process.returncode is not None
-    return process.returncode, output.decode().splitlines()
+    ran = await asyncio.to_thread(run_bff, "check", "--online", "-c", str(file))
+    assert "Traceback" not in ran.stderr
+    return ran.returncode, ran.stdout.splitlines()
 
 
 def line_of(lines: list[str], word: str) -> str:

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from bff import __version__
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
-from support.bff_command import command, environment
+from support.bff_command import command, environment, run_bff
+from support.http_client import http_get
 from support.serving_command import serving
 from support.valkey_server import ValkeyServer, free_port
 
@@ -47,14 +47,7 @@ routes:
 
 def bff(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(**variables),
-    )
+    return run_bff(*arguments, variables=variables)
 
 
 def configuration(folder: Path, **changes: Any) -> Path:
@@ -82,6 +75,33 @@ def configuration(folder: Path, **changes: Any) -> Path:
 def test_the_version_is_told() -> None:
     """`bff --version` names the version."""
     assert __version__ in bff("--version").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check",),
+        ("config",),
+        ("routes",),
+        ("explain", "GET", "/api/x"),
+        ("schema",),
+        ("sessions", "list"),
+        ("secrets", "status"),
+        ("secrets", "new", "nothing"),
+        ("demo", "--app", "nothing"),
+        ("init", "--provider", "nothing"),
+        ("import", "oauth2-proxy", "nothing"),
+    ],
+)
+def test_a_new_interpreter_does_what_a_fork_does(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Other tests fork from a process that has imported everything: each command imports what it needs by itself."""
+    configuration(tmp_path)
+    ran = subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=60, check=False, env=environment(), cwd=tmp_path
+    )
+    forked = run_bff(*arguments, folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (forked.returncode, forked.stdout)
+    assert ran.stderr.replace("python -m bff", "bff") == forked.stderr
 
 
 @pytest.mark.requirement("R-277")
@@ -198,9 +218,7 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, verb: str, name: str
 
 def test_no_file_anywhere_is_said(tmp_path: Path) -> None:
     """Where no file is named and none of the usual ones is there, all places are told."""
-    ran = subprocess.run(
-        command("check"), capture_output=True, text=True, timeout=60, check=False, env=environment(), cwd=tmp_path
-    )
+    ran = run_bff("check", folder=tmp_path)
     assert ran.returncode == 2
     assert "neither bff.yaml nor /etc/bff/bff.yaml is there" in ran.stderr
 
@@ -239,9 +257,9 @@ def test_serve_starts_while_its_provider_is_away_and_stops_at_sigterm(tmp_path: 
     told = json.loads(file.read_text())
     with serving(file) as process:
         host = {"host": "localhost:8080", "x-csrf": "1"}
-        assert httpx2.get(f"http://{told['listen']}/bff/user", headers=host).json()["authenticated"] is False
-        assert httpx2.get(f"http://{told['listen']}/livez", headers=host).status_code == 404
-        assert httpx2.get(f"http://{told['management']}/version").json() == {"version": __version__}
+        assert http_get(f"http://{told['listen']}/bff/user", headers=host).json()["authenticated"] is False
+        assert http_get(f"http://{told['listen']}/livez", headers=host).status_code == 404
+        assert http_get(f"http://{told['management']}/version").json() == {"version": __version__}
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
@@ -254,8 +272,8 @@ def test_workers_share_one_listener_one_store_and_their_metrics(tmp_path: Path) 
         with serving(file, "--workers", "2"):
             host = {"host": "localhost:8080", "x-csrf": "1"}
             for _ in range(20):
-                assert httpx2.get(f"http://{told['listen']}/api/x", headers=host).status_code == 401
-            metrics = httpx2.get(f"http://{told['management']}/metrics").text
+                assert http_get(f"http://{told['listen']}/api/x", headers=host).status_code == 401
+            metrics = http_get(f"http://{told['management']}/metrics").text
             assert 'bff_problems_total{type="login-required"} 20.0' in metrics
 
 

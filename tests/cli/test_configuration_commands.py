@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from bff.config.json_schema import json_schema
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 
 SECRET = "a-secret-of-the-shop-0123456789-abcdef"
 CONFIG = f"""\
@@ -22,9 +22,7 @@ routes:
 
 def bff(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=60, check=False, env=environment()
-    )
+    return run_bff(*arguments)
 
 
 def test_schema_prints_the_schema_as_json() -> None:

@@ -14,7 +14,7 @@ from bff.cli.typed_request import HIDDEN, typed_head, typed_session
 from bff.config.load import load
 from bff.web.gateway import build_gateway, build_process
 from bff.web.problems import row_of
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
 
 ROUTES: list[dict[str, Any]] = [
@@ -325,14 +325,8 @@ routes:
 async def typed_command(folder: Any, *arguments: str, more: str = "") -> tuple[int, str, str]:
     """The exit status, standard output and standard error of one command; `more` is added to the file."""
     (folder / "bff.yaml").write_text(CONFIG + more)
-    process = await asyncio.create_subprocess_exec(
-        *command(*arguments, "-c", str(folder / "bff.yaml")),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(),
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    ran = await asyncio.to_thread(run_bff, *arguments, "-c", str(folder / "bff.yaml"))
+    return ran.returncode, ran.stdout, ran.stderr
 
 
 async def test_explain_shows_what_the_upstream_would_receive(tmp_path: Any) -> None:

@@ -17,7 +17,7 @@ from bff.cli.oauth2_proxy.writing import Written, written
 from bff.config.json_schema import json_schema
 from bff.config.load import load
 from bff.config.model import Config
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.documented import codes, page, rows
 from support.json_schema import accepts
 from support.oauth2_proxy_samples import SAMPLES, SECRET
@@ -283,14 +283,7 @@ def test_the_page_shows_both_tables() -> None:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as a process."""
-    return subprocess.run(
-        command("import", "oauth2-proxy", *arguments),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(),
-    )
+    return run_bff("import", "oauth2-proxy", *arguments)
 
 
 def test_the_command_writes_a_file_once(tmp_path: Path) -> None:

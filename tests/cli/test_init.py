@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
 
@@ -15,8 +14,9 @@ from bff.cli.recipes.advice import ONE_FOR_ALL, examples, meaning
 from bff.cli.recipes.recipe import kinds, recipe, text
 from bff.config.load import load_with_warnings
 from bff.config.values.secrets import FileSecret
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.documented import codes, fenced, page, rows, section
+from support.http_client import http_get
 from support.serving_command import serving
 from support.valkey_server import free_port
 
@@ -24,19 +24,10 @@ PAGE = page("how-to/providers.md")
 HEADINGS = re.findall(r"^## (.+)\n\n```yaml\nissuer:", PAGE, flags=re.MULTILINE)
 
 
-def init(folder: Path, *options: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run it in this folder; `typed` answers its questions, and without it there are none."""
-    arguments = options if typed is not None else (*options, "--yes")
-    return subprocess.run(
-        command("init", *arguments),
-        input=typed or "",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(),
-        cwd=folder,
-    )
+def init(folder: Path, *options: str, answers: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run it in this folder; without `answers` it asks nothing."""
+    arguments = options if answers is not None else (*options, "--yes")
+    return run_bff("init", *arguments, answers=answers or "", folder=folder)
 
 
 def provider_in(folder: Path, kind: str) -> dict[str, Any]:
@@ -216,7 +207,7 @@ def test_what_cannot_be_run_is_not_written(options: list[str], status: int, said
 def test_what_no_option_says_is_asked_for(tmp_path: Path) -> None:
     """Questions come in order, a mistake is asked about again, and an empty answer leaves the default."""
     typed = "kycloak\nkeycloak\nhttps://id.acme.io/realms/x\nshop-web\n\n\n/v1=http://localhost:3001\n\n\n"
-    done = init(tmp_path, typed=typed)
+    done = init(tmp_path, answers=typed)
     assert done.returncode == 0, done.stderr
     assert "did you mean `keycloak`" in done.stderr
     written = provider_in(tmp_path, "keycloak")
@@ -227,7 +218,7 @@ def test_what_no_option_says_is_asked_for(tmp_path: Path) -> None:
 
 def test_questions_that_are_not_answered_write_nothing(tmp_path: Path) -> None:
     """The end of the input is no answer: exit 1, and nothing is there."""
-    assert init(tmp_path, typed="keycloak\n").returncode == 1
+    assert init(tmp_path, answers="keycloak\n").returncode == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -239,5 +230,5 @@ def test_serve_starts_with_what_was_written(tmp_path: Path) -> None:
     management = f"127.0.0.1:{free_port()}"
     file.write_text(file.read_text().replace("127.0.0.1:9090", management))
     with serving(file, management=management):
-        answer = httpx2.get(f"{url}/bff/user", headers={"x-csrf": "1"})
+        answer = http_get(f"{url}/bff/user", headers={"x-csrf": "1"})
         assert json.loads(answer.text)["authenticated"] is False

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from bff.instance import instance
 from bff.secret_uses import fingerprint
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.gateway_world import CLIENT_SECRET, SESSION_KEY, Clock, GatewayWorld, gateway_world
+from support.http_client import http_client
 from support.scripted_upstream import echo, scripted_upstream
 from support.tls_certificates import Authority
 from support.valkey_server import ValkeyServer, free_port
@@ -44,15 +44,7 @@ async def world(valkey: ValkeyServer) -> AsyncIterator[GatewayWorld]:
 
 async def status(world: GatewayWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`bff secrets status` with the gateway's own configuration."""
-    return await asyncio.to_thread(
-        subprocess.run,
-        command("secrets", "status", "-c", str(world.file), *arguments),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(),
-    )
+    return await asyncio.to_thread(run_bff, "secrets", "status", "-c", str(world.file), *arguments)
 
 
 async def secrets(world: GatewayWorld, *, used: int) -> dict[tuple[str, str], dict[str, Any]]:
@@ -110,7 +102,7 @@ async def test_the_metric_says_the_same(world: GatewayWorld) -> None:
     """`bff_secret_last_used_timestamp_seconds` has the instants, by provider and position."""
     await world.signed_in("alice")
     await secrets(world, used=2)
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with http_client() as client:
         metrics = (await client.get(f"{world.management_url}/metrics")).text
     for provider, position in (("session", "keys[0]"), ("corp", "client_secrets[0]")):
         labels = f'{{position="{position}",provider="{provider}"}}'

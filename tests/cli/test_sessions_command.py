@@ -14,7 +14,7 @@ from bff.cli import session_views
 from bff.proxy.fields import SESSION_COOKIE
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
-from support.bff_command import command, environment
+from support.bff_command import run_bff
 from support.gateway_world import Clock, GatewayWorld, gateway_world
 from support.session_samples import a_grant
 from support.valkey_server import ValkeyServer, cluster_of_one, free_port, own_all_slots, sentinel_of
@@ -38,15 +38,7 @@ async def world(valkey: ValkeyServer) -> AsyncIterator[GatewayWorld]:
 async def sessions(world: GatewayWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`bff sessions` with the gateway's own configuration."""
     verb, *others = arguments
-    return await asyncio.to_thread(
-        subprocess.run,
-        command("sessions", verb, "-c", str(world.file), *others),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(),
-    )
+    return await asyncio.to_thread(run_bff, "sessions", verb, "-c", str(world.file), *others)
 
 
 async def listed(world: GatewayWorld, *arguments: str) -> list[dict[str, Any]]:

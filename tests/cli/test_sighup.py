@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from support.fault_gateways import FaultGateway
+from support.http_client import http_client
 from support.raw_browser import raw_browser
 from support.scripted_upstream import Conversation, response, scripted_upstream
 from support.valkey_server import ValkeyServer, free_port
@@ -62,7 +63,7 @@ class Serving:
 
     async def status(self, path: str) -> int:
         """The status of one call on a connection of its own, so that any worker may answer it."""
-        async with httpx2.AsyncClient(base_url=self.gateway.client.base_url, trust_env=False, timeout=30) as client:
+        async with http_client(base_url=self.gateway.client.base_url, timeout=30) as client:
             return (await client.get(path, headers=HOST)).status_code
 
     async def ask_on(self) -> None:
@@ -76,7 +77,7 @@ class Serving:
 
     async def events(self, name: str, *, count: int) -> list[dict[str, Any]]:
         """The log events of this name, once there are so many."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len(self.gateway.events(name)) < count:
                 await asyncio.sleep(0.02)
         return self.gateway.events(name)
@@ -107,7 +108,7 @@ async def a_served_gateway(folder: Path, *, workers: int, store: str) -> AsyncIt
         finally:
             await gateway.client.aclose()
             gateway.signal(signal.SIGTERM)  # and not SIGKILL, which the workers would not learn of
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 await gateway.ended()
             await gateway.close()
 
@@ -129,7 +130,7 @@ async def under_load(serving: Serving) -> AsyncIterator[None]:
 
 async def _more_answers(serving: Serving) -> None:
     wanted = sum(serving.answers.values()) + 20 * BROWSERS
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while sum(serving.answers.values()) < wanted:
             await asyncio.sleep(0.01)
 

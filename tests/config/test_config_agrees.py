@@ -38,7 +38,7 @@ def accepts(spelling: object, text: str) -> bool:
 
 
 @given(path=PATHS | st.text(max_size=8).map("/".__add__))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @example(path="/")
 @example(path="/a;b")
 def test_every_accepted_path_is_routed(path: str) -> None:
@@ -48,7 +48,7 @@ def test_every_accepted_path_is_routed(path: str) -> None:
 
 
 @given(scheme=st.sampled_from(["http", "https"]), host=HOSTS, port=PORTS, path=st.just("") | PATHS)
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @example(scheme="http", host="[::]", port=":80", path="/a/")
 @example(scheme="http", host="a", port="", path="/a;b")
 @example(scheme="http", host="a", port="", path="/a%20b")
@@ -88,7 +88,7 @@ def query_of(options: list[tuple[str, str]]) -> str:
     path=st.sampled_from(["", "/", "/0", "/9999", "/10000", "/main", "/main/3", "/..", "/main/"]),
     query=QUERIES.map(query_of) | st.just("?"),
 )
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @example(scheme="redis", userinfo=":℀@", hosts="a", path="", query="")
 @example(scheme="redis", userinfo="", hosts="a,@0", path="", query="")
 @example(scheme="redis", userinfo=":[@", hosts="a", path="", query="")

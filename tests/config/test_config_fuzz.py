@@ -59,14 +59,12 @@ def lines_of(text: str) -> int:
 
 
 @given(source=st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_bytes(source: bytes) -> None:
     """Arbitrary bytes are refused, with a place."""
     assert all(p.line >= 1 and p.column >= 1 for p in problems(source))
 
 
 @given(text=st.one_of(st.text(), PUNCTUATION))
-@settings(deadline=None)
 def test_any_text(text: str) -> None:
     """Arbitrary text and YAML's own punctuation are refused within the lines of the file."""
     found = problems(text)
@@ -75,7 +73,7 @@ def test_any_text(text: str) -> None:
 
 
 @given(value=YAMLISH)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_structure(value: object) -> None:
     """Any structure of our own keys and values is judged, in the order of the file."""
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
@@ -84,7 +82,7 @@ def test_any_structure(value: object) -> None:
 
 
 @given(start=st.integers(0, len(TWELVE_LINES)), length=st.integers(0, 40), instead=PUNCTUATION | st.sampled_from(TEXTS))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_damaged_file(start: int, length: int, instead: str) -> None:
     """A right file with any piece of it replaced is judged too."""
     text = TWELVE_LINES[:start] + instead + TWELVE_LINES[start + length :]
@@ -92,14 +90,13 @@ def test_damaged_file(start: int, length: int, instead: str) -> None:
 
 
 @given(lines=st.permutations(TWELVE_LINES.splitlines()))
-@settings(deadline=None)
 def test_shuffled_lines(lines: list[str]) -> None:
     """The lines of a right file in any order are judged."""
     assert all(p.message for p in problems("\n".join(lines)))
 
 
 @given(key=st.sampled_from(KEYS), value=YAMLISH)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_value_at_any_key(key: str, value: object) -> None:
     """Any value at any key of the provider, the route and the file is judged."""
     flow = yaml.safe_dump({key: value}, default_flow_style=True, width=10**6, allow_unicode=False).strip()[1:-1]

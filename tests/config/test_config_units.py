@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.config.spelling import SpellingError
@@ -15,7 +15,6 @@ BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
 @given(number=st.integers(0, 999_999_999), unit=st.sampled_from(sorted(SECONDS)))
-@settings(deadline=None)
 def test_durations_round_trip(number: int, unit: str) -> None:
     """A whole number with a unit is that many of them in seconds, and gives the number back."""
     seconds = parse_duration(f"{number}{unit}")
@@ -24,7 +23,6 @@ def test_durations_round_trip(number: int, unit: str) -> None:
 
 
 @given(number=st.integers(0, 999_999_999), unit=st.sampled_from(sorted(BYTES)))
-@settings(deadline=None)
 def test_sizes_round_trip(number: int, unit: str) -> None:
     """A whole number with a unit is that many of them in bytes, exactly."""
     size = parse_size(f"{number}{unit}")
@@ -32,7 +30,6 @@ def test_sizes_round_trip(number: int, unit: str) -> None:
 
 
 @given(number=st.integers(0, 999_999_999))
-@settings(deadline=None)
 def test_counts_round_trip(number: int) -> None:
     """A count is its digits."""
     assert parse_count(str(number)) == number
@@ -79,7 +76,6 @@ def test_bare_numbers_are_called_so() -> None:
 
 
 @given(st.text())
-@settings(deadline=None)
 def test_any_text(text: str) -> None:
     """Any text is a value or a SpellingError, nothing else."""
     for parse in (parse_duration, parse_size, parse_count):

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.config import variables
@@ -30,7 +30,6 @@ URLISH = st.text(st.sampled_from("htps:/@[].*?#%\\ 0aA-_,;+é\x00\n1"), max_size
 
 
 @given(text=st.one_of(st.text(), URLISH, URLISH.map("https://".__add__), URLISH.map("redis://".__add__)))
-@settings(deadline=None)
 def test_any_text(text: str) -> None:
     """Any text is a value or a SpellingError, nothing else."""
     for parse in PARSERS:

@@ -119,7 +119,7 @@ def documented() -> list[Any]:
 def _is_of_another_tool(block: str) -> bool:
     """Kubernetes, Compose, Traefik and Envoy have keys at their top that a configuration file never has."""
     others = "apiVersion|kind|services|spec|containers|livenessProbe|readinessProbe|static_resources"
-    return re.search(rf"^\s*(?:{others}):", block, re.MULTILINE) is not None
+    return "type.googleapis.com" in block or re.search(rf"^\s*(?:{others}):", block, re.MULTILINE) is not None
 
 
 @pytest.mark.parametrize("block", documented())

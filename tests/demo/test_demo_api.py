@@ -14,6 +14,7 @@ from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.demo.signing import new_key, sign
 from bff.server.process import serving
 from support.fake_provider import Answer, FakeProvider, fake_provider, hs256
+from support.http_client import http_client
 
 NOW = 1_800_000_000.0
 
@@ -65,7 +66,7 @@ async def scene() -> AsyncIterator[Scene]:
     origin = f"http://127.0.0.1:{port_of(sockets)}"
     async with fake_provider(clock=clock) as provider:
         api = SampleApi(issuer=provider.issuer, audience=origin, clock=clock, tick_seconds=0.01)
-        async with serving(api.app, sockets), httpx2.AsyncClient(trust_env=False, timeout=5.0) as http:
+        async with serving(api.app, sockets), http_client(timeout=5.0) as http:
             yield Scene(provider=provider, origin=origin, http=http, clock=clock)
             api.stop()
 

@@ -15,6 +15,7 @@ from bff.demo.grants import Client
 from bff.demo.provider import DemoProvider
 from bff.demo.signing import new_key
 from support.fake_provider import FakeProvider, fake_provider, shop
+from support.http_client import http_client
 from support.provider_client import RESOURCE, VERIFIER, ProviderClient, answer_of
 
 
@@ -310,7 +311,7 @@ AWKWARD = Client(client_id="a:b", secret="100% é+ :&", scopes=("rates:read",), 
 @pytest.mark.requirement("R-071")
 async def test_basic_credentials_are_form_encoded() -> None:
     """Identifier and secret with reserved characters arrive when they are form-encoded first, and only then."""
-    async with fake_provider(clients=[AWKWARD]) as provider, httpx2.AsyncClient(trust_env=False) as http:
+    async with fake_provider(clients=[AWKWARD]) as provider, http_client() as http:
         url, form = f"{provider.issuer}/token", {"grant_type": "client_credentials"}
         assert (await http.post(url, data=form, headers=basic("a:b", "100% é+ :&"))).status_code == 200
         raw = base64.b64encode("a:b:100% é+ :&".encode()).decode()
@@ -489,7 +490,7 @@ async def test_a_logout_token_says_whose_session_ends(provider: FakeProvider) ->
 @pytest.mark.requirement("R-127")
 async def test_metadata_stands_in_both_places() -> None:
     """An issuer with a path publishes its metadata where OpenID appends and where RFC 8414 inserts."""
-    async with fake_provider(path="/t1") as provider, httpx2.AsyncClient(trust_env=False) as http:
+    async with fake_provider(path="/t1") as provider, http_client() as http:
         origin = provider.issuer.removesuffix("/t1")
         appended = await http.get(f"{origin}/t1/.well-known/openid-configuration")
         inserted = await http.get(f"{origin}/.well-known/oauth-authorization-server/t1")

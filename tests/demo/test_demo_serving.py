@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import ServerFailedError, serving
+from support.http_client import http_client
 
 
 def test_a_taken_port_is_replaced_by_a_free_one() -> None:
@@ -45,7 +46,7 @@ async def test_a_server_comes_and_goes() -> None:
     sockets = bind_loopback()
     url = f"http://127.0.0.1:{port_of(sockets)}/"
     before = signal.getsignal(signal.SIGTERM)
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with http_client() as http:
         async with serving(app, sockets):
             assert (await http.get(url)).text == "here"
             assert signal.getsignal(signal.SIGTERM) is before

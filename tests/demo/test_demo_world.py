@@ -8,13 +8,13 @@ import socket
 import sys
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from bff.demo.api import SampleApi
 from bff.demo.check import Walk, WatchedProvider, check
 from bff.demo.configuration import Addresses
 from bff.demo.world import World, demo_world, introduction
+from support.http_client import http_client
 
 ANYWHERE = Addresses(gateway_port=0, provider_port=0, api_port=0)
 
@@ -117,7 +117,7 @@ async def test_the_introduction_says_where_to_go_and_no_secret() -> None:
 
 async def test_the_gateway_answers_whatever_localhost_means() -> None:
     """The gateway is there on every loopback address of this machine, under its public name."""
-    async with demo_world(preferred=ANYWHERE) as world, httpx2.AsyncClient(trust_env=False) as http:
+    async with demo_world(preferred=ANYWHERE) as world, http_client() as http:
         port = world.addresses.gateway_port
         hosts = ["127.0.0.1", "[::1]"] if socket.has_ipv6 and _has_ipv6_loopback() else ["127.0.0.1"]
         for host in hosts:

@@ -13,6 +13,7 @@ from bff.demo.signing import sign
 from bff.server.process import serving
 from support.deployment import DEPLOY
 from support.fake_provider import FakeProvider, fake_provider
+from support.http_client import http_client
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ async def whoami(api: str, provider: FakeProvider, **changes: Any) -> httpx2.Res
     claims = {"iss": provider.issuer, "sub": "alice", "name": "Alice", "aud": "orders", "exp": 4_000_000_000, **changes}
     kept = {name: value for name, value in claims.items() if value is not None}
     token = sign(provider.keys.current, header={"typ": "JWT"}, claims=kept)
-    async with httpx2.AsyncClient(trust_env=False, timeout=5.0) as http:
+    async with http_client(timeout=5.0) as http:
         return await http.get(f"{api}/whoami", headers={"authorization": f"Bearer {token}"})
 
 
@@ -68,6 +69,6 @@ async def test_a_token_for_others_is_refused(api: str, provider: FakeProvider, c
 @pytest.mark.parametrize("field", ["Bearer", "Bearer x.y.z", "Basic YWxpY2U6YQ==", ""])
 async def test_what_is_no_token_is_refused(api: str, field: str) -> None:
     """401 with a challenge, and no traceback."""
-    async with httpx2.AsyncClient(trust_env=False, timeout=5.0) as http:
+    async with http_client(timeout=5.0) as http:
         answer = await http.get(f"{api}/whoami", headers={"authorization": field})
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

@@ -78,7 +78,7 @@ async def test_a_preflight_from_elsewhere_gets_no_permission(world: GatewayWorld
     assert world.upstream.seen == []
 
 
-@pytest.mark.parametrize("path", ["/bff/login", "/bff/callback/corp", "/bff/client.js", "/bff/nothing", "/", "/open/x"])
+@pytest.mark.parametrize("path", ["/bff/login", "/bff/callback/corp", "/bff/nothing", "/", "/open/x"])
 async def test_what_does_not_rest_on_the_cookie_is_not_opened(world: GatewayWorld, path: str) -> None:
     """Pages and files are no calls, and on `token: none` the upstream speaks for itself."""
     world.upstream.answer_next(Said(status=200, fields=[(b"access-control-allow-origin", b"*")]))
@@ -165,3 +165,27 @@ async def test_without_the_key_nothing_is_opened() -> None:
         assert (await call(world, browser, "/api/orders")).status_code == 403
         world.upstream.answer_next(Said(status=200, fields=[(b"access-control-allow-origin", b"https://a.example")]))
         assert allowed(await browser.fetch("/api/orders")) == ("https://a.example", None)
+
+
+async def test_the_client_is_for_pages_of_an_allowed_origin(world: GatewayWorld) -> None:
+    """Its module may be imported there, and calls this gateway; for our own pages, and without a word for others, it is as it was."""
+    browser = await world.browser()
+    imported = {"origin": UI, "sec-fetch-site": "same-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "script"}
+    theirs = await browser.http.get(f"{world.url}/bff/client.js", headers=imported)
+    ours = await browser.http.get(f"{world.url}/bff/client.js")
+    others = await browser.http.get(
+        f"{world.url}/bff/client.js", headers={**imported, "origin": "https://evil.example"}
+    )
+    assert allowed(theirs)[0] == UI
+    assert theirs.headers["cross-origin-resource-policy"] == "same-site"
+    assert f'const ORIGIN = "{world.url}";' in theirs.text
+    assert theirs.headers["etag"] != ours.headers["etag"]
+    assert (others.text, others.headers["etag"], allowed(others)) == (ours.text, ours.headers["etag"], (None, None))
+    assert 'const ORIGIN = "";' in ours.text
+    assert ours.headers["cross-origin-resource-policy"] == "same-origin"
+    for answer in (theirs, ours, others):
+        assert "origin" in answer.headers["vary"].lower()
+    again = await browser.http.get(
+        f"{world.url}/bff/client.js", headers={**imported, "if-none-match": theirs.headers["etag"]}
+    )
+    assert (again.status_code, allowed(again)[0]) == (304, UI)

@@ -8,12 +8,13 @@ import pytest
 
 from support.fake_provider import having, shop
 from support.gateway_world import GatewayWorld, gateway_world
+from support.http_client import http_client
 from support.valkey_server import ValkeyServer
 
 
 async def deliver(world: GatewayWorld, token: str, *, to: str = "corp", **more: str) -> httpx2.Response:
     """The provider's call: from a server, without cookie or header of ours."""
-    async with httpx2.AsyncClient(trust_env=False, timeout=20) as provider:
+    async with http_client(timeout=20) as provider:
         return await provider.post(f"{world.url}/bff/backchannel-logout/{to}", data={"logout_token": token, **more})
 
 

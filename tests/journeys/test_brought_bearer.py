@@ -7,6 +7,7 @@ import pytest
 
 from support.echo_upstream import Said
 from support.gateway_world import GatewayWorld, gateway_world
+from support.http_client import http_client
 
 ROUTES: list[dict[str, Any]] = [
     {"path": "/api", "upstream": "{upstream}", "provider": "corp", "bearer": "pass"},
@@ -21,7 +22,7 @@ async def call(
 ) -> httpx2.Response:
     """A call from no browser."""
     lines = [("authorization", value) for value in authorization]
-    async with httpx2.AsyncClient() as client:
+    async with http_client() as client:
         return await client.request(method, world.url + path, headers=[*lines, *fields.items()])
 
 

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import pytest
 
 from support.asking_proxy import CALL, COOKIE, FORMS, PAGE, ask
 from support.echo_upstream import Said
 from support.gateway_world import ROUTES, SERVER, Clock, GatewayWorld, gateway_world
+from support.http_client import http_client
 
 ASKED: list[dict[str, Any]] = [
     {"path": "/asked", "provider": "corp"},
@@ -320,7 +320,7 @@ async def test_the_listener_answers_nothing_else(world: GatewayWorld, path: str)
     """No endpoint, no route and no management at it."""
     browser = await world.signed_in()
     cookie = {"cookie": f"{COOKIE}={browser.cookie(COOKIE)}"}
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with http_client() as client:
         answer = await client.get(f"{world.forward_auth_url}{path}", headers={**CALL, **cookie})
     assert answer.status_code == 404
 

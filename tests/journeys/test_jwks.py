@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import httpx2
-
 from bff import signing_key
 from support.gateway_world import gateway_world
+from support.http_client import http_client
 from support.tls_certificates import client_files
 
 
@@ -19,7 +18,7 @@ def key_file(folder: Path, name: str) -> tuple[dict[str, str], signing_key.Signi
 async def test_public_halves_of_both_keys_are_served(tmp_path: Path) -> None:
     """Both keys of a rotation, newest first, without a private member, cacheable, without a cookie or header of ours."""
     (new, newest), (old, oldest) = key_file(tmp_path, "new.pem"), key_file(tmp_path, "old.pem")
-    async with gateway_world(corp={"client_keys": [new, old]}) as world, httpx2.AsyncClient(trust_env=False) as http:
+    async with gateway_world(corp={"client_keys": [new, old]}) as world, http_client() as http:
         answer = await http.get(f"{world.url}/bff/jwks/corp")
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "application/jwk-set+json"
@@ -34,7 +33,7 @@ async def test_public_halves_of_both_keys_are_served(tmp_path: Path) -> None:
 async def test_new_key_is_served_without_a_restart(tmp_path: Path) -> None:
     """A key that replaces the file's old one is published at the next request."""
     reference, _ = key_file(tmp_path, "key.pem")
-    async with gateway_world(corp={"client_keys": [reference]}) as world, httpx2.AsyncClient(trust_env=False) as http:
+    async with gateway_world(corp={"client_keys": [reference]}) as world, http_client() as http:
         _, newer = key_file(tmp_path, "newer.pem")
         (tmp_path / "newer.pem").rename(tmp_path / "key.pem")
         answer = await http.get(f"{world.url}/bff/jwks/corp")
@@ -50,13 +49,13 @@ async def test_self_signed_certificate_is_published(tmp_path: Path) -> None:
         "client_certificate": {"certificate": str(certificate), "key": str(key)},
         "client_auth": "self_signed_tls_client_auth",
     }
-    async with gateway_world(corp=settings) as world, httpx2.AsyncClient(trust_env=False) as http:
+    async with gateway_world(corp=settings) as world, http_client() as http:
         (jwk,) = (await http.get(f"{world.url}/bff/jwks/corp")).json()["keys"]
         assert jwk == signing_key.of_certificate(certificate.read_text())
 
 
 async def test_provider_without_keys_has_no_such_page() -> None:
     """404 for a provider that has no keys of ours, and for one that does not exist."""
-    async with gateway_world() as world, httpx2.AsyncClient(trust_env=False) as http:
+    async with gateway_world() as world, http_client() as http:
         for name in ("corp", "nowhere", "CORP", ""):
             assert (await http.get(f"{world.url}/bff/jwks/{name}")).status_code == 404

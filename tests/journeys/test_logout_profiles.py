@@ -11,6 +11,7 @@ import pytest
 
 from support.fake_provider import having, shop, without
 from support.gateway_world import GatewayWorld
+from support.http_client import http_client
 from support.id_token_edits import EC, OTHER_RSA, RSA, published, signed, unsigned
 from support.strict_browser import Browser
 
@@ -54,7 +55,7 @@ async def deliver(world: GatewayWorld, browser: Browser, edit: Callable[[str], s
     """The status of the provider's call with a logout token of this browser's user."""
     subject = (await browser.fetch("/bff/user")).json()["claims"]["sub"]
     token = edit(world.corp.logout_token(shop(), subject=subject, sid=None))
-    async with httpx2.AsyncClient(trust_env=False, timeout=20) as provider:
+    async with http_client(timeout=20) as provider:
         answer = await provider.post(f"{world.url}/bff/backchannel-logout/corp", data={"logout_token": token})
     assert answer.headers["cache-control"] == "no-store"
     return answer.status_code

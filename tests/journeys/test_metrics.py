@@ -2,10 +2,10 @@
 
 import re
 
-import httpx2
 import pytest
 
 from support.gateway_world import GatewayWorld, gateway_world
+from support.http_client import http_client
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation
 from support.switched_lane import switched
@@ -15,7 +15,7 @@ from support.valkey_server import ValkeyServer, free_port
 
 async def series(world: GatewayWorld) -> dict[str, float]:
     """Every sample of `/metrics`, by its name and labels as they are written."""
-    async with httpx2.AsyncClient() as client:
+    async with http_client() as client:
         text = (await client.get(f"{world.management_url}/metrics")).text
     return {name: float(value) for name, value in re.findall(r"^(bff_\S+) (\S+)$", text, re.MULTILINE)}
 
@@ -109,7 +109,7 @@ async def test_the_store_is_timed_by_operation(valkey: ValkeyServer) -> None:
     assert grown(before, after, 'bff_store_seconds_count{operation="read",outcome="ok"}') == 1
     async with gateway_world(store=f"redis://127.0.0.1:{free_port()}") as world:
         before = await series(world)
-        async with httpx2.AsyncClient() as client:
+        async with http_client() as client:
             assert (await client.get(f"{world.management_url}/readyz")).status_code == 503
         after = await series(world)
     assert grown(before, after, 'bff_store_seconds_count{operation="ping",outcome="unavailable"}') == 1

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
 import pytest
 import structlog
 
@@ -17,6 +16,7 @@ from bff.server.lane import Lane
 from bff.telemetry import traces
 from bff.web.app import App
 from support.gateway_world import CLIENT_SECRET, SERVER, SESSION_KEY, GatewayWorld, gateway_world
+from support.http_client import http_client
 from support.otlp_collector import Collector, Span, otlp_collector
 from support.valkey_server import ValkeyServer
 
@@ -188,7 +188,7 @@ async def test_nothing_secret_leaves(valkey: ValkeyServer) -> None:
         await browser.fetch("/api/y")
         await (await world.browser()).fetch("/api/z")
         await browser.fetch("/bff/logout", method="POST")
-        async with httpx2.AsyncClient() as client:
+        async with http_client() as client:
             metrics = (await client.get(f"{world.management_url}/metrics")).text
     left = b"".join(scene.collector.bodies).decode("latin-1") + scene.log.getvalue() + metrics
     assert len(tokens) >= 4

@@ -44,7 +44,6 @@ def public(
         (b"http://127.0.0.1:8001/items/", b"http://127.0.0.1:8001/items/"),
         (b"http://127.0.0.1:8000.evil.example/", b"http://127.0.0.1:8000.evil.example/"),
         (b"http://127.0.0.1:8000@evil.example/", b"http://127.0.0.1:8000@evil.example/"),
-        (b"http://user@127.0.0.1:8000/", b"http://user@127.0.0.1:8000/"),
         (b"https://login.example.com/authorize?x", b"https://login.example.com/authorize?x"),
         (b"https://app.example.com/orders", b"https://app.example.com/orders"),
         (b"mailto:a@b.example", b"mailto:a@b.example"),
@@ -102,3 +101,74 @@ def test_no_value_leads_to_another_site_than_before(value: bytes, prefix: bytes)
     seen = public(value, upstream="http://api:8000/v2", prefix=prefix)
     if seen != value:
         assert seen.startswith(PUBLIC) or re.match(rb"/(?![/\\])", seen)
+
+
+@pytest.mark.requirement("R-360")
+@pytest.mark.parametrize(
+    ("name", "value", "seen"),
+    [
+        (b"location", b"http://user:secret@127.0.0.1:8000/items/", b"https://app.example.com/api/items/"),
+        (b"location", b"http://user@evil.example/items/", b"http://user@evil.example/items/"),
+        (b"location", b"http://127.0.0.1:8000@evil.example/", b"http://127.0.0.1:8000@evil.example/"),
+        (b"refresh", b"0; url=http://127.0.0.1:8000/login", b"0; url=https://app.example.com/api/login"),
+        (b"refresh", b"5;URL='http://127.0.0.1:8000/login?a=1'", b"5;URL='https://app.example.com/api/login?a=1'"),
+        (b"refresh", b'0.5 , url = "/login"; x', b'0.5 , url = "/api/login"; x'),
+        (b"refresh", b"3; /login", b"3; /api/login"),
+        (b"refresh", b"3; https://evil.example/", b"3; https://evil.example/"),
+        (b"refresh", b"30", b"30"),
+        (
+            b"link",
+            b'<http://127.0.0.1:8000/items?page=2>; rel="next"',
+            b'<https://app.example.com/api/items?page=2>; rel="next"',
+        ),
+        (
+            b"link",
+            b'</items?page=2>; rel=next, <http://127.0.0.1:8000/items?page=9>;rel="last"; title="a <b>, c"',
+            b'</api/items?page=2>; rel=next, <https://app.example.com/api/items?page=9>;rel="last"; title="a <b>, c"',
+        ),
+        (
+            b"link",
+            b"<https://cdn.example/a.css>; rel=preload; as=style, <b>; rel=x",
+            b"<https://cdn.example/a.css>; rel=preload; as=style, <b>; rel=x",
+        ),
+        (b"link", b'title="\\"<http://127.0.0.1:8000/>"', b'title="\\"<http://127.0.0.1:8000/>"'),
+        (b"link", b"<http://127.0.0.1:8000/", b"<http://127.0.0.1:8000/"),
+    ],
+)
+def test_each_field_that_names_a_place(name: bytes, value: bytes, seen: bytes) -> None:
+    """`Refresh` leads a browser on as `Location` does, and a list's next page stands in `Link`; nothing else of them is changed."""
+    known = location_map(
+        [parse_upstream("http://127.0.0.1:8000")], prefix=b"/api", public_origin=PUBLIC, pass_host=False
+    )
+    assert known.field(name, value) == seen
+
+
+@pytest.mark.requirement("R-360")
+def test_a_host_may_be_written_as_a_whole_name() -> None:
+    """With the dot of the root at its end, and with a port or without."""
+    for upstream, value in (
+        ("http://orders:8000", b"http://orders.:8000/items"),
+        ("http://orders", b"http://orders./items"),
+        ("https://orders.internal", b"https://Orders.Internal.:443/items"),
+        ("http://[::1]:8000", b"http://[::1]:8000/items"),
+        ("http://[::1]", b"http://[::1]/items"),
+    ):
+        assert public(value, upstream=upstream) == b"https://app.example.com/api/items"
+
+
+@given(name=st.sampled_from([b"refresh", b"link", b"location"]), value=st.binary(max_size=80))
+def test_any_value_is_mapped_or_left(name: bytes, value: bytes) -> None:
+    """Nothing is raised, and what names no place of the upstream stays as it is."""
+    known = location_map([parse_upstream("http://inner:8000")], prefix=b"", public_origin=PUBLIC, pass_host=False)
+    seen = known.field(name, value)
+    assert seen == value or b"inner" in value.lower() or b"//" in value or b"/\\" in value
+
+
+def test_a_long_value_takes_linear_time() -> None:
+    """Quotations without an end and brackets without an end are looked at once."""
+    known = location_map([parse_upstream("http://inner:8000")], prefix=b"/a", public_origin=PUBLIC, pass_host=False)
+    for piece in (b'\\"', b'"', b"<", b'<"', b'"<>'):
+        for end in (b"", b"\\"):
+            value = b'"' + piece * (2**18 // len(piece)) + end
+            assert len(known.field(b"link", value)) >= len(value)
+    assert known.field(b"refresh", b"1" + b" " * 2**20)

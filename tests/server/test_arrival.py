@@ -20,6 +20,7 @@ from bff.server.arrival import TlsArrival
 from bff.server.process import _states
 from support.fault_gateways import FaultGateway
 from support.gateway_world import gateway_world
+from support.http_client import http_client
 from support.raw_browser import raw_browser
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import answering, scripted_upstream
@@ -165,7 +166,7 @@ async def test_a_server_that_stops_waits_for_no_handshake() -> None:
 
 async def test_the_management_listener_stays_plain() -> None:
     """Probes and collectors inside of the machine need no certificate."""
-    async with gateway_world(tls=True) as world, httpx2.AsyncClient(trust_env=False) as client:
+    async with gateway_world(tls=True) as world, http_client() as client:
         assert (await client.get(world.management_url + "/readyz")).status_code == 200
 
 

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
 import pytest
 from structlog.testing import capture_logs
 
@@ -23,6 +22,7 @@ from bff.server.connection import LINGER_BYTES
 from bff.telemetry import metrics
 from support.browser_server import State, browser_server, said, status, statuses
 from support.config_texts import SESSION_KEY
+from support.http_client import http_get
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation
 from support.served_gateway import ServedGateway
@@ -581,7 +581,7 @@ def test_a_gateway_that_runs_out_of_descriptors_stays_alive() -> None:
         for _ in range(200):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
         for path in ("livez", "metrics"):
-            answer = httpx2.get(f"http://{settings['management']}/{path}", trust_env=False, timeout=10)
+            answer = http_get(f"http://{settings['management']}/{path}", timeout=10)
             assert answer.status_code == 200
         refused = [line for line in answer.text.splitlines() if line.startswith("bff_connections_refused_total")]
         assert float(refused[0].split()[1]) > 0

@@ -15,6 +15,9 @@ from support.session_samples import KEY
 from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
 IDLE_SECONDS = 1800.0
+PATIENT_SECONDS = (
+    30.0  # for a server that answers: on a busy machine an answer may take longer than a gateway would wait
+)
 
 OpenRedisStore = Callable[..., Awaitable[RedisStore]]
 
@@ -73,7 +76,7 @@ def workers(request: pytest.FixtureRequest, redis_store: Callable[..., RedisStor
     server: ValkeyServer = request.getfixturevalue(f"shared_{request.param}")
     server.ask("FLUSHALL")
     url = server.url.replace("redis://", "redis+cluster://") if request.param == "cluster" else server.url
-    return lambda: redis_store(url)
+    return lambda: redis_store(url, connect_timeout_seconds=PATIENT_SECONDS, command_timeout_seconds=PATIENT_SECONDS)
 
 
 @pytest.fixture

@@ -29,9 +29,10 @@ class AppWorld:
 
 @asynccontextmanager
 async def app_world(
-    page: Mapping[str, str], *, session: str = "", route: str = "", folder: Path | None = None
+    page: Mapping[str, str], *, session: str = "", route: str = "", folder: Path | None = None, top: str = ""
 ) -> AsyncIterator[AppWorld]:
-    """Serve `page` (name to text), or `folder`; `session` and `route` are keys that are added to those sections, a line each."""
+    """Serve `page` (name to text), or `folder`; `session` and `route` are keys that are added to those sections, `top` to the file, a
+    line each."""
     async with AsyncExitStack() as stack:
         gateway, provider, api = (bind_loopback(0, both_families=both) for both in (True, False, False))
         for sock in (*gateway, *provider, *api):
@@ -45,6 +46,7 @@ async def app_world(
             .replace("session:\n", f"session:\n{textwrap.indent(session, '  ')}\n")
             .replace("    files: page\n", f"    files: {served}\n{textwrap.indent(route, '    ')}\n")
         )
+        texts["bff.yaml"] += top
         own = {f"page/{name}": text for name, text in page.items()}
         write_files(home, {**{n: t for n, t in texts.items() if not n.startswith("page/")}, **own})
         secret = (home / "secrets/client-secret").read_text(encoding="utf-8").strip()

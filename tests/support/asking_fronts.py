@@ -4,7 +4,7 @@ Only addresses, names and the app's folder are replaced; what a program needs be
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +45,9 @@ class Front:
         return shutil.which(self.mark)
 
     @contextmanager
-    def serving(self, ports: Ports) -> Iterator[None]:
-        """Run it."""
-        text = marked(PAGE, self.mark)
+    def serving(self, ports: Ports, *, edit: Callable[[str], str] = str) -> Iterator[None]:
+        """Run it; `edit` makes another text of the page's."""
+        text = edit(marked(PAGE, self.mark))
         known = {"127.0.0.1:8080": ports.gateway, "127.0.0.1:9091": ports.asked, "127.0.0.1:8000": ports.api}
         for address, port in known.items():
             text = text.replace(address, f"127.0.0.1:{port}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import httpx2
 
 from support.gateway_world import GatewayWorld
+from support.http_client import http_client
 from support.strict_browser import Browser
 
 FORMS = ("nginx", "forwarded", "envoy")
@@ -39,7 +40,7 @@ async def ask(
     own = said if lines is None else lines
     target = f"/envoy{uri}" if form == "envoy" else "/authz"
     verb = method if form == "envoy" else "GET"
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with http_client() as client:
         sent = [*own, *fields.items(), *cookie_of(browser).items()]
         raw = {"target": target.encode()}  # byte for byte: the client would normalise a path
         return await client.request(verb, f"{world.forward_auth_url}/", headers=sent, extensions=raw)

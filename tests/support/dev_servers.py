@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx2
-
 from support.documented import ROOT
+from support.http_client import http_client
 
 PLACES = {
     "vite": ROOT / "tests/browser/vite",
@@ -57,7 +56,7 @@ async def dev_server(
                 while not _listens(port):
                     assert process.returncode is None, (folder / "log").read_text(errors="replace")
                     await asyncio.sleep(0.1)  # there is no event for a port that another process opens
-            async with httpx2.AsyncClient(trust_env=False, timeout=_START_SECONDS) as client:
+            async with http_client(timeout=_START_SECONDS) as client:
                 for page in pages:
                     assert (await client.get(f"http://localhost:{port}{page}")).status_code == 200, page
             yield

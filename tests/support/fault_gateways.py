@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 
 from support.bff_command import command, environment
+from support.http_client import http_client
 from support.valkey_server import free_port
 
 OTHER_SOURCE = os.environ.get("FAULTS_SOURCE")
@@ -38,7 +39,7 @@ class FaultGateway:
             timeout=60,
             limits=httpx2.Limits(max_connections=200, max_keepalive_connections=200),
         )
-        self._probe = httpx2.AsyncClient(trust_env=False, timeout=2)
+        self._probe = http_client(timeout=2)
 
     def write(self, settings: dict[str, Any]) -> None:
         """Write the configuration file."""
@@ -67,7 +68,7 @@ class FaultGateway:
     async def forget_probe(self) -> None:
         """Close the connection on which it was asked whether it is ready."""
         await self._probe.aclose()
-        self._probe = httpx2.AsyncClient(trust_env=False, timeout=2)
+        self._probe = http_client(timeout=2)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

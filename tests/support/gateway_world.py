@@ -24,6 +24,7 @@ from bff.web.app import App, create_app
 from bff.web.gateway import running
 from support.echo_upstream import EchoUpstream, echo_upstream
 from support.fake_provider import FakeProvider, fake_provider, shop
+from support.http_client import http_client
 from support.strict_browser import Browser
 from support.stripping_relay import stripping_relay
 from support.tls_certificates import Authority
@@ -65,8 +66,10 @@ class GatewayWorld:
 
     async def browser(self) -> Browser:
         """A fresh browser."""
-        verify = self.tls or True
-        http = httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=20, verify=verify)
+        if self.tls is None:
+            http = http_client(follow_redirects=False, timeout=20)
+        else:
+            http = httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=20, verify=self.tls)
         return await self.browsers.enter_async_context(Browser(app=self.url, http=http))
 
     async def signed_in(self, user: str = "alice", *, provider: str = "corp") -> Browser:

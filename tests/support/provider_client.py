@@ -9,6 +9,7 @@ import httpx2
 from bff.demo.grants import Client, s256
 from bff.demo.provider import DemoProvider
 from support.fake_provider import sign_in_ticket
+from support.http_client import http_client
 
 VERIFIER = "v" * 43
 RESOURCE = "http://127.0.0.1:1/api"
@@ -20,7 +21,7 @@ class ProviderClient:
     def __init__(self, provider: DemoProvider, *, client: Client | None = None) -> None:
         self.provider = provider
         self.client = client or next(iter(provider.clients.values()))
-        self.http = httpx2.AsyncClient(trust_env=False, timeout=5.0)
+        self.http = http_client(timeout=5.0)
 
     async def __aenter__(self) -> "ProviderClient":
         """Use as a context manager."""

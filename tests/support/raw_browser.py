@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-TIMEOUT_SECONDS = 15.0  # a test that waits this long has failed
+TIMEOUT_SECONDS = 60.0  # a test that waits this long has failed
 
 Fields = list[tuple[bytes, bytes]]
 

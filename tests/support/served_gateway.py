@@ -20,6 +20,7 @@ from typing import Any
 import httpx2
 
 from support.bff_command import command, environment
+from support.http_client import http_get
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 20.0
@@ -94,6 +95,6 @@ class ServedGateway:
 
     def _ready(self) -> bool:
         try:
-            return httpx2.get(f"http://{self._management}/readyz", trust_env=False, timeout=5).status_code == 200
+            return http_get(f"http://{self._management}/readyz", timeout=5).status_code == 200
         except httpx2.TransportError:
             return False

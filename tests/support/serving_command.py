@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 
 from support.bff_command import command, environment
+from support.http_client import http_get
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def _wait_until_ready(management: str, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx2.get(f"http://{management}/readyz").status_code == 200:
+            if http_get(f"http://{management}/readyz").status_code == 200:
                 return
         except httpx2.TransportError:
             pass

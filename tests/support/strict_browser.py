@@ -20,6 +20,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+from support.http_client import http_client
+
 MAX_HOPS = 20
 
 
@@ -49,9 +51,7 @@ class Browser:
     received: list[bytes] = field(default_factory=list)
     set_cookies: list[str] = field(default_factory=list)
     visited: list[str] = field(default_factory=list)
-    http: httpx2.AsyncClient = field(
-        default_factory=lambda: httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=20)
-    )
+    http: httpx2.AsyncClient = field(default_factory=lambda: http_client(follow_redirects=False, timeout=20))
 
     async def __aenter__(self) -> "Browser":
         return self

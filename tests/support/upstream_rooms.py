@@ -117,9 +117,9 @@ async def pool_to(
 
 
 async def until(condition: object) -> None:
-    """Lets the loop turn until `condition()` holds; the test's own patience ends after 20 seconds."""
+    """Lets the loop turn until `condition()` holds; the test's own patience ends after a minute."""
     assert callable(condition)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)
 

@@ -13,6 +13,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+from bff.trusted_roots import client_context
+
 MAX_REDIRECTS = 10
 
 
@@ -44,7 +46,9 @@ class HeadlessBrowser:
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.cookies: dict[str, dict[str, Cookie]] = {}
-        self._client = httpx2.AsyncClient(timeout=10.0, trust_env=False)
+        self._client = httpx2.AsyncClient(
+            timeout=10.0, trust_env=False, verify=client_context(ca_file=None, shared=True)
+        )
 
     async def __aenter__(self) -> "HeadlessBrowser":
         """Use as a context manager: connections are closed at the end."""

@@ -96,16 +96,7 @@ def parse_metadata_response(
     """
     check_ok(response, provider=provider)
     document = parse_json_object(response, provider=provider)
-    if document.get("issuer") != issuer:
-        found = shown(document.get("issuer"))
-        raise ProviderMisbehaved(
-            f"its metadata names the issuer {found}, the configuration {issuer!r}: write the issuer as found if that is "
-            "the provider you mean, or say with metadata_url where the metadata of the configured one lies",
-            provider=provider,
-            reason="issuer",
-            found=found,
-            configured=shown(issuer),
-        )
+    _check_issuer(document, issuer=issuer, provider=provider)
     plain_http = _plain_http(issuer, insecure_http=insecure_http)
     endpoint = partial(
         _endpoint,
@@ -114,32 +105,23 @@ def parse_metadata_response(
         plain_http=plain_http,
         provider=provider,
     )
-    token_endpoint = endpoint("token_endpoint")
-    if token_endpoint is None:
-        raise ProviderMisbehaved(
-            "its metadata names no token_endpoint: write one into the configuration",
-            provider=provider,
-            reason="endpoint",
-        )
+    flag = partial(_flag, document, provider=provider)
+    names = partial(_names, document, provider=provider)
     return ProviderMetadata(
         issuer=issuer,
-        token_endpoint=token_endpoint,
+        token_endpoint=_needed(endpoint("token_endpoint"), provider=provider),
         authorization_endpoint=endpoint("authorization_endpoint"),
         jwks_uri=endpoint("jwks_uri"),
         userinfo_endpoint=endpoint("userinfo_endpoint"),
         end_session_endpoint=endpoint("end_session_endpoint"),
         revocation_endpoint=endpoint("revocation_endpoint"),
-        iss_parameter_supported=_flag(document, "authorization_response_iss_parameter_supported", provider=provider),
-        token_endpoint_auth_methods=_names(document, "token_endpoint_auth_methods_supported", provider=provider),
-        token_endpoint_signing_algorithms=_names(
-            document, "token_endpoint_auth_signing_alg_values_supported", provider=provider
-        ),
+        iss_parameter_supported=flag("authorization_response_iss_parameter_supported"),
+        token_endpoint_auth_methods=names("token_endpoint_auth_methods_supported"),
+        token_endpoint_signing_algorithms=names("token_endpoint_auth_signing_alg_values_supported"),
         pushed_authorization_request_endpoint=endpoint("pushed_authorization_request_endpoint"),
-        requires_pushed_requests=_flag(document, "require_pushed_authorization_requests", provider=provider),
-        request_object_signing_algorithms=_names(
-            document, "request_object_signing_alg_values_supported", provider=provider
-        ),
-        dpop_signing_algorithms=_names(document, "dpop_signing_alg_values_supported", provider=provider),
+        requires_pushed_requests=flag("require_pushed_authorization_requests"),
+        request_object_signing_algorithms=names("request_object_signing_alg_values_supported"),
+        dpop_signing_algorithms=names("dpop_signing_alg_values_supported"),
         mtls_endpoint_aliases=_mtls_aliases(document, plain_http=plain_http, provider=provider),
     )
 
@@ -173,6 +155,21 @@ def is_endpoint(url: str, *, plain_http: PlainHttp = "loopback") -> bool:
     return parts.scheme == "https"
 
 
+def _check_issuer(document: Mapping[str, object], *, issuer: str, provider: str) -> None:
+    """RFC 8414 section 3.3: the issuer in the document MUST be identical to the one whose metadata was asked for."""
+    if document.get("issuer") == issuer:
+        return
+    found = shown(document.get("issuer"))
+    raise ProviderMisbehaved(
+        f"its metadata names the issuer {found}, the configuration {issuer!r}: write the issuer as found if that is "
+        "the provider you mean, or say with metadata_url where the metadata of the configured one lies",
+        provider=provider,
+        reason="issuer",
+        found=found,
+        configured=shown(issuer),
+    )
+
+
 def _plain_http(issuer: str, *, insecure_http: bool) -> PlainHttp:
     if insecure_http:
         return "anywhere"
@@ -193,6 +190,16 @@ def _endpoint(
             reason="endpoint",
         )
     return url
+
+
+def _needed(token_endpoint: str | None, *, provider: str) -> str:
+    if token_endpoint is None:
+        raise ProviderMisbehaved(
+            "its metadata names no token_endpoint: write one into the configuration",
+            provider=provider,
+            reason="endpoint",
+        )
+    return token_endpoint
 
 
 def _mtls_aliases(document: dict[str, object], *, plain_http: PlainHttp, provider: str) -> tuple[tuple[str, str], ...]:

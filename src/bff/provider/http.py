@@ -10,7 +10,6 @@
 """
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -27,6 +26,7 @@ from bff.provider.clock_skew import ClockSkew
 from bff.secret_uses import SecretUses
 from bff.telemetry import tokens as telemetry
 from bff.telemetry.traces import Attributes, client_span
+from bff.trusted_roots import client_context
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
@@ -145,7 +145,7 @@ class ProviderHttp:
 
     def _new_line(self) -> "_Line":
         """Raises: OSError: the CA file cannot be used."""
-        context = _tls_context(self._ca_file)
+        context = client_context(ca_file=self._ca_file, shared=self._pair is None)
         client = httpx2.AsyncClient(
             transport=self._transport,
             proxy=self._proxy,
@@ -199,10 +199,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return "timeout"
     return "cut_off"
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer; with `ca_file`, only its authorities are trusted."""
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

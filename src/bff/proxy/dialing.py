@@ -19,6 +19,7 @@ from bff.config.values.urls import UpstreamUrl
 from bff.errors import UpstreamTimeout
 from bff.proxy.addresses import HEAD_START_SECONDS, Overtaken, SocketAddress
 from bff.proxy.failures import unreachable
+from bff.trusted_roots import client_context
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -77,7 +78,7 @@ class UpstreamTls:
 
 def _context_of(settings: TlsSettings) -> tuple[ssl.SSLContext, KeptKeyPair | None]:
     """Raises: OSError: a file cannot be used (ssl.SSLError is one)."""
-    context = upstream_tls(settings.ca_file)
+    context = client_context(ca_file=settings.ca_file, shared=settings.client_certificate is None)
     if settings.client_certificate is None:
         return context, None
     certificate, key = settings.client_certificate
@@ -198,15 +199,3 @@ def _drop(attempt: "asyncio.Task[socket.socket]") -> None:
 def _joined(errors: Sequence[OSError]) -> OSError:
     """One error that says what all addresses said; `failures.reason_of` reads the numbers."""
     return errors[0] if len(errors) == 1 else OSError("; ".join(map(str, errors)))
-
-
-def upstream_tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificate and host name are verified, against the system's roots or only those of `ca_file`; TLS 1.2 at least.
-
-    Raises:
-        OSError: the file cannot be used (ssl.SSLError is one).
-    """
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context

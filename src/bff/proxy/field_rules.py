@@ -40,7 +40,9 @@ class ResponseRules:
         """The fields with places mapped, without the upstream's CORS, and the operator's changes made."""
         locations = self.locations
         if locations is not None:
-            fields = [(name, locations.public(value)) if name in NAMES else (name, value) for name, value in fields]
+            fields = [
+                (name, locations.field(name, value)) if name in NAMES else (name, value) for name, value in fields
+            ]
         if self.speaks_cors:  # the answer is another one where `Origin` is allowed: no cache may mix them up
             fields = [field for field in fields if not field[0].startswith(b"access-control-")]
             fields.append((b"vary", b"Origin"))

@@ -1,4 +1,8 @@
-"""What an upstream says of places at itself, as browsers know them: `Location` and `Content-Location` (R-360). Pure.
+"""What an upstream says of places at itself, as browsers know them (R-360). Pure.
+
+    Location, Content-Location    their whole value
+    Refresh                       its `url=`: a browser goes there (https://html.spec.whatwg.org/#shared-declarative-refresh-steps)
+    Link                          each `<...>`: the next page of a list, for example (RFC 8288 section 3)
 
 An upstream knows its own origin and base path, and browsers know the public origin and the route's path. A redirect that names the
 former would lead a browser to an inner host, or past the gateway.
@@ -9,7 +13,8 @@ former would lead a browser to an inner host, or past the gateway.
     a path below the route's path already          as it is: the upstream knows its prefix
     another origin, a relative reference           as it is (RFC 3986 section 4.2)
 
-Only the beginning of a value is changed; path, query and fragment stay byte for byte.
+Only the beginning of a place is changed; path, query and fragment stay byte for byte. A name and password before the host are left out
+where the place is the upstream's own.
 """
 
 import re
@@ -18,9 +23,12 @@ from dataclasses import dataclass
 
 from bff.config.values.urls import UpstreamUrl
 
-NAMES = frozenset({b"location", b"content-location"})
+NAMES = frozenset({b"location", b"content-location", b"refresh", b"link"})
 
 _ABSOLUTE = re.compile(rb"(?:(?i:(https?)):)?//([^/?#\\]*)(.*)", re.DOTALL)
+# The two lists of places are split where their grammar allows it and nowhere else: a quoted text may hold `<`, `>` and `;` as well.
+_REFRESH = re.compile(rb"""([ \t]*[0-9.]+[ \t]*[;, \t][ \t]*(?:(?i:url)[ \t]*=[ \t]*)?(["']?))(.+)""", re.DOTALL)
+_LINKS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|<([^<>]*)>', re.DOTALL)  # a quotation without an end is the rest
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 
 
@@ -33,8 +41,21 @@ class LocationMap:
     prefix: bytes
     public_origin: bytes
 
+    def field(self, name: bytes, value: bytes) -> bytes:
+        """The value of a field, one of `NAMES`, as the browser is to see it."""
+        if name == b"refresh":
+            refresh = _REFRESH.fullmatch(value)
+            return value if refresh is None else self._refresh(refresh[1], refresh[2], refresh[3])
+        if name == b"link":
+            return _LINKS.sub(lambda found: found[0] if found[1] is None else b"<%b>" % self.public(found[1]), value)
+        return self.public(value)
+
+    def _refresh(self, before: bytes, quote: bytes, rest: bytes) -> bytes:
+        place, closing, behind = rest.partition(quote) if quote else (rest, b"", b"")
+        return before + self.public(place) + closing + behind
+
     def public(self, value: bytes) -> bytes:
-        """The value as the browser is to see it."""
+        """The place as the browser is to see it."""
         absolute = _ABSOLUTE.fullmatch(value)
         if absolute is None:
             return self._public_path(value)
@@ -72,10 +93,13 @@ def location_map(
 
 def _origin(scheme: bytes | None, authority: bytes) -> bytes:
     """Without the scheme: an upstream behind TLS that another proxy ends says `http`. A default port is left out."""
-    authority = authority.lower()
+    authority = authority.rpartition(b"@")[2].lower()
     for known in _DEFAULT_PORTS.values() if scheme is None else (_DEFAULT_PORTS[scheme.lower()],):
         authority = authority.removesuffix(known)
-    return b"//" + authority
+    host, colon, port = (
+        authority.rpartition(b":") if authority[-1:].isdigit() and b":" in authority else (authority, b"", b"")
+    )
+    return b"//" + host.removesuffix(b".") + colon + port
 
 
 def _is_below(path: bytes, prefix: bytes) -> bool:

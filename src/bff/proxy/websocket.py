@@ -3,42 +3,30 @@
 the upstream first    its handshake is made before the browser's is answered, so that its refusal is the browser's answer
 the fields            rewritten as any request's (rewrite.py); the upgrade's own fields are ours, no extension is offered
 the subprotocol       what the browser offered is offered, and only one of those can be chosen (RFC 6455 section 4.1)
-messages              whole ones, text as text and binary as binary; the next is read when the last has been written
-the end               a close of one side is passed to the other (closes.py); neither connection outlives the other
+messages              both ways until one side closes (websocket_messages.py); neither connection outlives the other
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
-from websockets import frames
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from bff.config.values.hosts import bare_host, parse_authority
 from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
-from bff.proxy.browser import Message, Receive, Scope, Send
-from bff.proxy.closes import (
-    BROWSER_LOST,
-    SESSION_ENDED,
-    TOO_BIG,
-    UPSTREAM_LOST,
-    Close,
-    Ending,
-    left_by_browser,
-    left_by_upstream,
-)
+from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
 from bff.proxy.response_rewrite import response_fields
 from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.routes import Route
 from bff.proxy.upstream import WebSocketPlace
+from bff.proxy.websocket_messages import Limits, converse
 from bff.request_head import Field
 
 CLOSE_TIMEOUT = 5.0  # seconds that either side has to take a close; then its connection is dropped
@@ -107,7 +95,8 @@ async def forward_websocket(
             await _refuse(scope, send, second.response)
             return
     try:
-        await _converse(connection, receive, send, ended=ended, max_message=route.max_body, close_seconds=close_seconds)
+        limits = Limits(message_bytes=route.max_body, close_seconds=close_seconds)
+        await converse(connection, receive, send, fields=_accepted(connection), ended=ended, limits=limits)
     finally:
         _drop(connection)
 
@@ -219,6 +208,10 @@ def _answered(response: Response, *, private_default: bool = False) -> list[Fiel
     return [(name, value) for name, value in fields if not name.startswith(_OF_THE_UPGRADE)]
 
 
+def _accepted(connection: ClientConnection) -> list[Field]:
+    return [] if connection.response is None else _answered(connection.response)
+
+
 async def _refuse(scope: Scope, send: Send, response: Response) -> None:
     """The upstream's own refusal, where the server can send one (ASGI's Denial Response extension); else a plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
@@ -230,124 +223,3 @@ async def _refuse(scope: Scope, send: Send, response: Response) -> None:
     fields.append((b"content-length", b"%d" % len(body)))
     await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": fields})
     await send({"type": "websocket.http.response.body", "body": body})
-
-
-# --- messages -----------------------------------------------------------------------------------------------------------
-
-
-async def _converse(
-    connection: ClientConnection,
-    receive: Receive,
-    send: Send,
-    *,
-    ended: asyncio.Event,
-    max_message: int,
-    close_seconds: float,
-) -> None:
-    """From the answer to the browser's handshake to the last close."""
-    try:
-        response = connection.response
-        fields = [] if response is None else _answered(response)
-        await send({"type": "websocket.accept", "subprotocol": connection.subprotocol, "headers": fields})
-        ending = await _first_ending(
-            _from_browser(receive, connection, max_message=max_message),
-            _from_upstream(send, connection),
-            _session_end(ended),
-        )
-    except OSError:  # the ASGI specification's word for a browser that has left
-        ending = BROWSER_LOST
-    closing = _close_browser(send, ending.browser, seconds=close_seconds)
-    await asyncio.gather(closing, _close_upstream(connection, ending.upstream))
-
-
-async def _close_browser(send: Send, close: Close | None, *, seconds: float) -> None:
-    """A browser that takes nothing is not waited for: the server drops its connection when we return."""
-    if close is None:
-        return
-    with contextlib.suppress(OSError):  # TimeoutError is one
-        async with asyncio.timeout(seconds):
-            await send({"type": "websocket.close", "code": close.code, "reason": close.reason})
-
-
-async def _close_upstream(connection: ClientConnection, close: Close | None) -> None:
-    if close is not None:
-        await asyncio.gather(connection.close(close.code, close.reason), _drain(connection))
-
-
-async def _first_ending(*parts: Coroutine[None, None, Ending | None]) -> Ending:
-    """Runs all of them until one says how the conversation ended; leaves no task behind."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        return await _first_close(tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _first_close(tasks: Iterable[asyncio.Task[Ending | None]]) -> Ending:
-    pending = set(tasks)
-    while pending:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            ending = task.result()
-            if ending is not None:
-                return ending
-    return UPSTREAM_LOST
-
-
-async def _from_browser(receive: Receive, connection: ClientConnection, *, max_message: int) -> Ending | None:
-    """Ends when the browser leaves. None: the upstream cannot be written to; `_from_upstream` finds the reason."""
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            return left_by_browser(message.get("code"), message.get("reason"))
-        content = _content(message)
-        if _size(content, limit=max_message) > max_message:
-            return TOO_BIG
-        try:
-            await connection.send(content)
-        except ConnectionClosed:
-            return None
-
-
-async def _from_upstream(send: Send, connection: ClientConnection) -> Ending:
-    """Ends when the upstream closes or its connection is lost."""
-    while True:
-        try:
-            content = await connection.recv()
-        except ConnectionClosed as closed:
-            return left_by_upstream(
-                received=_close(closed.rcvd), sent=None if closed.rcvd_then_sent else _close(closed.sent)
-            )
-        kind = "text" if isinstance(content, str) else "bytes"
-        await send({"type": "websocket.send", kind: content})
-
-
-def _close(close: frames.Close | None) -> Close | None:
-    return None if close is None else Close(close.code, close.reason)
-
-
-async def _drain(connection: ClientConnection) -> None:
-    """Read and drop what the upstream has left to send: it may not read our close before it has sent that."""
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            await connection.recv()
-
-
-async def _session_end(ended: asyncio.Event) -> Ending:
-    await ended.wait()
-    return SESSION_ENDED
-
-
-def _content(message: Message) -> str | bytes:
-    text: str | None = message.get("text")
-    binary: bytes | None = message.get("bytes")
-    return text if text is not None else binary or b""
-
-
-def _size(content: str | bytes, *, limit: int) -> int:
-    """In bytes; a text is measured exactly only where it could exceed the limit (a character has up to four)."""
-    if isinstance(content, str) and len(content) * 4 > limit:
-        return len(content.encode())
-    return len(content)

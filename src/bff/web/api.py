@@ -195,8 +195,10 @@ def in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldB
     """The head and the operator's fields for the upstream; with a span of ours as the parent, in the place of the browser's."""
     if not parent:
         return call.head, call.operators
-    section = field_section([field for field in call.head.fields if field[0] not in traces.PARENTS])
-    head = replace(call.head, section=section, fields=section.fields, named=section.named)
+    head = call.head
+    if not traces.PARENTS.isdisjoint(head.named):  # else what is kept about the section serves on
+        section = field_section([field for field in head.fields if field[0] not in traces.PARENTS])
+        head = replace(head, section=section, fields=section.fields, named=section.named)
     return head, field_block([*call.operators.fields, *parent])
 
 

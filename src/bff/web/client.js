@@ -7,6 +7,7 @@
 // Tabs of one origin and base path tell each other over a BroadcastChannel. Without one (some private modes) each is alone.
 
 const BASE_PATH = "/bff"; // the gateway writes its own `base_path` here when it serves this file
+const ORIGIN = ""; // of the gateway: it writes its own here for a page of another of the site's origins; "": the page's
 const WARN_MS = 60_000;
 const LONGEST_TIMER_MS = 3_600_000; // setTimeout counts in 32 bits: more than 24.8 days would run at once
 const SHORTEST_TIMER_MS = 1_000;
@@ -24,8 +25,11 @@ export class GatewayError extends Error {
   }
 }
 
-/** A client of the gateway at `basePath`. One is enough for a page: `bff`. */
-export function createClient({ basePath = BASE_PATH } = {}) {
+/** A client of the gateway at `basePath` of `origin`. One is enough for a page: `bff`. */
+export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
+  const base = origin + basePath;
+  const home = () => origin || location.origin;
+  const credentials = origin ? "include" : "same-origin";
   const listeners = Object.fromEntries(EVENTS.map((type) => [type, new Set()]));
   let known; // undefined: not asked yet; null: signed out; else `issuer|subject` of who is signed in
   let ends; // of the session, by `now()`
@@ -57,7 +61,7 @@ export function createClient({ basePath = BASE_PATH } = {}) {
 
   function open() {
     try {
-      channel ??= new BroadcastChannel(`bff:${basePath}`);
+      channel ??= new BroadcastChannel(`bff:${base}`);
       channel.onmessage = ({ data }) => heard(data ?? {});
     } catch {
       channel = undefined;
@@ -146,7 +150,7 @@ export function createClient({ basePath = BASE_PATH } = {}) {
 
   async function ask(query) {
     const before = turns;
-    const response = await fetch(`${basePath}/user${query}`, { headers: { "X-CSRF": "1" }, cache: "no-store" });
+    const response = await fetch(`${base}/user${query}`, { headers: { "X-CSRF": "1" }, cache: "no-store", credentials });
     if (!response.ok) throw new GatewayError(response);
     const user = await response.json();
     return turns === before ? user : ask(query);
@@ -196,14 +200,14 @@ export function createClient({ basePath = BASE_PATH } = {}) {
     return learn(await ask(touch ? "" : "?touch=0"));
   }
 
-  /** `fetch` with the header that the gateway wants, for this origin only. A 401 is an event and the answer, never a navigation. */
+  /** `fetch` with the header that the gateway wants, for its origin only. A 401 is an event and the answer, never a navigation. */
   async function call(input, init) {
     start();
     const request = input instanceof Request ? input : undefined;
-    if (new URL(request?.url ?? input, document.baseURI).origin !== location.origin) return fetch(input, init);
+    if (new URL(request?.url ?? input, document.baseURI).origin !== home()) return fetch(input, init);
     const headers = new Headers(init?.headers ?? request?.headers);
     headers.set("X-CSRF", "1");
-    const response = await fetch(input, { ...init, headers });
+    const response = await fetch(input, { ...(origin && { credentials }), ...init, headers });
     if (response.status === 401) await refused();
     return response;
   }
@@ -215,25 +219,25 @@ export function createClient({ basePath = BASE_PATH } = {}) {
     if (isFirst && user?.authenticated === false) sayLeft();
   }
 
-  /** Leave for the sign-in, and come back to `returnTo` (here, if it is left out), fragment and all. */
+  /** Leave for the sign-in, and come back to `returnTo`, fragment and all: here if it is left out, `/` for a gateway elsewhere. */
   function signIn({ provider, returnTo, params = {} } = {}) {
-    const back = new URL(returnTo ?? location.href, document.baseURI);
-    if (back.origin !== location.origin) throw new TypeError("returnTo must be an address of this origin");
+    const back = new URL(returnTo ?? (origin ? "/" : location.href), origin || document.baseURI);
+    if (back.origin !== home()) throw new TypeError("returnTo must be an address of the gateway's origin");
     const query = new URLSearchParams(params);
     if (provider !== undefined) query.set("provider", provider);
     const whole = back.pathname + back.search + back.hash;
     query.set("return_to", whole.length > LONGEST_RETURN ? back.pathname : whole);
-    location.assign(`${basePath}/login?${query}`);
+    location.assign(`${base}/login?${query}`);
   }
 
   /** End the session, tell every tab, and leave for the provider's sign-out. */
   async function signOut() {
     start();
-    const response = await fetch(`${basePath}/logout`, { method: "POST", headers: { "X-CSRF": "1" } });
+    const response = await fetch(`${base}/logout`, { method: "POST", headers: { "X-CSRF": "1" }, credentials });
     if (!response.ok) throw new GatewayError(response);
     const { logout_url: url } = await response.json();
     sayLeft();
-    location.assign(url);
+    location.assign(String(new URL(url, home())));
   }
 
   /** Call `listener` at each event of this type; returns what ends that. */

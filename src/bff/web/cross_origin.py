@@ -1,9 +1,9 @@
 """CORS for `allowed_origins`: further origins of this site whose pages may call with credentials, and read the answers.
 
-Only what rests on the cookie is opened to them: routes that attach a token, `/user`, `/logout` and `/sessions`. Each origin is named
-as it is, never by `*`. The gateway alone speaks CORS there: it answers preflights itself, before a session is looked at (they carry
-no cookie), and what an upstream says of it is dropped (`proxy/field_rules.py`). A page there reads all fields of an answer, as a page
-of our own origin does. The CSRF defence stays (`guards.csrf`).
+Only what rests on the cookie is opened to them: routes that attach a token, `/user`, `/logout` and `/sessions`; and `/client.js`,
+which makes these calls. Each origin is named as it is, never by `*`. The gateway alone speaks CORS there: it answers preflights
+itself, before a session is looked at (they carry no cookie), and what an upstream says of it is dropped (`proxy/field_rules.py`). A
+page there reads all fields of an answer, as a page of our own origin does. The CSRF defence stays (`guards.csrf`).
 https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
@@ -18,7 +18,7 @@ from bff.web.gateway import Gateway
 
 MAX_AGE_SECONDS = 600
 
-_ENDPOINTS = {b"user": b"GET, HEAD", b"logout": b"POST", b"sessions": b"GET, HEAD, DELETE"}
+_ENDPOINTS = {b"user": b"GET, HEAD", b"logout": b"POST", b"sessions": b"GET, HEAD, DELETE", b"client.js": b"GET, HEAD"}
 _NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+([ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _STARTS = ("http.response.start", "websocket.http.response.start")
 

@@ -5,7 +5,9 @@ one server, a primary behind Sentinel, or a Cluster. The *pipeline* is the one c
 share. A *script* is Lua that the server runs in one step. A *key* is the name of an entry in Redis. A *change* is a
 message that a worker publishes together with a write.
 
-    store.py       the `SessionStore`: records, indexes, leases; the one file that knows scripts, keys and sealing
+    store.py       the `SessionStore`: records, leases, marks, uses of secrets
+    indexes.py     the sessions of a user, or of a provider's `sid`
+    commands.py    one command or script: timed, counted, its errors ours
     server.py      commands to one server, Sentinel or a Cluster
     pipeline.py    commands in order over one connection
     changes.py     the subscription to changes

@@ -184,9 +184,10 @@ class ClusterServer:
             task.exception()  # retrieved even if the caller was cancelled, so that asyncio does not log it
 
 
-def open_server(
-    location: StoreLocation, *, connect_timeout_seconds: float, command_timeout_seconds: float
-) -> SingleServer | ClusterServer:
+Server = SingleServer | ClusterServer
+
+
+def open_server(location: StoreLocation, *, connect_timeout_seconds: float, command_timeout_seconds: float) -> Server:
     """The server at this location; connects at the first command."""
     kind = ClusterServer if location.topology == "cluster" else SingleServer
     return kind(

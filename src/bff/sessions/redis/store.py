@@ -11,12 +11,10 @@
 
 - Records are sealed and bound to kind, name and version (invariant 9): a swapped, planted or misdelivered record does
   not open.
-- "Not found" and "cannot ask" differ (invariant 7): everything that redis-py or the network raises becomes
-  `StoreUnavailable`, in this file only.
+- "Not found" and "cannot ask" differ (invariant 7, `commands.py`).
 - `replace` and every other change is one script with its conditions (invariant 6), and may be sent twice
   (`scripts.py`).
-- Index entries are written before the record, so no session is missing from `find`. Stale entries are harmless,
-  because `find` opens each record and compares its grants.
+- Index entries are written before the record, so no session is missing from `find` (`indexes.py`).
 """
 
 import asyncio
@@ -25,9 +23,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import cast
 
-from redis.exceptions import NoScriptError, ResponseError
-
-from bff.clock import steady
 from bff.config.values.secrets import Secret
 from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
@@ -35,8 +30,9 @@ from bff.sessions.model import LiveSession, Session
 from bff.sessions.records import decode_session, encode_session
 from bff.sessions.redis import keys, scripts
 from bff.sessions.redis.changes import Subscription
-from bff.sessions.redis.pipeline import Word
-from bff.sessions.redis.server import REDIS_ERRORS, open_server
+from bff.sessions.redis.commands import Commands, milliseconds
+from bff.sessions.redis.indexes import Indexes
+from bff.sessions.redis.server import open_server
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import (
     USES_KEPT_SECONDS,
@@ -50,10 +46,7 @@ from bff.sessions.store import (
     Told,
     ignored,
 )
-from bff.telemetry.stores import store_asked
-from bff.telemetry.traces import client_span
 
-_OPERATIONS = {script: name.lower() for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
 PEEKED_AT_ONCE = 500  # sessions: reading all sessions of one user at once could take longer than a command's timeout
 
 
@@ -76,9 +69,10 @@ class RedisStore:
             command_timeout_seconds=command_timeout_seconds,
         )
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._sealer = sealer
+        self._commands = Commands(self._server)
         self._names = keys.Names(namespace)
-        self._idle_ms = _ms(idle_timeout_seconds)
+        self._use_keys(sealer)
+        self._idle_milliseconds = milliseconds(idle_timeout_seconds)
         self._listener: ChangeListener | None = None
         self._subscription: Subscription | None = None
 
@@ -102,16 +96,16 @@ class RedisStore:
 
     def change_settings(self, *, idle_timeout_seconds: float, sealing_keys: Sequence[Secret]) -> None:
         """Use these from the next command on."""
-        self._idle_ms = _ms(idle_timeout_seconds)
-        self._sealer = self._sealer.with_keys(sealing_keys)
+        self._idle_milliseconds = milliseconds(idle_timeout_seconds)
+        self._use_keys(self._sealer.with_keys(sealing_keys))
 
     async def ping(self) -> None:
         """Return if the server answers."""
-        await self._execute("PING", again=True)
+        await self._commands.execute("PING")
 
     async def tell(self, text: str) -> None:
         """Publish it on the channel of changes."""
-        await self._execute("PUBLISH", self._names.channel, text + ":told", again=True)
+        await self._commands.execute("PUBLISH", self._names.channel, text + ":told")
 
     async def create(self, session: Session, *, now: float) -> Session:
         """Keep a new session and its index entries.
@@ -120,17 +114,19 @@ class RedisStore:
             ValueError: its key is taken.
         """
         created = replace(session, version=1)
-        await self._index(created, now=now)
-        absolute = _ms(session.absolute_expires_at)
-        ttl = max(1, min(self._idle_ms, absolute - _ms(now)))
-        if not await self._run(scripts.CREATE, self._names.session(session.key), self._seal(created), absolute, ttl):
+        await self._indexes.add(created, now=now)
+        absolute = milliseconds(session.absolute_expires_at)
+        ttl = max(1, min(self._idle_milliseconds, absolute - milliseconds(now)))
+        if not await self._commands.run(
+            scripts.CREATE, self._names.session(session.key), self._seal(created), absolute, ttl
+        ):
             raise ValueError("a new session needs a new key")
         return created
 
     async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
         """The session, if it lives at `now`; one round trip, which also moves the idle deadline."""
         name = self._names.session(key)
-        found = await self._run(scripts.READ, name, _ms(now), self._idle_ms if touch else 0)
+        found = await self._commands.run(scripts.READ, name, milliseconds(now), self._idle_milliseconds if touch else 0)
         if found is None:
             return None
         version, record, ttl = cast(tuple[bytes, bytes, int], found)
@@ -144,11 +140,13 @@ class RedisStore:
     async def replace(self, session: Session, *, now: float) -> Session | None:
         """Write `session` if its version is still the stored one; its index entries first."""
         replaced = replace(session, version=session.version + 1)
-        await self._index(replaced, now=now)
+        await self._indexes.add(replaced, now=now)
         message = session.key + ":changed"
         arguments = (session.version, replaced.version, self._seal(replaced), self._names.channel, message)
         try:
-            written = await self._run(scripts.REPLACE, self._names.session(session.key), _ms(now), *arguments)
+            written = await self._commands.run(
+                scripts.REPLACE, self._names.session(session.key), milliseconds(now), *arguments
+            )
         finally:
             self._notify(session.key, ended=False)  # also if it is unknown whether it was written
         return replaced if written else None
@@ -157,20 +155,22 @@ class RedisStore:
         """End a session, and take it out of the indexes if that can be done now."""
         found: object = None
         try:
-            found = await self._run(scripts.DELETE, self._names.session(key), self._names.channel, key + ":ended")
+            found = await self._commands.run(
+                scripts.DELETE, self._names.session(key), self._names.channel, key + ":ended"
+            )
         finally:
             self._notify(key, ended=found is not None)
         session = self._unseal(key, *found) if isinstance(found, list) and all(found) and found else None
         if session is not None:
             with contextlib.suppress(StoreUnavailable):
-                await self._unindex(session)
+                await self._indexes.remove(session)
         return found is not None
 
     async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
         """The keys of the sessions with such a grant: from the index, each judged by its record."""
         if (subject is None) == (sid is None):
             raise ValueError("exactly one of subject and sid")
-        session_keys = await self._indexed(keys.index(issuer, subject=subject, sid=sid))
+        session_keys = await self._indexes.look_up(issuer=issuer, subject=subject, sid=sid)
         found: list[str] = []
         for first in range(0, len(session_keys), PEEKED_AT_ONCE):
             sessions = await asyncio.gather(*(self._peek(key) for key in session_keys[first : first + PEEKED_AT_ONCE]))
@@ -180,18 +180,18 @@ class RedisStore:
 
     async def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:
         """Every session whose key begins with this text: by SCAN, which holds up no other client, and one read for each."""
-        async for names in self._names_of_sessions(key_prefix):
+        async for names in self._commands.scan(self._names.session(key_prefix) + b"*"):
             yield await asyncio.gather(*(self._found(self._names.key_of(name), now=now) for name in names))
 
     async def note_use(self, owner: str, digest: str, *, by: str, age_seconds: float) -> None:
         """Note a use, at the instant that the server's clock shows for it."""
         name = self._names.uses(self._sealer.names(keys.used_secret(owner, digest))[0])
-        await self._run(scripts.NOTE_USE, name, by, _ms(age_seconds), _ms(USES_KEPT_SECONDS))
+        await self._commands.run(scripts.NOTE_USE, name, by, milliseconds(age_seconds), milliseconds(USES_KEPT_SECONDS))
 
     async def uses(self, owner: str, digest: str) -> dict[str, float]:
         """When the secret was last used, by process; noted under any session key."""
         names = [self._names.uses(name) for name in self._sealer.names(keys.used_secret(owner, digest))]
-        asked = (self._execute("ZRANGE", name, 0, -1, "WITHSCORES", again=True) for name in names)
+        asked = (self._commands.execute("ZRANGE", name, 0, -1, "WITHSCORES") for name in names)
         found: dict[str, float] = {}
         for words in cast(list[list[bytes]], await asyncio.gather(*asked)):
             for by, at in zip(words[::2], words[1::2], strict=True):
@@ -201,7 +201,12 @@ class RedisStore:
 
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
-        return await self._run(scripts.TAKE_LEASE, self._names.lease(name), holder, _ms(lifetime_seconds)) == 1
+        return (
+            await self._commands.run(
+                scripts.TAKE_LEASE, self._names.lease(name), holder, milliseconds(lifetime_seconds)
+            )
+            == 1
+        )
 
     async def begin_renewal(
         self, name: str, holder: str, *, lifetime_seconds: float, mark: Mark, mark_lifetime_seconds: float
@@ -209,48 +214,52 @@ class RedisStore:
         """Take the lease and mark the refresh token as being used, in one step."""
         arguments = (
             holder,
-            _ms(lifetime_seconds),
+            milliseconds(lifetime_seconds),
             keys.mark_field(mark.provider),
             mark.token_hash,
-            _ms(mark_lifetime_seconds),
-            0 if mark.binds_seconds is None else max(_ms(mark.binds_seconds), 1),
+            milliseconds(mark_lifetime_seconds),
+            0 if mark.binds_seconds is None else max(milliseconds(mark.binds_seconds), 1),
         )
-        answer = await self._run(scripts.BEGIN_RENEWAL, self._names.lease(name), *arguments)
+        answer = await self._commands.run(scripts.BEGIN_RENEWAL, self._names.lease(name), *arguments)
         if isinstance(answer, list):
             return Spent(by=answer[0].decode(errors="replace"), age_seconds=answer[1] / 1000)
         return Begun.YES if answer == 1 else Begun.BUSY
 
     async def end_renewal(self, name: str, holder: str, *, provider: str, mark: "MarkEnd | float") -> None:
         """Give the lease back, and say what becomes of our mark."""
-        word = mark.value if isinstance(mark, MarkEnd) else max(_ms(mark), 1)
-        await self._run(scripts.END_RENEWAL, self._names.lease(name), holder, keys.mark_field(provider), word)
+        word = mark.value if isinstance(mark, MarkEnd) else max(milliseconds(mark), 1)
+        await self._commands.run(scripts.END_RENEWAL, self._names.lease(name), holder, keys.mark_field(provider), word)
 
     async def drop_lease(self, name: str, holder: str) -> None:
         """Give the lease back, if it is still ours."""
-        await self._run(scripts.DROP_LEASE, self._names.lease(name), holder)
+        await self._commands.run(scripts.DROP_LEASE, self._names.lease(name), holder)
 
     async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
         """Mark something as done; the server counts the time, so `now` is not needed."""
         done = self._names.done(name)
         sealed = self._sealer.seal(value.encode(), bound_to=done)
-        await self._execute("SET", done, sealed, "PX", max(_ms(lifetime_seconds), 1), again=True)
+        await self._commands.execute("SET", done, sealed, "PX", max(milliseconds(lifetime_seconds), 1))
 
     async def remember_first(self, name: str, *, lifetime_seconds: float, now: float) -> bool:
         """Mark something as done; False if it was marked already. A mark of ours from a first try counts as ours."""
         done = self._names.done(name)
         sealed = self._sealer.seal(b"", bound_to=done)
-        return await self._run(scripts.TAKE_LEASE, done, sealed, max(_ms(lifetime_seconds), 1)) == 1
+        return await self._commands.run(scripts.TAKE_LEASE, done, sealed, max(milliseconds(lifetime_seconds), 1)) == 1
 
     async def remembers(self, name: str, *, now: float) -> bool:
         """Whether the mark is there and has not expired."""
-        return await self._execute("EXISTS", self._names.done(name), again=True) == 1
+        return await self._commands.execute("EXISTS", self._names.done(name)) == 1
 
     async def recall(self, name: str, *, now: float) -> str | None:
         """The value of the mark; None if there is none, or not one that we wrote."""
         done = self._names.done(name)
-        found = await self._execute("GET", done, again=True)
+        found = await self._commands.execute("GET", done)
         opened = self._sealer.open(found, bound_to=done) if isinstance(found, bytes) else None
         return None if opened is None else opened.decode(errors="replace")
+
+    def _use_keys(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._indexes = Indexes(commands=self._commands, names=self._names, sealer=sealer)
 
     # --- records ---
 
@@ -263,78 +272,13 @@ class RedisStore:
 
     async def _peek(self, key: str) -> Session | None:
         """The session without its deadlines: an entry that Redis still holds has not ended."""
-        found = await self._execute("HMGET", self._names.session(key), "version", "record", again=True)
+        found = await self._commands.execute("HMGET", self._names.session(key), "version", "record")
         version, record = cast(list[bytes | None], found)
         return None if version is None or record is None else self._unseal(key, version, record)
 
     async def _found(self, key: str, *, now: float) -> Found:
         return Found(key=key, live=await self.read(key, touch=False, now=now))
 
-    # --- indexes ---
-
-    async def _index(self, session: Session, *, now: float) -> None:
-        arguments = (_ms(now), _ms(session.absolute_expires_at), session.key)
-        own = [self._index_names(index)[0] for index in keys.indexes(session)]
-        await asyncio.gather(*(self._run(scripts.INDEX, name, *arguments) for name in own))
-
-    async def _unindex(self, session: Session) -> None:
-        every = [name for index in keys.indexes(session) for name in self._index_names(index)]
-        await asyncio.gather(*(self._run(scripts.UNINDEX, name, session.key) for name in every))
-
-    async def _indexed(self, index: bytes) -> list[str]:
-        """The session keys in an index, looked up under every sealing key; each once."""
-        asked = (self._execute("ZRANGE", name, 0, -1, again=True) for name in self._index_names(index))
-        found = cast(list[list[bytes]], await asyncio.gather(*asked))
-        return list({key.decode(errors="replace"): None for members in found for key in members})
-
-    def _index_names(self, index: bytes) -> list[bytes]:
-        return [self._names.index(name) for name in self._sealer.names(index)]
-
-    async def _names_of_sessions(self, key_prefix: str) -> AsyncIterator[list[bytes]]:
-        try:
-            async for found in self._server.scan(self._names.session(key_prefix) + b"*"):
-                yield found
-        except REDIS_ERRORS as error:
-            raise _unavailable(error) from error
-
-    # --- the server ---
-
-    async def _run(self, script: scripts.Script, name: bytes, *arguments: Word) -> object:
-        """Run a script; send its source if the server does not have it (restart, failover, another node of the Cluster)."""
-        try:
-            return await self._timed(_OPERATIONS[script], "EVALSHA", script.sha, 1, name, *arguments, again=True)
-        except NoScriptError:
-            return await self._execute("EVAL", script.source, 1, name, *arguments, again=True)
-        except REDIS_ERRORS as error:
-            raise _unavailable(error) from error
-
-    async def _execute(self, *command: Word, again: bool) -> object:
-        try:
-            return await self._timed(str(command[0]).lower(), *command, again=again)
-        except REDIS_ERRORS as error:
-            raise _unavailable(error) from error
-
-    async def _timed(self, operation: str, *command: Word, again: bool) -> object:
-        began, answered = steady(), False
-        try:
-            with client_span(operation, {"db.system.name": "redis", "db.operation.name": operation}):
-                answer = await self._server.execute(*command, again=again)
-            answered = True
-        except ResponseError:  # an answer, too: the server is there
-            answered = True
-            raise
-        finally:
-            store_asked(operation=operation, seconds=steady() - began, answered=answered)
-        return answer
-
     def _notify(self, key: str, *, ended: bool) -> None:
         if self._listener is not None:
             self._listener.session_changed(Change(key=key, ended=ended))
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the session store: {type(error).__name__}")
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

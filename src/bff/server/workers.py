@@ -21,7 +21,7 @@ from uvicorn.supervisors import Multiprocess
 
 from bff.server.exchange import AsgiApp
 from bff.server.reloading import RELOAD
-from bff.telemetry import metrics
+from bff.telemetry import running as telemetry
 
 MakeApp = Callable[[], AsgiApp]
 
@@ -65,7 +65,7 @@ class Workers(Multiprocess):
         super().keep_subprocess_alive()
         for pid in before - {worker.pid for worker in self.processes}:
             if pid is not None:
-                metrics.worker_ended(pid)
+                telemetry.worker_ended(pid=pid)
 
     def _reload(self) -> None:
         make_app = self._reread()

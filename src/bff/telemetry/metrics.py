@@ -218,7 +218,7 @@ def pour() -> None:
         metric.pour()
 
 
-def worker_ended(pid: int) -> None:
+def forget_worker(pid: int) -> None:
     """A worker is gone, however it ended: what it had under way, and what it saw of upstreams, is no more."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]  # ships no types for it
 

@@ -16,6 +16,7 @@ SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
 ROUNDS_COOKIE = "__Host-Http-bff-rounds"
 SIGNED_OUT_COOKIE = "__Host-Http-bff-out"
+SENT_TO_HTTPS_COOKIE = "__Host-Http-bff-https"
 
 
 class Verdict(Enum):

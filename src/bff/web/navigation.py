@@ -17,7 +17,7 @@ the breaker      The callback notes in a cookie when it led there. A page load t
 
 import re
 
-from bff.errors import BffError
+from bff.errors import BffError, PlainHttp
 from bff.request_head import Field, RequestHead
 from bff.web import cookies, pages
 from bff.web.answers import OwnAnswer, redirect
@@ -103,6 +103,14 @@ def signed_out_page(gateway: Gateway, login_url: str) -> OwnAnswer:
 def signed_out_no_more(gateway: Gateway, head: RequestHead) -> tuple[Field, ...]:
     """After a sign-in: what takes the note of a sign-out back, if there is one."""
     return (gateway.cookies.clear_signed_out(),) if has_signed_out(gateway, head) else ()
+
+
+def to_https(gateway: Gateway, error: PlainHttp) -> OwnAnswer | None:
+    """The redirect to the same page over https; None: a redirect does not help."""
+    if error.location is None:
+        return None
+    more = (gateway.cookies.set_sent_to_https(),)
+    return redirect(error.location, https=gateway.site.https, more=more)
 
 
 def tells_of_failure(gateway: Gateway, head: RequestHead) -> bool:

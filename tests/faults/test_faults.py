@@ -123,6 +123,34 @@ async def test_store_whose_connections_are_half_open() -> None:
         judge("store half open", await world.report())
 
 
+@pytest.mark.requirement("R-205", "R-340")
+async def test_back_channel_logouts_and_streams_while_the_store_is_away() -> None:
+    """The provider repeats a logout that failed, and it ends the session and its open stream; the other streams go on, each its own
+    user's."""
+    async with fault_world(sessions=SESSIONS) as world:
+        await warm(world)
+        leaver, *others = [seat for seat in world.load.seats if not seat.leaving][:6]
+        seen: dict[str, list[str]] = {seat.user: [] for seat in (leaver, *others)}
+        streams = [asyncio.create_task(world.load.stream(seat, seen=seen[seat.user])) for seat in (leaver, *others)]
+        await asyncio.sleep(1)
+        world.relay.go_away()
+        leaver.leaving = True
+        telling = asyncio.create_task(world.signed_out_by_the_provider(leaver))
+        await asyncio.sleep(20 if LONG else 6)
+        world.relay.come_back()
+        world.over()
+        await telling
+        leaver.signed_out_at = time.time()
+        judge("back-channel logout, store away", await world.report())
+        async with asyncio.timeout(30):
+            await streams[0]
+        assert [set(lines) for lines in seen.values()] == [{user} for user in seen]
+        assert not any(stream.done() for stream in streams[1:])
+        for stream in streams[1:]:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+
+
 @pytest.mark.requirement("R-342")
 async def test_provider_whose_answers_come_after_the_timeout() -> None:
     """Answers later than a request waits for are kept: nobody is signed out."""

@@ -30,6 +30,7 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
   const base = origin + basePath;
   const home = () => origin || location.origin;
   const credentials = origin ? "include" : "same-origin";
+  const page = globalThis.document; // a worker has none, and may call APIs too
   const listeners = Object.fromEntries(EVENTS.map((type) => [type, new Set()]));
   let known; // undefined: not asked yet; null: signed out; else `issuer|subject` of who is signed in
   let ends; // of the session, by `now()`
@@ -39,6 +40,7 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
   let started = false;
   let answered; // by another tab, to the question below
   let checking; // a question to the gateway that is under way: callers share it
+  let leaving; // a sign-out that has begun: a second click must not lead elsewhere than the first
   let turns = 0; // sign-ins and sign-outs so far: an answer that one of them overtook is asked for again
 
   // Wall clocks jump, monotonic ones stand still while a machine sleeps: what has passed is the longer of the two. Too long is
@@ -92,9 +94,10 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
     addEventListener("pageshow", (event) => {
       if (!event.persisted) return;
       open();
+      leaving = undefined;
       if (known !== undefined) check(); // what happened meanwhile was not heard: a page shown again must learn of a sign-out
     });
-    document.addEventListener("visibilitychange", () => {
+    page?.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") look(); // timers of hidden tabs run late
     });
     addEventListener("online", look);
@@ -104,6 +107,7 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
 
   function note(who, seconds) {
     if (known !== who) turns += 1;
+    if (who) leaving = undefined;
     known = who;
     ends = seconds === undefined ? undefined : now() + seconds * 1000;
     warned &&= seconds * 1000 <= WARN_MS;
@@ -204,10 +208,11 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
   async function call(input, init) {
     start();
     const request = input instanceof Request ? input : undefined;
-    if (new URL(request?.url ?? input, document.baseURI).origin !== home()) return fetch(input, init);
+    if (new URL(request?.url ?? input, page?.baseURI ?? location.href).origin !== home()) return fetch(input, init);
     const headers = new Headers(init?.headers ?? request?.headers);
     headers.set("X-CSRF", "1");
-    const response = await fetch(input, { ...(origin && { credentials }), ...init, headers });
+    const { referrer, referrerPolicy } = request ?? {}; // any second argument makes `fetch` forget these two
+    const response = await fetch(input, { referrer, referrerPolicy, ...(origin && { credentials }), ...init, headers });
     if (response.status === 401) await refused();
     return response;
   }
@@ -221,7 +226,7 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
 
   /** Leave for the sign-in, and come back to `returnTo`, fragment and all: here if it is left out, `/` for a gateway elsewhere. */
   function signIn({ provider, returnTo, params = {} } = {}) {
-    const back = new URL(returnTo ?? (origin ? "/" : location.href), origin || document.baseURI);
+    const back = new URL(returnTo ?? (origin ? "/" : location.href), origin || page.baseURI);
     if (back.origin !== home()) throw new TypeError("returnTo must be an address of the gateway's origin");
     const query = new URLSearchParams(params);
     if (provider !== undefined) query.set("provider", provider);
@@ -231,8 +236,16 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
   }
 
   /** End the session, tell every tab, and leave for the provider's sign-out. */
-  async function signOut() {
+  function signOut() {
     start();
+    leaving ??= end().catch((error) => {
+      leaving = undefined;
+      throw error;
+    });
+    return leaving;
+  }
+
+  async function end() {
     const response = await fetch(`${base}/logout`, { method: "POST", headers: { "X-CSRF": "1" }, credentials });
     if (!response.ok) throw new GatewayError(response);
     const { logout_url: url } = await response.json();

@@ -8,7 +8,7 @@ import pytest
 from support.app_world import AppWorld, app_world
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, Page
+    from playwright.async_api import Browser, BrowserContext, Page, Request
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -123,6 +123,96 @@ async def test_it_works_under_a_strict_policy(window: "BrowserContext") -> None:
         await page.click("#out")
         await shows(page, "#who", "no one")
         assert [text for text in said if "Policy" in text or "TypeError" in text] == []
+
+
+KINDS = """async (elsewhere) => {
+  const { bff } = await import("/bff/client.js");
+  const form = () => { const data = new FormData(); data.append("name", "value"); return data; };
+  const here = (path) => new URL(path, location.href);
+  const abort = new AbortController();
+  await bff.fetch("api/k?kind=relative");
+  await bff.fetch(here("/api/k?kind=url"), { method: "DELETE" });
+  await bff.fetch(new Request("/api/k?kind=request", { method: "PUT", body: "text", headers: { "X-Own": "1" } }));
+  await bff.fetch("/api/k?kind=form", { method: "POST", body: form() });
+  await bff.fetch(new Request("/api/k?kind=request-form", { method: "POST", body: form() }));
+  await bff.fetch("/api/k?kind=headers", { headers: [["x-own", "3"], ["x-csrf", "0"]], cache: "no-store", keepalive: true });
+  await bff.fetch(new Request("/api/k?kind=no-referrer", { referrerPolicy: "no-referrer" }));
+  await bff.fetch(new Request("/api/k?kind=both", { method: "POST", body: "one" }), { method: "PATCH", body: "two" });
+  for (const url of [elsewhere, elsewhere.replace(/^http:/, ""), new URL(elsewhere), new Request(elsewhere)]) {
+    await bff.fetch(url, { mode: "no-cors" }).catch(() => undefined);
+  }
+  const given = bff.fetch("/api/events", { signal: abort.signal }).then((answer) => answer.text()).catch((error) => error.name);
+  abort.abort();
+  const data = await (await bff.fetch(URL.createObjectURL(new Blob(["blob"])))).text();
+  const broken = await bff.fetch("http://[").catch((error) => error.name);
+  return [await given, data, broken];
+}"""
+
+
+async def test_every_kind_of_call_has_the_header_and_keeps_its_own(window: "BrowserContext") -> None:
+    """Relative and absolute addresses, `Request`, forms, `AbortSignal`, own headers: as `fetch` would, and `X-CSRF` for us alone."""
+    async with app_world(PAGE) as world:
+        page = await window.new_page()
+        await sign_in(page, world)
+        requests: list[Request] = []
+
+        def note(request: "Request") -> None:
+            requests.append(request)
+
+        page.on("request", note)
+        elsewhere = f"{world.provider_url}/style.css"
+        assert await page.evaluate(KINDS, elsewhere) == ["AbortError", "blob", "TypeError"]
+        ours, theirs = {}, []
+        for request in requests:
+            seen = {"method": request.method, "content": request.post_data or "", **await request.all_headers()}
+            if "kind=" in request.url:
+                ours[request.url.rpartition("=")[2]] = seen
+            if request.url == elsewhere:
+                theirs.append(seen)
+        assert (len(ours), {seen.get("x-csrf") for seen in ours.values()}) == (8, {"1"})
+        assert (len(theirs), [seen for seen in theirs if "x-csrf" in seen]) == (4, [])
+        assert (ours["request"]["method"], ours["request"]["x-own"]) == ("PUT", "1")
+        for kind in ("form", "request-form"):
+            assert "Content-Disposition: form-data" in ours[kind]["content"]
+        assert ours["both"]["method"] == "PATCH"
+        assert "referer" in ours["relative"]
+        assert "referer" not in ours["no-referrer"]
+
+
+async def test_a_worker_calls_with_the_header(window: "BrowserContext") -> None:
+    """A module worker of the app uses the same client: its calls pass, and a 401 there is a sign-out in the page."""
+    worker = """import { bff } from "/bff/client.js";
+onmessage = () => bff.fetch("/api/orders").then(({ status }) => postMessage(status), ({ name }) => postMessage(name));
+"""
+    async with app_world({**PAGE, "worker.js": worker}) as world:
+        page = await window.new_page()
+        await sign_in(page, world)
+        await page.evaluate("window.worker = new Worker('/worker.js', { type: 'module' })")
+        ask = """new Promise((done) => {
+            worker.onmessage = ({ data }) => done(data);
+            worker.onerror = () => done("broken");
+            worker.postMessage(0);
+        })"""
+        assert await page.evaluate(ask) == 200
+        await window.clear_cookies()
+        assert await page.evaluate(ask) == 401
+        await shows(page, "#who", "no one")
+
+
+async def test_two_clicks_sign_out_at_the_provider_too(window: "BrowserContext") -> None:
+    """The second click does not lead elsewhere than the first: the page ends where the provider's sign-out leads."""
+    async with app_world(PAGE) as world:
+        page = await window.new_page()
+        await sign_in(page, world)
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(f"{request.method} {request.url.partition('?')[0]}"))
+        click_twice = (
+            "() => { const out = document.getElementById('out'); out.click(); setTimeout(() => out.click(), 20); }"
+        )
+        await page.evaluate(click_twice)
+        await page.wait_for_url("**/?state=*")
+        assert requests[:2] == [f"POST {world.url}/bff/logout", f"GET {world.provider_url}/end_session"]
+        assert requests.count(f"POST {world.url}/bff/logout") == 1
 
 
 async def test_sign_in_comes_back_to_query_and_fragment(window: "BrowserContext") -> None:

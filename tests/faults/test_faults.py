@@ -85,6 +85,43 @@ async def test_store_that_is_full() -> None:
         judge(f"store full {full} s", await world.report())
 
 
+@pytest.mark.requirement("R-340", "R-341")
+async def test_store_that_fails_over_during_refreshes() -> None:
+    """The primary dies while answers with rotated tokens come in, and a replica takes its place: no token is lost or used twice."""
+    async with fault_world(sessions=SESSIONS, replicated=True) as world:
+        world.provider.delay_seconds = 0.7
+        await warm(world)
+        world.valkey.stop()
+        await asyncio.sleep(3)  # the Sentinel has noticed, and decided
+        world.over()
+        judge("store failed over during refreshes", await world.report(), recovered_within=6.0)
+
+
+@pytest.mark.requirement("R-340", "R-342")
+async def test_store_that_is_slow() -> None:
+    """Every answer of the store comes 900 ms late: requests are slow, and nobody is signed out."""
+    async with fault_world(sessions=SESSIONS) as world:
+        await warm(world)
+        world.relay.delay_seconds = 0.45  # each way
+        await asyncio.sleep(20 if LONG else 8)
+        world.relay.delay_seconds = 0.0
+        world.over()
+        judge("store slow, 900 ms", await world.report())
+
+
+@pytest.mark.requirement("R-340", "R-345")
+async def test_store_whose_connections_are_half_open() -> None:
+    """No byte comes through for a time, and the connections of that time stay dead: new ones are made, and all are served."""
+    async with fault_world(sessions=SESSIONS) as world:
+        world.provider.delay_seconds = 0.5
+        await warm(world)
+        world.relay.swallow()
+        await asyncio.sleep(20 if LONG else 6)
+        world.relay.cut_swallowed()
+        world.over()
+        judge("store half open", await world.report())
+
+
 @pytest.mark.requirement("R-342")
 async def test_provider_whose_answers_come_after_the_timeout() -> None:
     """Answers later than a request waits for are kept: nobody is signed out."""
@@ -128,19 +165,43 @@ async def test_provider_that_says_when_to_come_back() -> None:
 
 
 @pytest.mark.requirement("R-344")
-async def test_stopping_while_the_provider_is_slow() -> None:
-    """SIGTERM while refreshes are under way: their answers are heard and written before the process ends."""
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_stopping_while_the_provider_is_slow(signals: int) -> None:
+    """SIGTERM while refreshes are under way: their answers are heard and written before the process ends, also if it is told twice."""
     async with fault_world(sessions=SESSIONS, patience="30s" if LONG else "5s", **SLOW) as world:
         world.provider.delay_seconds = 14.0 if LONG else 4.0
         await warm(world, seconds=SLOW_WARM_SECONDS)
         gateway = world.balancer.gateways[1]
         gateway.signal(signal.SIGTERM)
+        if signals > 1:
+            await asyncio.sleep(0.5)
+            gateway.signal(signal.SIGTERM)
         await gateway.ended()
         world.provider.recover()
         gateway.start()
         await asyncio.sleep(4)
         world.over()
-        judge("SIGTERM during slow refreshes", await world.report())
+        judge(f"SIGTERM {'twice ' if signals > 1 else ''}during slow refreshes", await world.report())
+
+
+@pytest.mark.requirement("R-344")
+async def test_signing_in_while_the_process_stops() -> None:
+    """SIGTERM while a code is being redeemed: the sign-in ends well, and its session is served by the other processes."""
+    async with fault_world(sessions=2) as world:
+        (newcomer,) = world.provider.people(1)
+        before = len(world.provider.calls_to("/token"))
+        world.provider.hold("/token")
+        signing_in = asyncio.create_task(world.signed_in(newcomer))
+        await world.provider.arrived("/token", count=before + 1)
+        gateway = world.balancer.gateways[0]
+        gateway.signal(signal.SIGTERM)
+        await asyncio.sleep(1)
+        world.provider.release("/token")
+        seat = await signing_in
+        await gateway.ended()
+        headers = {"host": world.load.host, "cookie": seat.cookie, "x-csrf": "1", "sec-fetch-site": "same-origin"}
+        answer = await world.balancer.gateways[1].client.get("/api/who", headers=headers)
+        assert answer.json()["sub"] == newcomer
 
 
 @pytest.mark.requirement("R-344")

@@ -1,5 +1,6 @@
 """A store behind a relay, a provider, an API, several gateways and signed-in browsers; and the report of what a fault did to them."""
 
+import asyncio
 import json
 import tempfile
 import time
@@ -19,7 +20,7 @@ from support.fault_load import Load, Seat, who_am_i
 from support.fault_provider import FaultProvider
 from support.store_relay import StoreRelay
 from support.strict_browser import Browser
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer, free_port, sentinel_of
 
 SESSION_COOKIE = "__Host-Http-bff"
 KEY_FILES = [{"file": "corp-key-new.pem"}, {"file": "corp-key-old.pem"}]
@@ -63,6 +64,10 @@ class FaultWorld:
         self.fault_ended_at = time.time()
         self.load.watch()
 
+    async def signed_in(self, user: str) -> Seat:
+        """One more signed-in browser, at the first process."""
+        return await _signed_in(self.provider, f"http://{self.load.host}", user)
+
     async def report(self, *, within_seconds: float = 20.0) -> Report:
         """What it did, once every session was served again or that time has passed."""
         load = self.load
@@ -91,8 +96,10 @@ async def fault_world(
     call_limit: str = "30s",
     pause_seconds: float = 0.5,
     by_key: bool = False,
+    replicated: bool = False,
 ) -> AsyncIterator[FaultWorld]:
-    """So many browsers, signed in at so many gateways. `by_key`: the gateways authenticate by keys that the provider fetches."""
+    """So many browsers, signed in at so many gateways. `by_key`: the gateways authenticate by keys that the provider fetches.
+    `replicated`: the store is found by a Sentinel and has a replica, without the relay."""
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(ValkeyServer("--maxmemory-policy", "noeviction"))
         relay = await stack.enter_async_context(StoreRelay(valkey.port))
@@ -103,7 +110,10 @@ async def fault_world(
         provider = await stack.enter_async_context(_provider(f"http://{host}", lifetime_seconds))
         api = bind_loopback()
         await stack.enter_async_context(serving(who_am_i(), api))
-        settings = _settings(host, relay.port, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
+        store = f"redis://127.0.0.1:{relay.port}/0"
+        if replicated:
+            store = await _replicated(stack, valkey)
+        settings = _settings(host, store, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
         if by_key:
             settings["providers"]["corp"].update(client_auth="private_key_jwt", client_keys=KEY_FILES)
             del settings["providers"]["corp"]["client_secrets"]
@@ -131,7 +141,19 @@ async def _provider(gateway: str, lifetime_seconds: int) -> AsyncIterator[FaultP
         yield provider
 
 
-def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, call_limit: str) -> dict[str, Any]:
+async def _replicated(stack: AsyncExitStack, primary: ValkeyServer) -> str:
+    """Start a replica and a Sentinel that knows it; the store's URL."""
+    replica = stack.enter_context(ValkeyServer("--replicaof", f"127.0.0.1 {primary.port}"))
+    sentinel = stack.enter_context(sentinel_of(primary, name="shop"))
+    async with asyncio.timeout(30):
+        while str(replica.port) not in str(sentinel.ask("SENTINEL REPLICAS", "shop")):
+            await asyncio.sleep(0.1)
+        while replica.ask("INFO", "replication")["master_link_status"] != "up":
+            await asyncio.sleep(0.1)
+    return f"redis+sentinel://127.0.0.1:{sentinel.port}/shop"
+
+
+def _settings(host: str, store: str, issuer: str, api: int, *, patience: str, call_limit: str) -> dict[str, Any]:
     provider = {
         "issuer": issuer,
         "client_id": "shop",
@@ -144,7 +166,7 @@ def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, ca
     return {
         "public_url": f"http://{host}",
         "session": {
-            "store": f"redis://127.0.0.1:{store}/0",
+            "store": store,
             "keys": [{"file": "session-key"}, {"file": "session-key-old"}],
         },
         "providers": {"corp": provider},

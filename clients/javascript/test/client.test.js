@@ -115,6 +115,18 @@ describe("fetch", () => {
     expect(events).toEqual([]);
   });
 
+  test("works in a worker, which has no document", async () => {
+    const { gateway } = page();
+    vi.stubGlobal("document", undefined);
+    const client = createClient();
+    const events = heard(client);
+    expect((await client.fetch("/api/orders")).status).toBe(401);
+    await client.fetch("https://cdn.example/file");
+    await pass();
+    expect(gateway.headers.map((headers) => headers.get("x-csrf"))).toEqual(["1", "1", null]);
+    expect(events).toEqual(["signedout"]);
+  });
+
   test("is no event where another origin says 401", async () => {
     const { gateway } = page();
     const events = heard(createClient());
@@ -170,6 +182,36 @@ describe("signOut", () => {
     expect(events).toEqual([["signedout"], ["signedout"], []]);
     expect(gateway.asked.filter((call) => call.startsWith("POST"))).toEqual(["POST /bff/logout"]);
     expect(location.assign).toHaveBeenCalledWith("https://login.example/end");
+  });
+
+  test("takes a second click for the first, and can be called again after a sign-in", async () => {
+    const { gateway, location } = page();
+    gateway.signIn();
+    const client = createClient();
+    await client.user();
+    await pass();
+    const events = heard(client);
+    await Promise.all([client.signOut(), client.signOut()]);
+    await client.signOut();
+    await pass();
+    const posts = () => gateway.asked.filter((call) => call.startsWith("POST")).length;
+    expect([posts(), location.assign.mock.calls.length, events]).toEqual([1, 1, ["signedout"]]);
+    gateway.signIn();
+    await client.user();
+    await client.signOut();
+    expect(posts()).toBe(2);
+  });
+
+  test("can be called again after it failed, and on a page that is shown again", async () => {
+    const { gateway, dispatch } = page();
+    const client = createClient();
+    gateway.answers["/bff/logout"] = () => new Response("", { status: 503 });
+    await expect(client.signOut()).rejects.toThrow(GatewayError);
+    delete gateway.answers["/bff/logout"];
+    await client.signOut();
+    dispatch("pageshow", { persisted: true });
+    await client.signOut();
+    expect(gateway.asked.filter((call) => call.startsWith("POST")).length).toBe(3);
   });
 
   test("rejects where the session could not be ended, and then no tab believes it", async () => {

@@ -4,7 +4,7 @@
 - A document is used for an hour. If the provider is unavailable then, the old one is used on.
 - An unknown `kid` has the keys fetched at once, also a moment after another fetch: providers rotate without notice. A demand that
   did not help is not repeated for `REFETCH_INTERVAL_SECONDS`. Tokens that anyone can send (logout tokens) count apart, so
-  that forged ones do not use up the demand of a sign-in.
+  that forged ones do not use up the demand of a sign-in; so do tokens by a known key whose signature does not hold.
 - A failed fetch is repeated after a pause that doubles: neither a restart under load nor a flood of invented `kid`s
   becomes a flood of fetches (mod_auth_openidc 2026-08-12).
 - Keys are kept for each provider, never by `kid` alone (CVE-2026-49998).
@@ -13,6 +13,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from bff.backoff import Backoff
@@ -40,7 +41,7 @@ class Documents:
         self._http = http
         self._metadata = _CachedDocument(self._fetch_metadata, clock=clock)
         self._keys = _CachedDocument(self._fetch_keys, clock=clock)
-        self._demands = (_Demand(), _Demand())  # of tokens that came from the provider itself, and of anonymous ones
+        self._demands = {demand: _MadeAt() for demand in Demand}
 
     async def metadata(self) -> ProviderMetadata:
         """The metadata; an endpoint in the configuration replaces the provider's own.
@@ -58,17 +59,17 @@ class Documents:
         """
         return await self._keys.get()
 
-    async def keys_newer_than(self, keys: jws.KeySet, *, anonymous: bool) -> jws.KeySet:
+    async def keys_newer_than(self, keys: jws.KeySet, *, demand: "Demand") -> jws.KeySet:
         """Keys that were fetched after `keys`; `keys` itself soon after a demand for newer ones that did not help.
 
         Raises:
             ProviderError: they cannot be fetched now.
         """
-        return await self._keys.get_newer(keys, demand=self._demands[anonymous])
+        return await self._keys.get_newer(keys, demand=self._demands[demand])
 
-    def newer_keys_helped(self, *, anonymous: bool) -> None:
+    def newer_keys_helped(self, demand: "Demand") -> None:
         """The demand found the key: the provider has rotated its keys, and may do so again at once."""
-        self._demands[anonymous].made_at = 0.0
+        self._demands[demand].at = 0.0
 
     async def _fetch_metadata(self) -> ProviderMetadata:
         config, written = self._config, _written_endpoints(self._config)
@@ -109,11 +110,19 @@ def _written_endpoints(config: ProviderConfig) -> dict[str, str]:
     return {name: url for name, url in written.items() if url is not None}
 
 
+class Demand(Enum):
+    """Why newer keys are demanded. Each kind has its own pause, so that none uses up another's fetch."""
+
+    UNKNOWN = auto()  # a token from the provider itself, by a key that is not known
+    REPLACED = auto()  # the same by a key that is known, but did not make the signature
+    ANONYMOUS = auto()  # a token that anyone can send
+
+
 @dataclass(slots=True, kw_only=True)
-class _Demand:
+class _MadeAt:
     """When a newer document was last demanded in vain, or is being demanded."""
 
-    made_at: float = 0.0
+    at: float = 0.0
 
 
 class _CachedDocument(Generic[T]):
@@ -142,20 +151,20 @@ class _CachedDocument(Generic[T]):
                 return value
             return await self._renew()
 
-    async def get_newer(self, than: T, *, demand: "_Demand") -> T:
+    async def get_newer(self, than: T, *, demand: "_MadeAt") -> T:
         """A document fetched after `than`, or `than` itself while another fetch on this demand would be too soon.
 
         Raises:
             ProviderError: it cannot be fetched now.
         """
         async with self._lock:
-            too_soon = self._clock() < demand.made_at + REFETCH_INTERVAL_SECONDS
+            too_soon = self._clock() < demand.at + REFETCH_INTERVAL_SECONDS
             if self._value is not None and (self._value is not than or too_soon):
                 return self._value
-            demand.made_at = self._clock()
+            demand.at = self._clock()
             newer = await self._renew()
             if newer is than and self._failure is not None:
-                demand.made_at = 0.0  # nothing was fetched: the pause after a failure says when to ask again
+                demand.at = 0.0  # nothing was fetched: the pause after a failure says when to ask again
                 raise self._failure.with_traceback(None)
             return newer
 

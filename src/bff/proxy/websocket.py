@@ -22,7 +22,8 @@ from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, Upstrea
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
-from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.proxy.response_rewrite import response_fields
+from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.routes import Route
 from bff.proxy.upstream import WebSocketPlace
 from bff.proxy.websocket_messages import Limits, converse

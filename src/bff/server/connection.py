@@ -22,7 +22,8 @@ from bff.request_head import Peer, RequestHead
 from bff.server.answer import closing_answer
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp, Exchange
-from bff.server.lane import Lane, LaneCall
+from bff.server.lane import Lane
+from bff.server.lane_call import LaneCall
 from bff.server.listener_tls import ListenerTls
 from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader

@@ -120,6 +120,35 @@ def test_navigation_is_what_the_browser_says_it_is(
     assert a_head(seen, method=method).is_navigation is navigation
 
 
+@pytest.mark.requirement("R-021", "R-302")
+@pytest.mark.parametrize(
+    ("accept", "navigation"),
+    [
+        (b"TEXT/HTML", True),
+        (b"application/xml;q=0.9,text/html ; q=0.5", True),
+        (b"text/html;level=1", True),
+        (b"text/html;q=0.001", True),
+        (b"text/html;q=0", False),
+        (b"text/html; q=0.000, */*", False),
+        (b"text/html-fragment", False),
+        (b"application/json;profile=text/html", False),
+        (b"text/*", False),
+        (b",,;,", False),
+    ],
+)
+def test_html_is_asked_for_by_its_name(accept: bytes, navigation: bool) -> None:
+    """Without Fetch Metadata `Accept` tells a page load from a call: as a list of media types, whose case does not count."""
+    assert a_head({b"accept": accept}).is_navigation is navigation
+
+
+@pytest.mark.requirement("R-021")
+def test_several_lines_of_accept_are_one_list() -> None:
+    """HTML may stand in any of them (RFC 9110 section 5.3)."""
+    lines = [(b"accept", b"text/html"), (b"x", b"y"), (b"accept", b"image/png")]
+    assert a_head(lines).is_navigation
+    assert a_head([*reversed(lines)]).is_navigation
+
+
 @pytest.mark.requirement("R-021")
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"])
 def test_unsafe_methods_are_never_redirected(method: bytes) -> None:

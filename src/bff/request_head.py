@@ -7,6 +7,7 @@ Values that are made for each request are `msgspec.Struct`s, here and below: mea
 costs 900 instructions to make and 80 to read from, a named tuple 3,200 and 220, and a frozen dataclass more than either.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
@@ -26,6 +27,7 @@ MAX_KEPT_SECTIONS = 1024
 _OF_FRAMING_OR_PROTOCOL = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 _CR, _LF, _NUL = b"\r\n\0"  # numbers: `in` finds one seven times faster than a byte string (measured: 0.06 us, 0.43)
 
+_REFUSED = re.compile(rb"q=0(\.0{0,3})?")
 _OPENING = frozenset({b"GET", b"HEAD"})
 _WINDOW = frozenset({b"document", None})
 
@@ -70,10 +72,19 @@ def _opens_page(named: Mapping[bytes, bytes]) -> bool:
         return False
     if mode == b"navigate":
         return dest in _WINDOW or (dest == b"empty" and b"sec-fetch-site" in named)
-    asks_for_html = b"x-csrf" not in named and b"text/html" in named.get(b"accept", b"")
+    asks_for_html = b"x-csrf" not in named and takes(named.get(b"accept", b""), b"text/html")
     if mode is None:
         return dest in _WINDOW and asks_for_html
     return mode == b"same-origin" and dest == b"empty" and asks_for_html
+
+
+def takes(accept: bytes, *media_types: bytes) -> bool:
+    """Whether the field `Accept` names one of these, and not to refuse it (RFC 9110 section 12.5.1)."""
+    for item in accept.lower().split(b","):
+        named, *parameters = map(bytes.strip, item.split(b";"))
+        if named in media_types and not any(map(_REFUSED.fullmatch, parameters)):
+            return True
+    return False
 
 
 class FieldBlock(Struct, frozen=True):

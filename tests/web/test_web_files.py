@@ -212,12 +212,27 @@ async def test_app_loads_without_a_cookie_from_anywhere() -> None:
         {"accept": "image/*"},
         {"accept": "*/*", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "script"},
         {"accept": "*/*", "x-csrf": "1"},
+        {"accept": "text/html;q=0, image/png"},
+        {"accept": "*/*;q=0"},
+        {**NAVIGATION, "sec-fetch-dest": "embed"},
+        {**NAVIGATION, "sec-fetch-dest": "object"},
     ],
 )
 async def test_what_wants_no_page_gets_no_page(headers: dict[str, str]) -> None:
     """A call of the app, a script, an image or a call for JSON that finds nothing is 404, not the start page with 200."""
     async with door() as world:
         assert (await get(world, "/app/orders/7", headers)).status == 404
+
+
+@pytest.mark.requirement("R-370")
+@pytest.mark.parametrize("dest", ["iframe", "frame"])
+async def test_a_frame_shows_the_app_at_a_deep_link(dest: str) -> None:
+    """An app that frames a page of its own gets it, and no asset that is missing; who else may frame it says the policy."""
+    async with door() as world:
+        answer = await get(world, "/app/orders/7", {**NAVIGATION, "sec-fetch-dest": dest})
+        assert answer.status == 200
+        assert "frame-ancestors 'self'" in answer.field("content-security-policy")
+        assert (await get(world, "/app/orders.js", {**NAVIGATION, "sec-fetch-dest": dest})).status == 404
 
 
 @pytest.mark.requirement("R-370")

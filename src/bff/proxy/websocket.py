@@ -18,9 +18,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from bff.config.values.hosts import bare_host, parse_authority
-from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
+from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout
 from bff.proxy.browser import Receive, Scope, Send
-from bff.proxy.failures import unreachable
 from bff.proxy.fields import is_token
 from bff.proxy.response_rewrite import response_fields
 from bff.proxy.rewrite import UpstreamRequest
@@ -156,10 +155,9 @@ async def _connected(
         connection = await place.dial(make)
         try:
             await _shake_hands(connection, request_for(place.member.authority), place, seconds=seconds)
-        except (UpstreamUnreachable, UpstreamBroke) as error:
+        except UpstreamBroke as error:
             _drop(connection)
-            was_lost = isinstance(error, UpstreamUnreachable) or not connection.is_touched
-            if not (was_lost and place.broke_off(untouched=not connection.is_touched)):
+            if not (error.reason == "lost" and place.broke_off(untouched=not connection.is_touched)):
                 raise
         except BaseException:  # also CancelledError: the connection must go
             _drop(connection)
@@ -169,7 +167,7 @@ async def _connected(
 
 
 async def _shake_hands(
-    connection: ClientConnection, request: UpstreamRequest, place: WebSocketPlace, *, seconds: float
+    connection: _Connection, request: UpstreamRequest, place: WebSocketPlace, *, seconds: float
 ) -> None:
     origin = place.origin
     try:
@@ -179,10 +177,10 @@ async def _shake_hands(
         raise
     except TimeoutError as error:
         raise UpstreamTimeout("no answer to a WebSocket handshake", origin=origin, reason="first_byte") from error
-    except OSError as error:  # the connection was lost
-        raise unreachable(error, origin=origin) from error
-    except WebSocketException as error:
-        raise UpstreamBroke(f"WebSocket handshake: {type(error).__name__}", origin=origin, reason="http") from error
+    except (OSError, WebSocketException) as error:
+        was_lost = isinstance(error, OSError) or not connection.is_touched
+        what, reason = f"WebSocket handshake: {type(error).__name__}", "lost" if was_lost else "http"
+        raise UpstreamBroke(what, origin=origin, reason=reason) from error
     place.answered()
     connection.start_keepalive()
 

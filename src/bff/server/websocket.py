@@ -210,7 +210,7 @@ class Handshake:
         route = call.admitted.match.route
         fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
         if not upstream.is_usable:
-            raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="http")
+            raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="lost")
         self._status = 101
         self._connection.output.write_at_once(_switching([*fields, (REQUEST_ID, call.head.request_id)]))
         browser = self._connection.hand_over()

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from bff.config.values.header_changes import HeaderChanges
 from bff.errors import NoRoute
 from bff.proxy.routes import Match
-from bff.request_head import RequestHead
+from bff.request_head import RequestHead, takes
 from bff.web import app_folder, content_coding
 from bff.web.answers import redirect, send_answer
 from bff.web.app_folder import IsFolder, OpenFile
@@ -29,7 +29,7 @@ MAX_SEGMENTS = 32
 
 _NO_CHANGES = HeaderChanges()
 _ASSET = re.compile(r"\.[A-Za-z0-9]{1,12}\Z")  # app.js, but not /orders/7
-_TAKES_ANYTHING = re.compile(rb"(?:\A|,)\s*(?:\*/\*|text/html)\s*(?:;|,|\Z)", re.IGNORECASE)
+_OF_PAGES = frozenset({b"document", b"empty", b"iframe", b"frame"})  # who may frame the app says its policy
 
 
 class AppFiles:
@@ -129,6 +129,6 @@ def _wants_page(name: str, head: RequestHead) -> bool:
         return True
     if _ASSET.search(name) or _is_never_there(name.rstrip("/")) or b"x-csrf" in head.named:
         return False
-    if head.named.get(b"sec-fetch-dest", b"document") not in {b"document", b"empty"}:
+    if head.named.get(b"sec-fetch-dest", b"document") not in _OF_PAGES:
         return False
-    return _TAKES_ANYTHING.search(head.named.get(b"accept", b"*/*")) is not None
+    return takes(head.named.get(b"accept", b"*/*"), b"*/*", b"text/html")

@@ -6,7 +6,7 @@ REMEDIES = {
     "no-route": "no route begins with this path: `bff routes` lists them, `bff explain` judges one request",
     "method-not-allowed": "the route's methods do not list it: `bff routes`",
     "misdirected-request": "have the proxy in front pass the Host field on, or add its address to trusted_proxies",
-    "plain-http": "have the proxy in front redirect http to https",
+    "plain-http": "have the proxy in front redirect http to https, and pass the X-Forwarded-Proto of one before it on",
     "head-too-large": "limits.max_head; a browser with many cookies of this site can clear them",
     "target-too-long": "limits.max_target",
     "content-too-large": "the route's max_body",

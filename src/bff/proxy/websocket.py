@@ -20,6 +20,7 @@ from websockets.uri import WebSocketURI
 from bff.config.values.hosts import bare_host, parse_authority
 from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout
 from bff.proxy.browser import Receive, Scope, Send
+from bff.proxy.field_rules import ResponseRules
 from bff.proxy.fields import is_token
 from bff.proxy.response_rewrite import response_fields
 from bff.proxy.rewrite import UpstreamRequest
@@ -86,16 +87,17 @@ async def forward_websocket(
     except InvalidStatus as refusal:
         others = await again() if refusal.response.status_code == 401 else None
         if others is None:
-            await _refuse(scope, send, refusal.response)
+            await _refuse(scope, send, refusal.response, route.response_rules)
             return
         try:
             connection = await _connected(make, others, place, seconds=seconds)
         except InvalidStatus as second:
-            await _refuse(scope, send, second.response)
+            await _refuse(scope, send, second.response, route.response_rules)
             return
     try:
         limits = Limits(message_bytes=route.max_body, close_seconds=close_seconds)
-        await converse(connection, receive, send, fields=_accepted(connection), ended=ended, limits=limits)
+        fields = _accepted(connection, route.response_rules)
+        await converse(connection, receive, send, fields=fields, ended=ended, limits=limits)
     finally:
         _drop(connection)
 
@@ -199,24 +201,24 @@ def _drop(connection: ClientConnection) -> None:
 # --- the browser's handshake --------------------------------------------------------------------------------------------
 
 
-def _answered(response: Response, *, private_default: bool = False) -> list[Field]:
+def _answered(response: Response, rules: ResponseRules, *, private_default: bool = False) -> list[Field]:
     """The upstream's fields for the browser, without those of its upgrade."""
     raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items()]
-    fields = response_fields(response.status_code, raw, private_default=private_default)
+    fields = response_fields(response.status_code, raw, private_default=private_default, rules=rules)
     return [(name, value) for name, value in fields if not name.startswith(_OF_THE_UPGRADE)]
 
 
-def _accepted(connection: ClientConnection) -> list[Field]:
-    return [] if connection.response is None else _answered(connection.response)
+def _accepted(connection: ClientConnection, rules: ResponseRules) -> list[Field]:
+    return [] if connection.response is None else _answered(connection.response, rules)
 
 
-async def _refuse(scope: Scope, send: Send, response: Response) -> None:
+async def _refuse(scope: Scope, send: Send, response: Response, rules: ResponseRules) -> None:
     """The upstream's own refusal, where the server can send one (ASGI's Denial Response extension); else a plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
         return
     body = bytes(response.body)
-    answered = _answered(response, private_default=True)  # a token was attached, or might have been
+    answered = _answered(response, rules, private_default=True)  # a token was attached, or might have been
     fields = [field for field in answered if field[0] != b"content-length"]
     fields.append((b"content-length", b"%d" % len(body)))
     await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": fields})

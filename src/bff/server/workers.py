@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
 
 import uvicorn
@@ -39,15 +38,14 @@ class _Pause(threading.Event):
         if timeout is None:
             return super().wait()
         if not self.is_set():
-            self.hung_up = _hung_up_within(timeout)
+            self.hung_up = self._hung_up_within(timeout)
         return self.is_set()
 
-
-def _hung_up_within(seconds: float) -> bool:
-    if hasattr(signal, "sigtimedwait"):
-        return signal.sigtimedwait(RELOAD, seconds) is not None
-    time.sleep(seconds)  # macOS has no such call
-    return bool(RELOAD & signal.sigpending()) and bool(signal.sigwait(RELOAD))
+    def _hung_up_within(self, seconds: float) -> bool:
+        if hasattr(signal, "sigtimedwait"):
+            return signal.sigtimedwait(RELOAD, seconds) is not None
+        super().wait(seconds)  # macOS has no such call
+        return bool(RELOAD & signal.sigpending()) and bool(signal.sigwait(RELOAD))
 
 
 class Workers(Multiprocess):

@@ -36,6 +36,12 @@ def tenant_in(issuer: str, *, template: str) -> str | None:
     return tenant
 
 
+def of_all_tenants(template: str) -> str:
+    """The name under which a provider for many tenants publishes its metadata, and is spoken to before a user is known; `template`
+    itself if it is none. Microsoft Entra calls it `organizations`."""
+    return of_tenant(template, "organizations")
+
+
 def of_tenant(template: str, tenant: str) -> str:
     """The issuer of one tenant; `template` if it is none."""
     return template.replace(TENANT, tenant)

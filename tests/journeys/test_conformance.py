@@ -5,18 +5,23 @@ waits for, sent nothing that it holds against us, and stopped where it departs f
 `test_relying_party_profile.py`, `test_logout_profiles.py` and `test_fapi_profile.py`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import pytest
+from joserfc.jwk import Key, OKPKey, RSAKey
+from structlog.testing import capture_logs
 
 from support import suite_module as modules
-from support.documented import page
+from support.documented import codes, page, rows
 from support.fake_provider import same
 from support.suite_module import Module
 from support.suite_sign_out import frame_url
 from support.suite_world import PAGE, SuiteWorld, suite_world
 
 SIGN_IN = {"basic": "Sign in", "form-post": "Sign in, form post", "fapi": "Sign in and call the API, FAPI"}
+EXPLAINED = {code for row in rows(page("how-to/refusals.md")) for code in codes(row[0])}
 PLANS = {
     "oidcc-client-basic-certification-test-plan": modules.BASIC,
     "oidcc-client-config-certification-test-plan": modules.CONFIGURATION,
@@ -39,8 +44,22 @@ async def signs_in(world: SuiteWorld, module: Module, *, plan: str = "basic", **
     """The result of a module for which the tester only signs in, in a new private window."""
     test = await world.start(module, plan=plan, **variant)
     for _ in range(module.sign_ins):
-        await world.click(await world.window(), SIGN_IN[plan])
+        browser = await world.window()
+        with capture_logs() as logs:
+            ended = await world.click(browser, SIGN_IN[plan])
+    if module.stops_after or module.skipped_without:
+        assert_explained(ended, logs, module=module)
     return test.result()
+
+
+def assert_explained(ended: httpx2.Response, logs: list[Any], *, module: Module) -> None:
+    """The person got a page with a way on, and the operator an event whose reason has a row in the how-to."""
+    assert (ended.status_code >= 400, ended.headers["content-type"]) == (True, "text/html; charset=utf-8"), module.name
+    assert "<h1>" in ended.text
+    assert "/bff/login" in ended.text
+    reasons = {entry["reason"] for entry in logs if entry["event"] in {"login.declined", "request.not_served"}}
+    assert reasons, module.name
+    assert reasons <= EXPLAINED, module.name
 
 
 @pytest.mark.requirement("R-098", "R-112", "R-124", "R-125", "R-071")
@@ -138,6 +157,21 @@ async def test_modules_of_the_fapi_plan_with_metadata_of_their_own(module: Modul
     """`discovery-issuer-mismatch`, and a server without `mtls_endpoint_aliases`: before a gateway that was just started."""
     async with suite_world() as world:
         assert await signs_in(world, module, plan="fapi") == "passed"
+
+
+@pytest.mark.requirement("R-090", "R-102", "R-112")
+@pytest.mark.parametrize("alg", ["PS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize(
+    "key", [lambda: RSAKey.generate_key(2048), lambda: OKPKey.generate_key("Ed25519")], ids=["RSA", "Ed25519"]
+)
+async def test_keys_of_other_families_in_the_fapi_plan(alg: str, key: Callable[[], Key]) -> None:
+    """Whatever family the suite's key and ours are of, a happy path passes, and RS256 and `none` are refused."""
+    cases = [
+        module for module in modules.FAPI if module.name in {"happy-path", "invalid-alternate-alg", "invalid-null-alg"}
+    ]
+    pem = key().as_pem(private=True).decode()
+    async with suite_world(provider="fapi", signing_key=pem, id_token_algorithms=f"[{alg}]") as world:
+        assert [await signs_in(world, module, plan="fapi", alg=alg) for module in cases] == ["passed"] * 3
 
 
 # The modules of ID tokens are not for plain OAuth 2.0.

@@ -2,13 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from joserfc.jwk import JWKRegistry
 from structlog.testing import capture_logs
 
+from bff import signing_key
 from support.fake_provider import having, without_parameters
 from support.gateway_world import GatewayWorld, gateway_world
+from support.id_token_edits import claims_of
 from support.strict_browser import Browser
 
 OURS = "11111111-1111-1111-1111-111111111111"
@@ -17,12 +22,13 @@ FOREIGN = "33333333-3333-3333-3333-333333333333"
 
 
 @asynccontextmanager
-async def entra(tenants: Any = (OURS, THEIRS)) -> AsyncIterator[GatewayWorld]:
-    """A gateway at a provider whose metadata names a template as its issuer."""
+async def entra(tenants: Any = (OURS, THEIRS), **changes: Any) -> AsyncIterator[GatewayWorld]:
+    """A gateway at a provider whose metadata names a template as its issuer; `changes` are further keys of the provider."""
     settings = {
         "issuer": "{fake}/{tenantid}/v2.0",
         "metadata_url": "{fake}/.well-known/openid-configuration",
         "allowed_tenants": tenants,
+        **changes,
     }
     async with gateway_world(corp=settings) as world:
         issuer = world.config.providers["corp"].issuer
@@ -150,3 +156,24 @@ async def test_a_foreign_tenant_reports_no_sign_out() -> None:
             answer = await browser.fetch("/bff/backchannel-logout/corp", method="POST", content=content, headers=kind)
             assert answer.status_code == 400
         assert await signed_in(browser) is True
+
+
+@pytest.mark.requirement("R-327", "R-090")
+@pytest.mark.parametrize("signed", ["off", "signed"])
+async def test_what_we_sign_is_for_an_issuer_that_exists(signed: str, tmp_path: Path) -> None:
+    """Client assertions and request objects are made before the tenant is known, so their audience is that of all: no template."""
+    key, file = signing_key.generate(), tmp_path / "key.pem"
+    file.write_text(key.pem())
+    by_key = {"client_secrets": None, "client_auth": "private_key_jwt", "client_keys": [{"file": str(file)}]}
+    async with entra("any", **by_key, request_object=signed) as world:
+        of_tenant(world, OURS)
+        world.corp.accepted_keys = [JWKRegistry.import_key(key.published())]
+        begun = await (await world.browser()).open_once("/bff/login?provider=corp", from_url=world.url + "/")
+        expected = issuer_of(world, "organizations")
+        if signed == "signed":
+            (request,) = parse_qs(urlsplit(begun.headers["location"]).query)["request"]
+            assert claims_of(request)["aud"] == expected
+            return
+        assert await signed_in(await world.signed_in())
+        (call,) = world.token_calls("authorization_code")
+        assert claims_of(dict(call.form)["client_assertion"])["aud"] == expected

@@ -3,12 +3,15 @@
 import asyncio
 import itertools
 import json
+from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey, Key, RSAKey
 from structlog.testing import capture_logs
 
 from bff.errors import JwtRefused, ProviderMisbehaved, ProviderUnavailable
-from bff.provider.documents import DOCUMENT_LIFETIME_SECONDS, REFETCH_INTERVAL_SECONDS
+from bff.provider.client import Provider
+from bff.provider.documents import DOCUMENT_LIFETIME_SECONDS, REFETCH_INTERVAL_SECONDS, RENEWED_AFTER_SECONDS
 from bff.provider.identity import KeyUndecided
 from support.fake_internet import (
     authorization_code,
@@ -16,6 +19,7 @@ from support.fake_internet import (
     provider_at,
 )
 from support.fake_provider import Answer, having, without
+from support.id_token_edits import published, signed
 from support.provider_pair import DISCOVERY, exchange, pair
 
 OAUTH_METADATA = "/.well-known/oauth-authorization-server"
@@ -196,6 +200,52 @@ async def test_caller_that_leaves_does_not_keep_others_from_the_metadata() -> No
         assert (await stayer).issuer == world.fake.issuer
 
 
+async def renew_if_due(ours: Provider) -> None:
+    """What a sign-in begins."""
+    if ours.metadata_are_due:
+        await ours.renew_metadata()
+
+
+async def test_metadata_are_renewed_for_a_sign_in() -> None:
+    """Those that are ten seconds old are fetched again, once for all; the new ones count from then on."""
+    async with pair() as world:
+        await renew_if_due(world.ours)
+        assert world.fake.calls_to(DISCOVERY) == []  # unknown so far: the sign-in itself fetches them
+        old = await world.ours.metadata()
+        world.clock.advance(RENEWED_AFTER_SECONDS - 1)
+        await renew_if_due(world.ours)
+        assert await world.ours.metadata() is old
+        world.clock.advance(1)
+        world.fake.misbehave(metadata=having(end_session_endpoint=f"{world.fake.issuer}/bye"))
+        await asyncio.gather(*(world.ours.renew_metadata() for _ in range(20)))
+        assert (await world.ours.metadata()).end_session_endpoint == f"{world.fake.issuer}/bye"
+        assert len(world.fake.calls_to(DISCOVERY)) == 2
+
+
+@pytest.mark.requirement("R-120", "R-123")
+@pytest.mark.parametrize(
+    "answer", [Answer(status=503), Answer(body=b'{"issuer": "https://other.example"}'), Answer(body=b"<")]
+)
+async def test_metadata_that_cannot_be_renewed_stay(answer: Answer) -> None:
+    """An outage, another issuer or no document at all: the known ones stay in use, and the next try has its pause."""
+    async with pair() as world:
+        old = await world.ours.metadata()
+        world.clock.advance(RENEWED_AFTER_SECONDS)
+        world.fake.misbehave(answers={DISCOVERY: answer})
+        for _ in range(5):
+            await renew_if_due(world.ours)
+        assert await world.ours.metadata() is old
+        assert len(world.fake.calls_to(DISCOVERY)) == 2
+
+
+async def test_written_metadata_are_never_due() -> None:
+    """With `discovery: off` nothing is fetched, so nothing is old."""
+    async with pair(discovery="off", token_endpoint="http://127.0.0.1:7001/token") as world:
+        await world.ours.metadata()
+        world.clock.advance(DOCUMENT_LIFETIME_SECONDS)
+        assert not world.ours.metadata_are_due
+
+
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +338,66 @@ async def test_forged_logout_tokens_do_not_use_up_the_demand_of_a_sign_in() -> N
         world.fake.rotate_keys()
         assert await world.ours.identity.verify(await world.id_token(), types=("JWT",))
         assert len(world.fake.calls_to("/jwks")) == 3
+
+
+def replaced(key: Key, alg: str) -> dict[str, Any]:
+    """The provider has made this key at its start, and calls it as it calls each."""
+    return {"jwks": published(key), "id_token": signed(key, alg)}
+
+
+def made_at_start(kind: str) -> tuple[Key, str]:
+    """A new key with a name that is always the same, and its algorithm."""
+    if kind == "EC":
+        return ECKey.generate_key("P-256", {"kid": "default"}), "ES256"
+    return RSAKey.generate_key(2048, {"kid": "default"}), "RS256"
+
+
+@pytest.mark.requirement("R-333")
+@pytest.mark.parametrize("kinds", [("RSA", "RSA", "RSA"), ("RSA", "EC", "RSA")], ids=["same kind", "other kind"])
+async def test_another_key_under_the_same_name_is_found(kinds: tuple[str, ...]) -> None:
+    """A provider that names its key alike at every start does not lock everyone out for an hour when it is restarted."""
+    async with pair(id_token_algorithms=("RS256", "ES256")) as world:
+        for kind in kinds:
+            world.fake.misbehave(**replaced(*made_at_start(kind)))
+            assert await world.ours.identity.verify(await world.id_token(), types=("JWT",))
+        assert len(world.fake.calls_to("/jwks")) == len(kinds)
+
+
+@pytest.mark.requirement("R-333", "R-113", "R-100")
+async def test_forged_tokens_under_a_known_name_are_refused_with_one_fetch() -> None:
+    """In each interval the first has the keys fetched, and all are refused; a rotation to a new name is followed meanwhile."""
+    async with pair() as world:
+        await world.ours.keys()
+        world.fake.misbehave(id_token_signature="wrong_key")
+        for _ in range(5):
+            with pytest.raises(JwtRefused) as refused:
+                await world.ours.identity.verify(await world.id_token(), types=("JWT",))
+            assert (type(refused.value), refused.value.reason) == (JwtRefused, "signature")
+        assert len(world.fake.calls_to("/jwks")) == 2
+        world.fake.rotate_keys()
+        world.fake.misbehave(id_token_signature="honest")
+        assert await world.ours.identity.verify(await world.id_token(), types=("JWT",))
+
+
+@pytest.mark.requirement("R-113", "R-206")
+async def test_forged_tokens_that_anyone_can_send_have_nothing_fetched() -> None:
+    """A logout token that names a known key and is not by it is refused as it is."""
+    async with pair() as world:
+        await world.ours.keys()
+        world.fake.misbehave(id_token_signature="wrong_key")
+        with pytest.raises(JwtRefused):
+            await world.ours.identity.verify(await world.id_token(), types=("JWT",), anonymous=True)
+        assert len(world.fake.calls_to("/jwks")) == 1
+
+
+@pytest.mark.requirement("R-100")
+async def test_a_forged_token_is_forged_while_the_keys_cannot_be_fetched() -> None:
+    """An outage of the JWKS endpoint makes no forgery a reason to try again later."""
+    async with pair() as world:
+        await world.ours.keys()
+        world.fake.misbehave(id_token_signature="wrong_key", answers={"/jwks": Answer(status=503)})
+        with pytest.raises(JwtRefused):
+            await world.ours.identity.verify(await world.id_token(), types=("JWT",))
 
 
 # --- metadata of providers with habits --------------------------------------------------------------------------------

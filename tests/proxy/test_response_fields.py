@@ -2,7 +2,7 @@
 
 import pytest
 
-from bff.proxy.rewrite import response_fields
+from bff.proxy.response_rewrite import response_fields
 from bff.request_head import Field
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bff.proxy import response_head as module
 from bff.proxy.response_head import MAX_KEPT, MAX_KEPT_HEAD, ResponseHead, kept_head, read_head
-from bff.proxy.rewrite import response_fields, response_lines
+from bff.proxy.response_rewrite import response_fields, response_lines
 
 
 def a_head(*lines: bytes, status: bytes = b"200 OK", version: bytes = b"HTTP/1.1") -> bytes:

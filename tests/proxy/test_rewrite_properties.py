@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bff.errors import BrowserError
 from bff.proxy.fields import HOP_BY_HOP
-from bff.proxy.rewrite import UpstreamRequest, response_fields
+from bff.proxy.response_rewrite import response_fields
+from bff.proxy.rewrite import UpstreamRequest
 from bff.request_head import Field
 from support.rewriting import OURS, rewrite, values
 

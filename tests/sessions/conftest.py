@@ -58,7 +58,10 @@ async def redis_store() -> AsyncIterator[Callable[..., RedisStore]]:
 
     def make(url: str, *, keys: Sequence[str] = (KEY,), **arguments: float) -> RedisStore:
         sealer = Sealer([LiteralSecret(value=key) for key in keys])
-        store = RedisStore(parse_store(url), sealer=sealer, idle_timeout_seconds=IDLE_SECONDS, **arguments)
+        patience = {"connect_timeout_seconds": PATIENT_SECONDS, "command_timeout_seconds": PATIENT_SECONDS}
+        store = RedisStore(
+            parse_store(url), sealer=sealer, idle_timeout_seconds=IDLE_SECONDS, **{**patience, **arguments}
+        )
         stores.append(store)
         return store
 
@@ -76,7 +79,7 @@ def workers(request: pytest.FixtureRequest, redis_store: Callable[..., RedisStor
     server: ValkeyServer = request.getfixturevalue(f"shared_{request.param}")
     server.ask("FLUSHALL")
     url = server.url.replace("redis://", "redis+cluster://") if request.param == "cluster" else server.url
-    return lambda: redis_store(url, connect_timeout_seconds=PATIENT_SECONDS, command_timeout_seconds=PATIENT_SECONDS)
+    return lambda: redis_store(url)
 
 
 @pytest.fixture

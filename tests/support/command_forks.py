@@ -58,9 +58,11 @@ def _measured() -> Iterator[None]:
         return
     import coverage
 
+    import bff
+
     test_file = os.environ["PYTEST_CURRENT_TEST"].partition("::")[0].removeprefix("tests/")
     measured = coverage.Coverage(
-        data_file=data_file, data_suffix=True, source=["bff"], context=test_file, config_file=False
+        data_file=data_file, data_suffix=True, source=list(bff.__path__), context=test_file, config_file=False
     )
     measured.start()
     yield

@@ -1,9 +1,10 @@
 """A store behind a relay, a provider, an API, several gateways and signed-in browsers; and the report of what a fault did to them."""
 
+import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from support.fault_load import Load, Seat, who_am_i
 from support.fault_provider import FaultProvider
 from support.store_relay import StoreRelay
 from support.strict_browser import Browser
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer, free_port, sentinel_of
 
 SESSION_COOKIE = "__Host-Http-bff"
 KEY_FILES = [{"file": "corp-key-new.pem"}, {"file": "corp-key-old.pem"}]
@@ -53,6 +54,7 @@ class FaultWorld:
     valkey: ValkeyServer
     relay: StoreRelay
     provider: FaultProvider
+    way_to_provider: StoreRelay
     balancer: Balancer
     load: Load
     folder: Path  # with the secrets, and `bff.yaml`, which holds what the gateways' own files hold
@@ -62,6 +64,23 @@ class FaultWorld:
         """The fault is over now."""
         self.fault_ended_at = time.time()
         self.load.watch()
+
+    async def signed_in(self, user: str) -> Seat:
+        """One more signed-in browser, at the first process."""
+        return await _signed_in(self.provider, f"http://{self.load.host}", user)
+
+    async def signed_out_by_the_provider(self, seat: Seat) -> None:
+        """Deliver a logout token until it is taken, as a provider does."""
+        token = self.provider.logout_token(self.provider.clients["shop"], subject=seat.user, sid=None)
+        while True:
+            gateway = self.balancer.next()
+            if gateway is not None:
+                answer = await gateway.client.post(
+                    "/bff/backchannel-logout/corp", headers={"host": self.load.host}, data={"logout_token": token}
+                )
+                if answer.status_code == 200:
+                    return
+            await asyncio.sleep(0.5)
 
     async def report(self, *, within_seconds: float = 20.0) -> Report:
         """What it did, once every session was served again or that time has passed."""
@@ -91,8 +110,11 @@ async def fault_world(
     call_limit: str = "30s",
     pause_seconds: float = 0.5,
     by_key: bool = False,
+    replicated: bool = False,
+    ahead_seconds: Sequence[float] = (),
 ) -> AsyncIterator[FaultWorld]:
-    """So many browsers, signed in at so many gateways. `by_key`: the gateways authenticate by keys that the provider fetches."""
+    """So many browsers, signed in at so many gateways. `by_key`: the gateways authenticate by keys that the provider fetches.
+    `replicated`: the store is found by a Sentinel and has a replica, without the relay. `ahead_seconds`: of the gateways' clocks."""
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(ValkeyServer("--maxmemory-policy", "noeviction"))
         relay = await stack.enter_async_context(StoreRelay(valkey.port))
@@ -100,38 +122,65 @@ async def fault_world(
         _write_secrets(folder)
         ports = [free_port() for _ in range(processes)]
         host = f"localhost:{ports[0]}"
-        provider = await stack.enter_async_context(_provider(f"http://{host}", lifetime_seconds))
+        provider, way = await _provider(stack, f"http://{host}", lifetime_seconds)
         api = bind_loopback()
         await stack.enter_async_context(serving(who_am_i(), api))
-        settings = _settings(host, relay.port, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
+        store = f"redis://127.0.0.1:{relay.port}/0"
+        if replicated:
+            store = await _replicated(stack, valkey)
+        settings = _settings(host, store, provider.issuer, port_of(api), patience=patience, call_limit=call_limit)
         if by_key:
             settings["providers"]["corp"].update(client_auth="private_key_jwt", client_keys=KEY_FILES)
             del settings["providers"]["corp"]["client_secrets"]
             secret = provider.clients["shop"].secret
             provider.jwks_of_client = ClientJwks(f"http://{host}/bff/jwks/corp", secret=secret)
         (folder / "bff.yaml").write_text(json.dumps(settings))
-        gateways = [FaultGateway(settings, folder=folder, port=port) for port in ports]
+        gateways = [
+            FaultGateway(settings, folder=folder, port=port, ahead_seconds=ahead)
+            for port, ahead in zip(ports, [*ahead_seconds, *[0.0] * processes], strict=False)
+        ]
         balancer = await stack.enter_async_context(Balancer(gateways))
         seats = [await _signed_in(provider, f"http://{host}", user) for user in provider.people(sessions)]
         load = Load(balancer=balancer, host=host, seats=seats, pause_seconds=pause_seconds)
         await stack.enter_async_context(load)
-        yield FaultWorld(valkey=valkey, relay=relay, provider=provider, balancer=balancer, load=load, folder=folder)
+        yield FaultWorld(
+            valkey=valkey,
+            relay=relay,
+            provider=provider,
+            way_to_provider=way,
+            balancer=balancer,
+            load=load,
+            folder=folder,
+        )
         provider.recover()
 
 
-@asynccontextmanager
-async def _provider(gateway: str, lifetime_seconds: int) -> AsyncIterator[FaultProvider]:
+async def _provider(stack: AsyncExitStack, gateway: str, lifetime_seconds: int) -> tuple[FaultProvider, StoreRelay]:
+    """A provider, and the relay through which it is reached."""
     sockets = bind_loopback()
+    way = await stack.enter_async_context(StoreRelay(port_of(sockets)))
     provider = FaultProvider(
-        issuer=f"http://127.0.0.1:{port_of(sockets)}",
+        issuer=f"http://127.0.0.1:{way.port}",
         clients=[shop(gateway, provider="corp")],
         access_token_lifetime_seconds=lifetime_seconds,
     )
-    async with serving(provider.app, sockets):
-        yield provider
+    await stack.enter_async_context(serving(provider.app, sockets))
+    return provider, way
 
 
-def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, call_limit: str) -> dict[str, Any]:
+async def _replicated(stack: AsyncExitStack, primary: ValkeyServer) -> str:
+    """Start a replica and a Sentinel that knows it; the store's URL."""
+    replica = stack.enter_context(ValkeyServer("--replicaof", f"127.0.0.1 {primary.port}"))
+    sentinel = stack.enter_context(sentinel_of(primary, name="shop"))
+    async with asyncio.timeout(30):
+        while str(replica.port) not in str(sentinel.ask("SENTINEL REPLICAS", "shop")):
+            await asyncio.sleep(0.1)
+        while replica.ask("INFO", "replication")["master_link_status"] != "up":
+            await asyncio.sleep(0.1)
+    return f"redis+sentinel://127.0.0.1:{sentinel.port}/shop"
+
+
+def _settings(host: str, store: str, issuer: str, api: int, *, patience: str, call_limit: str) -> dict[str, Any]:
     provider = {
         "issuer": issuer,
         "client_id": "shop",
@@ -144,7 +193,7 @@ def _settings(host: str, store: int, issuer: str, api: int, *, patience: str, ca
     return {
         "public_url": f"http://{host}",
         "session": {
-            "store": f"redis://127.0.0.1:{store}/0",
+            "store": store,
             "keys": [{"file": "session-key"}, {"file": "session-key-old"}],
         },
         "providers": {"corp": provider},

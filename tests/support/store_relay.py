@@ -11,6 +11,8 @@ class StoreRelay:
         self.port = 0
         self._store_port = port
         self._away = False
+        self._swallows = False
+        self.delay_seconds = 0.0  # of each piece, in both directions
         self._listening: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -38,22 +40,40 @@ class StoreRelay:
         """Take connections again."""
         self._away = False
 
+    def swallow(self) -> None:
+        """Take connections and let no byte through, from now on: they are half open, as behind a firewall that forgot them."""
+        self._swallows = True
+
+    def cut_swallowed(self) -> None:
+        """New connections work again; those that were there stay dead, with no sign of it."""
+        self._swallows = False
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._away:
             writer.transport.abort()
             return
         there, back = await asyncio.open_connection("127.0.0.1", self._store_port)
         self._open |= {writer, back}
-        pumps = [asyncio.create_task(_pump(reader, back)), asyncio.create_task(_pump(there, writer))]
+        pumps = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
         self._tasks.update(pumps)
         await asyncio.wait(pumps)
         self._tasks.difference_update(pumps)
         self._open -= {writer, back}
+        for end in (writer, back):
+            end.close()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop, due, swallowed = asyncio.get_running_loop(), 0.0, False
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                swallowed = swallowed or self._swallows
+                if swallowed:
+                    continue
+                due = max(
+                    loop.time() + self.delay_seconds, due + 1e-6
+                )  # in their order, also when the delay gets shorter
+                loop.call_at(due, writer.write, data)
+                await writer.drain()
+        if not swallowed:
+            await asyncio.sleep(max(due - loop.time(), 0.0))
+            writer.close()

@@ -40,7 +40,7 @@ def _of_fapi(base: str) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
-        "id_token_signing_alg_values_supported": ["PS256"],
+        "id_token_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "mtls_endpoint_aliases": {
             "token_endpoint": mtls + "token",
             "pushed_authorization_request_endpoint": mtls + "par",

@@ -164,9 +164,13 @@ class RunningTest:
         self.as_nonce = _nonce(self.module)
         now, nonce = int(self.judge.clock()), self.granted.get("nonce")
         claims: Json = {"iss": self.base, "sub": SUBJECT, "aud": self.client["client_id"], "iat": now, "exp": now + 300}
-        claims |= {"sid": self.sid, "at_hash": _half_hash(self.access_token), **({"nonce": nonce} if nonce else {})}
-        alg = self.module.alg or ("PS256" if self.judge.fapi else "RS256")
-        id_token = self.keys.signed({}, edit(claims), alg=alg, foreign=self.module.foreign)
+        alg = "RS256" if self.server_jwk is None else self.server_jwk["alg"]
+        claims |= {
+            "sid": self.sid,
+            "at_hash": _half_hash(self.access_token, alg=alg),
+            **({"nonce": nonce} if nonce else {}),
+        }
+        id_token = self.keys.signed({}, edit(claims), alg=self.module.alg or alg, foreign=self.module.foreign)
         self.id_tokens.add(id_token)
         more: Json = {"id_token": id_token} if self.judge.openid else {}
         more |= {"expires_in": FAPI_LIFETIME_SECONDS} if self.judge.fapi else {}
@@ -241,6 +245,6 @@ def _nonce(module: Module) -> str | None:
     return secrets.token_urlsafe(12) if module.nonces else None
 
 
-def _half_hash(token: str) -> str:
-    digest = hashlib.sha256(token.encode()).digest()
-    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+def _half_hash(token: str, *, alg: str) -> str:
+    digest = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(token.encode()).digest()  # JWAUtil
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()

@@ -5,7 +5,7 @@ Only hosts, keys and the folder are others than in the page: the YAML, the teste
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from html import unescape
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from bff.config.load import load
 from bff.demo.loopback_sockets import bind_loopback, port_of
@@ -31,7 +31,12 @@ from support.suite_server import Suite
 Json = dict[str, Any]
 PAGE = "how-to/conformance.md"
 SECRET = "50% of p+ss & w:rds/are=odd, ~this one of the suite's too"
-SERVER_KEY = RSAKey.generate_key(2048, {"alg": "PS256", "use": "sig", "kid": "fapi-server"})
+_NAMED = {"use": "sig", "kid": "fapi-server"}
+SERVER_KEYS: dict[str, Callable[[], Key]] = {  # what a tester makes for the suite, by the algorithms of FAPI
+    "PS256": lambda: RSAKey.generate_key(2048, {"alg": "PS256", **_NAMED}),
+    "ES256": lambda: ECKey.generate_key("P-256", {"alg": "ES256", **_NAMED}),
+    "EdDSA": lambda: OKPKey.generate_key("Ed25519", {"alg": "EdDSA", **_NAMED}),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +57,7 @@ class SuiteWorld:
         """Start a module of a plan whose configuration is this one of the page; `changes` are the suite's variants."""
         config = self._config(plan, front_channel=changes.pop("front_channel", False))
         if plan == "fapi":
-            config["server"]["jwks"]["keys"] = [SERVER_KEY.as_dict(private=True)]
+            config["server"]["jwks"]["keys"] = [SERVER_KEYS[changes.pop("alg", "PS256")]().as_dict(private=True)]
             changes = {"client_auth": "private_key_jwt", **changes}
         config["client"]["client_secret"] = SECRET
         config["client"]["scope"] = changes.pop("scope", config["client"].get("scope", ""))
@@ -119,7 +124,9 @@ def _moved(text: str, *, url: str, suite: str) -> str:
 
 
 @asynccontextmanager
-async def suite_world(*, provider: str = "basic", **changes: str | None) -> AsyncIterator[SuiteWorld]:
+async def suite_world(
+    *, provider: str = "basic", signing_key: str | None = None, **changes: str | None
+) -> AsyncIterator[SuiteWorld]:
     """Start the suite and the gateway; `changes` are other values for the provider, None: without that key."""
     clock = Clock()
     async with AsyncExitStack() as stack:
@@ -130,7 +137,7 @@ async def suite_world(*, provider: str = "basic", **changes: str | None) -> Asyn
         folder = Path(stack.enter_context(TemporaryDirectory()))
         text = _moved(marked(page(PAGE), "bff.yaml"), url=url, suite=suite.url)
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port_of(gateway)}")
-        _write(folder, _changed(text, provider, changes))
+        _write(folder, _changed(text, provider, changes), signing_key or generate().pem())
         app = create_app(load(folder / "bff.yaml"), clock=clock)
         await stack.enter_async_context(serving(suite, sockets))
         await stack.enter_async_context(serving_gateway(app, gateway))
@@ -147,11 +154,11 @@ def _changed(text: str, provider: str, changes: dict[str, str | None]) -> str:
     return before + section + after
 
 
-def _write(folder: Path, text: str) -> None:
+def _write(folder: Path, text: str, signing_key: str) -> None:
     (folder / "bff.yaml").write_text(text)
     (folder / "app").mkdir()
     (folder / "app" / "index.html").write_text(marked(page(PAGE), "index.html"))
     (folder / "secrets").mkdir()
-    secrets = {"session-key": SESSION_KEY, "client-secret": SECRET, "signing-key": generate().pem()}
+    secrets = {"session-key": SESSION_KEY, "client-secret": SECRET, "signing-key": signing_key}
     for name, secret in secrets.items():
         (folder / "secrets" / name).write_text(secret)

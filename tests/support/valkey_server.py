@@ -85,6 +85,17 @@ class ValkeyServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def lose_its_disk(self) -> None:
+        """From now on snapshots fail, and the server refuses writes (MISCONF)."""
+        self.ask("CONFIG", "SET", "save", "3600 1")
+        shutil.rmtree(self._directory)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while self.ask("INFO", "persistence")["rdb_last_bgsave_status"] != "err":
+            with contextlib.suppress(redis.ResponseError):
+                self.ask("BGSAVE")
+            assert time.monotonic() < deadline, "snapshots go on"
+            time.sleep(0.01)
+
     def ask(self, *command: object) -> Any:
         """One command on a connection of its own."""
         with redis.Redis(port=self.port, socket_timeout=5) as client:

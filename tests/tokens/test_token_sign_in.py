@@ -8,6 +8,7 @@ from bff.errors import LoginRequired
 from bff.sessions.model import session_key
 from bff.sessions.store import Mark
 from bff.tokens.holder import token_hash
+from bff.tokens.sign_in import keep_sign_in
 from support.token_room import ABSOLUTE_TIMEOUT, EXPIRED_AFTER, HERE, token_room
 
 
@@ -144,3 +145,29 @@ async def test_a_grant_whose_token_may_be_spent_is_not_carried_over() -> None:
         session_id = await room.keep(await room.grant("corp"), previous=before)
         after = await room.stored(session_key(session_id))
         assert [grant.provider for grant in after.grants] == ["corp"]
+
+
+@pytest.mark.requirement("R-341", "R-342")
+async def test_a_refresh_that_hangs_does_not_hold_up_a_sign_in() -> None:
+    """Its grant stays behind in the old session, and what its answer brings is revoked; the new session holds what was signed in."""
+    async with token_room() as room:
+        before = await room.sign_in("partner")
+        room.fakes["partner"].hold("/token")
+        room.clock.advance(EXPIRED_AFTER)
+        refreshing = asyncio.create_task(room.usable(before, "partner"))
+        await room.token_calls_reach(1, name="partner")
+        session_id = await keep_sign_in(
+            room.store,
+            grant=await room.grant("corp"),
+            previous_key=before.key,
+            absolute_timeout_seconds=ABSOLUTE_TIMEOUT,
+            now=room.clock(),
+            patience_seconds=0.05,
+        )
+        room.fakes["partner"].release("/token")
+        with pytest.raises(LoginRequired):
+            await refreshing
+        after = await room.stored(session_key(session_id))
+        assert [grant.provider for grant in after.grants] == ["corp"]
+        assert await room.find(before.key) is None
+        assert room.fakes["partner"].calls_to("/revoke")

@@ -27,8 +27,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from bff.trusted_roots import client_context
-
 Claims = dict[str, object]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 KEYS_REFETCHED_SECONDS = 5.0  # at most this often, however many key ids callers make up
@@ -85,9 +83,7 @@ class ProviderKeys:
             return self._keys
 
     async def _download(self) -> KeySet:
-        async with httpx2.AsyncClient(
-            timeout=5.0, trust_env=False, verify=client_context(ca_file=None, shared=True)
-        ) as client:
+        async with httpx2.AsyncClient(timeout=5.0, trust_env=False) as client:
             metadata = await client.get(f"{self._issuer}/.well-known/openid-configuration")
             answer = await client.get(metadata.raise_for_status().json()["jwks_uri"])
             return KeySet.import_key_set(answer.raise_for_status().json())

@@ -16,7 +16,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from bff.errors import ProviderMisbehaved
-from bff.issuers import of_tenant
+from bff.issuers import of_all_tenants
 from bff.loopback import is_loopback
 from bff.oauth.error_response import check_ok
 from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object, shown
@@ -61,7 +61,7 @@ def metadata_url(issuer: str, *, discovery: Literal["openid", "oauth"], insecure
     Raises:
         ValueError: the issuer is not an https URL (http on loopback, or as told) without query and fragment.
     """
-    issuer = of_tenant(issuer, "organizations")
+    issuer = of_all_tenants(issuer)
     if not is_endpoint(issuer, plain_http="anywhere" if insecure_http else "loopback") or "?" in issuer:
         raise ValueError("an issuer is an https URL without query and fragment")
     # Discovery section 4 and RFC 8414 section 3.1: "any terminating '/' MUST be removed"

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.errors import ProviderMisbehaved
+from bff.issuers import of_all_tenants
 from bff.oauth import dpop
 from bff.oauth.client_auth import Authentication, Client, ClientAuth
 from bff.oauth.messages import ProviderRequest, ProviderResponse
@@ -45,7 +46,7 @@ class AuthenticatedCalls:
         uses: SecretUses | None = None,
     ) -> None:
         self.credentials = Credentials(config, provider=provider, uses=uses)
-        self.client = Client(provider=provider, client_id=config.client_id, issuer=config.issuer)
+        self.client = Client(provider=provider, client_id=config.client_id, issuer=of_all_tenants(config.issuer))
         self._http = http
         self._clock = clock
         self._nonces = dpop.Nonces()

@@ -2,9 +2,11 @@
 
 - One fetch at a time, for all callers.
 - A document is used for an hour. If the provider is unavailable then, the old one is used on.
+- A sign-in has metadata that are older than `RENEWED_AFTER_SECONDS` fetched again in the background, and waits for nothing. So what
+  the provider has begun to announce (an endpoint, `iss` in its responses) counts from then on, and not in an hour.
 - An unknown `kid` has the keys fetched at once, also a moment after another fetch: providers rotate without notice. A demand that
   did not help is not repeated for `REFETCH_INTERVAL_SECONDS`. Tokens that anyone can send (logout tokens) count apart, so
-  that forged ones do not use up the demand of a sign-in.
+  that forged ones do not use up the demand of a sign-in; so do tokens by a known key whose signature does not hold.
 - A failed fetch is repeated after a pause that doubles: neither a restart under load nor a flood of invented `kid`s
   becomes a flood of fetches (mod_auth_openidc 2026-08-12).
 - Keys are kept for each provider, never by `kid` alone (CVE-2026-49998).
@@ -13,6 +15,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from bff.backoff import Backoff
@@ -26,6 +29,7 @@ from bff.telemetry import tokens as telemetry
 
 DOCUMENT_LIFETIME_SECONDS = 3600.0
 REFETCH_INTERVAL_SECONDS = 10.0
+RENEWED_AFTER_SECONDS = 10.0
 BACKOFF = Backoff(first_seconds=1.0, longest_seconds=30.0)
 
 T = TypeVar("T")
@@ -40,7 +44,7 @@ class Documents:
         self._http = http
         self._metadata = _CachedDocument(self._fetch_metadata, clock=clock)
         self._keys = _CachedDocument(self._fetch_keys, clock=clock)
-        self._demands = (_Demand(), _Demand())  # of tokens that came from the provider itself, and of anonymous ones
+        self._demands = {demand: _MadeAt() for demand in Demand}
 
     async def metadata(self) -> ProviderMetadata:
         """The metadata; an endpoint in the configuration replaces the provider's own.
@@ -50,6 +54,15 @@ class Documents:
         """
         return await self._metadata.get()
 
+    @property
+    def metadata_are_due(self) -> bool:
+        """Whether a sign-in is to have the metadata fetched again."""
+        return self._config.discovery != "off" and self._metadata.is_due
+
+    async def renew_metadata(self) -> None:
+        """Fetch the metadata again; those that are known stay in use until then, and if they cannot be fetched."""
+        await self._metadata.renew()
+
     async def keys(self) -> jws.KeySet:
         """The keys that the provider signs with (JWKS).
 
@@ -58,17 +71,17 @@ class Documents:
         """
         return await self._keys.get()
 
-    async def keys_newer_than(self, keys: jws.KeySet, *, anonymous: bool) -> jws.KeySet:
+    async def keys_newer_than(self, keys: jws.KeySet, *, demand: "Demand") -> jws.KeySet:
         """Keys that were fetched after `keys`; `keys` itself soon after a demand for newer ones that did not help.
 
         Raises:
             ProviderError: they cannot be fetched now.
         """
-        return await self._keys.get_newer(keys, demand=self._demands[anonymous])
+        return await self._keys.get_newer(keys, demand=self._demands[demand])
 
-    def newer_keys_helped(self, *, anonymous: bool) -> None:
+    def newer_keys_helped(self, demand: "Demand") -> None:
         """The demand found the key: the provider has rotated its keys, and may do so again at once."""
-        self._demands[anonymous].made_at = 0.0
+        self._demands[demand].at = 0.0
 
     async def _fetch_metadata(self) -> ProviderMetadata:
         config, written = self._config, _written_endpoints(self._config)
@@ -109,11 +122,19 @@ def _written_endpoints(config: ProviderConfig) -> dict[str, str]:
     return {name: url for name, url in written.items() if url is not None}
 
 
+class Demand(Enum):
+    """Why newer keys are demanded. Each kind has its own pause, so that none uses up another's fetch."""
+
+    UNKNOWN = auto()  # a token from the provider itself, by a key that is not known
+    REPLACED = auto()  # the same by a key that is known, but did not make the signature
+    ANONYMOUS = auto()  # a token that anyone can send
+
+
 @dataclass(slots=True, kw_only=True)
-class _Demand:
+class _MadeAt:
     """When a newer document was last demanded in vain, or is being demanded."""
 
-    made_at: float = 0.0
+    at: float = 0.0
 
 
 class _CachedDocument(Generic[T]):
@@ -142,22 +163,35 @@ class _CachedDocument(Generic[T]):
                 return value
             return await self._renew()
 
-    async def get_newer(self, than: T, *, demand: "_Demand") -> T:
+    async def get_newer(self, than: T, *, demand: "_MadeAt") -> T:
         """A document fetched after `than`, or `than` itself while another fetch on this demand would be too soon.
 
         Raises:
             ProviderError: it cannot be fetched now.
         """
         async with self._lock:
-            too_soon = self._clock() < demand.made_at + REFETCH_INTERVAL_SECONDS
+            too_soon = self._clock() < demand.at + REFETCH_INTERVAL_SECONDS
             if self._value is not None and (self._value is not than or too_soon):
                 return self._value
-            demand.made_at = self._clock()
+            demand.at = self._clock()
             newer = await self._renew()
             if newer is than and self._failure is not None:
-                demand.made_at = 0.0  # nothing was fetched: the pause after a failure says when to ask again
+                demand.at = 0.0  # nothing was fetched: the pause after a failure says when to ask again
                 raise self._failure.with_traceback(None)
             return newer
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is known and not new, and is not being fetched, and no failure asks for a pause."""
+        now = self._clock()
+        old = self._value is not None and now >= self._fetched_at + RENEWED_AFTER_SECONDS
+        return old and not self._lock.locked() and (self._failure is None or now >= self._retry_at)
+
+    async def renew(self) -> None:
+        """Fetch it again, unless that has just been done."""
+        async with self._lock:
+            if self._clock() >= self._fetched_at + RENEWED_AFTER_SECONDS:
+                await self._renew()
 
     def _fresh(self) -> T | None:
         return self._value if self._clock() < self._fetched_at + DOCUMENT_LIFETIME_SECONDS else None

@@ -2,12 +2,17 @@
 
 from bff import signing_key
 from bff.config.model import ProviderConfig
-from bff.errors import JwtRefused, ProviderMisbehaved
+from bff.errors import JwtRefused, ProviderError, ProviderMisbehaved
 from bff.oauth import jws, userinfo
 from bff.oauth.messages import ProviderResponse
 from bff.oauth.userinfo import User
 from bff.provider.calls import AuthenticatedCalls
-from bff.provider.documents import Documents
+from bff.provider.documents import Demand, Documents
+
+# A key that was published before: the token is forged, or another key has its `kid` now. Providers that make their keys at every start
+# and name them always alike do so (navikt/mock-oauth2-server). Whoever can forge an ID token here is the provider, so a fetch on
+# such a token serves no attack; logout tokens can be sent by anyone, and are refused at once.
+_OF_A_REPLACED_KEY = frozenset({"signature", "key_unfit"})
 
 
 class KeyUndecided(jws.UnknownKey):
@@ -35,11 +40,11 @@ class Identity:
             JwtRefused: no key of this provider made the signature, or the token is not of these types.
             ProviderError: the keys cannot be fetched.
         """
-        keys = await self._documents.keys()
+        keys, demand = await self._documents.keys(), Demand.ANONYMOUS if anonymous else Demand.UNKNOWN
         try:
             return self._verify(token, keys=keys, types=types)
         except jws.UnknownKey as unknown:
-            newer = await self._documents.keys_newer_than(keys, anonymous=anonymous)
+            newer = await self._documents.keys_newer_than(keys, demand=demand)
             if newer is keys:
                 raise KeyUndecided(
                     "unknown key",
@@ -48,20 +53,34 @@ class Identity:
                     found=unknown.found,
                     configured=unknown.configured,
                 ) from unknown
-            return self._verified_by_newer(token, newer, types=types, anonymous=anonymous)
+            return self._verified_by_newer(token, newer, types=types, demand=demand)
+        except JwtRefused as refused:
+            if anonymous or refused.reason not in _OF_A_REPLACED_KEY:
+                raise
+            newer = await self._newer_or_same(keys)
+            if newer is keys:
+                raise
+            return self._verified_by_newer(token, newer, types=types, demand=Demand.REPLACED)
+
+    async def _newer_or_same(self, keys: jws.KeySet) -> jws.KeySet:
+        try:
+            return await self._documents.keys_newer_than(keys, demand=Demand.REPLACED)
+        except ProviderError:
+            return keys
 
     def _verified_by_newer(
-        self, token: str, newer: jws.KeySet, *, types: tuple[str, ...], anonymous: bool
+        self, token: str, newer: jws.KeySet, *, types: tuple[str, ...], demand: Demand
     ) -> jws.VerifiedJwt:
-        """The demand was not in vain where the newer set holds the named key, also if that key did not make the signature."""
+        """The demand was not in vain where it found the key that was unknown, also if that key did not make the signature."""
         try:
             verified = self._verify(token, keys=newer, types=types)
         except jws.UnknownKey:
             raise
         except JwtRefused:
-            self._documents.newer_keys_helped(anonymous=anonymous)
+            if demand is not Demand.REPLACED:
+                self._documents.newer_keys_helped(demand)
             raise
-        self._documents.newer_keys_helped(anonymous=anonymous)
+        self._documents.newer_keys_helped(demand)
         return verified
 
     async def userinfo(self, access_token: str, *, subject: str, dpop_seed: str | None = None) -> dict[str, object]:

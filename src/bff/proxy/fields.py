@@ -5,11 +5,12 @@ without case and with `_` read as `-`, since upstreams that speak CGI or WSGI ca
 with `_` is dropped. A name that is not listed passes (RFC 9110 section 5.1), unless it begins as one of ours does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from enum import Enum, auto
 from functools import lru_cache
 
 from bff.errors import MalformedRequest
+from bff.request_head import Field
 from bff.request_id import NAME as REQUEST_ID
 
 SESSION_COOKIE = "__Host-Http-bff"
@@ -17,6 +18,9 @@ LOGIN_COOKIE = "__Host-Http-bff-login"
 ROUNDS_COOKIE = "__Host-Http-bff-rounds"
 SIGNED_OUT_COOKIE = "__Host-Http-bff-out"
 SENT_TO_HTTPS_COOKIE = "__Host-Http-bff-https"
+
+
+PLAIN_CONNECTIONS: tuple[list[bytes], ...] = ([], [b"keep-alive"], [b"close"])  # nearly all; they name no field
 
 
 class Verdict(Enum):
@@ -166,6 +170,11 @@ def commands_site(name: bytes) -> bool:
 def is_token(text: str) -> bool:
     """Whether a text is a token (RFC 9110 section 5.6.2)."""
     return text.isascii() and text != "" and not text.lower().encode("ascii").translate(None, _TOKEN)
+
+
+def without(fields: list[Field], names: Set[bytes]) -> list[Field]:
+    """Without the fields of these names, for example those that `Connection` names."""
+    return [field for field in fields if field[0] not in names]
 
 
 def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:

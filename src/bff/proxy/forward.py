@@ -18,7 +18,8 @@ from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
 from bff.proxy.pools import UpstreamPools
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.rewrite import UpstreamRequest, response_fields, upstream_request
+from bff.proxy.response_rewrite import response_fields
+from bff.proxy.rewrite import UpstreamRequest, upstream_request
 from bff.proxy.routes import Match, Route
 from bff.proxy.upstream import Member, Renew, Upstream
 from bff.proxy.websocket import RequestFor, forward_websocket

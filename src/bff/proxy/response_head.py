@@ -32,7 +32,7 @@ JUDGE = Judge()
 
 
 class ResponseHead(Struct, frozen=True, eq=False):
-    """Never change `fields`: equal heads share them. `shown` holds what `rewrite.response_lines` has made of it."""
+    """Never change `fields`: equal heads share them. `shown` holds what `response_rewrite.response_lines` has made of it."""
 
     status: int
     fields: list[Field]  # lower-case names, wire order

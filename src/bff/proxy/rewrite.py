@@ -1,4 +1,4 @@
-"""From a browser's request to the upstream's, and from the upstream's response fields to the browser's.
+"""From a browser's request to the upstream's; `response_rewrite.py` is the way back.
 
 Rewrite order (invariant 1):
     (a) hop-by-hop fields and the fields that `Connection` names are dropped;
@@ -8,34 +8,28 @@ Rewrite order (invariant 1):
     (d) the operator's own are added (`request_headers`), of which (b) has dropped the browser's;
     (e) ours are added last.
 Nothing a client sends can remove or alter (d) and (e). Field order and multiplicity stay as they were (invariant 3), names
-become lower case. No value carries CR, LF or NUL: a request with one is refused, in a response they become spaces
-(RFC 9110 section 5.5).
+become lower case. A request in which a value carries CR, LF or NUL is refused (RFC 9110 section 5.5).
 
 Of what a trusted peer says, only the chain of addresses is believed; scheme and host are always our public URL's.
 """
 
 import re
-from collections.abc import Set
 
 from msgspec import Struct
 
 from bff.errors import HeadTooLarge, MalformedRequest, MaxForwardsReached
-from bff.proxy.field_rules import MAX_SET_COOKIE, PLAIN_REQUEST, PLAIN_RESPONSE, RequestRules, ResponseRules
+from bff.proxy.field_rules import PLAIN_REQUEST, RequestRules
 from bff.proxy.fields import (
     PASSED,
-    RESPONSE_VERDICTS,
-    SITE_COMMANDS,
+    PLAIN_CONNECTIONS,
     VERDICTS,
     Verdict,
-    clears_cookies,
-    commands_site,
     connection_options,
     judge,
-    may_set_cookie,
     strip_cookies,
+    without,
 )
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
-from bff.proxy.response_head import ResponseHead
 from bff.proxy.routes import Match
 from bff.request_head import (
     NO_FIELDS,
@@ -45,8 +39,6 @@ from bff.request_head import (
     Peer,
     RequestHead,
     field_block,
-    field_lines,
-    splits_lines,
 )
 from bff.request_id import NAME as REQUEST_ID
 
@@ -57,24 +49,10 @@ Special = tuple[Verdict, bytes]  # a verdict that needs the value, too, and the 
 # Looked up for each field of each request: a module's global costs 20 ns, a member of an Enum 60.
 _PASS, _DROP, _COOKIE, _CONNECTION = Verdict.PASS, Verdict.DROP, Verdict.COOKIE, Verdict.CONNECTION
 
-_PLAIN_CONNECTIONS: tuple[list[bytes], ...] = ([], [b"keep-alive"], [b"close"])  # nearly all; they name no field
-# 204 has no length (RFC 9110 section 8.6); a 304 may leave it out, and none is sent for content that does not follow.
-_NO_CONTENT = frozenset({204, 304})
-
 _QUERY = bytes(c for c in range(0x21, 0x7F) if c != 0x23)  # visible ASCII, as browsers send it; never `#`
 # RFC 9110 section 9.3.1: "content received in a GET request has no generally defined semantics".
 _CONTENT_IS_IGNORED = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-
-_LINES_TO_SPACES = bytes.maketrans(b"\r\n\0", b"   ")
-
-_SHARED_CACHES_NAMED = re.compile(
-    rb"(?:^|[ \t,])(?:private|no-store|public|s-maxage|must-revalidate)(?:$|[ \t,=])", re.IGNORECASE
-)
-_PRIVATE = ((b"cache-control", b"private"),)
-_PRIVATE_NO_CACHE = ((b"cache-control", b"private, no-cache"),)
-_VALIDATORS = frozenset({b"etag", b"last-modified"})
-_PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
 
 
 class UpstreamRequest(Struct, frozen=True):
@@ -195,7 +173,7 @@ def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:
     passed: list[Field] = []
     special: list[Special] = []
     listed: list[bytes] = []
-    fields = section.fields if rules is PLAIN_REQUEST else _without(section.fields, rules.drops)
+    fields = section.fields if rules is PLAIN_REQUEST else without(section.fields, rules.drops)
     for field in fields:
         name, value = field
         if name in PASSED or name in rules.passes:
@@ -212,8 +190,8 @@ def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:
             listed.append(value)
         elif verdict is not _DROP:
             special.append((verdict, value))
-    if listed not in _PLAIN_CONNECTIONS:
-        passed = _without(passed, connection_options(listed))
+    if listed not in PLAIN_CONNECTIONS:
+        passed = without(passed, connection_options(listed))
     block = field_block(passed)
     if block.splits_lines:
         raise _control_character()
@@ -222,11 +200,6 @@ def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:
 
 def _control_character() -> MalformedRequest:
     return MalformedRequest("a header field holds a control character")
-
-
-def _without(fields: list[Field], names: Set[bytes]) -> list[Field]:
-    """Without the fields of these names, for example those that `Connection` names."""
-    return [field for field in fields if field[0] not in names]
 
 
 def _values(special: list[Special], verdict: Verdict) -> list[bytes]:
@@ -280,93 +253,3 @@ def _trace(
     earlier = earlier_hops(forwarded_for=forwarded_for, forwarded=forwarded) if peer.trusted else ()
     via = _values(special, Verdict.VIA)
     return trace(peer_host=peer.host, earlier=earlier, via=via, scheme=scheme, host=host, prefix=prefix)
-
-
-# --- the way back -----------------------------------------------------------------------------------------------------
-
-
-_SAYS_CACHING = frozenset({b"cache-control", b"expires"})
-_LOOKED_AT = frozenset(RESPONSE_VERDICTS) | _SAYS_CACHING
-
-
-def response_fields(
-    status: int, fields: list[Field], *, private_default: bool, rules: ResponseRules = PLAIN_RESPONSE
-) -> list[Field]:
-    """What of an upstream's response fields, whose names are lower case, the browser may see.
-
-    Dropped: hop-by-hop fields and the fields that `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
-    clear our cookies, what commands the proxies in front of us or the whole site, cookies beyond `MAX_SET_COOKIE`, and a
-    Content-Length where no content follows. `rules` are the route's, and come last. With `private_default` (a user's token
-    was attached) caches between the browser and us, which cannot see it, must be forbidden to store it (RFC 9111 section 3.5).
-    """
-    out: list[Field] = []
-    listed: list[bytes] = []
-    says_caching = False
-    for field in fields:
-        name, value = field
-        if name not in _LOOKED_AT:
-            if not commands_site(name) or name in rules.passes:
-                out.append(field)
-        elif name in _SAYS_CACHING:
-            says_caching = True
-            out.append(field)
-        elif name == b"connection":
-            listed.append(value)
-        elif _shown(RESPONSE_VERDICTS[name], value, status=status) or (name in rules.passes and name in SITE_COMMANDS):
-            out.append(field)
-    if listed not in _PLAIN_CONNECTIONS:
-        out = _without(out, connection_options(listed))
-    if private_default:
-        out += _cache_defaults(status, out, says_caching=says_caching)
-    if splits_lines(out):
-        out = [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
-    out = _bounded_cookies(out)
-    return out if rules.is_plain else rules.apply(out)
-
-
-def _bounded_cookies(fields: list[Field]) -> list[Field]:
-    """The first cookies of an answer; a browser that is sent hundreds evicts others of the host, ours too (R-368)."""
-    names = [name for name, _ in fields]
-    if names.count(b"set-cookie") <= MAX_SET_COOKIE:
-        return fields
-    seen = 0
-    kept: list[Field] = []
-    for field in fields:
-        seen += field[0] == b"set-cookie"
-        if field[0] != b"set-cookie" or seen <= MAX_SET_COOKIE:
-            kept.append(field)
-    return kept
-
-
-def response_lines(head: ResponseHead, *, private_default: bool, rules: ResponseRules = PLAIN_RESPONSE) -> bytes:
-    """The same as they are written, for a head that was read whole: worked out once for all responses that begin with it."""
-    key = (rules, private_default)
-    lines = head.shown.get(key)
-    if lines is None:
-        shown = response_fields(head.status, head.fields, private_default=private_default, rules=rules)
-        lines = head.shown[key] = field_lines(shown)
-    return lines
-
-
-def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:
-    if verdict is Verdict.LENGTH:
-        return status not in _NO_CONTENT
-    if verdict is Verdict.COOKIE:
-        return may_set_cookie(value)
-    return verdict is Verdict.SITE_DATA and not clears_cookies(value)
-
-
-def _cache_defaults(status: int, fields: list[Field], *, says_caching: bool) -> tuple[Field, ...]:
-    """`Cache-Control` where the upstream sends none; nothing for 304, which would rewrite what is stored already.
-
-    With a validator the browser may keep the answer and ask whether it has changed: that question carries the cookie (R-373).
-    """
-    if status == 304:
-        return ()
-    if not says_caching:
-        has_validator = any(name in _VALIDATORS for name, _ in fields)
-        return _PRIVATE_NO_CACHE if has_validator else _PRIVATE_NO_STORE
-    directives = [value for name, value in fields if name == b"cache-control"]
-    if directives:
-        return () if _SHARED_CACHES_NAMED.search(b",".join(directives)) else _PRIVATE
-    return _PRIVATE if any(name == b"expires" for name, _ in fields) else _PRIVATE_NO_STORE

@@ -22,7 +22,8 @@ from bff.request_head import Peer, RequestHead
 from bff.server.answer import closing_answer
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp, Exchange
-from bff.server.lane import Lane, LaneCall
+from bff.server.lane import Lane
+from bff.server.lane_call import LaneCall
 from bff.server.listener_tls import ListenerTls
 from bff.server.output import Output
 from bff.server.request_reader import Content, Message, RequestReader
@@ -214,6 +215,8 @@ class BrowserConnection(asyncio.Protocol):
             self._shake_hands(message)
             return
         keep_alive = message.keep_alive and not self._stopping and not self._served.tasks.stopping
+        if message.is_websocket:  # asked about by a proxy: Envoy reads what is no 101 to the end of the connection
+            keep_alive = False
         lane = self._served.lane
         if lane is not None and self._is_public:
             call = lane.take(message, self, keep_alive)

@@ -20,18 +20,30 @@ BACKOFF = Backoff(first_seconds=0.02, longest_seconds=0.25)
 
 @asynccontextmanager
 async def lease(
-    store: SessionStore, session_key: str, *, lifetime_seconds: float = LIFETIME_SECONDS, backoff: Backoff = BACKOFF
+    store: SessionStore,
+    session_key: str,
+    *,
+    lifetime_seconds: float = LIFETIME_SECONDS,
+    backoff: Backoff = BACKOFF,
+    patience_seconds: float | None = None,
 ) -> AsyncIterator[str]:
     """Hold the lease of a session for the length of the block; waits for as long as another holds it. Yields the holder.
+
+    With `patience_seconds` the block begins after that time without the lease: it is not to rely on it then.
 
     Raises:
         StoreUnavailable: the holder is not known.
     """
     holder = secrets.token_hex(16)
-    waits = 0
+    waited, waits = 0.0, 0
     while not await store.take_lease(session_key, holder, lifetime_seconds=lifetime_seconds):
+        if patience_seconds is not None and waited >= patience_seconds:
+            yield holder
+            return
         waits += 1
-        await asyncio.sleep(backoff.pause_seconds(waits))
+        pause = backoff.pause_seconds(waits)
+        await asyncio.sleep(pause)
+        waited += pause
     keeper = asyncio.create_task(_keep(store, session_key, holder, lifetime_seconds=lifetime_seconds))
     try:
         yield holder

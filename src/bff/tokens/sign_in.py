@@ -5,9 +5,11 @@ from dataclasses import replace
 
 from bff.sessions import fates
 from bff.sessions.model import Grant, Session, new_session_id, session_key
-from bff.sessions.store import Mark, SessionStore, Spent
+from bff.sessions.store import Begun, Mark, SessionStore
 from bff.tokens.holder import token_hash
 from bff.tokens.lease import LIFETIME_SECONDS, lease
+
+PATIENCE_SECONDS = 10.0  # a person waits
 
 
 async def keep_sign_in(
@@ -19,13 +21,15 @@ async def keep_sign_in(
     now: float,
     ends_at: float | None = None,
     user_agent: str | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> str:
     """Create the session that holds `grant`, and what the previous session held from other providers; returns its id.
 
     `ends_at` is the end that the provider gives the session, where it says one; ours may be sooner.
 
     The lease of the previous session is taken first: a refresh in flight would otherwise store its rotated refresh token in a
-    session that is about to die.
+    session that is about to die. A refresh that takes longer than `patience_seconds`, because its provider hangs, does not hold up the
+    sign-in: the grant that it renews stays behind, and its answer finds no session.
 
     Raises:
         StoreUnavailable: nothing was kept that a browser could use.
@@ -42,7 +46,7 @@ async def keep_sign_in(
     if previous_key is None:
         await store.create(fresh, now=now)
         return session_id
-    async with lease(store, previous_key) as holder:
+    async with lease(store, previous_key, patience_seconds=patience_seconds) as holder:
         live = await store.read(previous_key, touch=False, now=now)
         previous = None if live is None else await _without_spent(store, live.session, holder)
         created = await store.create(_with_other_grants(fresh, previous), now=now)
@@ -55,14 +59,14 @@ async def keep_sign_in(
 
 
 async def _without_spent(store: SessionStore, previous: Session, holder: str) -> Session:
-    """Leave out grants whose refresh token another process may have spent: its answer will find no session any more, and the token
-    must not be sent once more from another session (R-341)."""
+    """Leave out grants whose refresh token another process may have spent, or is about to: its answer will find no session any more,
+    and the token must not be sent once more from another session (R-341)."""
     for grant in previous.grants:
         mark = Mark(provider=grant.provider, token_hash=token_hash(grant.refresh_token or ""))
         begun = await store.begin_renewal(
             previous.key, holder, lifetime_seconds=LIFETIME_SECONDS, mark=mark, mark_lifetime_seconds=LIFETIME_SECONDS
         )
-        if isinstance(begun, Spent):
+        if begun is not Begun.YES:
             previous = previous.without_grant(grant.provider)
     return previous
 

@@ -239,7 +239,7 @@ async def _finish(
 
 
 def _goes_on_without_task(server: Server, response: UpstreamResponse) -> bool:
-    return server.follows and response.is_event_stream and response.is_sent
+    return response.is_event_stream and response.is_sent and server.follows
 
 
 def _stronger_sign_in(gateway: Gateway, call: Call, response: UpstreamResponse) -> StepUpRequired | None:

@@ -169,7 +169,9 @@ class App:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
             if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has been logged
-                telemetry.upstream_broke_off(error.__cause__, head)
+                account = current()
+                route = None if account is None else account.route
+                telemetry.upstream_broke_off(error.__cause__, head, route=route)
             raise  # so that the server closes the connection in the middle of the body
         except PlainHttp as error:
             own = to_https(gateway, error)

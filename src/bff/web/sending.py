@@ -12,6 +12,7 @@ from bff.proxy.routes import Match
 from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 from bff.sessions.model import AccessToken
 from bff.tokens.proofs import challenged
+from bff.tokens.sources import bearer
 from bff.web.gateway import Gateway
 from bff.web.kept_content import KeptContent
 
@@ -26,6 +27,8 @@ def credentials_of(
     """
     if token is None:
         return NO_FIELDS
+    if token.dpop_seed is None:
+        return bearer(token)
     return gateway.process.proofs.credentials(
         token, method=head.method, url=upstream_url(match, authority), nonces_of=upstream_url(match)
     )

@@ -141,6 +141,24 @@ async def test_a_full_server_is_store_unavailable(
     await call(store)
 
 
+@pytest.mark.requirement("R-190")
+async def test_a_server_that_cannot_save_is_read_still(redis_store: MakeStore) -> None:
+    """Its disk is full: sessions are read, by pages too, and keep their deadlines; what would be written is an outage."""
+    with ValkeyServer() as server:
+        store = redis_store(server.url)
+        session = await store.create(a_session(), now=NOW)
+        before = await store.read(session.key, touch=True, now=NOW)
+        server.lose_its_disk()
+        after = await store.read(session.key, touch=True, now=NOW + 60)
+        assert before is not None
+        assert after is not None
+        assert after.session == session
+        assert after.idle_expires_at <= before.idle_expires_at + 60
+        for write in (store.replace(session, now=NOW), store.delete(session.key), store.create(a_session(), now=NOW)):
+            with pytest.raises(StoreUnavailable):
+                await write
+
+
 async def test_a_demoted_primary_is_left(valkey: ValkeyServer, redis_store: MakeStore) -> None:
     """A read-only server is "cannot ask"; we connect anew until the name leads to one that takes writes."""
     store = redis_store(valkey.url)

@@ -64,7 +64,7 @@ async def test_nobody_queues_behind_callers_that_have_given_up(
 ) -> None:
     """While the oldest command has waited for longer than anybody would, no other is sent; once it is answered they are again."""
     server, url = slow
-    store = redis_store(url)
+    store = redis_store(url, command_timeout_seconds=1.0)
     crowd = await asyncio.gather(*(answered(store) for _ in range(100)))
     assert 0 < sum(crowd) < 100
     late = await asyncio.gather(*(answered(store) for _ in range(100)))

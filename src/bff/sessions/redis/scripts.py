@@ -38,7 +38,8 @@ return 1
 """)
 
 READ = Script("""\
--- ARGV: now, idle timeout (0: do not touch)
+-- ARGV: now, idle timeout (0: do not touch). A server that cannot save to its disk (MISCONF) refuses to move the deadline; the session
+-- is read all the same. Any other refusal is an error: READONLY sends us to the new primary.
 local found = redis.pcall('HMGET', KEYS[1], 'version', 'record', 'absolute')
 if found.err or not (found[1] and found[2] and tonumber(found[3])) then return nil end
 local left = found[3] - ARGV[1]
@@ -48,7 +49,11 @@ if ARGV[2] == '0' then
   ttl = math.min(redis.call('PTTL', KEYS[1]), left)
 else
   ttl = math.min(tonumber(ARGV[2]), left)
-  redis.call('PEXPIRE', KEYS[1], ttl)
+  local moved = redis.pcall('PEXPIRE', KEYS[1], ttl)
+  if type(moved) == 'table' and moved.err then
+    if not string.find(moved.err, 'MISCONF', 1, true) then return moved end
+    ttl = math.min(redis.call('PTTL', KEYS[1]), left)
+  end
 end
 return {found[1], found[2], ttl}
 """)

@@ -65,6 +65,7 @@ async def test_no_prefix_is_told_where_paths_are_the_same() -> None:
 SITE = [
     "X-Accel-Redirect", "X-Accel-Expires", "X-Sendfile", "X-Lighttpd-Send-File", "Strict-Transport-Security", "NEL", "Report-To",
     "Reporting-Endpoints", "Service-Worker-Allowed", "Public-Key-Pins", "Public-Key-Pins-Report-Only", "Alt-Svc",
+    "Secure-Session-Registration", "Secure-Session-Challenge", "Sec-Session-Registration", "Sec-Session-Challenge", "Set-Login",
 ]  # fmt: skip
 
 

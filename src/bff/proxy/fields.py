@@ -123,11 +123,14 @@ VERDICTS: dict[bytes, Verdict] = {
 
 # What an API could command the proxies in front of us and the whole site with: its answers are for one route.
 # `response_headers.pass` names exceptions. Alt-Svc speaks of the upstream's own origin, not of the one that browsers see (RFC 7838).
+# A device bound session holds requests of the whole site back until an address of the API's choice has answered
+# (https://w3c.github.io/webappsec-dbsc/); Set-Login says who is signed in at the site (https://w3c-fedid.github.io/login-status/).
 SITE_COMMANDS = frozenset(
     (
         b"alt-svc nel public-key-pins public-key-pins-report-only report-to reporting-endpoints service-worker-allowed "
         b"strict-transport-security x-lighttpd-send-file x-lighttpd-send-tempfile x-litespeed-location x-reproxy-url x-sendfile "
         b"x-sendfile2 x-send-file "
+        b"sec-session-challenge sec-session-registration secure-session-challenge secure-session-registration set-login "
     ).split()
 )
 SITE_COMMANDS_BY_PREFIX = b"x-accel-"  # nginx: a redirect to an internal location reads any file there

@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -215,9 +216,12 @@ def test_every_section_has_a_place() -> None:
     }  # which is written as a text
 
 
+WHOLE_VALUES = yaml.safe_load(WHOLE.replace("management: off", "management: 'off'"))
+
+
 def with_value(place: str, key: str, value: Any) -> str:
     """The whole file with another value for one key."""
-    values = yaml.safe_load(WHOLE.replace("management: off", "management: 'off'"))
+    values = deepcopy(WHOLE_VALUES)
     inner = values
     for step in PLACES[place][1]:
         inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner[step]

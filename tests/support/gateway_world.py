@@ -14,8 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx2
-
 from bff.config.load import load
 from bff.config.model import Config
 from bff.demo.loopback_sockets import bind_loopback, port_of
@@ -66,10 +64,8 @@ class GatewayWorld:
 
     async def browser(self) -> Browser:
         """A fresh browser."""
-        if self.tls is None:
-            http = http_client(follow_redirects=False, timeout=20)
-        else:
-            http = httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=20, verify=self.tls)
+        trust = {} if self.tls is None else {"verify": self.tls}
+        http = http_client(follow_redirects=False, timeout=60, **trust)
         return await self.browsers.enter_async_context(Browser(app=self.url, http=http))
 
     async def signed_in(self, user: str = "alice", *, provider: str = "corp") -> Browser:

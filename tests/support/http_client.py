@@ -1,17 +1,18 @@
 """HTTP clients for loopback, of which each is made in no time: httpx2's own reads the system's authorities, which takes 20 ms.
 
-They trust no authority, so they speak plain HTTP only. Of the environment they read nothing.
+They trust no authority, so they speak plain HTTP only. Of the environment they read nothing, and they keep no cookie.
 """
 
 import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx2
 
 
 def http_client(**options: Any) -> httpx2.AsyncClient:
-    """A client; `options` as for `httpx2.AsyncClient`."""
-    return httpx2.AsyncClient(trust_env=False, verify=_trusting_none(), **options)
+    """A client; `options` as for `httpx2.AsyncClient`, of which `verify` may trust a test's authority."""
+    return httpx2.AsyncClient(**{"verify": _trusting_none(), **options}, trust_env=False, cookies=_keeping_none())
 
 
 def http_get(url: str, **options: Any) -> httpx2.Response:
@@ -21,3 +22,7 @@ def http_get(url: str, **options: Any) -> httpx2.Response:
 
 def _trusting_none() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _keeping_none() -> CookieJar:
+    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=()))

@@ -51,7 +51,7 @@ class Browser:
     received: list[bytes] = field(default_factory=list)
     set_cookies: list[str] = field(default_factory=list)
     visited: list[str] = field(default_factory=list)
-    http: httpx2.AsyncClient = field(default_factory=lambda: http_client(follow_redirects=False, timeout=20))
+    http: httpx2.AsyncClient = field(default_factory=lambda: http_client(follow_redirects=False, timeout=60))
 
     async def __aenter__(self) -> "Browser":
         return self

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from bff.tokens.holder import LIFETIME_SECONDS
+from support.fault_world import LIFETIME_SECONDS as LIFETIME_OF_TOKENS
 from support.fault_world import FaultWorld, Report, fault_world
 
 LONG = os.environ.get("FAULTS") == "long"
@@ -132,6 +133,71 @@ async def test_provider_whose_answers_come_after_the_timeout() -> None:
         world.provider.recover()
         world.over()
         judge("answers at 3.3 s, timeout 1 s", await world.report(), recovered_within=6.0)
+
+
+@pytest.mark.requirement("R-343")
+async def test_tokens_of_many_that_expire_at_once() -> None:
+    """After an outage 150 sessions need a token at the same time, and each answer takes 2.5 s: all get theirs, and no one is lost."""
+    async with fault_world(sessions=150, patience="6s", pause_seconds=1.0) as world:
+        world.provider.refuse(503)
+        await warm(world, seconds=LIFETIME_OF_TOKENS + 1)  # all have expired
+        world.provider.recover()
+        world.provider.delay_seconds = 2.5
+        await asyncio.sleep(8)
+        world.provider.recover()
+        world.over()
+        judge("150 expired at once, answers of 2.5 s", await world.report(), recovered_within=6.0)
+
+
+@pytest.mark.requirement("R-342", "R-346")
+async def test_provider_whose_connections_are_cut() -> None:
+    """Before a request is read: nothing is lost. A call whose answer was on the way then is the inherent case."""
+    async with fault_world(sessions=SESSIONS) as world:
+        await warm(world)
+        answering = len(world.provider.answering)
+        world.way_to_provider.go_away()
+        await asyncio.sleep(20 if LONG else 6)
+        world.way_to_provider.come_back()
+        world.over()
+        judge("connections to the provider cut", await world.report(), recovered_within=5.0, inherent=answering)
+
+
+@pytest.mark.requirement("R-342")
+async def test_provider_that_hangs() -> None:
+    """It takes requests and says nothing, not even a status: what it did is heard out when it goes on."""
+    async with fault_world(sessions=SESSIONS, patience="2s") as world:
+        await warm(world)
+        held = world.provider.hold("/token")
+        await asyncio.sleep(25 if LONG else 8)
+        world.provider.release("/token")
+        world.over()
+        assert held.is_set()
+        judge("provider hangs", await world.report())
+
+
+@pytest.mark.requirement("R-324", "R-349")
+async def test_clocks_two_minutes_apart() -> None:
+    """One process is two minutes behind, another two minutes ahead: they refresh more often than they have to, and end no session."""
+    async with fault_world(sessions=SESSIONS, ahead_seconds=(0.0, -120.0, 120.0)) as world:
+        await warm(world)
+        await asyncio.sleep(20 if LONG else 8)
+        world.over()
+        judge("clocks two minutes apart", await world.report(), recovered_within=6.0)
+        assert any(gateway.events("clock.skewed") for gateway in world.balancer.gateways)
+
+
+@pytest.mark.requirement("R-139", "R-344")
+async def test_browsers_that_leave_before_the_answer() -> None:
+    """Connections are closed while their sessions are refreshed: the refreshes go on, and the others get their answers."""
+    async with fault_world(sessions=SESSIONS) as world:
+        world.provider.delay_seconds = 1.0
+        leaving = [asyncio.create_task(world.load.leave_early(after_seconds=0.2)) for _ in range(10)]
+        await warm(world, seconds=2 * WARM_SECONDS)
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        world.over()
+        judge("browsers leave early", await world.report())
 
 
 @pytest.mark.requirement("R-346")

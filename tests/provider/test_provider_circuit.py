@@ -247,6 +247,15 @@ async def test_a_probe_without_an_answer_holds_up_the_next_one_for_seconds_only(
 
 
 @pytest.mark.requirement("R-346")
+@pytest.mark.parametrize("reason", ["http_429", "http_503", "http_500", "temporarily_unavailable"])
+async def test_one_retry_after_is_enough(reason: str) -> None:
+    """The provider itself says that it is in trouble, and until when: no second session has to find out."""
+    circuit = Circuit(clock=FakeClock())
+    await failing(circuit, "a", error=trouble(reason, retry_after=20))
+    assert circuit.wait_seconds("b") == 20
+
+
+@pytest.mark.requirement("R-346")
 @pytest.mark.parametrize("reason", ["http_429", "http_503"])
 async def test_a_retry_after_of_no_seconds_is_no_pause_and_no_end_of_one(reason: str) -> None:
     """The circuit opens for a pause of its own, and no other process is told."""

@@ -79,3 +79,18 @@ async def test_userinfo_of_anybody_else_is_discarded(answer: Answer) -> None:
         world.fake.misbehave(answers={"/userinfo": answer})
         with pytest.raises(ProviderError):
             await world.ours.identity.userinfo(response.access_token, subject="alice")
+
+
+@pytest.mark.requirement("R-346")
+async def test_a_retry_after_at_a_sign_in_holds_for_renewals() -> None:
+    """It opens the circuit; without one, a failed sign-in says nothing of the others."""
+    async with pair() as world:
+        world.fake.misbehave(answers={"/token": Answer(status=503)})
+        for _ in range(3):
+            with pytest.raises(ProviderUnavailable):
+                await world.exchange()
+        assert world.ours.circuit.wait_seconds("a") == 0
+        world.fake.misbehave(answers={"/token": Answer(status=429, fields=(("retry-after", "9"),))})
+        with pytest.raises(ProviderUnavailable):
+            await world.exchange()
+        assert world.ours.circuit.wait_seconds("a") == 9

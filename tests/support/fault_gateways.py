@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,23 @@ from support.valkey_server import free_port
 
 OTHER_SOURCE = os.environ.get("FAULTS_SOURCE")
 READY_EVERY_SECONDS = 0.1
+SHIFTED = """
+import runpy, sys, time
+true, ahead = time.time, float(sys.argv.pop(1))
+time.time = lambda: true() + ahead
+runpy.run_module("bff", run_name="__main__", alter_sys=True)
+"""  # `bff` with another wall clock
 
 
 class FaultGateway:
     """One process, and a client that keeps connections to it."""
 
-    def __init__(self, settings: dict[str, Any], *, folder: Path, port: int, workers: int = 1) -> None:
+    def __init__(
+        self, settings: dict[str, Any], *, folder: Path, port: int, workers: int = 1, ahead_seconds: float = 0.0
+    ) -> None:
+        """`ahead_seconds`: by how much its wall clock is ahead of ours."""
         self.port = port
+        self._ahead_seconds = ahead_seconds
         self._workers = workers
         self._management = free_port()
         self._file = folder / f"bff-{port}.yaml"
@@ -50,8 +61,10 @@ class FaultGateway:
         """Start the process; `ready` says when it serves."""
         source = {} if OTHER_SOURCE is None else {"PYTHONPATH": OTHER_SOURCE}
         with self._log.open("ab") as log:
+            arguments = ("serve", "-c", str(self._file), "--workers", str(self._workers))
+            shifted = [sys.executable, "-c", SHIFTED, str(self._ahead_seconds), *arguments]
             self.process = subprocess.Popen(
-                command("serve", "-c", str(self._file), "--workers", str(self._workers)),
+                shifted if self._ahead_seconds else command(*arguments),
                 env=environment(BFF_LOG_LEVEL="info", **source),
                 stdout=log,
                 stderr=log,

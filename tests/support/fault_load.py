@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx2
@@ -101,6 +102,17 @@ class Load:
                 while await self._ask(seat, "POST", "/bff/logout") not in {200, 204}:
                     await asyncio.sleep(0.1)
             seat.signed_out_at = time.time()
+
+    async def leave_early(self, *, after_seconds: float) -> None:
+        """Browsers of the same users ask, and close the connection before the answer, until this is cancelled."""
+        while True:
+            seat, gateway = random.choice(self.seats), self.balancer.next()  # noqa: S311 - spreads load
+            if gateway is None:
+                await asyncio.sleep(after_seconds)
+                continue
+            headers = {"host": self.host, "cookie": seat.cookie, "x-csrf": "1", "sec-fetch-site": "same-origin"}
+            with suppress(httpx2.TransportError):
+                await gateway.client.post("/api/who", headers=headers, content=b"x", timeout=after_seconds)
 
     async def _sit(self, seat: Seat) -> None:
         while not self._stopping:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 
 from starlette.responses import Response
 
@@ -77,6 +78,7 @@ class FaultProvider(FakeProvider):
             self.misbehave(answers={})
             return refusal
         response = await super().respond(call, endpoint)
+        response.headers["date"] = formatdate(self.clock(), usegmt=True)
         user = _user(response)
         self.uses.append(Use(self.clock(), served=True, user=user))
         if response.status_code != 401 and self.misbehaviour.rotate:  # `invalid_client`: the token was not looked at

@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,7 @@ class FaultWorld:
     valkey: ValkeyServer
     relay: StoreRelay
     provider: FaultProvider
+    way_to_provider: StoreRelay
     balancer: Balancer
     load: Load
     folder: Path  # with the secrets, and `bff.yaml`, which holds what the gateways' own files hold
@@ -97,9 +98,10 @@ async def fault_world(
     pause_seconds: float = 0.5,
     by_key: bool = False,
     replicated: bool = False,
+    ahead_seconds: Sequence[float] = (),
 ) -> AsyncIterator[FaultWorld]:
     """So many browsers, signed in at so many gateways. `by_key`: the gateways authenticate by keys that the provider fetches.
-    `replicated`: the store is found by a Sentinel and has a replica, without the relay."""
+    `replicated`: the store is found by a Sentinel and has a replica, without the relay. `ahead_seconds`: of the gateways' clocks."""
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(ValkeyServer("--maxmemory-policy", "noeviction"))
         relay = await stack.enter_async_context(StoreRelay(valkey.port))
@@ -107,7 +109,7 @@ async def fault_world(
         _write_secrets(folder)
         ports = [free_port() for _ in range(processes)]
         host = f"localhost:{ports[0]}"
-        provider = await stack.enter_async_context(_provider(f"http://{host}", lifetime_seconds))
+        provider, way = await _provider(stack, f"http://{host}", lifetime_seconds)
         api = bind_loopback()
         await stack.enter_async_context(serving(who_am_i(), api))
         store = f"redis://127.0.0.1:{relay.port}/0"
@@ -120,25 +122,37 @@ async def fault_world(
             secret = provider.clients["shop"].secret
             provider.jwks_of_client = ClientJwks(f"http://{host}/bff/jwks/corp", secret=secret)
         (folder / "bff.yaml").write_text(json.dumps(settings))
-        gateways = [FaultGateway(settings, folder=folder, port=port) for port in ports]
+        gateways = [
+            FaultGateway(settings, folder=folder, port=port, ahead_seconds=ahead)
+            for port, ahead in zip(ports, [*ahead_seconds, *[0.0] * processes], strict=False)
+        ]
         balancer = await stack.enter_async_context(Balancer(gateways))
         seats = [await _signed_in(provider, f"http://{host}", user) for user in provider.people(sessions)]
         load = Load(balancer=balancer, host=host, seats=seats, pause_seconds=pause_seconds)
         await stack.enter_async_context(load)
-        yield FaultWorld(valkey=valkey, relay=relay, provider=provider, balancer=balancer, load=load, folder=folder)
+        yield FaultWorld(
+            valkey=valkey,
+            relay=relay,
+            provider=provider,
+            way_to_provider=way,
+            balancer=balancer,
+            load=load,
+            folder=folder,
+        )
         provider.recover()
 
 
-@asynccontextmanager
-async def _provider(gateway: str, lifetime_seconds: int) -> AsyncIterator[FaultProvider]:
+async def _provider(stack: AsyncExitStack, gateway: str, lifetime_seconds: int) -> tuple[FaultProvider, StoreRelay]:
+    """A provider, and the relay through which it is reached."""
     sockets = bind_loopback()
+    way = await stack.enter_async_context(StoreRelay(port_of(sockets)))
     provider = FaultProvider(
-        issuer=f"http://127.0.0.1:{port_of(sockets)}",
+        issuer=f"http://127.0.0.1:{way.port}",
         clients=[shop(gateway, provider="corp")],
         access_token_lifetime_seconds=lifetime_seconds,
     )
-    async with serving(provider.app, sockets):
-        yield provider
+    await stack.enter_async_context(serving(provider.app, sockets))
+    return provider, way
 
 
 async def _replicated(stack: AsyncExitStack, primary: ValkeyServer) -> str:

@@ -17,7 +17,7 @@ from support.token_room import EXPIRED_AFTER, HERE, STALE_AFTER, TokenRoom, toke
 OUTAGES = {
     "500": Answer(status=500, body=b"<html>"),
     "502": Answer(status=502),
-    "503": Answer(status=503, fields=(("retry-after", "60"),)),
+    "503": Answer(status=503, fields=(("retry-after", "3"),)),
     "429": oauth_error("slow_down", status=429),
     "408": Answer(status=408),
     "invalid_client": oauth_error("invalid_client", status=401),

@@ -2,7 +2,8 @@
 
     state      when                                                           a call
     closed     calls are answered                                             is made
-    open       429, or failures of several sessions in a row; for a pause     is not made: "come back in so many seconds"
+    open       429, a `Retry-After`, or failures of several sessions in a     is not made: "come back in so many seconds"
+               row; for a pause
     half open  after the pause                                                one is made, the others are told to come back
 
 The pause is the provider's `Retry-After`, bounded where it is read; else a second at most, then up to `LONGEST_SECONDS`, so that
@@ -152,7 +153,8 @@ class Circuit:
 
     def _opens(self, who: Hashable, error: ProviderUnavailable, *, was_probe: bool) -> bool:
         self._failed.add(who)
-        return error.reason in _AT_ONCE or was_probe or len(self._failed) >= SEVERAL
+        says_when = bool(error.retry_after_seconds)  # the provider itself says that it is in trouble
+        return says_when or error.reason in _AT_ONCE or was_probe or len(self._failed) >= SEVERAL
 
     def _left_seconds(self) -> float:
         now = self._clock()

@@ -10,6 +10,7 @@ from functools import partial
 from bff import signing_key
 from bff.clock import Clock, steady_beside
 from bff.config.model import ProviderConfig
+from bff.errors import ProviderUnavailable
 from bff.oauth import dpop, jws, tokens
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
@@ -160,9 +161,14 @@ class Provider:
             code_verifier=code_verifier,
             resource=resource,
         )
-        return await self._token_call(
-            "authorization_code", build, known=known, dpop_seed=_for_provider(dpop_seed, known)
-        )
+        try:
+            return await self._token_call(
+                "authorization_code", build, known=known, dpop_seed=_for_provider(dpop_seed, known)
+            )
+        except ProviderUnavailable as error:
+            if error.retry_after_seconds:  # it holds for renewals, too; a sign-in is never made to wait
+                self.circuit.failed(code, error)
+            raise
 
     async def refresh(
         self,

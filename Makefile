@@ -82,6 +82,7 @@ HELM = helm.sh/helm/v3/cmd/helm@v3.19.5
 deploy:             ## deploy/ by the tools of its field; helm is built by Go where it is not on the PATH
 	$(PYTHON) -m pip install -q -e '.[deploy]'
 	command -v helm >/dev/null || test -x build/bin/helm || GOBIN=$(CURDIR)/build/bin go install $(HELM)
+	if command -v go >/dev/null; then cd tests/deploy/rules && go build -o $(CURDIR)/build/bin/checkrules .; fi
 	$(PYTHON) -m pytest -m deploy tests/deploy
 
 demo:

@@ -62,6 +62,7 @@ GOALS = (
     Goal(scenario="messages", figure="cpu_ms", at_most=0.5, against=OLD_GATEWAY),
     Goal(scenario="streams", figure="kib_each", at_most=16.0),
     Goal(scenario="websockets", figure="kib_each", at_most=16.0),
+    Goal(scenario="fairness", figure="added_ms", at_most=100.0),
     Goal(scenario="large", figure="down_mib", at_most=64.0),
     Goal(scenario="large", figure="up_mib", at_most=64.0),
     Goal(scenario="storm", figure="calls", at_most=1.0, against="bff", of="expiries"),

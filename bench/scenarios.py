@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bench import callgrind, cost
 from bench.browser import Browser, open_browser, sessions_of
+from bench.fairness import CROWD, measure_fairness
 from bench.instructions import SESSIONS, count_instructions
 from bench.paced import Paced, run_paced
 from bench.streams import download, open_streams, still_open, upload
@@ -186,6 +187,10 @@ def _large(_: World, browser: Browser, __: float) -> Figures:
     return {"down_mib": down / MIB, "up_mib": max(0, up) / MIB}
 
 
+def _fairness(_: World, browser: Browser, seconds: float) -> Figures:
+    return measure_fairness(browser, seconds) if browser.proxy.variant.name.startswith("bff") else {}
+
+
 def _storm(world: World, browser: Browser, seconds: float) -> Figures:
     """Calm and storm one after the other on one proxy; in the storm the session is new and its tokens are short-lived."""
     variant = browser.proxy.variant
@@ -275,6 +280,12 @@ SCENARIOS = (
         measure=_messages,
     ),
     Scenario(name="websockets", title="1,000 idle WebSockets", measure=_idle_sockets, repeats=False),
+    Scenario(
+        name="fairness",
+        title=f"A user's calls, 200/s, beside {CROWD} browsers without a session that hold uploads, streams or WebSockets",
+        measure=_fairness,
+        repeats=False,
+    ),
     Scenario(name="large", title="1 GB down, then 1 GB up: memory over idle", measure=_large, repeats=False),
     Scenario(name="storm", title="Refresh storm: 1,000 requests/s on one session", measure=_storm, repeats=False),
 )

@@ -325,7 +325,7 @@ class StoreUnavailable(BffError):
 class UpstreamError(BffError):
     """Something about the resource server behind a route; `origin` and `what` are for logs, never for the caller.
 
-    `reason` is a stable word for what failed, e.g. `name`, `refused`, `certificate`, `first_byte`, `http`; `what` says more.
+    `reason` is a stable word for what failed, e.g. `name`, `refused`, `certificate`, `first_byte`, `lost`, `http`; `what` says more.
     """
 
     def __init__(self, message: str, *, origin: str, reason: str | None = None) -> None:

@@ -1,4 +1,5 @@
-"""SIGHUP to `bff serve`, with one worker and with two: what is under way goes on, and no connection breaks (R-171)."""
+"""SIGHUP to `bff serve`, with one worker and with two: what is under way goes on, and no connection breaks (R-171). And a worker that
+dies."""
 
 import asyncio
 import os
@@ -195,3 +196,31 @@ def _workers(gateway: FaultGateway) -> list[int]:
     found = [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
     assert len(found) == 2
     return found
+
+
+async def test_nothing_of_a_worker_that_dies_stays_in_the_metrics(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """Its open streams are not counted for ever, and an upstream that only it saw fail is up again."""
+    async with a_served_gateway(tmp_path, workers=2, store=valkey.url) as serving:
+        async with raw_browser(serving.gateway.port) as reader:
+            await reader.say(b"GET /open/events HTTP/1.1\r\nHost: localhost:7777\r\nX-CSRF: 1\r\n\r\n")
+            await reader.head()
+            await until_shown(serving, "bff_streams_open 1.0")
+            process = serving.gateway.process
+            assert process is not None
+            for worker in children(process.pid):
+                os.kill(worker, signal.SIGKILL)
+        await serving.events("gateway.started", count=4)
+        await until_shown(serving, "bff_streams_open 0.0")
+
+
+async def until_shown(serving: Serving, line: str) -> None:
+    """Wait until the metrics have this line."""
+    async with asyncio.timeout(30), httpx2.AsyncClient(trust_env=False) as client:
+        while line not in (await client.get(serving.gateway.management_url + "/metrics")).text.splitlines():
+            await asyncio.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    """The workers of a process: those of its children that run Python's own starter are none."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]

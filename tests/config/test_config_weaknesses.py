@@ -152,6 +152,32 @@ def test_plain_http_on_this_machine_is_no_warning(upstream: str, tmp_path: Path)
     assert warned(right("https://api:8443", upstream), tmp_path) == []
 
 
+@pytest.mark.requirement("R-301", "R-302")
+@pytest.mark.parametrize("key", ["logo", "sign_in_error"])
+@pytest.mark.parametrize(
+    ("page", "routes", "words"),
+    [
+        ("/sorry", "", "is on no route: /sorry"),
+        ("/api/sorry?x=1", "", "the route /api, which"),
+        ("/apis", "", "is on no route: /apis"),
+        ("/own/sorry", "  - {path: /own, upstream: 'https://own:1', csrf: origin}", "the route /own, which"),
+        ("/own/sorry", "  - {path: /own, upstream: 'https://own:1', token: user_or_none}", "the route /own, which"),
+        ("/own/sorry", "  - {path: /own, upstream: 'https://own:1', token: user_or_none, csrf: origin}", None),
+        ("/own/sorry", "  - {path: /own, upstream: 'https://own:1', token: none}", None),
+        ("/sorry", "  - {path: /, upstream: 'https://own:1', token: none}", None),
+    ],
+)
+def test_a_page_that_people_without_a_session_cannot_see(
+    key: str, page: str, routes: str, words: str | None, tmp_path: Path
+) -> None:
+    """The logo and the page for failed sign-ins must load without a session."""
+    found = warned(f"{RIGHT.rstrip()}\n{routes}\npages: {{{key}: '{page}'}}\n", tmp_path)
+    assert [(where, words in message) for _, where, message in found if words] == (
+        [(f"pages.{key}", True)] if words else []
+    )
+    assert words is not None or found == []
+
+
 def test_sessions_in_memory_are_for_a_laptop(tmp_path: Path) -> None:
     """A public site whose sessions end with the process is told; one on loopback is not."""
     text = right("redis://redis:6379/0", "memory://")

@@ -59,6 +59,23 @@ async def test_a_navigation_over_plain_http_is_sent_to_https() -> None:
         assert site.seen == []
 
 
+@pytest.mark.requirement("R-266", "R-301")
+async def test_a_proxy_that_says_http_of_every_browser_is_no_circle() -> None:
+    """The redirect's cookie is `Secure`: a browser that brings it was at https already, and gets a page that says what is wrong."""
+    async with raw_world(public_url=PUBLIC, trusted_proxies=LOCAL) as site:
+        sent = await site.ask(site.request("GET /open/x", *NAVIGATION, *PLAIN[0]))
+        (cookie,) = sent.values("set-cookie")
+        assert "; Secure; HttpOnly; SameSite=Lax; Max-Age=10" in cookie
+        back = b"Cookie: " + cookie.partition(";")[0].encode()
+        stopped = await site.ask(site.request("GET /open/x", *NAVIGATION, *PLAIN[0], back))
+        assert (stopped.status, stopped.values("location")) == (403, [])
+        assert b"<h1>Use the secure address" in stopped.body
+        assert b"says http (X-Forwarded-Proto)" in stopped.body
+        served = await site.ask(site.request("GET /open/x", *NAVIGATION, *FINE[1], back))
+        assert served.status == 200
+    assert [told for told in site.seen[0].values(b"cookie") if b"bff" in told] == []
+
+
 @pytest.mark.requirement("R-266")
 async def test_a_proxy_that_says_https_or_nothing_is_believed() -> None:
     """TLS ends before us: without a word about it the connection to us proves nothing."""

@@ -2,12 +2,16 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from structlog.testing import capture_logs
 
 from support.gateway_world import GatewayWorld, gateway_world
+from support.scripted_upstream import Conversation, Script, scripted_upstream
+from support.tls_certificates import Authority
 from support.valkey_server import free_port
 
 INNER = "secret-inner-name.invalid"
@@ -53,3 +57,100 @@ async def test_a_name_that_is_not_found_and_a_refused_connection_are_two_words(m
             assert INNER not in shown
             assert upstream.partition("//")[2] not in shown
         assert "secret=1" not in str(entry)
+
+
+def saying(*pieces: bytes, reset: bool = False) -> Script:
+    """An API that reads the request, says this, and goes away."""
+
+    async def script(it: Conversation) -> None:
+        await it.request()
+        await it.send(*pieces)
+        if reset:
+            it.reset()
+        else:
+            it.cut()
+
+    return script
+
+
+@pytest.mark.requirement("R-363")
+@pytest.mark.parametrize(
+    ("names", "expired", "own", "what"),
+    [
+        (("127.0.0.1",), True, True, "expired"),
+        (("other.example",), False, True, "IP address mismatch"),
+        (("127.0.0.1",), False, False, "local issuer"),
+    ],
+)
+async def test_a_bad_certificate_says_how(
+    tmp_path: Path, names: tuple[str, ...], expired: bool, own: bool, what: str
+) -> None:
+    """One word for all of them, and the log says whether it is expired, another host's, or of an unknown authority."""
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    context = (authority if own else other).server(*names, expired=expired)
+    async with (
+        scripted_upstream(saying(), tls=context) as upstream,
+        gateway_world(routes=routes(upstream.url, ca_file=str(authority.file))) as world,
+    ):
+        problem, entry, page = await failed(world)
+        assert (entry["reason"], entry["route"]) == ("certificate", "/open")
+        assert what in entry["what"]
+        assert "certificate" in problem["detail"]
+        for shown in (str(problem), page):
+            assert str(upstream.port) not in shown
+            assert what not in shown
+
+
+@pytest.mark.requirement("R-363")
+@pytest.mark.parametrize(
+    ("script", "reason", "words"),
+    [
+        (saying(), "lost", "closed the connection"),
+        (saying(reset=True), "lost", "closed the connection"),
+        (saying(b"HTTP/1.1 200 OK\r\nContent-"), "lost", "closed the connection"),
+        (saying(b"HTTP/1.1 100 Continue\r\n\r\n"), "lost", "closed the connection"),
+        (saying(b"SSH-2.0-OpenSSH_9\r\n"), "http", "rules of HTTP"),
+        (saying(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00"), "http", "rules of HTTP"),
+        (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), "http", "rules of HTTP"),
+        (saying(b"HTTP/1.1 200 OK\r\nX: a\x00b\r\nContent-Length: 0\r\n\r\n"), "http", "rules of HTTP"),
+    ],
+)
+async def test_a_connection_that_is_closed_and_a_broken_answer_are_two_words(
+    script: Script, reason: str, words: str
+) -> None:
+    """The first is what a restart or a crash of the API looks like; the other names the rule in the log."""
+    async with scripted_upstream(script) as upstream, gateway_world(routes=routes(upstream.url)) as world:
+        problem, entry, page = await failed(world)
+        assert (entry["reason"], entry["why"]) == (reason, reason)
+        assert entry["what"]
+        assert entry["remedy"]
+        assert words in problem["detail"]
+        assert words in page
+
+
+@pytest.mark.requirement("R-363")
+@pytest.mark.parametrize(
+    ("piece", "reason"),
+    [(b"Content-Length: 10\r\n\r\nabc", "lost"), (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "http")],
+)
+async def test_an_answer_that_breaks_off_says_why(piece: bytes, reason: str) -> None:
+    """Its event has what a failed request has, with or without the lane."""
+    script = saying(b"HTTP/1.1 200 OK\r\n" + piece)
+    async with scripted_upstream(script) as upstream, gateway_world(routes=routes(upstream.url)) as world:
+        browser = await world.browser()
+        with capture_logs() as logs, pytest.raises(httpx2.RemoteProtocolError):
+            await browser.fetch("/open/orders?secret=1")
+        (entry,) = (entry for entry in logs if entry["event"] == "upstream.broke_off")
+        assert (entry["reason"], entry["route"], entry["path"]) == (reason, "/open", "/open/orders")
+        assert entry["what"]
+        assert entry["remedy"]
+
+
+@pytest.mark.requirement("R-363")
+async def test_a_unix_socket_that_is_not_there_refuses(tmp_path: Path) -> None:
+    """As a port does where nothing listens."""
+    async with gateway_world(routes=routes(f"http+unix://{tmp_path}/api.sock")) as world:
+        problem, entry, _ = await failed(world)
+        assert entry["reason"] == "refused"
+        assert "not running" in problem["detail"]
+        assert str(tmp_path) not in str(problem)

@@ -1,5 +1,6 @@
 """Providers with habits of their own, over real sockets: what each key changes in a sign-in, and what it must not let through."""
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -7,9 +8,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from support.fake_provider import Answer, having, without
+from support.fake_provider import Answer, having, without, without_parameters
 from support.gateway_world import GatewayWorld, gateway_world
 from support.strict_browser import Browser
+
+DISCOVERY = "/.well-known/openid-configuration"
 
 
 async def asked_for(world: GatewayWorld, query: str, *, browser: Browser | None = None) -> dict[str, str]:
@@ -428,3 +431,26 @@ async def test_insecure_keys_are_said_at_every_start() -> None:
             pass
     said = {entry["key"] for entry in logs if entry["event"] == "config.insecure"}
     assert said == {"providers.corp.insecure_http", "providers.corp.insecure_no_nonce"}
+
+
+@pytest.mark.requirement("R-053", "R-054", "R-330")
+async def test_what_a_provider_begins_to_announce_counts_at_once(world: GatewayWorld) -> None:
+    """It says `iss` in its responses from now on, and has a sign-out: known as soon as a sign-in has the metadata fetched again."""
+    silent = without("authorization_response_iss_parameter_supported", "end_session_endpoint")
+    world.corp.misbehave(metadata=silent, authorization_response=without_parameters("iss"))
+    browser = await world.signed_in()
+    assert (await browser.fetch("/bff/logout", method="POST")).json()["logout_url"] == "/"
+    world.corp.behave()
+    world.clock.now += 60
+    provider = world.app.gateway.providers["corp"]
+    known = await provider.metadata()
+    world.corp.hold(DISCOVERY)
+    await (await world.browser()).open_once("/bff/login?provider=corp", from_url=world.url + "/")  # waits for nothing
+    assert await provider.metadata() is known
+    world.corp.release(DISCOVERY)
+    async with asyncio.timeout(10):
+        while await provider.metadata() is known:
+            await asyncio.sleep(0)
+    await world.sign_in(browser)
+    assert (await user_of(browser))["authenticated"] is True
+    assert (await browser.fetch("/bff/logout", method="POST")).json()["logout_url"].startswith(world.corp.issuer)

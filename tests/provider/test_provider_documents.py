@@ -10,7 +10,8 @@ from joserfc.jwk import ECKey, Key, RSAKey
 from structlog.testing import capture_logs
 
 from bff.errors import JwtRefused, ProviderMisbehaved, ProviderUnavailable
-from bff.provider.documents import DOCUMENT_LIFETIME_SECONDS, REFETCH_INTERVAL_SECONDS
+from bff.provider.client import Provider
+from bff.provider.documents import DOCUMENT_LIFETIME_SECONDS, REFETCH_INTERVAL_SECONDS, RENEWED_AFTER_SECONDS
 from bff.provider.identity import KeyUndecided
 from support.fake_internet import (
     authorization_code,
@@ -197,6 +198,52 @@ async def test_caller_that_leaves_does_not_keep_others_from_the_metadata() -> No
         leaver.cancel()
         gate.set()
         assert (await stayer).issuer == world.fake.issuer
+
+
+async def renew_if_due(ours: Provider) -> None:
+    """What a sign-in begins."""
+    if ours.metadata_are_due:
+        await ours.renew_metadata()
+
+
+async def test_metadata_are_renewed_for_a_sign_in() -> None:
+    """Those that are ten seconds old are fetched again, once for all; the new ones count from then on."""
+    async with pair() as world:
+        await renew_if_due(world.ours)
+        assert world.fake.calls_to(DISCOVERY) == []  # unknown so far: the sign-in itself fetches them
+        old = await world.ours.metadata()
+        world.clock.advance(RENEWED_AFTER_SECONDS - 1)
+        await renew_if_due(world.ours)
+        assert await world.ours.metadata() is old
+        world.clock.advance(1)
+        world.fake.misbehave(metadata=having(end_session_endpoint=f"{world.fake.issuer}/bye"))
+        await asyncio.gather(*(world.ours.renew_metadata() for _ in range(20)))
+        assert (await world.ours.metadata()).end_session_endpoint == f"{world.fake.issuer}/bye"
+        assert len(world.fake.calls_to(DISCOVERY)) == 2
+
+
+@pytest.mark.requirement("R-120", "R-123")
+@pytest.mark.parametrize(
+    "answer", [Answer(status=503), Answer(body=b'{"issuer": "https://other.example"}'), Answer(body=b"<")]
+)
+async def test_metadata_that_cannot_be_renewed_stay(answer: Answer) -> None:
+    """An outage, another issuer or no document at all: the known ones stay in use, and the next try has its pause."""
+    async with pair() as world:
+        old = await world.ours.metadata()
+        world.clock.advance(RENEWED_AFTER_SECONDS)
+        world.fake.misbehave(answers={DISCOVERY: answer})
+        for _ in range(5):
+            await renew_if_due(world.ours)
+        assert await world.ours.metadata() is old
+        assert len(world.fake.calls_to(DISCOVERY)) == 2
+
+
+async def test_written_metadata_are_never_due() -> None:
+    """With `discovery: off` nothing is fetched, so nothing is old."""
+    async with pair(discovery="off", token_endpoint="http://127.0.0.1:7001/token") as world:
+        await world.ours.metadata()
+        world.clock.advance(DOCUMENT_LIFETIME_SECONDS)
+        assert not world.ours.metadata_are_due
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

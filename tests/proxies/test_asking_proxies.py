@@ -1,16 +1,23 @@
 """`docs/how-to/beside-a-proxy.md`: each recipe, with the real proxy before a real gateway and an API that shows what reached it."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import yaml
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from support.asking_fronts import FRONTS, INSTALL, PAGE, Ports
 from support.documented import marked
 from support.gateway_world import ROUTES, GatewayWorld, gateway_world
 from support.started import free_port
 from support.strict_browser import Browser
+from support.websocket_world import echo, upstream_server
 
 pytestmark = pytest.mark.proxies
 
@@ -24,16 +31,16 @@ LIES = {
 COOKIE = "__Host-Http-bff"
 
 
-@pytest.fixture(params=FRONTS)
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[GatewayWorld]:
-    """A gateway that the proxy asks; browsers go to the proxy alone."""
-    front = FRONTS[request.param]
+@asynccontextmanager
+async def asking(name: str, *, api: int | None = None, **route: Any) -> AsyncIterator[GatewayWorld]:
+    """A gateway that the proxy asks; browsers go to the proxy alone. `route` holds more keys of both routes."""
+    front = FRONTS[name]
     if front.path() is None:
-        pytest.skip(f"no `{request.param}` here" + (f": {INSTALL}" if request.param == "caddy" else ""))
+        pytest.skip(f"no `{name}` here" + (f": {INSTALL}" if name == "caddy" else ""))
     port = free_port()
     routes: list[dict[str, Any]] = yaml.safe_load(marked(PAGE, "routes"))
-    own = [{**route, "provider": "corp"} for route in routes]
-    files = next(route for route in ROUTES if route["path"] == "/")
+    own = [{**known, "provider": "corp", **route} for known in routes]
+    files = next(known for known in ROUTES if known["path"] == "/")
     async with gateway_world(routes=[*own, files], forward_auth=True, front=port) as world:
         asked = world.config.forward_auth
         assert asked is not None
@@ -41,10 +48,17 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[GatewayWorld]:
             front=port,
             gateway=world.config.listen.port,
             asked=asked.listen.port,
-            api=int(str(world.upstream_url).rpartition(":")[2]),
+            api=api or int(str(world.upstream_url).rpartition(":")[2]),
         )
         with front.serving(ports):
             yield world
+
+
+@pytest.fixture(params=FRONTS)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[GatewayWorld]:
+    """Each proxy before its gateway and API."""
+    async with asking(request.param) as world:
+        yield world
 
 
 async def test_a_signed_in_call_reaches_the_api_with_its_bearer(world: GatewayWorld) -> None:
@@ -146,3 +160,58 @@ async def test_the_listener_for_proxies_is_not_to_be_had_through_the_front(world
     for path in ("/authz", "/_ask", "/envoy/api/orders", "/bff/authz"):
         answer = await browser.fetch(path, headers={"x-original-uri": "/api/x", "x-original-method": "GET"})
         assert "authorization" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "POST"])
+@pytest.mark.parametrize("sent", ["nothing", "content", "chunks", "slowly"])
+async def test_every_method_passes_with_its_content(world: GatewayWorld, method: str, sent: str) -> None:
+    """However its length is said, and also where the browser waits for `100 Continue`: the API has it whole, with the bearer."""
+    browser = await world.signed_in()
+    content = b"" if sent == "nothing" else b"0123456789abcdef" * 20_000
+    fields = [b"Host: " + world.url.partition("//")[2].encode(), b"X-CSRF: 1", b"Connection: close"]
+    fields.append(f"Cookie: {COOKIE}={browser.cookie(COOKIE)}".encode())
+    if sent in {"content", "slowly"}:
+        fields.append(b"Content-Length: %d" % len(content))
+    if sent == "slowly":
+        fields.append(b"Expect: 100-continue")
+    if sent == "chunks":
+        fields.append(b"Transfer-Encoding: chunked")
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if sent == "chunks" else content
+    reader, writer = await asyncio.open_connection("localhost", int(world.url.rpartition(":")[2]))
+    writer.write(b"%b /api/x HTTP/1.1\r\n%b\r\n\r\n" % (method.encode(), b"\r\n".join(fields)))
+    writer.write(framed)
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    final = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert final.startswith(b"HTTP/1.1 200 "), final[:300]
+    (seen,) = world.upstream.seen
+    assert (seen.method, seen.body == content) == (method, True)
+    assert seen.bearer
+
+
+@pytest.mark.parametrize("name", FRONTS)
+async def test_a_websocket_is_asked_about(name: str) -> None:
+    """A handshake of our own page reaches the API with the bearer, and frames go both ways; one of another's, or of none, is 403."""
+    met: list[str | None] = []
+
+    async def answering(connection: ServerConnection) -> None:
+        met.append(None if connection.request is None else connection.request.headers.get("authorization"))
+        await echo(connection)
+
+    async with upstream_server(answering) as api, asking(name, api=api, websocket=True) as world:
+        browser = await world.signed_in()
+        cookie = {"Cookie": f"{COOKIE}={browser.cookie(COOKIE)}"}
+        url = world.url.replace("http", "ws", 1) + "/api/live"
+        async with connect(url, origin=Origin(world.url), additional_headers=cookie, proxy=None) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+        assert [str(seen).partition(" ")[0] for seen in met] == ["Bearer"]
+        for origin in ("https://evil.example", "null", None):
+            wrong = None if origin is None else Origin(origin)
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url, origin=wrong, additional_headers=cookie, proxy=None)
+            assert refused.value.response.status_code == 403
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url, origin=Origin(world.url), proxy=None)
+        assert refused.value.response.status_code == 401
+        assert len(met) == 1

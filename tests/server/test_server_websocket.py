@@ -351,6 +351,32 @@ async def test_the_upstreams_refusal_is_the_browsers_answer(status: HTTPStatus) 
         assert await browser.rest() == b""
 
 
+@pytest.mark.requirement("R-360")
+async def test_what_is_said_to_a_handshake_follows_the_routes_rules() -> None:
+    """A place at the upstream is the public one, and `response_headers` count, in a refusal and where it is accepted."""
+    rules = {"response_headers": {"set": {"X-Told": "by the operator"}, "remove": ["X-Why"]}}
+    inner = asyncio.get_running_loop().create_future()
+
+    def refuse(_: ServerConnection, request: Request) -> Response | None:
+        if request.path != "/x":
+            return None
+        fields = {"Location": f"http://127.0.0.1:{inner.result()}/y", "X-Why": "because", "Content-Length": "4"}
+        return Response(307, "No", Headers(fields), b"nope")
+
+    async with site(process_request=refuse, route=rules) as made:
+        upstream = made.world.config.routes[0].upstream
+        assert upstream is not None
+        inner.set_result(upstream[0].port)
+        async with raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser:
+            await made.raw(browser)
+            reply = await browser.reply()
+        assert reply.values("location") == [f"{made.world.config.public_url.text}/open/y"]
+        assert (reply.values("x-told"), reply.values("x-why")) == (["by the operator"], [])
+        async with made.browser("/open/z") as socket:
+            assert socket.response is not None
+            assert socket.response.headers["X-Told"] == "by the operator"
+
+
 @pytest.mark.requirement("R-350")
 @pytest.mark.parametrize("refusals", [1, 9])
 async def test_a_rejected_token_is_renewed_once(refusals: int) -> None:

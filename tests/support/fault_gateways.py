@@ -52,6 +52,11 @@ class FaultGateway:
         )
         self._probe = http_client(timeout=2)
 
+    @property
+    def management_url(self) -> str:
+        """Of the listener for operators."""
+        return f"http://127.0.0.1:{self._management}"
+
     def write(self, settings: dict[str, Any]) -> None:
         """Write the configuration file."""
         listen = {"listen": f"127.0.0.1:{self.port}", "management": f"127.0.0.1:{self._management}"}

@@ -130,6 +130,12 @@ def test_what_broke_is_logged_by_its_class() -> None:
         telemetry.upstream_broke_off(UpstreamBroke("x", origin="http://api"))
         telemetry.answer_failed(failure)
     assert events == [
-        {"event": "upstream.broke_off", "log_level": "warning", "error": "UpstreamBroke", "origin": "http://api"},
+        {
+            "event": "upstream.broke_off",
+            "log_level": "warning",
+            "error": "UpstreamBroke",
+            "origin": "http://api",
+            "what": "x",
+        },
         {"event": "answer.failed", "log_level": "error", "exc_info": failure},
     ]

@@ -219,6 +219,18 @@ async def test_a_third_round_within_a_minute_is_stopped() -> None:
 
 
 @pytest.mark.requirement("R-301")
+async def test_a_guarded_page_for_failed_sign_ins_is_no_circle() -> None:
+    """A provider that refuses at once leads to the page; it says that a sign-in is needed, and a person decides."""
+    async with door(pages={"sign_in_error": "/pages/sorry?from=bff"}) as world:
+        failed = await world.ask("/bff/callback/corp", NAVIGATION, query="state=x&code=y")
+        path, _, query = failed.field("location").partition("?")
+        shown = await world.ask(path, NAVIGATION, query=query)
+        assert (shown.status, shown.all("location")) == (401, [])
+        assert (links(Page(shown.body.decode()))[0] or "").startswith("/bff/login?provider=corp&return_to=/pages/sorry")
+        assert (await world.ask("/pages/sorry/7", NAVIGATION)).status == 303
+
+
+@pytest.mark.requirement("R-301")
 @pytest.mark.parametrize(
     "value", ["", ".", "x", "-1.-2", "1.2", "99999999999999999999.99999999999999999999", "9" * 5000, "\xff.\xff"]
 )

@@ -30,6 +30,7 @@ def warn_of_weaknesses(config: Config, findings: Findings, *, file: Path) -> Non
             _warn_of_no_refresh(provider, ("providers", name), findings)
     for index, route in enumerate(config.routes):
         _warn_of_plain_upstream(route, ("routes", index), findings)
+    _warn_of_hidden_pages(config, findings)
 
 
 def _secrets(config: Config, findings: Findings) -> Iterator[tuple[KeyPath, Secret]]:
@@ -124,3 +125,28 @@ def _warn_of_plain_upstream(route: RouteConfig, path: KeyPath, findings: Finding
             continue
         at: KeyPath = (*path, "upstream") if len(upstreams) == 1 else (*path, "upstream", index)
         findings.warn(at, f"is plain http outside loopback: {crossing} cross that network unencrypted")
+
+
+def _warn_of_hidden_pages(config: Config, findings: Findings) -> None:
+    """What people without a session come to must load without one."""
+    shown = {"logo": config.pages.logo, "sign_in_error": config.pages.sign_in_error}
+    for key, page in shown.items():
+        if page is None:
+            continue
+        path = page.partition("?")[0]
+        covering = [route for route in config.routes if _covers(route, path)]
+        route = max(covering, key=lambda route: len(route.path.raw), default=None)
+        if route is None:
+            findings.warn(("pages", key), f"is on no route: {path} is answered with 404")
+        elif route.files is None and (route.token is TokenKind.USER or _refuses_page_loads(route)):
+            findings.warn(("pages", key), f"is on the route {route.path}, which does not show it without a session")
+
+
+def _refuses_page_loads(route: RouteConfig) -> bool:
+    """Whether calls there need the header `X-CSRF`, which opening an address cannot send."""
+    return route.token is not TokenKind.NONE and route.csrf == "header"
+
+
+def _covers(route: RouteConfig, path: str) -> bool:
+    prefix = route.path.raw.decode("ascii")
+    return path == prefix or path.startswith(f"{prefix}/")

@@ -97,6 +97,15 @@ class Provider:
         """
         return await self._documents.metadata()
 
+    @property
+    def metadata_are_due(self) -> bool:
+        """Whether a sign-in is to have the metadata fetched again, in the background."""
+        return self._documents.metadata_are_due
+
+    async def renew_metadata(self) -> None:
+        """Fetch the metadata again; a failure leaves those that are known."""
+        await self._documents.renew_metadata()
+
     async def keys(self) -> jws.KeySet:
         """The keys that the provider signs with (JWKS).
 

@@ -2,6 +2,8 @@
 
 - One fetch at a time, for all callers.
 - A document is used for an hour. If the provider is unavailable then, the old one is used on.
+- A sign-in has metadata that are older than `RENEWED_AFTER_SECONDS` fetched again in the background, and waits for nothing. So what
+  the provider has begun to announce (an endpoint, `iss` in its responses) counts from then on, and not in an hour.
 - An unknown `kid` has the keys fetched at once, also a moment after another fetch: providers rotate without notice. A demand that
   did not help is not repeated for `REFETCH_INTERVAL_SECONDS`. Tokens that anyone can send (logout tokens) count apart, so
   that forged ones do not use up the demand of a sign-in; so do tokens by a known key whose signature does not hold.
@@ -27,6 +29,7 @@ from bff.telemetry import tokens as telemetry
 
 DOCUMENT_LIFETIME_SECONDS = 3600.0
 REFETCH_INTERVAL_SECONDS = 10.0
+RENEWED_AFTER_SECONDS = 10.0
 BACKOFF = Backoff(first_seconds=1.0, longest_seconds=30.0)
 
 T = TypeVar("T")
@@ -50,6 +53,15 @@ class Documents:
             ProviderError: it was never fetched, and cannot be fetched now.
         """
         return await self._metadata.get()
+
+    @property
+    def metadata_are_due(self) -> bool:
+        """Whether a sign-in is to have the metadata fetched again."""
+        return self._config.discovery != "off" and self._metadata.is_due
+
+    async def renew_metadata(self) -> None:
+        """Fetch the metadata again; those that are known stay in use until then, and if they cannot be fetched."""
+        await self._metadata.renew()
 
     async def keys(self) -> jws.KeySet:
         """The keys that the provider signs with (JWKS).
@@ -167,6 +179,19 @@ class _CachedDocument(Generic[T]):
                 demand.at = 0.0  # nothing was fetched: the pause after a failure says when to ask again
                 raise self._failure.with_traceback(None)
             return newer
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is known and not new, and is not being fetched, and no failure asks for a pause."""
+        now = self._clock()
+        old = self._value is not None and now >= self._fetched_at + RENEWED_AFTER_SECONDS
+        return old and not self._lock.locked() and (self._failure is None or now >= self._retry_at)
+
+    async def renew(self) -> None:
+        """Fetch it again, unless that has just been done."""
+        async with self._lock:
+            if self._clock() >= self._fetched_at + RENEWED_AFTER_SECONDS:
+                await self._renew()
 
     def _fresh(self) -> T | None:
         return self._value if self._clock() < self._fetched_at + DOCUMENT_LIFETIME_SECONDS else None

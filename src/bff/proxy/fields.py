@@ -17,6 +17,7 @@ SESSION_COOKIE = "__Host-Http-bff"
 LOGIN_COOKIE = "__Host-Http-bff-login"
 ROUNDS_COOKIE = "__Host-Http-bff-rounds"
 SIGNED_OUT_COOKIE = "__Host-Http-bff-out"
+SENT_TO_HTTPS_COOKIE = "__Host-Http-bff-https"
 
 
 PLAIN_CONNECTIONS: tuple[list[bytes], ...] = ([], [b"keep-alive"], [b"close"])  # nearly all; they name no field

@@ -83,6 +83,11 @@ class ResponseReader:
         """Whether it is broken because the connection ended."""
         return self.broken is _CLOSED or self.broken is _LOST
 
+    @property
+    def broken_by(self) -> str:
+        """The word for it: `lost` with its connection, or a rule of `http`."""
+        return "lost" if self.was_lost else "http"
+
     def feed(self, data: bytes) -> None:
         """Takes in what the upstream sent."""
         self.received += len(data)

@@ -104,7 +104,7 @@ class UpstreamResponse:
     def failure(self) -> BffError | None:
         """Why it was ended from outside, or how the upstream broke it; None while it can go on."""
         if self._failure is None and self.reader.broken is not None:
-            return UpstreamBroke(self.reader.broken, origin=self.pool.origin, reason="http")
+            return UpstreamBroke(self.reader.broken, origin=self.pool.origin, reason=self.reader.broken_by)
         return self._failure
 
     @property

@@ -18,9 +18,9 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from bff.config.values.hosts import bare_host, parse_authority
-from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
+from bff.errors import MalformedRequest, UpstreamBroke, UpstreamTimeout
 from bff.proxy.browser import Receive, Scope, Send
-from bff.proxy.failures import unreachable
+from bff.proxy.field_rules import ResponseRules
 from bff.proxy.fields import is_token
 from bff.proxy.response_rewrite import response_fields
 from bff.proxy.rewrite import UpstreamRequest
@@ -87,16 +87,17 @@ async def forward_websocket(
     except InvalidStatus as refusal:
         others = await again() if refusal.response.status_code == 401 else None
         if others is None:
-            await _refuse(scope, send, refusal.response)
+            await _refuse(scope, send, refusal.response, route.response_rules)
             return
         try:
             connection = await _connected(make, others, place, seconds=seconds)
         except InvalidStatus as second:
-            await _refuse(scope, send, second.response)
+            await _refuse(scope, send, second.response, route.response_rules)
             return
     try:
         limits = Limits(message_bytes=route.max_body, close_seconds=close_seconds)
-        await converse(connection, receive, send, fields=_accepted(connection), ended=ended, limits=limits)
+        fields = _accepted(connection, route.response_rules)
+        await converse(connection, receive, send, fields=fields, ended=ended, limits=limits)
     finally:
         _drop(connection)
 
@@ -156,10 +157,9 @@ async def _connected(
         connection = await place.dial(make)
         try:
             await _shake_hands(connection, request_for(place.member.authority), place, seconds=seconds)
-        except (UpstreamUnreachable, UpstreamBroke) as error:
+        except UpstreamBroke as error:
             _drop(connection)
-            was_lost = isinstance(error, UpstreamUnreachable) or not connection.is_touched
-            if not (was_lost and place.broke_off(untouched=not connection.is_touched)):
+            if not (error.reason == "lost" and place.broke_off(untouched=not connection.is_touched)):
                 raise
         except BaseException:  # also CancelledError: the connection must go
             _drop(connection)
@@ -169,7 +169,7 @@ async def _connected(
 
 
 async def _shake_hands(
-    connection: ClientConnection, request: UpstreamRequest, place: WebSocketPlace, *, seconds: float
+    connection: _Connection, request: UpstreamRequest, place: WebSocketPlace, *, seconds: float
 ) -> None:
     origin = place.origin
     try:
@@ -179,10 +179,10 @@ async def _shake_hands(
         raise
     except TimeoutError as error:
         raise UpstreamTimeout("no answer to a WebSocket handshake", origin=origin, reason="first_byte") from error
-    except OSError as error:  # the connection was lost
-        raise unreachable(error, origin=origin) from error
-    except WebSocketException as error:
-        raise UpstreamBroke(f"WebSocket handshake: {type(error).__name__}", origin=origin, reason="http") from error
+    except (OSError, WebSocketException) as error:
+        was_lost = isinstance(error, OSError) or not connection.is_touched
+        what, reason = f"WebSocket handshake: {type(error).__name__}", "lost" if was_lost else "http"
+        raise UpstreamBroke(what, origin=origin, reason=reason) from error
     place.answered()
     connection.start_keepalive()
 
@@ -201,24 +201,24 @@ def _drop(connection: ClientConnection) -> None:
 # --- the browser's handshake --------------------------------------------------------------------------------------------
 
 
-def _answered(response: Response, *, private_default: bool = False) -> list[Field]:
+def _answered(response: Response, rules: ResponseRules, *, private_default: bool = False) -> list[Field]:
     """The upstream's fields for the browser, without those of its upgrade."""
     raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items()]
-    fields = response_fields(response.status_code, raw, private_default=private_default)
+    fields = response_fields(response.status_code, raw, private_default=private_default, rules=rules)
     return [(name, value) for name, value in fields if not name.startswith(_OF_THE_UPGRADE)]
 
 
-def _accepted(connection: ClientConnection) -> list[Field]:
-    return [] if connection.response is None else _answered(connection.response)
+def _accepted(connection: ClientConnection, rules: ResponseRules) -> list[Field]:
+    return [] if connection.response is None else _answered(connection.response, rules)
 
 
-async def _refuse(scope: Scope, send: Send, response: Response) -> None:
+async def _refuse(scope: Scope, send: Send, response: Response, rules: ResponseRules) -> None:
     """The upstream's own refusal, where the server can send one (ASGI's Denial Response extension); else a plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
         return
     body = bytes(response.body)
-    answered = _answered(response, private_default=True)  # a token was attached, or might have been
+    answered = _answered(response, rules, private_default=True)  # a token was attached, or might have been
     fields = [field for field in answered if field[0] != b"content-length"]
     fields.append((b"content-length", b"%d" % len(body)))
     await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": fields})

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bff.errors import MalformedRequest, UpstreamBroke, WebSocketVersion
+from bff.proxy.field_rules import PLAIN_RESPONSE, ResponseRules
 from bff.proxy.fields import is_token
 from bff.proxy.response_rewrite import response_fields
 from bff.proxy.rewrite import UpstreamRequest
@@ -81,8 +82,10 @@ def with_offer(request: UpstreamRequest, offer: Offer) -> UpstreamRequest:
     return replace(request, ours=(field_block(ours), field_block(offer.fields)))
 
 
-def accepted_fields(offer: Offer, fields: list[Field], *, origin: str) -> list[Field]:
-    """The browser's fields for an upstream's `101`, those of the upgrade among them; `origin` is for the error.
+def accepted_fields(
+    offer: Offer, fields: list[Field], *, origin: str, rules: ResponseRules = PLAIN_RESPONSE
+) -> list[Field]:
+    """The browser's fields for an upstream's `101`, those of the upgrade among them; `origin` is for the error, `rules` of the route.
 
     Names are lower case, values without spaces round them, as `ResponseReader` reads them; so for `refused_fields`.
 
@@ -93,12 +96,14 @@ def accepted_fields(offer: Offer, fields: list[Field], *, origin: str) -> list[F
     if flaw is not None:
         raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=origin, reason="http")
     negotiated = [field for field in fields if field[0] in _NEGOTIATED]
-    return [*_own_fields(101, fields, private_default=False), *UPGRADE, *negotiated]
+    return [*_own_fields(101, fields, private_default=False, rules=rules), *UPGRADE, *negotiated]
 
 
-def refused_fields(status: int, fields: Iterable[Field], *, length: int) -> list[Field]:
+def refused_fields(
+    status: int, fields: Iterable[Field], *, length: int, rules: ResponseRules = PLAIN_RESPONSE
+) -> list[Field]:
     """The browser's fields for any other answer, whose content has `length` bytes; a token was attached, or might have been."""
-    own = _own_fields(status, fields, private_default=True)
+    own = _own_fields(status, fields, private_default=True, rules=rules)
     return own if status in {204, 304} else [*own, (b"content-length", b"%d" % length)]
 
 
@@ -134,9 +139,9 @@ def _flaw(offer: Offer, fields: list[Field]) -> str | None:
     return None
 
 
-def _own_fields(status: int, fields: Iterable[Field], *, private_default: bool) -> list[Field]:
+def _own_fields(status: int, fields: Iterable[Field], *, private_default: bool, rules: ResponseRules) -> list[Field]:
     """Rewritten as any response's, without those of the upgrade; RFC 9110 section 8.6: no Content-Length in a 1xx."""
-    rewritten = response_fields(status, [*fields], private_default=private_default)
+    rewritten = response_fields(status, [*fields], private_default=private_default, rules=rules)
     return [
         (name, value) for name, value in rewritten if name != b"content-length" and not name.startswith(_OF_THE_UPGRADE)
     ]

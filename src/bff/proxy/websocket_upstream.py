@@ -116,7 +116,7 @@ async def _answered(
             await handshake.answer(request_for(place.member.authority))
         flaw = _flaw(handshake.reader)
         if flaw is not None:
-            raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=place.origin, reason="http")
+            raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=place.origin, reason=handshake.reader.broken_by)
     except TimeoutError as error:
         handshake.abort()
         raise UpstreamTimeout("no answer to a WebSocket handshake", origin=place.origin, reason="first_byte") from error

@@ -215,6 +215,8 @@ class BrowserConnection(asyncio.Protocol):
             self._shake_hands(message)
             return
         keep_alive = message.keep_alive and not self._stopping and not self._served.tasks.stopping
+        if message.is_websocket:  # asked about by a proxy: Envoy reads what is no 101 to the end of the connection
+            keep_alive = False
         lane = self._served.lane
         if lane is not None and self._is_public:
             call = lane.take(message, self, keep_alive)

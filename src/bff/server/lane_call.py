@@ -255,7 +255,7 @@ class LaneCall:
 
     def _break_off(self, failure: BffError) -> None:
         if not isinstance(failure, LoginRequired):  # logged as `streams.ended`
-            telemetry.upstream_broke_off(failure, self._message.head)
+            telemetry.upstream_broke_off(failure, self._message.head, route=self._call.policy.label)
         self._end()
         self._browser.break_off(reset=self._message.version == b"1.0")
 

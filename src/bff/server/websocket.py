@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from bff.clock import steady
 from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
+from bff.proxy.field_rules import ResponseRules
 from bff.proxy.rewrite import UpstreamRequest, upstream_url
 from bff.proxy.upstream import WebSocketPlace
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
@@ -196,7 +197,7 @@ class Handshake:
             upstream.abort()
             raise
         upstream.abort()
-        self._refuse(upstream)
+        self._refuse(upstream, call.admitted.match.route.response_rules)
 
     def _open(
         self,
@@ -208,9 +209,9 @@ class Handshake:
         held: ExitStack,
     ) -> None:
         route = call.admitted.match.route
-        fields = accepted_fields(offer, upstream.reader.fields, origin=origin)
+        fields = accepted_fields(offer, upstream.reader.fields, origin=origin, rules=route.response_rules)
         if not upstream.is_usable:
-            raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="http")
+            raise UpstreamBroke("WebSocket handshake: the connection was lost", origin=origin, reason="lost")
         self._status = 101
         self._connection.output.write_at_once(_switching([*fields, (REQUEST_ID, call.head.request_id)]))
         browser = self._connection.hand_over()
@@ -231,11 +232,11 @@ class Handshake:
         if self._stopping:
             tunnel.end(SERVER_STOPS)
 
-    def _refuse(self, upstream: UpstreamHandshake) -> None:
+    def _refuse(self, upstream: UpstreamHandshake, rules: ResponseRules) -> None:
         """The upstream's own refusal."""
         reader = upstream.reader
         content = reader.take()
-        fields = refused_fields(reader.status, reader.fields, length=len(content))
+        fields = refused_fields(reader.status, reader.fields, length=len(content), rules=rules)
         own = OwnAnswer(status=reader.status, fields=fields, body=content)
         self._answer(with_request_id(own, self.message.head.request_id))
 

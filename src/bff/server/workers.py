@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 
 from bff.server.exchange import AsgiApp
 from bff.server.reloading import RELOAD
+from bff.telemetry import running as telemetry
 
 MakeApp = Callable[[], AsgiApp]
 
@@ -57,6 +58,14 @@ class Workers(Multiprocess):
             self._pause.hung_up = False
             self._reload()
         super().handle_signals()
+
+    def keep_subprocess_alive(self) -> None:
+        """Start another worker in the place of one that has ended, of which nothing stays in the metrics."""
+        before = {worker.pid for worker in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {worker.pid for worker in self.processes}:
+            if pid is not None:
+                telemetry.worker_ended(pid=pid)
 
     def _reload(self) -> None:
         make_app = self._reread()

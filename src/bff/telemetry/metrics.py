@@ -14,7 +14,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from bff import __version__
 from bff.telemetry.tallies import BOUNDS, Count, Tally
@@ -216,6 +216,11 @@ def pour() -> None:
     spread()
     for metric in (REQUESTS, REQUEST_SECONDS, UPSTREAM_SECONDS, IN_FLIGHT, STREAMS, STORE_SECONDS):
         metric.pour()
+
+
+def forget_worker(pid: int) -> None:
+    """A worker is gone, however it ended: what it had under way, and what it saw of upstreams, is no more."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]  # ships no types for it
 
 
 def exposition() -> bytes:

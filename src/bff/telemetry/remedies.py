@@ -6,7 +6,7 @@ REMEDIES = {
     "no-route": "no route begins with this path: `bff routes` lists them, `bff explain` judges one request",
     "method-not-allowed": "the route's methods do not list it: `bff routes`",
     "misdirected-request": "have the proxy in front pass the Host field on, or add its address to trusted_proxies",
-    "plain-http": "have the proxy in front redirect http to https",
+    "plain-http": "have the proxy in front redirect http to https, and pass the X-Forwarded-Proto of one before it on",
     "head-too-large": "limits.max_head; a browser with many cookies of this site can clear them",
     "target-too-long": "limits.max_target",
     "content-too-large": "the route's max_body",
@@ -20,12 +20,13 @@ REMEDIES = {
     # why an upstream failed
     "name": "the name in the route's upstream is not found: check its spelling and this machine's resolver",
     "refused": "nothing listens there: start the API, or correct the port in the route's upstream",
-    "certificate": "the API's certificate is not trusted: the route's ca_file, or a certificate for that name",
+    "certificate": "the API's certificate is not trusted, `what` says why: the route's ca_file or server_name, or a new certificate",
     "tls": "the API's port does not speak TLS as we do: http or https in the route's upstream",
     "unreachable": "the network does not lead there: firewall, routing, address",
     "connect": "the API's host takes no connection in time: firewall, or the route's timeouts.connect",
     "first_byte": "the API is slow to begin: the route's timeouts.first_byte",
     "idle": "the API stopped in the middle: the route's timeouts.idle",
+    "lost": "the API closed the connection: it was stopped or restarted, it crashed, or it speaks TLS; its own log may say",
     "http": "the API's answer breaks a rule of HTTP, which `what` names",
 }
 

@@ -165,10 +165,15 @@ def answer_failed(error: Exception) -> None:
     log.error("answer.failed", exc_info=error)
 
 
-def upstream_broke_off(error: BaseException | None, head: RequestHead | None = None) -> None:
+def upstream_broke_off(
+    error: BaseException | None, head: RequestHead | None = None, *, route: str | None = None
+) -> None:
     """An answer ends in its middle because of the upstream."""
-    facts = {} if head is None else {"request_id": head.request_id.decode("ascii"), **_place(head)}
-    for attribute in ("origin", "reason"):
+    facts = {} if head is None else {"request_id": head.request_id.decode("ascii"), "route": route, **_place(head)}
+    for attribute in ("origin", "reason", "what"):
         if (fact := getattr(error, attribute, None)) is not None:
             facts[attribute] = fact
+    remedy = remedy_for(kind="upstream-failed", reason=facts.get("reason"))
+    if remedy is not None:
+        facts["remedy"] = remedy
     log.warning("upstream.broke_off", error=type(error).__name__, **facts)

@@ -127,6 +127,11 @@ async def pouring() -> None:
         metrics.pour()
 
 
+def worker_ended(*, pid: int) -> None:
+    """One of several workers has ended and is replaced."""
+    metrics.forget_worker(pid)
+
+
 def streams_ended(*, session_key: str, count: int, cause: str) -> None:
     """Open streams were ended because their session is over."""
     log.info("streams.ended", session=session_key[:8], count=count, cause=cause)

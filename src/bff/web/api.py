@@ -316,7 +316,10 @@ def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead) -> O
 
     Raises:
         SignInLoop: two sign-ins have just not helped.
+        LoginRequired: a failed sign-in led to this page: it must not begin the next one by itself.
     """
+    if navigation.tells_of_failure(gateway, head):
+        raise needed
     if navigation.goes_round(gateway, head):
         raise SignInLoop("Two sign-ins within a minute have not helped.", provider=needed.provider)
     url = with_return_to(login_url(gateway.site.base_path, needed), requested_path(head))

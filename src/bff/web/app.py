@@ -26,11 +26,12 @@ from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import Account, current
 from bff.web import api, cross_origin
 from bff.web.access_log import account_of, accounted
-from bff.web.answers import OwnAnswer, answer, naming, redirect, send_answer
+from bff.web.answers import OwnAnswer, answer, naming, send_answer
 from bff.web.endpoints import endpoint
 from bff.web.forward_auth import forward_auth, in_question
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running, settle
 from bff.web.health import management
+from bff.web.navigation import to_https
 from bff.web.pages import look_of
 from bff.web.problems import Shown, problem_of
 from bff.web.sending import credentials_of
@@ -168,16 +169,13 @@ class App:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
             if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has been logged
-                telemetry.upstream_broke_off(error.__cause__, head)
+                account = current()
+                route = None if account is None else account.route
+                telemetry.upstream_broke_off(error.__cause__, head, route=route)
             raise  # so that the server closes the connection in the middle of the body
         except PlainHttp as error:
-            https = gateway.site.https
-            await send_answer(
-                _problem(gateway, error, head, current())
-                if error.location is None
-                else redirect(error.location, https=https),
-                send,
-            )
+            own = to_https(gateway, error)
+            await send_answer(own or _problem(gateway, error, head, current()), send)
         except (
             MaxForwardsReached
         ) as reached:  # RFC 9110 section 7.6.2: an OPTIONS that is to go no further is ours to answer

@@ -5,8 +5,8 @@ Both are `Secure; HttpOnly; Path=/` without `Domain`, which the prefix `__Host-H
 know it reads plain `__Host-`). The session cookie is Strict; the login cookie is Lax, because the callback arrives from another
 site. Deleting repeats every attribute, or browsers keep a prefixed cookie (CVE-2025-55162).
 
-Two more live for minutes: when the last two sign-ins ended, and that the browser has signed out (`navigation.py`). They are not
-signed: they only say where to stop.
+Three more live for minutes at most: when the last two sign-ins ended, that the browser has signed out (`navigation.py`), and that it
+was sent to https (`guards.transport`). They are not signed: they only say where to stop.
 
 The signature is checked before the store is asked, so a flood of invented cookies costs no round trip. Keys are read again when
 they change: the newest signs, all verify. A session cookie that an older key signed is set anew when the page asks who is signed in
@@ -21,7 +21,7 @@ from functools import lru_cache
 from itsdangerous import BadSignature, Signer
 
 from bff.config.values.secrets import Secret
-from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SESSION_COOKIE, SIGNED_OUT_COOKIE
+from bff.proxy.fields import LOGIN_COOKIE, ROUNDS_COOKIE, SENT_TO_HTTPS_COOKIE, SESSION_COOKIE, SIGNED_OUT_COOKIE
 from bff.request_head import Field
 from bff.secret_uses import SESSION, SecretUses, digest
 from bff.sessions.sealing import derive
@@ -124,6 +124,7 @@ class Cookies:
         self.login = f"{LOGIN_COOKIE}{end}".encode("ascii")
         self.rounds = f"{ROUNDS_COOKIE}{end}".encode("ascii")
         self.signed_out = f"{SIGNED_OUT_COOKIE}{end}".encode("ascii")
+        self.sent_to_https = f"{SENT_TO_HTTPS_COOKIE}{end}".encode("ascii")
 
     def set_session(self, signed: str, *, seconds: float | None = None) -> Field:
         """Sets a new session's cookie; it ends with the browser, or after `seconds`, and on the server before that."""
@@ -160,6 +161,10 @@ class Cookies:
     def clear_signed_out(self) -> Field:
         """Removes that note."""
         return _set(self.signed_out, "", "SameSite=Lax; Max-Age=0")
+
+    def set_sent_to_https(self) -> Field:
+        """Notes that this browser was sent to https; kept by one only that was there already, as it is `Secure`."""
+        return _set(self.sent_to_https, "1", "SameSite=Lax; Max-Age=10")
 
     def set_rounds(self, marks: str) -> Field:
         """Notes when sign-ins of this browser ended; gone after a minute."""

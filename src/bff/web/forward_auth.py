@@ -30,6 +30,7 @@ from bff.web.api import Call, admit, call_of
 from bff.web.asked_request import AskedRequest, Asker, asked_request, asker_of
 from bff.web.fields import bare_fields
 from bff.web.gateway import Gateway
+from bff.web.navigation import to_https
 from bff.web.pages import requested_path, with_return_to
 from bff.web.problems import sign_in_url
 from bff.web.websocket import admit_handshake
@@ -75,7 +76,7 @@ async def forward_auth(gateway: Gateway, question: RequestHead, *, problem: Prob
         head = asked.head
         own = await _judged(gateway, asked)
     except PlainHttp as error:
-        own = problem(error, head) if error.location is None else redirect(error.location, https=gateway.site.https)
+        own = to_https(gateway, error) or problem(error, head)
     except Exception as error:  # noqa: BLE001 - as at the ASGI edge: the proxy gets a problem for every error
         own = problem(error, head)
     return _as_nginx_knows(own) if asker is Asker.NGINX else own

@@ -61,11 +61,19 @@ def transport(gateway: Gateway, head: RequestHead) -> None:
     sends no such field, and one that is not in `trusted_proxies`, are taken to have ended TLS. Of several hops the first counts,
     which is the browser's; a hop that lies there only spares itself this answer.
 
+    Behind a proxy that says http of every browser, a redirect would lead round for ever. So it sets a `Secure` cookie, which a browser
+    keeps and sends over https only: where that comes back, the proxy is wrong.
+
     Raises:
         PlainHttp: a navigation may be repeated over https; a call has already spoilt what it carried, and must fail loudly.
     """
     if not head.peer.trusted or not gateway.site.https or _forwarded_scheme(head.fields) != b"http":
         return
+    if cookies.find(head.named.get(b"cookie"), gateway.cookies.sent_to_https) is not None:
+        raise PlainHttp(
+            f"The browser is at {gateway.site.origin} already, but the proxy in front says http (X-Forwarded-Proto).",
+            location=None,
+        )
     location = gateway.site.url(head.target.decode("ascii", "replace")) if head.is_navigation else None
     raise PlainHttp(f"Use {gateway.site.origin}: this came over plain http.", location=location)
 

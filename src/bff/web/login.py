@@ -62,6 +62,8 @@ async def to_provider(
         _authorization_parameters(gateway, provider, transaction, more=more),
         dpop_seed=dpop_seed(provider, transaction),
     )
+    if provider.metadata_are_due and not gateway.process.tasks.stopping:
+        gateway.process.tasks.start(provider.renew_metadata())
     return redirect(url, https=gateway.site.https, more=transactions.kept_by_browser(gateway, head, browser))
 
 

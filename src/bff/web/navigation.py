@@ -10,13 +10,14 @@ fragments       The pages above keep the fragment of their own address, which on
                 address that was typed, or opened from a mail program, meets such a page at `/login` (R-309).
 the way back     The redirect from the provider counts as coming from another site, also where the browser says otherwise. So the
                  callback leads to such a page by a page of ours, which needs no `Sec-Fetch-Site`.
+a failure       `pages.sign_in_error` begins no sign-in by itself, if it is guarded by mistake.
 the breaker      The callback notes in a cookie when it led there. A page load that finds two such marks of the last minute and no
                  session is not sent to sign in a third time (R-301).
 """
 
 import re
 
-from bff.errors import BffError
+from bff.errors import BffError, PlainHttp
 from bff.request_head import Field, RequestHead
 from bff.web import cookies, pages
 from bff.web.answers import OwnAnswer, redirect
@@ -102,6 +103,21 @@ def signed_out_page(gateway: Gateway, login_url: str) -> OwnAnswer:
 def signed_out_no_more(gateway: Gateway, head: RequestHead) -> tuple[Field, ...]:
     """After a sign-in: what takes the note of a sign-out back, if there is one."""
     return (gateway.cookies.clear_signed_out(),) if has_signed_out(gateway, head) else ()
+
+
+def to_https(gateway: Gateway, error: PlainHttp) -> OwnAnswer | None:
+    """The redirect to the same page over https; None: a redirect does not help."""
+    if error.location is None:
+        return None
+    more = (gateway.cookies.set_sent_to_https(),)
+    return redirect(error.location, https=gateway.site.https, more=more)
+
+
+def tells_of_failure(gateway: Gateway, head: RequestHead) -> bool:
+    """Whether this is the page that failed sign-ins end on (`pages.sign_in_error`). Where it is guarded, a provider that refuses at
+    once would lead there for ever."""
+    page = gateway.config.pages.sign_in_error
+    return page is not None and head.path == page.partition("?")[0].encode("ascii")
 
 
 def goes_round(gateway: Gateway, head: RequestHead) -> bool:

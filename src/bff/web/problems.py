@@ -168,7 +168,8 @@ UPSTREAM_DETAILS = {
     "connect": "The API's server took no connection in time.",
     "first_byte": "The API did not begin to answer in time.",
     "idle": "The API stopped in the middle of its answer.",
-    "http": "The API's answer breaks the rules of HTTP, or ended too soon.",
+    "lost": "The API's server closed the connection before its answer was complete.",
+    "http": "The API's answer breaks the rules of HTTP.",
 }
 
 

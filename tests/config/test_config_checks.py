@@ -6,6 +6,7 @@ import pytest
 
 from bff.config.load import load_with_warnings
 from bff.config.model import TokenKind
+from bff.proxy import fields
 from support.config_texts import (
     ENV,
     SESSION_KEY,
@@ -621,6 +622,17 @@ def test_a_sign_in_takes_an_hour_at_most(timeout: str) -> None:
 def test_names_of_ours_have_an_alphabet(key: str, value: str) -> None:
     """Neither a namespace nor a cookie's suffix can be taken for another's, or for more than a name."""
     assert problem(changed("session:\n", f"session:\n  {key}: {value}\n")).key == f"session.{key}"
+
+
+@pytest.mark.requirement("R-306")
+@pytest.mark.parametrize(
+    "name",
+    [name for name in vars(fields) if name.endswith("_COOKIE") and name not in {"SESSION_COOKIE", "_OUR_COOKIE"}],
+)
+def test_no_suffix_makes_one_gateways_cookie_anothers(name: str) -> None:
+    """The end of each of our cookies' names is refused as a suffix."""
+    end = str(getattr(fields, name)).removeprefix(f"{fields.SESSION_COOKIE}-")
+    assert problem(changed("session:\n", f"session:\n  cookie_suffix: {end}\n")).key == "session.cookie_suffix"
 
 
 @pytest.mark.parametrize("lines", ["  idle_timeout: 13h\n", "  absolute_timeout: 10m\n", "  idle_timeout: 0s\n"])

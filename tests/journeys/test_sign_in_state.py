@@ -173,7 +173,21 @@ async def test_a_sign_in_has_its_time() -> None:
         world.clock.now += 29
         assert (await ended(world, browser, in_time)).status_code == 303
         world.clock.now += 1
-        assert (await ended(world, browser, late)).status_code == 400
+        refused = await ended(world, browser, late)
+        assert refused.status_code == 400
+        assert "took too long" in refused.text
+
+
+@pytest.mark.requirement("R-302", "R-309")
+@pytest.mark.parametrize("return_to", ["/orders?tab=2", "/orders?q=" + "x" * 500])
+async def test_a_sign_in_that_took_too_long_is_begun_again_where_it_was_to_lead(return_to: str) -> None:
+    """The page's button has the old `return_to`, also one that is too long for `state`."""
+    async with gateway_world(session={"login_timeout": "30s"}) as world:
+        browser = await world.browser()
+        late = await begun(world, browser, return_to=return_to)
+        world.clock.now += 30
+        refused = await ended(world, browser, late)
+        assert f"/bff/login?provider=corp&amp;return_to={quote(return_to, safe='/')}" in refused.text
 
 
 @pytest.mark.requirement("R-051", "R-303")

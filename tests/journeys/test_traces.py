@@ -87,12 +87,23 @@ async def test_a_call_is_one_tree_below_the_browsers_span(valkey: ValkeyServer) 
         browser = await scene.world.signed_in("alice")
         await browser.fetch("/api/x?secret=1", headers={"traceparent": PARENT})
         upstream_saw = scene.world.upstream.seen[-1].values("traceparent")
+        upstream_url = str(scene.world.upstream_url)
     spans = scene.collector.spans()
     (root,) = [span for span in server_spans(spans, "/api") if span.parent.hex() == "00f067aa0ba902b7"]
     assert root.trace.hex() == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert (root.name, root.attributes["http.response.status_code"]) == ("GET /api", 200)
     members = tree_of(spans, root)
     (upstream,) = [span for span in members if "bff.upstream" in span.attributes]
+    assert root.attributes["url.scheme"] == "http"
+    port = int(upstream_url.rpartition(":")[2])
+    told = {
+        "http.request.method": "GET",
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "http.response.status_code": 200,
+    }
+    assert {name: upstream.attributes[name] for name in told} == told
+    assert upstream.attributes["url.full"] == f"{upstream_url}/v2/x"
     assert any(span.attributes.get("db.system.name") == "redis" for span in members)
     assert upstream_saw == [f"00-{root.trace.hex()}-{upstream.id.hex()}-01"]
     assert '"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"' in scene.log.getvalue()

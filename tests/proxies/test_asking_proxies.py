@@ -1,12 +1,13 @@
 """`docs/how-to/beside-a-proxy.md`: each recipe, with the real proxy before a real gateway and an API that shows what reached it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
@@ -32,8 +33,11 @@ COOKIE = "__Host-Http-bff"
 
 
 @asynccontextmanager
-async def asking(name: str, *, api: int | None = None, **route: Any) -> AsyncIterator[GatewayWorld]:
-    """A gateway that the proxy asks; browsers go to the proxy alone. `route` holds more keys of both routes."""
+async def asking(
+    name: str, *, api: int | None = None, trusted: bool = False, edit: Callable[[str], str] = str, **route: Any
+) -> AsyncIterator[GatewayWorld]:
+    """A gateway that the proxy asks; browsers go to the proxy alone. `trusted`: by `trusted_proxies`. `edit` changes the text,
+    `route` holds more keys of both routes."""
     front = FRONTS[name]
     if front.path() is None:
         pytest.skip(f"no `{name}` here" + (f": {INSTALL}" if name == "caddy" else ""))
@@ -41,7 +45,8 @@ async def asking(name: str, *, api: int | None = None, **route: Any) -> AsyncIte
     routes: list[dict[str, Any]] = yaml.safe_load(marked(PAGE, "routes"))
     own = [{**known, "provider": "corp", **route} for known in routes]
     files = next(known for known in ROUTES if known["path"] == "/")
-    async with gateway_world(routes=[*own, files], forward_auth=True, front=port) as world:
+    more = {"trusted_proxies": ["127.0.0.1/32"]} if trusted else {}
+    async with gateway_world(routes=[*own, files], forward_auth=True, front=port, **more) as world:
         asked = world.config.forward_auth
         assert asked is not None
         ports = Ports(
@@ -50,7 +55,7 @@ async def asking(name: str, *, api: int | None = None, **route: Any) -> AsyncIte
             asked=asked.listen.port,
             api=api or int(str(world.upstream_url).rpartition(":")[2]),
         )
-        with front.serving(ports):
+        with front.serving(ports, edit=edit):
             yield world
 
 
@@ -215,3 +220,26 @@ async def test_a_websocket_is_asked_about(name: str) -> None:
             await connect(url, origin=Origin(world.url), proxy=None)
         assert refused.value.response.status_code == 401
         assert len(met) == 1
+
+
+def naming(text: str) -> str:
+    """nginx's recipe with the line that names requests."""
+    line = "proxy_set_header X-Request-Id $request_id;"
+    assert line in PAGE
+    return text.replace("    proxy_http_version 1.1;\n", f"    proxy_http_version 1.1;\n    {line}\n")
+
+
+@pytest.mark.requirement("R-364")
+@pytest.mark.parametrize(("name", "edit", "digits"), [("nginx", naming, 32), ("envoy", str, 36)])
+async def test_the_proxys_id_names_a_request(name: str, edit: Callable[[str], str], digits: int) -> None:
+    """It is in the gateway's log where the proxy is trusted. Envoy keeps a browser's own, unless it is the edge and the browser is not
+    of an inner network."""
+    async with asking(name, trusted=True, edit=edit) as world:
+        browser = await world.signed_in()
+        with capture_logs() as logs:
+            answer = await browser.fetch(
+                "/api/y", csrf=False, headers={} if name == "envoy" else {"x-request-id": "mine"}
+            )
+        assert answer.status_code == 403
+        (refused,) = (entry for entry in logs if entry.get("path") == "/api/y")
+        assert len(refused["request_id"]) == digits

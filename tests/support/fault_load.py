@@ -6,13 +6,15 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx2
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
 from support.fault_gateways import Balancer
@@ -24,11 +26,24 @@ def who_am_i() -> Starlette:
     """An API that says whose access token came, and how long after its expiry."""
 
     async def who(request: Request) -> JSONResponse:
-        token = request.headers["authorization"].partition(" ")[2].split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        claims = _claims(request)
         return JSONResponse({"sub": claims["sub"], "late": time.time() - claims["exp"]})
 
-    return Starlette(routes=[Route("/{rest:path}", who, methods=["GET", "POST"])])
+    async def stream(request: Request) -> StreamingResponse:
+        async def events() -> AsyncIterator[str]:
+            while True:
+                yield f"data: {_claims(request)['sub']}\n\n"
+                await asyncio.sleep(0.5)
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    return Starlette(routes=[Route("/stream", stream), Route("/{rest:path}", who, methods=["GET", "POST"])])
+
+
+def _claims(request: Request) -> dict[str, Any]:
+    """What the access token says; no API of these tests asks whether it is right."""
+    token = request.headers["authorization"].partition(" ")[2].split(".")[1]
+    return dict(json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))))
 
 
 @dataclass(slots=True)
@@ -102,6 +117,16 @@ class Load:
                 while await self._ask(seat, "POST", "/bff/logout") not in {200, 204}:
                     await asyncio.sleep(0.1)
             seat.signed_out_at = time.time()
+
+    async def stream(self, seat: Seat, *, seen: list[str]) -> None:
+        """Read a stream of this session until it ends; `seen` gets whose it is, line by line."""
+        gateway = self.balancer.gateways[0]
+        headers = {"host": self.host, "cookie": seat.cookie, "x-csrf": "1", "sec-fetch-site": "same-origin"}
+        with suppress(httpx2.RemoteProtocolError):  # it has no end of its own
+            async with gateway.client.stream("GET", "/api/stream", headers=headers) as answer:
+                async for line in answer.aiter_lines():
+                    if line:
+                        seen.append(line.removeprefix("data: "))
 
     async def leave_early(self, *, after_seconds: float) -> None:
         """Browsers of the same users ask, and close the connection before the answer, until this is cancelled."""

@@ -69,6 +69,19 @@ class FaultWorld:
         """One more signed-in browser, at the first process."""
         return await _signed_in(self.provider, f"http://{self.load.host}", user)
 
+    async def signed_out_by_the_provider(self, seat: Seat) -> None:
+        """Deliver a logout token until it is taken, as a provider does."""
+        token = self.provider.logout_token(self.provider.clients["shop"], subject=seat.user, sid=None)
+        while True:
+            gateway = self.balancer.next()
+            if gateway is not None:
+                answer = await gateway.client.post(
+                    "/bff/backchannel-logout/corp", headers={"host": self.load.host}, data={"logout_token": token}
+                )
+                if answer.status_code == 200:
+                    return
+            await asyncio.sleep(0.5)
+
     async def report(self, *, within_seconds: float = 20.0) -> Report:
         """What it did, once every session was served again or that time has passed."""
         load = self.load

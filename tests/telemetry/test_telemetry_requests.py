@@ -55,7 +55,7 @@ def test_a_problem_is_logged_by_its_status_and_counted_by_its_kind(
 def an_account(*, whole: bool = True, **fields: bytes) -> Account:
     """The account of one request from a browser."""
     named = {name.encode(): value for name, value in fields.items()}
-    return new_account(a_head(named, path=b"/a\xff", query=b"code=1"), client="192.0.2.7", whole=whole)
+    return new_account(a_head(named, path=b"/a\xff", query=b"code=1"), client="192.0.2.7", scheme="https", whole=whole)
 
 
 def test_a_served_request_is_logged_without_its_query() -> None:

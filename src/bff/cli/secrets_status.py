@@ -15,7 +15,7 @@ from bff.cli.session_views import iso, plain
 from bff.config.model import CertificateConfig, Config
 from bff.errors import StoreUnavailable
 from bff.secret_uses import CLIENT_CERTIFICATE, FINGERPRINT_DIGITS, ROUTES, SESSION, digest
-from bff.sessions.opening import open_store
+from bff.sessions.opening import PATIENCE_OF_COMMANDS_SECONDS, open_store
 
 HEAD = ("OWNER", "POSITION", "FINGERPRINT", "LAST USED", "BY")
 IN_MEMORY = "note: memory:// keeps uses inside the gateway's process; they are in its metrics"
@@ -94,7 +94,7 @@ async def _told(config: Config) -> list[Status]:
     secrets = list(configured(config))
     if config.session.store.in_memory:
         return [Status(secret=secret) for secret in secrets]
-    store = open_store(config.session)
+    store = open_store(config.session, patience_seconds=PATIENCE_OF_COMMANDS_SECONDS)
     try:
         uses = await asyncio.gather(*(store.uses(secret.owner, secret.digest) for secret in secrets))
     finally:

@@ -18,7 +18,7 @@ from bff.config.model import Config
 from bff.errors import StoreUnavailable
 from bff.sessions import fates
 from bff.sessions.model import LiveSession, shown_id
-from bff.sessions.opening import open_store
+from bff.sessions.opening import PATIENCE_OF_COMMANDS_SECONDS, open_store
 from bff.sessions.store import Found, SessionStore
 
 IN_MEMORY = (
@@ -52,7 +52,7 @@ def _run(config: Config, choice: Choice, work: Callable[[SessionStore], Awaitabl
 
 
 async def _with_store(config: Config, work: Callable[[SessionStore], Awaitable[int]]) -> int:
-    store = open_store(config.session)
+    store = open_store(config.session, patience_seconds=PATIENCE_OF_COMMANDS_SECONDS)
     try:
         return await work(store)
     except StoreUnavailable as error:

@@ -13,7 +13,6 @@ import asyncio
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -25,7 +24,7 @@ from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
 from bff.secret_uses import SecretUses
 from bff.telemetry import tokens as telemetry
-from bff.telemetry.traces import Attributes, client_span
+from bff.telemetry.traces import Attributes, client_span, http_answered, http_call
 from bff.trusted_roots import client_context
 
 MAX_RESPONSE_BYTES = 1024 * 1024
@@ -83,6 +82,7 @@ class ProviderHttp:
                     line.client.stream(request.method, request.url, headers=headers, content=request.body) as response,
                 ):
                     body = await self._bounded_body(response)
+                http_answered(response.status_code)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ProviderUnavailable(
                 type(error).__name__,
@@ -108,14 +108,8 @@ class ProviderHttp:
         )
 
     def _described(self, request: ProviderRequest) -> Attributes:
-        """The call in a span: host and path; a query may hold secrets."""
-        parts = urlsplit(request.url)
-        return {
-            "http.request.method": request.method,
-            "server.address": parts.hostname or "",
-            "url.path": parts.path,
-            "bff.provider": self._provider,
-        }
+        """The call in a span, without the query, which may hold secrets."""
+        return http_call(request.method, request.url.partition("?")[0], **{"bff.provider": self._provider})
 
     async def close(self) -> None:
         """Close every connection."""

@@ -53,7 +53,8 @@ class Lane:
 
     def _traced_call(self, message: Message, browser: LaneSide, keep_alive: bool) -> "LaneCall | Exchange | None":
         """Whether a request is sampled is decided once: the recipe goes on with the span that was begun here."""
-        span = traces.begin(message.head, client=browser_address(message.head))
+        scheme = "https" if self._app.gateway.site.https else "http"
+        span = traces.begin(message.head, client=browser_address(message.head), scheme=scheme)
         call = None if span is None or span.is_recording() else self._call(message, browser, keep_alive, span)
         if call is None and span is not None:
             serve = partial(self._app.serve, self._app.gateway, span=span)

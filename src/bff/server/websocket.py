@@ -159,7 +159,10 @@ class Handshake:
         account = account_of(app.gateway, self.message.head)
         begin(account)
         try:
-            with ExitStack() as held, traces.server_span(self.message.head, client=account.client) as span:
+            with (
+                ExitStack() as held,
+                traces.server_span(self.message.head, client=account.client, scheme=account.scheme) as span,
+            ):
                 try:
                     await self._shake_hands(app.gateway, held)
                 finally:

@@ -25,6 +25,7 @@ class Account:
     head: RequestHead
     began: float  # on the steady clock
     client: str  # the browser's address
+    scheme: str = "https"  # by which browsers reach us
     whole: bool = False  # `log.access`: it gets a line, whether it is refused or not
     route: str | None = None
     span: Any = None  # one that the lane has begun
@@ -73,9 +74,9 @@ def current() -> Account | None:
     return _current.get()
 
 
-def new_account(head: RequestHead, *, client: str, whole: bool, began: float | None = None) -> Account:
+def new_account(head: RequestHead, *, client: str, scheme: str, whole: bool, began: float | None = None) -> Account:
     """The account of a request that began now, or at `began` on the steady clock."""
-    return Account(head=head, client=client, whole=whole, began=steady() if began is None else began)
+    return Account(head=head, client=client, scheme=scheme, whole=whole, began=steady() if began is None else began)
 
 
 def trace_id(head: RequestHead) -> str | None:

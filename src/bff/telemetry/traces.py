@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -75,7 +76,7 @@ def are_on() -> bool:
     return _tracing is not None
 
 
-def begin(head: RequestHead, *, client: str) -> Any:
+def begin(head: RequestHead, *, client: str, scheme: str) -> Any:
     """The span of one request, below the browser's if it names one; to be ended by `server_span`. None if spans are not made."""
     if _tracing is None:
         return None
@@ -83,6 +84,7 @@ def begin(head: RequestHead, *, client: str) -> Any:
     named = {name.decode("ascii"): head.named[name].decode("latin-1") for name in PARENTS if name in head.named}
     attributes: Attributes = {
         "http.request.method": method if method in _METHODS else "_OTHER",
+        "url.scheme": scheme,
         "url.path": head.path.decode("ascii", "replace"),
         "client.address": client,
         "bff.request_id": head.request_id.decode("ascii"),
@@ -95,9 +97,9 @@ def begin(head: RequestHead, *, client: str) -> Any:
     )
 
 
-def server_span(head: RequestHead, *, client: str, begun: Any = None) -> AbstractContextManager[Any]:
+def server_span(head: RequestHead, *, client: str, scheme: str, begun: Any = None) -> AbstractContextManager[Any]:
     """The span of one request, open in this task until the block ends; `begun`: it is there already. None if spans are not made."""
-    span = begin(head, client=client) if begun is None else begun
+    span = begin(head, client=client, scheme=scheme) if begun is None else begun
     return nullcontext() if _tracing is None or span is None else _open(_tracing, span)
 
 
@@ -161,6 +163,31 @@ def client_span(name: str, attributes: Attributes) -> Iterator[tuple[Field, ...]
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(_tracing.api.StatusCode.ERROR)
             raise
+
+
+def http_call(method: str, url: str, **own: str) -> Attributes:
+    """What a span says of a call to this URL, which has no query, besides `own`; nothing if spans are not made."""
+    if _tracing is None:
+        return {}
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # the call itself will say so
+        return {**own}
+    known = method if method in _METHODS else "_OTHER"
+    address = parts.hostname or ""
+    return {"http.request.method": known, "server.address": address, "server.port": port, "url.full": url, **own}
+
+
+def http_answered(status: int, **more: str) -> None:
+    """The call whose span is open in this task has got its answer; `more` is known only now."""
+    if _tracing is None:
+        return
+    span = _tracing.api.get_current_span()
+    span.set_attributes({"http.response.status_code": status, **more})
+    if status >= 400:
+        span.set_attribute("error.type", str(status))
+        span.set_status(_tracing.api.StatusCode.ERROR)
 
 
 def current_trace_id() -> str | None:

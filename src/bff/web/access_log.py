@@ -15,7 +15,8 @@ Serving = Callable[[RequestHead, Scope, Receive, Send], Awaitable[None]]
 
 def account_of(gateway: Gateway, head: RequestHead, *, began: float | None = None) -> Account:
     """A new account of this request; `began`: when, on the steady clock, if that was earlier."""
-    return new_account(head, client=browser_address(head), whole=gateway.logs_access, began=began)
+    scheme = "https" if gateway.site.https else "http"
+    return new_account(head, client=browser_address(head), scheme=scheme, whole=gateway.logs_access, began=began)
 
 
 def accounted(serve: Serving, account: Account) -> Serving:
@@ -33,7 +34,7 @@ def accounted(serve: Serving, account: Account) -> Serving:
             await send(message)
 
         try:
-            with traces.server_span(head, client=account.client, begun=account.span) as span:
+            with traces.server_span(head, client=account.client, scheme=account.scheme, begun=account.span) as span:
                 account.trace = traces.current_trace_id()
                 try:
                     await serve(head, scope, receive, noting)

@@ -26,6 +26,7 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import UpstreamResponse
+from bff.proxy.rewrite import upstream_url
 from bff.request_head import Field, FieldBlock, RequestHead, field_block, field_section
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
@@ -177,12 +178,14 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
     telemetry.upstream_asked(upstream=upstream)
     method = call.head.method.decode("ascii", "replace")
     try:
-        with traces.client_span(method, {"http.request.method": method, "bff.upstream": upstream}) as parent:
+        asked = traces.http_call(method, upstream_url(match), **{"bff.upstream": upstream})
+        with traces.client_span(method, asked) as parent:
             head, operators = in_trace(call, parent)
             response = await sending.send(
                 gateway, match, head, receive, token=token, owner=call.owner, operators=operators
             )
-        upstream = response.pool.origin
+            upstream = response.pool.origin
+            traces.http_answered(response.status, **{"bff.upstream": upstream})
         return response
     except UpstreamError as error:
         upstream = error.origin

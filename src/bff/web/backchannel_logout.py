@@ -4,10 +4,13 @@ No cookie and no CSRF header: the logout token's signature is the proof. Exactly
 (section 2.8), never cached.
 
 A logout token works once: delivered again it is a success that does nothing, or a copy of it could sign its user out for as long as
-it lives. It is remembered after the sessions have ended and not before, because a provider repeats what failed.
+it lives. It is remembered after the sessions have ended and not before, because a provider repeats what failed. If the store has no
+room to remember it the answer is 200 all the same: the sessions have ended.
 """
 
-from bff.errors import BffError
+from contextlib import suppress
+
+from bff.errors import BffError, StoreUnavailable
 from bff.oauth.logout import check_logout_token, parse_backchannel_body
 from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
@@ -55,7 +58,8 @@ async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive:
     subject = None if token.sid is not None else token.subject
     keys = sessions_to_end(gateway.process.store, issuer=token.issuer, subject=subject, sid=token.sid)
     ended = sum([await _end_session(gateway, key, now=now) async for key in keys])
-    await gateway.process.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
+    with suppress(StoreUnavailable):  # a full store: the sessions have ended, which is what the provider asks about
+        await gateway.process.store.remember(done, lifetime_seconds=token.expires_at - now, now=now)
     return ended
 
 

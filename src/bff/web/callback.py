@@ -68,6 +68,7 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     try:
         call = _belonging(gateway, provider, head)
         return_to = call.return_to
+        _judge_age(gateway, call)
         return await asyncio.shield(_under_way(gateway, call))
     except BffError as error:
         raise SignInFailed(error, provider=provider.name, return_to=return_to) from error
@@ -82,6 +83,15 @@ def _belonging(gateway: Gateway, provider: Provider, head: RequestHead) -> Callb
         telemetry.login_declined(error, provider=provider.name)
         raise
     return Callback(provider=provider, head=head, parameters=parameters, browser=browser, transaction=transaction)
+
+
+def _judge_age(gateway: Gateway, call: Callback) -> None:
+    """Judged when it is known where the sign-in was to lead: a person who was too slow comes back there by the next one."""
+    try:
+        transactions.in_time(gateway, call.transaction)
+    except BffError as error:
+        telemetry.login_declined(error, provider=call.provider.name)
+        raise
 
 
 def _under_way(gateway: Gateway, call: Callback) -> asyncio.Task[OwnAnswer]:

@@ -44,9 +44,15 @@ BY_REASON: dict[str, PageText] = {
         "Sign in again, with another account if you have one.",
         _SIGN_IN_OR_APP,
     ),
+    "state_expired": PageText(
+        "The sign-in took too long",
+        "Too much time has passed since it began, so it does not count any more. Nothing is wrong with your account.",
+        "Sign in again. You come back to where you were.",
+        _SIGN_IN_OR_APP,
+    ),
     "state_unknown": PageText(
         "This sign-in is over",
-        "It took too long, or it was used before. Each sign-in works once. You may be signed in already.",
+        "It began in another browser, or before a sign-out in this one. You may be signed in already.",
         "Go to the app. If it does not know you, sign in again.",
         (Button.APP, Button.SIGN_IN),
     ),

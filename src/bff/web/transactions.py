@@ -85,10 +85,10 @@ def known_browser(gateway: Gateway, head: RequestHead) -> BrowserLogins:
 
 
 def opened(gateway: Gateway, provider: Provider, browser: BrowserLogins, *, state: str | None) -> LoginTransaction:
-    """The transaction of a callback's `state`, if this browser began it, at this provider, and not too long ago.
+    """The transaction of a callback's `state`, if this browser began it, at this provider. `in_time` judges its age.
 
     Raises:
-        CallbackRefused: `state_missing`, `state_unknown`, `provider_mismatch` or `state_expired`.
+        CallbackRefused: `state_missing`, `state_unknown` or `provider_mismatch`.
     """
     if state is None:
         raise CallbackRefused("The answer belongs to no sign-in of ours. Sign in again.", reason="state_missing")
@@ -99,9 +99,17 @@ def opened(gateway: Gateway, provider: Provider, browser: BrowserLogins, *, stat
         raise CallbackRefused("This sign-in did not begin in this browser. Sign in again.", reason="state_unknown")
     if (transaction.provider, transaction.registration) != (provider.name, _registration(provider)):
         raise CallbackRefused("This sign-in began at another provider. Sign in again.", reason="provider_mismatch")
+    return transaction
+
+
+def in_time(gateway: Gateway, transaction: LoginTransaction) -> None:
+    """The transaction began not too long ago.
+
+    Raises:
+        CallbackRefused: `state_expired`.
+    """
     if gateway.process.clock() - transaction.begun_at >= gateway.config.session.login_timeout:
         raise CallbackRefused("The sign-in took too long. Sign in again.", reason="state_expired")
-    return transaction
 
 
 async def session_after(gateway: Gateway, browser: bytes) -> str | None:

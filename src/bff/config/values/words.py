@@ -57,7 +57,7 @@ _OUR_PARAMETERS = frozenset(
     }
 )
 
-_OUR_COOKIES = ("login", "rounds", "out")
+_OUR_COOKIES = ("login", "rounds", "out", "https")
 # Parameters of `/login` itself, which it reads and never passes on.
 _LOGIN_PARAMETERS = frozenset({"provider", "return_to", "step_up", "iss", "target_link_uri", "fragment"})
 ANY = "any"

@@ -31,3 +31,19 @@ def test_the_pause_is_the_end_once_it_is_set() -> None:
     pause.set()
     assert pause.wait(60)
     assert pause.wait()
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_system_without_a_timed_wait_looks_after_the_pause(monkeypatch: pytest.MonkeyPatch, sent: bool) -> None:
+    """macOS has none."""
+    monkeypatch.delattr(signal, "sigtimedwait")
+    signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
+    try:
+        if sent:
+            os.kill(os.getpid(), signal.SIGHUP)
+        pause = _Pause()
+        assert pause.wait(0) is False
+        assert pause.hung_up is sent
+        assert not signal.sigpending() & RELOAD
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)

@@ -55,7 +55,7 @@ class SuiteWorld:
 
     async def start(self, module: Module, *, plan: str = "basic", **changes: Any) -> RunningTest:
         """Start a module of a plan whose configuration is this one of the page; `changes` are the suite's variants."""
-        config = self._config(plan, front_channel=changes.pop("front_channel", False))
+        config = self._config(plan, channels=changes.pop("channels", "back"))
         if plan == "fapi":
             config["server"]["jwks"]["keys"] = [SERVER_KEYS[changes.pop("alg", "PS256")]().as_dict(private=True)]
             changes = {"client_auth": "private_key_jwt", **changes}
@@ -101,11 +101,12 @@ class SuiteWorld:
         fields = dict(re.findall(r'name="([^"]*)" value="([^"]*)"', form[2]))
         return await browser.navigate(form[1], method="POST", form=fields, from_url=self.suite.url)
 
-    def _config(self, plan: str, *, front_channel: bool) -> Json:
+    def _config(self, plan: str, *, channels: str) -> Json:
         name = "fapi" if plan == "fapi" else "basic"
         config: Json = json.loads(_moved(marked(page(PAGE), f"{name}.json"), url=self.url, suite=self.suite.url))
-        if front_channel:
+        if channels == "front":
             del config["client"]["backchannel_logout_uri"]
+        if channels in {"front", "both"}:
             config["client"] |= json.loads(
                 _moved(marked(page(PAGE), "front-channel.json"), url=self.url, suite=self.suite.url)
             )

@@ -38,8 +38,14 @@ class _Pause(threading.Event):
         if timeout is None:
             return super().wait()
         if not self.is_set():
-            self.hung_up = signal.sigtimedwait(RELOAD, timeout) is not None
+            self.hung_up = self._hung_up_within(timeout)
         return self.is_set()
+
+    def _hung_up_within(self, seconds: float) -> bool:
+        if hasattr(signal, "sigtimedwait"):
+            return signal.sigtimedwait(RELOAD, seconds) is not None
+        super().wait(seconds)  # macOS has no such call
+        return bool(RELOAD & signal.sigpending()) and bool(signal.sigwait(RELOAD))
 
 
 class Workers(Multiprocess):

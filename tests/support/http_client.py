@@ -1,6 +1,6 @@
 """HTTP clients for loopback, of which each is made in no time: httpx2's own reads the system's authorities, which takes 20 ms.
 
-They trust no authority, so they speak plain HTTP only. Of the environment they read nothing, and they keep no cookie.
+They trust no authority, so they speak plain HTTP only. Of the environment they read nothing, and they keep no cookie unless asked to.
 """
 
 import ssl
@@ -10,9 +10,11 @@ from typing import Any
 import httpx2
 
 
-def http_client(**options: Any) -> httpx2.AsyncClient:
+def http_client(*, keeps_cookies: bool = False, **options: Any) -> httpx2.AsyncClient:
     """A client; `options` as for `httpx2.AsyncClient`, of which `verify` may trust a test's authority."""
-    return httpx2.AsyncClient(**{"verify": _trusting_none(), **options}, trust_env=False, cookies=_keeping_none())
+    return httpx2.AsyncClient(
+        **{"verify": _trusting_none(), **options}, trust_env=False, cookies=None if keeps_cookies else _keeping_none()
+    )
 
 
 def http_get(url: str, **options: Any) -> httpx2.Response:

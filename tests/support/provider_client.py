@@ -21,7 +21,7 @@ class ProviderClient:
     def __init__(self, provider: DemoProvider, *, client: Client | None = None) -> None:
         self.provider = provider
         self.client = client or next(iter(provider.clients.values()))
-        self.http = http_client(timeout=5.0)
+        self.http = http_client(keeps_cookies=True, timeout=60.0)
 
     async def __aenter__(self) -> "ProviderClient":
         """Use as a context manager."""

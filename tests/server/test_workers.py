@@ -1,7 +1,7 @@
 """The parent of several workers (R-171); `tests/cli/test_sighup.py` runs it whole."""
 
-import os
 import signal
+import threading
 
 import pytest
 
@@ -15,7 +15,8 @@ def test_a_sighup_ends_the_parents_pause() -> None:
     """A reload does not wait for the parent's next look at its workers; the next pause begins anew."""
     signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
     try:
-        os.kill(os.getpid(), signal.SIGHUP)
+        # To this thread: another one of the test run does not hold it back, and it would end the whole run.
+        signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
         pause = _Pause()
         assert pause.wait(60) is False
         assert pause.hung_up
@@ -40,7 +41,7 @@ def test_a_system_without_a_timed_wait_looks_after_the_pause(monkeypatch: pytest
     signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
     try:
         if sent:
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
         pause = _Pause()
         assert pause.wait(0) is False
         assert pause.hung_up is sent

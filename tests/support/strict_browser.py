@@ -14,6 +14,8 @@ What it is strict about is what our cookies rest on (RFC 6265bis, layered cookie
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from html import unescape
 from types import TracebackType
 from urllib.parse import urljoin, urlsplit
@@ -37,6 +39,15 @@ class Cookie:
     same_site: str
     attributes: dict[str, str]
 
+    @property
+    def path(self) -> str:
+        """Where it is sent; without the attribute everywhere, which no server here relies on."""
+        return self.attributes.get("path", "/")
+
+    def is_for(self, path: str) -> bool:
+        """Whether a request for this path has it (RFC 6265 section 5.1.4)."""
+        return path == self.path or path.startswith(self.path.rstrip("/") + "/")
+
 
 @dataclass(slots=True)
 class Browser:
@@ -47,7 +58,7 @@ class Browser:
     clicks: bool = False
     sends_fetch_metadata: bool = True
     loses: set[str] = field(default_factory=set)  # names of cookies that it does not keep
-    jar: dict[tuple[str, str], Cookie] = field(default_factory=dict)  # (host, name)
+    jar: dict[tuple[str, str], Cookie] = field(default_factory=dict)  # (host, name, and the path if it is not /)
     received: list[bytes] = field(default_factory=list)
     set_cookies: list[str] = field(default_factory=list)
     visited: list[str] = field(default_factory=list)
@@ -155,9 +166,11 @@ class Browser:
         allowed = {"Strict", "Lax", "None"}
         if site == "cross-site":
             allowed = {"Lax", "None"} if mode == "navigate" and method in {"GET", "HEAD"} else {"None"}
-        host = _host(url)
+        host, path = _host(url), urlsplit(url).path or "/"
         return "; ".join(
-            f"{name}={c.value}" for (owner, name), c in self.jar.items() if owner == host and c.same_site in allowed
+            f"{key.partition(' ')[0]}={c.value}"
+            for (owner, key), c in self.jar.items()
+            if owner == host and c.same_site in allowed and c.is_for(path)
         )
 
     def _take(self, url: str, response: httpx2.Response) -> None:
@@ -178,12 +191,16 @@ class Browser:
             return
         if name.startswith("__Host-Http-") and "httponly" not in attributes:
             return
-        if attributes.get("max-age") == "0":
-            self.jar.pop((host, name), None)
-            return
-        if name in self.loses:
-            return
-        self.jar[host, name] = Cookie(value, attributes.get("samesite", "Lax"), attributes)
+        cookie = Cookie(value, attributes.get("samesite", "Lax").capitalize(), attributes)
+        key = (host, name if cookie.path == "/" else f"{name} {cookie.path}")
+        if attributes.get("max-age") == "0" or _is_past(attributes.get("expires")):
+            self.jar.pop(key, None)
+        elif name not in self.loses:
+            self.jar[key] = cookie
+
+
+def _is_past(expires: str | None) -> bool:
+    return expires is not None and parsedate_to_datetime(expires) < datetime.now(UTC)
 
 
 def _is_html(response: httpx2.Response) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from bff.instance import instance
-from bff.secret_uses import fingerprint
+from bff.secret_uses import digest, fingerprint
+from bff.web.gateway import settle
 from support.bff_command import run_bff
 from support.gateway_world import CLIENT_SECRET, SESSION_KEY, Clock, GatewayWorld, gateway_world
 from support.http_client import http_client
@@ -131,6 +132,20 @@ async def test_a_certificate_that_an_upstream_is_shown_is_listed(valkey: ValkeyS
             browser = await world.signed_in("alice")
             assert (await browser.fetch("/orders/1")).status_code == 200
             assert (await secrets(world, used=3))[place]["last_used_by"] == instance()
+            settle(world.app.process, world.config)
+            assert "routes" in {use.owner for use in world.app.process.secret_uses.all()}
+
+
+async def test_a_reload_forgets_no_use_of_what_is_still_configured(tmp_path: Path) -> None:
+    """Its time in the metric stands until the next use; what the file does not name any more has none."""
+    (tmp_path / "token").write_text("an.assertion.x")
+    corp = {"client_auth": "client_assertion", "client_assertion": {"file": str(tmp_path / "token")}}
+    async with gateway_world(corp=corp) as world:
+        uses = world.app.process.secret_uses
+        for position in ("client_assertion", "client_secrets[7]"):
+            uses.note("corp", position, digest(position))
+        settle(world.app.process, world.config)
+        assert {use.position for use in uses.all() if use.owner == "corp"} == {"client_assertion"}
 
 
 async def test_an_assertion_of_a_workload_is_listed(valkey: ValkeyServer, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import click
 
 from bff.cli.session_views import iso, plain
-from bff.config.model import CertificateConfig, Config
+from bff.config.model import Config
 from bff.errors import StoreUnavailable
-from bff.secret_uses import CLIENT_CERTIFICATE, FINGERPRINT_DIGITS, ROUTES, SESSION, digest
+from bff.secret_uses import FINGERPRINT_DIGITS, digest
 from bff.sessions.opening import PATIENCE_OF_COMMANDS_SECONDS, open_store
+from bff.web.secret_places import secrets_of
 
 HEAD = ("OWNER", "POSITION", "FINGERPRINT", "LAST USED", "BY")
 IN_MEMORY = "note: memory:// keeps uses inside the gateway's process; they are in its metrics"
@@ -69,25 +70,9 @@ def status(config: Config, *, as_json: bool) -> int:
 
 def configured(config: Config) -> Iterator[Configured]:
     """Every secret and key of the configuration whose uses are noted, session keys first."""
-    for number, key in enumerate(config.session.keys):
-        yield Configured(owner=SESSION, position=f"keys[{number}]", digest=digest(key.read()))
-    for name, provider in config.providers.items():
-        for number, secret in enumerate(provider.client_secrets):
-            yield Configured(owner=name, position=f"client_secrets[{number}]", digest=digest(secret.read()))
-        for number, key in enumerate(provider.client_keys):
-            yield Configured(owner=name, position=f"client_keys[{number}]", digest=digest(key.read()))
-        if provider.client_assertion is not None:
-            yield Configured(owner=name, position="client_assertion", digest=digest(provider.client_assertion.read()))
-        if provider.client_certificate is not None:
-            yield _certificate(provider.client_certificate, owner=name, position=CLIENT_CERTIFICATE)
-    for route in config.routes:
-        if route.client_certificate is not None:
-            yield _certificate(route.client_certificate, owner=ROUTES, position=f"{route.path} {CLIENT_CERTIFICATE}")
-
-
-def _certificate(pair: CertificateConfig, *, owner: str, position: str) -> Configured:
-    text = pair.certificate.read_text(encoding="ascii", errors="replace")
-    return Configured(owner=owner, position=position, digest=digest(text))
+    for secret in secrets_of(config):
+        position = secret.position if secret.route is None else f"{secret.route} {secret.position}"
+        yield Configured(owner=secret.owner, position=position, digest=digest(secret.read()))
 
 
 async def _told(config: Config) -> list[Status]:

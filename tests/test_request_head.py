@@ -20,7 +20,7 @@ def test_several_cookie_lines_are_one_field() -> None:
     """HTTP/2 splits cookies into crumbs: they are joined, in order, and count as one field."""
     head = a_head([(b"cookie", b"a=1"), (b"x", b"y"), (b"cookie", b"b=2"), (b"cookie", b"c=3")])
     assert head.named == {b"cookie": b"a=1; b=2; c=3", b"x": b"y"}
-    assert head.repeated is None
+    assert head.section.repeated is None
 
 
 @pytest.mark.requirement("R-012", "R-239")
@@ -29,7 +29,7 @@ def test_several_cookie_lines_are_one_field() -> None:
 def test_judged_field_that_is_there_twice_is_repeated(name: bytes, values: tuple[bytes, bytes]) -> None:
     """A field that a guard reads has one meaning or none: two lines are reported, even equal ones."""
     fields = [(b"x", b"y"), (name, values[0]), (b"x", b"z"), (b"cookie", b"a=1"), (name, values[1])]
-    assert a_head(fields).repeated == name
+    assert a_head(fields).section.repeated == name
 
 
 def test_judged_fields_are_all_that_guards_read() -> None:
@@ -42,7 +42,7 @@ def test_other_fields_may_be_repeated(name: bytes) -> None:
     """Lists may come as several lines; the lines stay as they came."""
     fields = [(name, b"1"), (name, b"2")]
     head = a_head(fields)
-    assert head.repeated is None
+    assert head.section.repeated is None
     assert head.fields == fields
 
 
@@ -68,7 +68,7 @@ def test_any_list_of_fields_makes_a_head(fields: list[tuple[bytes, bytes]]) -> N
         values = [told for key, told in fields if key == name]
         assert value == (b"; ".join(values) if name == b"cookie" else values[-1])
     twice = {name for name in JUDGED - {b"cookie"} if names.count(name) > 1}
-    assert (head.repeated in twice) if twice else head.repeated is None
+    assert (head.section.repeated in twice) if twice else head.section.repeated is None
 
 
 @pytest.mark.requirement("R-235")
@@ -275,4 +275,4 @@ def test_content_of_http_2_without_a_length_is_announced(
 @pytest.mark.requirement("R-012", "R-239")
 def test_repeated_field_of_a_scope_is_reported() -> None:
     """Other servers pass repeated lines on; they are judged the same way."""
-    assert of_scope(headers=[(b"host", b"app"), (b"host", b"app")]).repeated == b"host"
+    assert of_scope(headers=[(b"host", b"app"), (b"host", b"app")]).section.repeated == b"host"

@@ -162,7 +162,7 @@ class Peer(Struct, frozen=True):
 
 
 class RequestHead(Struct, frozen=True):
-    """`query` is raw and without `?`; `fields`, `named`, `repeated` are the section's; `request_id` is ours or a trusted proxy's."""
+    """`query` is raw and without `?`; `fields` and `named` are the section's; `request_id` is ours or a trusted proxy's."""
 
     method: bytes
     path: bytes
@@ -172,11 +172,6 @@ class RequestHead(Struct, frozen=True):
     named: Mapping[bytes, bytes]
     peer: Peer
     request_id: bytes
-
-    @property
-    def repeated(self) -> bytes | None:
-        """The name of a judged field that is there twice; `admission.meant_for_us` refuses such a request."""
-        return self.section.repeated
 
     @property
     def target(self) -> bytes:

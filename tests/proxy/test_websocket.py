@@ -15,7 +15,13 @@ from websockets.typing import Subprotocol
 
 from bff.config.model import TimeoutConfig
 from bff.errors import UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
-from support.scripted_upstream import Conversation, Script, scripted_upstream
+from support.scripted_upstream import (
+    Script,
+    breaks_in_its_head,
+    closes_without_a_byte,
+    resets_without_a_byte,
+    scripted_upstream,
+)
 from support.tls_certificates import Authority
 from support.websocket_world import World, close_of, echo, gateway, no_task_left_behind, upstream_server, world
 
@@ -485,26 +491,9 @@ async def test_without_a_context_the_systems_authorities_count(tmp_path: Path) -
     assert isinstance(made.errors[0], UpstreamUnreachable)
 
 
-async def breaking(it: Conversation) -> None:
-    """A member that takes the handshake and closes without a byte."""
-    await it.request()
-    it.cut()
-
-
-async def resetting(it: Conversation) -> None:
-    """A member that takes the handshake and resets the connection."""
-    await it.request()
-    it.reset()
-
-
-async def half(it: Conversation) -> None:
-    """A member that breaks in its answer's head."""
-    await it.request()
-    await it.send(b"HTTP/1.1 101 Switch")
-    it.cut()
-
-
-@pytest.mark.parametrize(("script", "moves"), [(breaking, True), (resetting, True), (half, False)])
+@pytest.mark.parametrize(
+    ("script", "moves"), [(closes_without_a_byte, True), (resets_without_a_byte, True), (breaks_in_its_head, False)]
+)
 async def test_a_handshake_that_breaks_goes_to_another_member(script: Script, moves: bool) -> None:
     """As a GET does: while the first has sent no byte of an answer. All members broken: 502, each asked once."""
     async with (

@@ -331,7 +331,6 @@ async def new_stream(**settings: Any) -> AsyncIterator[tuple[RawWorld, Events, A
         yield site, events, browser
 
 
-@pytest.mark.requirement("R-256")
 async def test_an_event_stream_that_the_recipe_has_begun_needs_no_task_either() -> None:
     """It ends whole where the upstream ends it, and the connection serves on."""
     async with new_stream() as (site, events, browser):
@@ -344,7 +343,6 @@ async def test_an_event_stream_that_the_recipe_has_begun_needs_no_task_either() 
         assert (await browser.reply()).status == 200
 
 
-@pytest.mark.requirement("R-256")
 async def test_it_ends_with_its_session() -> None:
     """It is cut, and has one line in the log."""
     with capture_logs() as logged:

@@ -30,7 +30,14 @@ from bff.server.websocket import Handshake
 from support.gateway_world import GatewayWorld, gateway_world
 from support.pool_usage import usage
 from support.raw_browser import RawBrowser, raw_browser
-from support.scripted_upstream import Conversation, Script, scripted_upstream
+from support.scripted_upstream import (
+    Conversation,
+    Script,
+    breaks_in_its_head,
+    closes_without_a_byte,
+    resets_without_a_byte,
+    scripted_upstream,
+)
 from support.tls_certificates import Authority
 from support.valkey_server import free_port
 from support.websocket_world import close_of, echo, upstream_server
@@ -881,27 +888,10 @@ async def test_a_websocket_goes_to_one_that_can_be_connected_to() -> None:
                 assert sorted(pool.busy for pool in world.app.process.pools) == [0, 1]
 
 
-async def breaking(it: Conversation) -> None:
-    """A member that takes the handshake and closes without a byte."""
-    await it.request()
-    it.cut()
-
-
-async def resetting(it: Conversation) -> None:
-    """The same by a reset."""
-    await it.request()
-    it.reset()
-
-
-async def half(it: Conversation) -> None:
-    """A member that breaks in its answer's head."""
-    await it.request()
-    await it.send(b"HTTP/1.1 101 Switch")
-    it.cut()
-
-
 @pytest.mark.requirement("R-365")
-@pytest.mark.parametrize(("script", "moves"), [(breaking, True), (resetting, True), (half, False)])
+@pytest.mark.parametrize(
+    ("script", "moves"), [(closes_without_a_byte, True), (resets_without_a_byte, True), (breaks_in_its_head, False)]
+)
 async def test_a_handshake_that_breaks_goes_to_another_member(script: Script, moves: bool) -> None:
     """As a GET does: while the first has sent no byte of an answer, and it is left out then. With all broken it is 502."""
     async with scripted_upstream(script) as broken, scripted_upstream(script) as other:

@@ -235,6 +235,25 @@ async def echo(it: Conversation) -> None:
         await it.send(response(request.target + b"|" + request.content))
 
 
+async def closes_without_a_byte(it: Conversation) -> None:
+    """Take a request, and close."""
+    await it.request()
+    it.cut()
+
+
+async def resets_without_a_byte(it: Conversation) -> None:
+    """Take a request, and reset the connection."""
+    await it.request()
+    it.reset()
+
+
+async def breaks_in_its_head(it: Conversation) -> None:
+    """Take a handshake, and close in the middle of the head that answers it."""
+    await it.request()
+    await it.send(b"HTTP/1.1 101 Switch")
+    it.cut()
+
+
 async def silent(it: Conversation) -> None:
     """Never answers."""
     await it.gone()

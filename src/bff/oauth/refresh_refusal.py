@@ -49,14 +49,13 @@ _USERS = frozenset(
         "token_expired",
     }
 )
-_USERS_WITH_200 = frozenset(
-    {"token_revoked", "account_inactive", "user_not_found", "invalid_code"}
-)  # Slack; Zoho the last
+# Slack; Zoho the last.
+_USERS_WITH_200 = frozenset({"token_revoked", "account_inactive", "user_not_found", "invalid_code"})
 
 
 def only_the_user_can_mend_the_refresh(refused: ProviderRefused) -> bool:
     """Whether another sign-in, and nothing else, may help."""
-    if refused.error in _USERS | _USERS_WITH_200:
+    if refused.error in _USERS or (refused.status == 200 and refused.error in _USERS_WITH_200):
         return True
     return 400 <= refused.status < 500 and refused.error not in _OPERATORS | _PROVIDERS
 

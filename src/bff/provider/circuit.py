@@ -68,9 +68,8 @@ class Circuit:
         self.others: Others = NoOthers()
         self._clock = clock
         self._asked_for = False  # whether the provider itself asked for the pause
-        self._failed: set[Hashable] = (
-            set()
-        )  # who failed since the last answer; bounded, because the circuit opens at `SEVERAL`
+        # Who failed since the last answer; bounded, because the circuit opens at `SEVERAL`.
+        self._failed: set[Hashable] = set()
         self._opened_at = 0.0
         self._open_until = 0.0  # 0: closed
         self._pauses = 0

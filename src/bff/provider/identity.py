@@ -10,8 +10,8 @@ from bff.provider.calls import AuthenticatedCalls
 from bff.provider.documents import Demand, Documents
 
 # A key that was published before: the token is forged, or another key has its `kid` now. Providers that make their keys at every start
-# and name them always alike do so (navikt/mock-oauth2-server). Whoever can forge an ID token here is the provider, so a fetch on
-# such a token serves no attack; logout tokens can be sent by anyone, and are refused at once.
+# and name them always alike do so (navikt/mock-oauth2-server). An ID token comes from the provider itself, so a fetch because of one
+# serves no attack; logout tokens can be sent by anyone, and are refused at once.
 _OF_A_REPLACED_KEY = frozenset({"signature", "key_unfit"})
 
 

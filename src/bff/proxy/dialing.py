@@ -56,9 +56,8 @@ class UpstreamTls:
 
     def context(self) -> ssl.SSLContext:
         """For a connection that is made now."""
-        if (
-            self._authorities.has_changed()
-        ):  # a context can learn of an authority, and cannot forget one: there is a new one
+        if self._authorities.has_changed():
+            # A context can learn of an authority and cannot forget one, so a new one is made.
             try:
                 self._context, self._kept = _context_of(self._settings)
             except OSError:  # ssl.SSLError is one

@@ -101,7 +101,7 @@ class _OtherProcesses:
     async def _told(self, seconds: float) -> None:
         if seconds:
             with suppress(StoreUnavailable):
-                await self._hold(seconds)  # before the message: who hears of it late finds the probe taken
+                await self._hold(seconds)  # before the message: a process that gets it late finds the probe taken
         await _sent(self._store, _message(self._name, seconds, by=self._by))
 
     async def _hold(self, seconds: float) -> bool:

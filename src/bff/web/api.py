@@ -178,8 +178,7 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
     telemetry.upstream_asked(upstream=upstream)
     method = call.head.method.decode("ascii", "replace")
     try:
-        asked = traces.http_call(method, upstream_url(match), **{"bff.upstream": upstream})
-        with traces.client_span(method, asked) as parent:
+        with traces.client_span(method, _described(call, method, upstream)) as parent:
             head, operators = in_trace(call, parent)
             response = await sending.send(
                 gateway, match, head, receive, token=token, owner=call.owner, operators=operators
@@ -192,6 +191,13 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
         raise
     finally:
         telemetry.upstream_answered(upstream=upstream)
+
+
+def _described(call: Call, method: str, upstream: str) -> traces.Attributes:
+    """The call in a span; the URL is made for spans only."""
+    if not traces.are_on():
+        return {}
+    return traces.http_call(method, upstream_url(call.admitted.match), **{"bff.upstream": upstream})
 
 
 def in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldBlock]:

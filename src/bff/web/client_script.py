@@ -60,10 +60,8 @@ async def serve_client_script(gateway: Gateway, head: RequestHead) -> OwnAnswer:
 
 def _fields(gateway: Gateway, tag: bytes, *, elsewhere: bool) -> list[Field]:
     vary = b"accept-encoding, origin" if gateway.site.allowed_origins else b"accept-encoding"
-    own = (
-        b"cross-origin-resource-policy",
-        b"same-site" if elsewhere else b"same-origin",
-    )  # other sites have no use for it
+    # Other sites have no use for it.
+    own = (b"cross-origin-resource-policy", b"same-site" if elsewhere else b"same-origin")
     return [
         *app_fields(cache_control=b"no-cache", https=gateway.site.https),
         *((b"etag", tag), (b"vary", vary), own),

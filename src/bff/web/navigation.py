@@ -60,9 +60,8 @@ def may_have_fragment(gateway: Gateway, head: RequestHead, *, return_to: str) ->
 def lead_on(gateway: Gateway, head: RequestHead, *, at_once: bool) -> OwnAnswer:
     """The page that repeats this page load from our own site, at once or after a click."""
     url, look = requested_path(head), look_of(gateway.config)
-    keep = (
-        None if at_once and _rounds(gateway, head) else url
-    )  # right after a sign-in: put back what was kept before it
+    # Right after a sign-in the page puts back what was kept before it.
+    keep = None if at_once and _rounds(gateway, head) else url
     page = bounce_page(url, look, keep=keep) if at_once else question_page(url, look, keep=keep)
     return page_answer(200, page, https=gateway.site.https)
 

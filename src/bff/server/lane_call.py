@@ -18,6 +18,7 @@ from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
+from bff.sessions.model import is_over
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import Account
@@ -124,7 +125,11 @@ class LaneCall:
     def content(self, data: bytes, *, last: bool) -> None:
         """Content of the request: with its first piece a place at the upstream is taken."""
         if self._response is None:
-            if not self.begin((data, last)):
+            token = self._call.token
+            is_late = token is not None and is_over(
+                token, now=self._gateway.process.clock()
+            )  # judged when the head came
+            if is_late or not self.begin((data, last)):
                 self.wait_in_task().content(data, last=last)
         elif not self.is_over:
             self._send_on(self._response, data, last=last)

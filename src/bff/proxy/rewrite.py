@@ -30,7 +30,7 @@ from bff.proxy.fields import (
     without,
 )
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
-from bff.proxy.routes import Match
+from bff.proxy.routes import Match, Route
 from bff.request_head import (
     NO_FIELDS,
     Field,
@@ -111,40 +111,76 @@ def upstream_request(
         LoopDetected: it has been here before (RFC 9110 section 7.6.3).
         MaxForwardsReached: an OPTIONS that is not to go further (RFC 9110 section 7.6.2).
     """
-    if not match.route.upstreams:
+    route = match.route
+    if not route.upstreams:
         raise ValueError("the route has no upstream")
     if len(head.fields) > MAX_FIELDS:
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
-    target = match.route.base_path + match.rest or b"/"
+    plain = plain_fields(head, route, public_scheme=public_scheme, public_host=public_host)
+    if plain is not None and match.destination is None:
+        return plain_request(match, head, plain, credentials, operators)
+    special = _kept(head.section, route.request_rules).special
+    content_length, chunked = _framing(special)
+    framing = _max_forwards(special, method=head.method, allow=route.allow)
+    framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
+    traced = _trace(special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
+    destination = () if match.destination is None else ((b"destination", match.destination),)
+    ours = (operators, field_block(framing), credentials, field_block(traced), field_block(destination))
+    return _request(match, head, _kept(head.section, route.request_rules).passed, ours, content_length, chunked)
+
+
+class PlainFields(Struct, frozen=True):
+    """The fields of a request that says nothing of content or of earlier hops: the browser's that pass, and our trace.
+
+    They follow from the field section, the route and the peer.
+    """
+
+    passed: FieldBlock
+    traced: FieldBlock
+
+
+def plain_fields(head: RequestHead, route: Route, *, public_scheme: bytes, public_host: bytes) -> PlainFields | None:
+    """What goes upstream of these fields; None: some of them are judged for each request.
+
+    Raises:
+        MalformedRequest: a name is no token, or a value holds a control character.
+    """
+    kept = _kept(head.section, route.request_rules)
+    if kept.special:
+        return None
+    return PlainFields(kept.passed, fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix))
+
+
+def plain_request(
+    match: Match, head: RequestHead, plain: PlainFields, credentials: FieldBlock, operators: FieldBlock
+) -> UpstreamRequest:
+    """The request with these fields, which is without content. `match` leads to no destination.
+
+    Raises:
+        MalformedRequest: the query has no single meaning; a field of the operator's or ours holds a control character.
+    """
+    ours = (credentials, plain.traced) if operators is NO_FIELDS else (operators, credentials, plain.traced)
+    return _request(match, head, plain.passed, ours, None, False)
+
+
+def _request(
+    match: Match,
+    head: RequestHead,
+    passed: FieldBlock,
+    ours: tuple[FieldBlock, ...],
+    content_length: int | None,
+    chunked: bool,
+) -> UpstreamRequest:
+    route = match.route
+    target = route.base_path + match.rest or b"/"
     if head.query:
         if head.query.translate(None, _QUERY):
             raise MalformedRequest("the query holds a character that queries do not have")
         target = b"%b?%b" % (target, head.query)
-    route = match.route
-    kept = head.section.memo.get(route.request_rules)  # pages repeat their fields: then the same section is here again
-    if not isinstance(kept, _Kept):
-        kept = head.section.memo[route.request_rules] = _sorted(head.section, route.request_rules)
-    ours: tuple[FieldBlock, ...]
-    content_length: int | None = None
-    chunked = False
-    if kept.special:
-        content_length, chunked = _framing(kept.special)
-        framing = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
-        framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
-        traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
-        ours = (field_block(framing), credentials, field_block(traced))
-    else:
-        ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix))
-    if operators is not NO_FIELDS:
-        ours = (operators, *ours)
-    if match.destination is not None:
-        ours = (*ours, field_block([(b"destination", match.destination)]))
     for block in ours:
         if block.splits_lines:
             raise _control_character()
-    return UpstreamRequest(
-        head.method, target, route.authority, kept.passed, ours, content_length, chunked, head.request_id
-    )
+    return UpstreamRequest(head.method, target, route.authority, passed, ours, content_length, chunked, head.request_id)
 
 
 def upstream_url(match: Match, authority: bytes | None = None) -> str:
@@ -162,6 +198,14 @@ class _Kept(Struct, frozen=True):
 
     passed: FieldBlock
     special: list[Special]
+
+
+def _kept(section: FieldSection, rules: RequestRules) -> _Kept:
+    """Sorted once: pages repeat their fields, and then the same section is here again."""
+    kept = section.memo.get(rules)
+    if not isinstance(kept, _Kept):
+        kept = section.memo[rules] = _sorted(section, rules)
+    return kept
 
 
 def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:

@@ -118,7 +118,7 @@ def upstream_request(
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
     plain = plain_fields(head, route, public_scheme=public_scheme, public_host=public_host)
     if plain is not None and match.destination is None:
-        return plain_request(match, head, plain, credentials, operators)
+        return request_with(match, head, plain.passed, (operators, credentials, plain.traced))
     special = _kept(head.section, route.request_rules).special
     content_length, chunked = _framing(special)
     framing = _max_forwards(special, method=head.method, allow=route.allow)
@@ -126,7 +126,7 @@ def upstream_request(
     traced = _trace(special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
     destination = () if match.destination is None else ((b"destination", match.destination),)
     ours = (operators, field_block(framing), credentials, field_block(traced), field_block(destination))
-    return _request(match, head, _kept(head.section, route.request_rules).passed, ours, content_length, chunked)
+    return request_with(match, head, _kept(head.section, route.request_rules).passed, ours, content_length, chunked)
 
 
 class PlainFields(Struct, frozen=True):
@@ -151,32 +151,25 @@ def plain_fields(head: RequestHead, route: Route, *, public_scheme: bytes, publi
     return PlainFields(kept.passed, fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix))
 
 
-def plain_request(
-    match: Match, head: RequestHead, plain: PlainFields, credentials: FieldBlock, operators: FieldBlock
-) -> UpstreamRequest:
-    """The request with these fields, which is without content. `match` leads to no destination.
-
-    Raises:
-        MalformedRequest: the query has no single meaning; a field of the operator's or ours holds a control character.
-    """
-    ours = (credentials, plain.traced) if operators is NO_FIELDS else (operators, credentials, plain.traced)
-    return _request(match, head, plain.passed, ours, None, False)
-
-
-def _request(
+def request_with(
     match: Match,
     head: RequestHead,
     passed: FieldBlock,
     ours: tuple[FieldBlock, ...],
-    content_length: int | None,
-    chunked: bool,
+    content_length: int | None = None,
+    chunked: bool = False,
 ) -> UpstreamRequest:
+    """The request with these fields, which are the browser's that pass, then ours in their order.
+
+    Raises:
+        MalformedRequest: the query has no single meaning; a field of the operator's or ours holds a control character.
+    """
     route = match.route
     target = route.base_path + match.rest or b"/"
     if head.query:
         if head.query.translate(None, _QUERY):
             raise MalformedRequest("the query holds a character that queries do not have")
-        target = b"%b?%b" % (target, head.query)
+        target = b"".join((target, b"?", head.query))
     for block in ours:
         if block.splits_lines:
             raise _control_character()

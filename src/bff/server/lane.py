@@ -19,7 +19,8 @@ from bff.errors import BffError
 from bff.proxy import destinations
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
-from bff.proxy.rewrite import PlainFields, UpstreamRequest, plain_request
+from bff.proxy.rewrite import UpstreamRequest, request_with
+from bff.proxy.routes import Match
 from bff.request_head import NO_FIELDS, FieldBlock, Peer, RequestHead
 from bff.server.exchange import Exchange
 from bff.server.lane_call import FollowedStream, LaneCall, LaneSide
@@ -106,7 +107,8 @@ class _Judged(Struct, frozen=True):
     method: bytes
     peer: Peer
     cookie: bytes
-    plain: PlainFields
+    passed: FieldBlock
+    traced: FieldBlock
 
 
 class _Ready(Struct, frozen=True):
@@ -131,8 +133,8 @@ def _again(gateway: Gateway, head: RequestHead) -> tuple[Call, UpstreamRequest] 
     """
     if head.path.startswith(gateway.endpoints_below):
         return None
-    match = gateway.routes.match(head.path, head.method)
-    policy = gateway.policies[match.route.prefix]
+    route = gateway.routes.route_of(head.path)
+    policy = gateway.policies[route.prefix]
     judged = head.section.memo.get(policy)
     if not isinstance(judged, _Judged) or judged.method != head.method or judged.peer != head.peer:
         return None
@@ -141,7 +143,8 @@ def _again(gateway: Gateway, head: RequestHead) -> tuple[Call, UpstreamRequest] 
     ready = None if copy is None else copy.memo.get(policy)
     if copy is None or not isinstance(ready, _Ready) or now >= ready.until:
         return None
-    request = plain_request(match, head, judged.plain, ready.credentials, ready.operators)
+    match = Match(route, head.path[len(route.prefix) :])  # the route takes the method, or it would not have been judged
+    request = request_with(match, head, judged.passed, (ready.operators, ready.credentials, judged.traced))
     admitted = Admitted(match, policy)
     return Call(head, admitted, copy.live, ready.source, ready.token, ready.operators, ready.owner), request
 
@@ -154,7 +157,7 @@ def _remember(gateway: Gateway, call: Call) -> None:
     if cookie is None or plain is None or policy.requirement is not None or head.method in destinations.METHODS:
         return
     if policy.reads_session:
-        head.section.memo[policy] = _Judged(head.method, head.peer, cookie, plain)
+        head.section.memo[policy] = _Judged(head.method, head.peer, cookie, plain.passed, plain.traced)
 
 
 def _request(gateway: Gateway, call: Call, credentials: FieldBlock, span: Any) -> tuple[Call, UpstreamRequest]:

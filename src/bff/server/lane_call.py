@@ -205,7 +205,8 @@ class LaneCall:
             self._browser.output.write_at_once(whole_answer(status, lines, message.head.request_id, reader.take()))
             _answered_at_once(self._call.admitted.policy.label, status).observe(self._answered_at - self.began)
             self._is_counted = True
-            self._finish()
+            self._end()
+            self._browser.answered()
             return
         telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
         fields = response_fields(status, reader.fields, private_default=private, rules=rules)

@@ -118,25 +118,28 @@ def upstream_request(
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
     plain = plain_fields(head, route, public_scheme=public_scheme, public_host=public_host)
     if plain is not None and match.destination is None:
-        return request_with(match, head, plain.passed, (operators, credentials, plain.traced))
+        ours = (operators, plain.framing, credentials, plain.traced)
+        return request_with(match, head, plain.passed, ours, plain.content_length)
     special = _kept(head.section, route.request_rules).special
     content_length, chunked = _framing(special)
     framing = _max_forwards(special, method=head.method, allow=route.allow)
     framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
     traced = _trace(special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
     destination = () if match.destination is None else ((b"destination", match.destination),)
-    ours = (operators, field_block(framing), credentials, field_block(traced), field_block(destination))
-    return request_with(match, head, _kept(head.section, route.request_rules).passed, ours, content_length, chunked)
+    others = (operators, field_block(framing), credentials, field_block(traced), field_block(destination))
+    return request_with(match, head, _kept(head.section, route.request_rules).passed, others, content_length, chunked)
 
 
 class PlainFields(Struct, frozen=True):
-    """The fields of a request that says nothing of content or of earlier hops: the browser's that pass, and our trace.
+    """The fields of a request that says nothing of earlier hops, and of content its length at most: the browser's that pass, and ours.
 
-    They follow from the field section, the route and the peer.
+    They follow from the field section, the method, the route and the peer.
     """
 
     passed: FieldBlock
+    framing: FieldBlock
     traced: FieldBlock
+    content_length: int | None
 
 
 def plain_fields(head: RequestHead, route: Route, *, public_scheme: bytes, public_host: bytes) -> PlainFields | None:
@@ -146,9 +149,14 @@ def plain_fields(head: RequestHead, route: Route, *, public_scheme: bytes, publi
         MalformedRequest: a name is no token, or a value holds a control character.
     """
     kept = _kept(head.section, route.request_rules)
-    if kept.special:
+    if any(verdict is not Verdict.LENGTH for verdict, _ in kept.special):
         return None
-    return PlainFields(kept.passed, fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix))
+    length, _ = _framing(kept.special)
+    framing = NO_FIELDS
+    if length is not None:
+        framing = field_block(_framing_fields(head.method, content_length=length, chunked=False))
+    traced = fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix)
+    return PlainFields(kept.passed, framing, traced, length)
 
 
 def request_with(

@@ -19,7 +19,7 @@ from bff.errors import BffError
 from bff.proxy import destinations
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
-from bff.proxy.rewrite import UpstreamRequest, request_with
+from bff.proxy.rewrite import PlainFields, UpstreamRequest, request_with
 from bff.proxy.routes import Match
 from bff.request_head import NO_FIELDS, FieldBlock, Peer, RequestHead
 from bff.server.exchange import Exchange
@@ -107,8 +107,7 @@ class _Judged(Struct, frozen=True):
     method: bytes
     peer: Peer
     cookie: bytes
-    passed: FieldBlock
-    traced: FieldBlock
+    plain: PlainFields
 
 
 class _Ready(Struct, frozen=True):
@@ -144,7 +143,9 @@ def _again(gateway: Gateway, head: RequestHead) -> tuple[Call, UpstreamRequest] 
     if copy is None or not isinstance(ready, _Ready) or now >= ready.until:
         return None
     match = Match(route, head.path[len(route.prefix) :])  # the route takes the method, or it would not have been judged
-    request = request_with(match, head, judged.passed, (ready.operators, ready.credentials, judged.traced))
+    plain = judged.plain
+    ours = (ready.operators, plain.framing, ready.credentials, plain.traced)
+    request = request_with(match, head, plain.passed, ours, plain.content_length)
     admitted = Admitted(match, policy)
     return Call(head, admitted, copy.live, ready.source, ready.token, ready.operators, ready.owner), request
 
@@ -157,7 +158,7 @@ def _remember(gateway: Gateway, call: Call) -> None:
     if cookie is None or plain is None or policy.requirement is not None or head.method in destinations.METHODS:
         return
     if policy.reads_session:
-        head.section.memo[policy] = _Judged(head.method, head.peer, cookie, plain.passed, plain.traced)
+        head.section.memo[policy] = _Judged(head.method, head.peer, cookie, plain)
 
 
 def _request(gateway: Gateway, call: Call, credentials: FieldBlock, span: Any) -> tuple[Call, UpstreamRequest]:

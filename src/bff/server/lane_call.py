@@ -123,20 +123,18 @@ class LaneCall:
 
     def content(self, data: bytes, *, last: bool) -> None:
         """Content of the request: with its first piece a place at the upstream is taken."""
-        if self._response is None:
+        response = self._response
+        if response is None:
             if not self.begin((data, last)):
                 self.wait_in_task().content(data, last=last)
         elif not self.is_over:
-            self._send_on(self._response, data, last=last)
+            try:
+                response.send_content(data, last=last)
+            except BrowserError as error:
+                response.fail(error)  # calls `_news`
         response = self._response  # none if it went to a task
         if response is not None and not last and response.upload_is_held:
             self._browser.hold_content(True)
-
-    def _send_on(self, response: UpstreamResponse, data: bytes, *, last: bool) -> None:
-        try:
-            response.send_content(data, last=last)
-        except BrowserError as error:
-            response.fail(error)  # calls `_news`
 
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""

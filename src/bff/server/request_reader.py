@@ -251,7 +251,10 @@ class RequestReader:
         self.is_head_request = method == b"HEAD"
         request_id = self._request_id(section, given) if self._peer.trusted else new_request_id()  # without a call
         request = RequestHead(method, path, query, section, section.fields, section.named, self._peer, request_id)
-        return Message(request, b"1.1", True, False, False, False)
+        if section.length:
+            self._left, self._keep_alive = section.length, True
+            self.phase, self.in_content = _LENGTH, True
+        return Message(request, b"1.1", True, section.length > 0, False, False)
 
     def _request_id(self, section: FieldSection, given: bytes | None) -> bytes:
         """The id of a request: that which its trusted peer has `given`, else a new one."""

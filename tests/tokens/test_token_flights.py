@@ -1,8 +1,9 @@
 """Single flights: one attempt at a time, owned by the application (invariant 5), asked no faster than allowed."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -28,6 +29,7 @@ class Source:
         self.gate.set()
         self.failure: Exception | None = None
         self.queues = False
+        self.expiries: deque[float] = deque()  # of the next tokens
 
     async def fetch(self, key: str, rejected: str | None, sending: Sending) -> AccessToken:
         """One attempt, sent at once unless it is to queue."""
@@ -39,7 +41,7 @@ class Source:
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
-        return a_token(f"{key}-{number}")
+        return replace(a_token(f"{key}-{number}"), expires_at=self.expiries.popleft() if self.expiries else None)
 
 
 @dataclass(slots=True)
@@ -99,6 +101,38 @@ async def test_keys_fly_apart(fly: Flights[str], source: Source) -> None:
     source.gate.set()
     a, b = await both
     assert (a.value[0], b.value[0]) == ("a", "b")
+
+
+@pytest.mark.requirement("R-347")
+async def test_token_that_expired_before_it_came_is_fetched_once_more(
+    fly: Flights[str], source: Source, clock: FakeClock
+) -> None:
+    """All who wait get the token of the second attempt."""
+    source.expiries.extend([clock() - 1.0, clock() + 60.0])
+    tokens = await asyncio.gather(*(fly.result("a", provider="corp") for _ in range(3)))
+    assert {token.value for token in tokens} == {"a-2"}
+
+
+@pytest.mark.requirement("R-347")
+async def test_tokens_that_always_expire_before_they_come_are_an_outage(
+    fly: Flights[str], source: Source, clock: FakeClock
+) -> None:
+    """After two attempts the answer is that the provider is too slow for its tokens, and there is a pause before the next attempt."""
+    source.expiries.extend([clock() - 1.0] * 4)
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable) as caught:
+            await fly.result("a", provider="corp")
+    assert caught.value.reason == "failed_before"
+    assert len(source.calls) == 2
+
+
+@pytest.mark.requirement("R-347")
+async def test_token_without_a_lifetime_to_speak_of_is_used_at_once(
+    fly: Flights[str], source: Source, clock: FakeClock
+) -> None:
+    """`expires_in: 0` beside a refresh token means a token for one call: its expiry is when it was asked for."""
+    source.expiries.append(clock() - 0.2)
+    assert (await fly.result("a", provider="corp")).value == "a-1"
 
 
 @pytest.mark.requirement("R-139")

@@ -9,7 +9,7 @@ import pytest
 from bff.errors import LoginRequired, ProviderMisbehaved, ProviderUnavailable
 from bff.sessions.model import Target, session_key
 from support.fake_provider import having, oauth_error, without
-from support.token_room import EXPIRED_AFTER, HERE, IDLE_TIMEOUT, STALE_AFTER, audience, token_room
+from support.token_room import EXPIRED_AFTER, HERE, IDLE_TIMEOUT, LIFETIME, STALE_AFTER, audience, token_room
 
 ORDERS = Target(resource="http://127.0.0.1:1/orders")
 RATES = Target(resource="http://127.0.0.1:1/rates")
@@ -54,6 +54,24 @@ async def test_expired_token_is_waited_for_by_all_and_fetched_once() -> None:
         assert len({token.value for token in tokens}) == 1
         assert tokens[0] != session.grants[0].access_token(HERE)
         assert len(room.refreshes()) == 1
+
+
+@pytest.mark.requirement("R-347")
+async def test_answer_that_is_older_than_its_token_is_stored_and_not_used() -> None:
+    """A process is stopped while its refresh is under way: the token in the answer has expired by then, and is renewed at once."""
+    async with token_room() as room:
+        session = await room.sign_in()
+        room.clock.advance(STALE_AFTER)
+        room.corp.hold("/token")
+        await room.usable(session)
+        await room.token_calls_reach(1)
+        room.clock.advance(EXPIRED_AFTER)
+        room.corp.release("/token")
+        await room.settled()
+        token = (await room.stored(session.key)).grants[0].access_token(HERE)
+        assert token is not None
+        assert token.expires_at == room.clock() + LIFETIME
+        assert len({form["refresh_token"] for form in room.refreshes()}) == 2
 
 
 @pytest.mark.requirement("R-133", "R-134")

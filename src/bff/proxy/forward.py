@@ -56,16 +56,18 @@ class Forwarder:
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         renew: Callable[[bytes], FieldBlock] | None = None,
+        is_outdated: Callable[[], bool] | None = None,
     ) -> UpstreamResponse:
         """The response to a request, its fields rewritten for the browser. Call its `relay` or `discard`.
 
         May be called again with the same arguments and other credentials, if the response was `replayable` and was discarded.
         `renew` gives credentials for another upstream of a list (by its authority), or for one repeat on a new connection, where the
-        first ones serve once; None: they serve again.
+        first ones serve once; None: they serve again. `is_outdated`: whether the credentials must not be sent any more.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected, MaxForwardsReached, ContentTooLarge, RequestTimeout, BrowserGone,
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
+            Outdated: nothing was sent, as `is_outdated` said so. `send` may be called again with what it gives and other credentials.
         """
         request = self.request(match=match, head=head, credentials=credentials, operators=operators)
         route = match.route
@@ -77,20 +79,28 @@ class Forwarder:
                 return replace(made, authority=authority)
 
         response = await self.upstreams[route.prefix].send(
-            request, receive, max_body=route.max_body, owner=owner, renew=again
+            request, receive, max_body=route.max_body, owner=owner, renew=again, is_outdated=is_outdated
         )
         response.fields = response_fields(
             response.status, response.fields, private_default=bool(credentials.fields), rules=route.response_rules
         )
         return response
 
-    async def receive_head(self, route: Route, response: UpstreamResponse, receive: Receive, *, private: bool) -> None:
+    async def receive_head(
+        self,
+        route: Route,
+        response: UpstreamResponse,
+        receive: Receive,
+        *,
+        private: bool,
+        is_outdated: Callable[[], bool] | None = None,
+    ) -> None:
         """Wait for a response that `send_at_once` of the route's upstream has begun, and rewrite its fields; `private`: with a token.
 
         Raises:
             as `send`.
         """
-        await self.upstreams[route.prefix].receive_head(response, receive)
+        await self.upstreams[route.prefix].receive_head(response, receive, is_outdated=is_outdated)
         response.fields = response_fields(
             response.status, response.fields, private_default=private, rules=route.response_rules
         )
@@ -104,6 +114,7 @@ class Forwarder:
         send: Send,
         *,
         credentials: Callable[[bytes], FieldBlock],
+        freshen: Callable[[], Awaitable[None]],
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         ended: asyncio.Event,
@@ -112,7 +123,7 @@ class Forwarder:
         """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over. `instead` gives
         other credentials in the place of those that the upstream rejects, if there are any.
 
-        `credentials` gives the fields with the token for an upstream, by its authority.
+        `credentials` gives the fields with the token for an upstream, by its authority; before, `freshen` is awaited.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
@@ -136,6 +147,7 @@ class Forwarder:
             await forward_websocket(
                 route=match.route,
                 request_for=request_for,
+                freshen=freshen,
                 place=place,
                 again=again,
                 scope=scope,

@@ -21,7 +21,7 @@ from bff.errors import BrowserError, ContentTooLarge, UpstreamBusy, UpstreamErro
 from bff.proxy.connection import Connection
 from bff.proxy.dialing import Dialer
 from bff.proxy.places import Kind, Owner, Places
-from bff.proxy.response import UpstreamResponse
+from bff.proxy.response import Outdated, UpstreamResponse
 from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.standing import Standing
 
@@ -92,10 +92,16 @@ class UpstreamPool:
         Raises:
             UpstreamUnreachable, UpstreamTimeout: there is no connection.
             UpstreamBusy, BrowserGone: it cannot have a place.
+            Outdated: what the request carries has expired meanwhile.
         """
         await self._take_place(response)
-        connection = None if anew else self._take_idle()
-        response.start(connection or await self._connect())
+        connection = (None if anew else self._take_idle()) or await self._connect()
+        try:
+            response.check_credentials()
+        except Outdated:
+            connection.close()
+            raise
+        response.start(connection)
 
     def send_at_once(
         self,

@@ -68,19 +68,23 @@ class Upstream:
         max_body: int,
         owner: Owner,
         renew: Renew | None = None,
+        is_outdated: Callable[[], bool] | None = None,
     ) -> UpstreamResponse:
         """The response, once its status and fields are in. `max_body` is the most content (bytes) the request may have.
 
         `renew` makes the request anew for a member, where what carries the token serves once; None: the same is sent again.
+        `is_outdated`, asked right before the request is written at each member, says whether what carries the token must not be sent
+        any more.
 
         Raises:
             ContentTooLarge, MalformedRequest, RequestTimeout, BrowserGone: the browser's doing.
             UpstreamUnreachable, UpstreamBusy, UpstreamBroke, UpstreamTimeout: there is no response.
+            Outdated: `is_outdated` said so.
         """
         judge_length(request, max_body=max_body)
         member = self.choose(owner)
         response = member.pool.begin(member.addressed(request, renew), max_body, owner)
-        response.attach_task(receive)
+        response.attach_task(receive, is_outdated=is_outdated)
         try:
             if request.has_content:
                 await response.first_content()
@@ -90,14 +94,16 @@ class Upstream:
             raise
         return response
 
-    async def receive_head(self, response: UpstreamResponse, receive: Receive) -> None:
+    async def receive_head(
+        self, response: UpstreamResponse, receive: Receive, *, is_outdated: Callable[[], bool] | None = None
+    ) -> None:
         """Wait for status and fields of a response that was begun by `send_at_once`.
 
         Raises:
             as `send`.
         """
         member = next(member for member in self.members if member.pool is response.pool)
-        response.attach_task(receive)
+        response.attach_task(receive, is_outdated=is_outdated)
         try:
             await self._answered(response, member, None)
         except BaseException:  # also CancelledError

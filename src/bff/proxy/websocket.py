@@ -59,12 +59,14 @@ async def forward_websocket(
     send: Send,
     ended: asyncio.Event,
     again: Again = no_other,
+    freshen: Callable[[], Awaitable[None]] | None = None,
     close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `ended` is set when the session ends. `again` is asked once if
-    the upstream answers 401 (R-350). Returns when both sides are closed, or have had `close_seconds` to take a close.
+    `ended` is set when the session ends. `again` is asked once if the upstream answers 401 (R-350). `freshen` is awaited when there is
+    a connection, right before `request_for` makes what is written to it. Returns when both sides are closed, or have had
+    `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
@@ -83,7 +85,7 @@ async def forward_websocket(
         return
     seconds = route.config.timeouts.first_byte
     try:
-        connection = await _connected(make, request_for, place, seconds=seconds)
+        connection = await _connected(make, request_for, place, seconds=seconds, freshen=freshen)
     except InvalidStatus as refusal:
         others = await again() if refusal.response.status_code == 401 else None
         if others is None:
@@ -145,7 +147,12 @@ def _connection(
 
 
 async def _connected(
-    make: Callable[[], _Connection], request_for: RequestFor, place: WebSocketPlace, *, seconds: float
+    make: Callable[[], _Connection],
+    request_for: RequestFor,
+    place: WebSocketPlace,
+    *,
+    seconds: float,
+    freshen: Callable[[], Awaitable[None]] | None = None,
 ) -> _Connection:
     """The connection to a member that takes the handshake.
 
@@ -156,6 +163,8 @@ async def _connected(
     while True:
         connection = await place.dial(make)
         try:
+            if freshen is not None:
+                await freshen()
             await _shake_hands(connection, request_for(place.member.authority), place, seconds=seconds)
         except UpstreamBroke as error:
             _drop(connection)

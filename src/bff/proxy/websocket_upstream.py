@@ -5,7 +5,7 @@ The upstream's handshake is made before the browser's is answered, so that its r
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from bff.errors import UpstreamBroke, UpstreamTimeout
@@ -81,11 +81,11 @@ class UpstreamHandshake(asyncio.Protocol):
 
 
 async def shake_hands(
-    place: WebSocketPlace, request_for: Callable[[bytes], UpstreamRequest], *, seconds: float
+    place: WebSocketPlace, request_for: Callable[[bytes], Awaitable[UpstreamRequest]], *, seconds: float
 ) -> UpstreamHandshake:
     """The answer to a handshake, in the `reader` of what is returned: take its connection over, or `abort` it.
 
-    `request_for` makes the request for an upstream, by its authority.
+    `request_for` makes the request for an upstream, by its authority, when there is a connection to it.
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout, UpstreamBroke, UpstreamBusy: there is none.
@@ -93,7 +93,8 @@ async def shake_hands(
     while True:
         handshake = await place.dial(UpstreamHandshake)
         try:
-            await _answered(handshake, place, request_for, seconds=seconds)
+            request = await _made(request_for(place.member.authority), handshake)
+            await _answered(handshake, place, request, seconds=seconds)
         except UpstreamBroke:
             reader = handshake.reader
             if not (reader.was_lost and place.broke_off(untouched=not reader.received)):
@@ -103,17 +104,25 @@ async def shake_hands(
             return handshake
 
 
+async def _made(request: Awaitable[UpstreamRequest], handshake: UpstreamHandshake) -> UpstreamRequest:
+    try:
+        return await request
+    except BaseException:  # also CancelledError: the connection must go
+        handshake.abort()
+        raise
+
+
 async def _answered(
     handshake: UpstreamHandshake,
     place: WebSocketPlace,
-    request_for: Callable[[bytes], UpstreamRequest],
+    request: UpstreamRequest,
     *,
     seconds: float,
 ) -> None:
     """Raises: UpstreamTimeout, UpstreamBroke: there is no answer, and the connection is gone."""
     try:
         async with asyncio.timeout(seconds):
-            await handshake.answer(request_for(place.member.authority))
+            await handshake.answer(request)
         flaw = _flaw(handshake.reader)
         if flaw is not None:
             raise UpstreamBroke(f"WebSocket handshake: {flaw}", origin=place.origin, reason=handshake.reader.broken_by)

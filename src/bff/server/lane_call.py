@@ -18,6 +18,7 @@ from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
 from bff.server.request_reader import Message
+from bff.sessions.model import is_over
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import Account
@@ -125,7 +126,9 @@ class LaneCall:
         """Content of the request: with its first piece a place at the upstream is taken."""
         response = self._response
         if response is None:
-            if not self.begin((data, last)):
+            token = self._call.token  # it was judged when the head came
+            is_late = token is not None and is_over(token, now=self._gateway.process.clock())
+            if is_late or not self.begin((data, last)):
                 self.wait_in_task().content(data, last=last)
         elif not self.is_over:
             try:

@@ -31,7 +31,6 @@ from bff.server.answer import STATUS_LINE, closing_answer
 from bff.server.output import Output
 from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
-from bff.sessions.model import AccessToken
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import begin
@@ -43,7 +42,7 @@ from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
 from bff.web.sending import credentials_of
-from bff.web.websocket import admit_websocket
+from bff.web.websocket import admit_websocket, still_usable
 
 
 class HandedOver(NamedTuple):
@@ -186,11 +185,11 @@ class Handshake:
         place = held.enter_context(
             gateway.forwarder.upstreams[call.admitted.match.route.prefix].websocket_place(call.owner)
         )
-        upstream = await _ask(gateway, call, offer, place, token=call.token)
+        upstream, call = await _ask(gateway, call, offer, place)
         try:
             if _demands_nonce(gateway, call, upstream):
                 upstream.abort()
-                upstream = await _ask(gateway, call, offer, place, token=call.token)
+                upstream, call = await _ask(gateway, call, offer, place)
             if upstream.reader.status == 401:
                 upstream = await _once_more(gateway, call, offer, place, upstream)
             if upstream.reader.status == 101:
@@ -252,19 +251,20 @@ class Handshake:
         self._connection.answered()
 
 
-async def _ask(
-    gateway: Gateway, call: Call, offer: Offer, place: WebSocketPlace, *, token: AccessToken | None
-) -> UpstreamHandshake:
+async def _ask(gateway: Gateway, call: Call, offer: Offer, place: WebSocketPlace) -> tuple[UpstreamHandshake, Call]:
+    """The answer, and the call with the token that was sent: it has not expired when the handshake is written (R-347)."""
     match = call.admitted.match
 
-    def request_for(authority: bytes) -> UpstreamRequest:
-        credentials = credentials_of(gateway, match, call.head, token=token, authority=authority)
+    async def request_for(authority: bytes) -> UpstreamRequest:
+        nonlocal call
+        call = await still_usable(gateway, call)
+        credentials = credentials_of(gateway, match, call.head, token=call.token, authority=authority)
         request = gateway.forwarder.request(
             match=match, head=call.head, credentials=credentials, operators=call.operators
         )
         return with_offer(replace(request, authority=authority), offer)
 
-    return await shake_hands(place, request_for, seconds=match.route.config.timeouts.first_byte)
+    return await shake_hands(place, request_for, seconds=match.route.config.timeouts.first_byte), call
 
 
 def _demands_nonce(gateway: Gateway, call: Call, answer: UpstreamHandshake) -> bool:
@@ -285,7 +285,8 @@ async def _once_more(
     if token is None:
         return refused
     refused.abort()
-    return await _ask(gateway, call, offer, place, token=token)
+    upstream, _ = await _ask(gateway, replace(call, token=token), offer, place)
+    return upstream
 
 
 def _switching(fields: list[Field]) -> bytes:

@@ -17,6 +17,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+LATE_SECONDS = 0.5  # what an answer and a connection may take beyond the expiry of a token that they are for
 SHOWN_ID_LENGTH = 32  # of 64 hexadecimal digits
 
 
@@ -163,6 +164,11 @@ def refresh_instant(*, now: float, expires_at: float | None, jitter: float) -> f
     lifetime = max(expires_at - now, 0.0)
     lead = max(30.0, lifetime / 10) * (1 + jitter / 10)
     return expires_at - min(lead, lifetime / 2)
+
+
+def is_over(token: AccessToken, *, now: float) -> bool:
+    """Whether the token must not be sent any more, though it was usable when it was chosen: time has passed since (R-347)."""
+    return token.expires_at is not None and now >= token.expires_at + LATE_SECONDS
 
 
 def freshness(token: AccessToken | None, *, renewable: bool, now: float) -> Freshness:

@@ -77,6 +77,11 @@ def clock_disagrees(*, provider: str, claim: str) -> None:
     log.warning("clock.skewed", provider=provider, reason="clock", claim=claim)
 
 
+def dead_on_arrival(*, provider: str) -> None:
+    """An access token had expired when its answer was read: it is not used, and fetched once more."""
+    log.warning("token.dead_on_arrival", provider=provider)
+
+
 def revocation_failed(error: BffError, *, provider: str) -> None:
     """A token that is not needed any more could not be revoked."""
     log.warning("token.revocation_failed", provider=provider, error=type(error).__name__)

@@ -5,6 +5,8 @@ Used for users' tokens (`refresh.py`) and for our own (`client_credentials.py`).
 - The flight goes on when a waiting request leaves (invariant 5); a request that comes while it is under way waits for the same one.
 - Waiting is not asking (R-342): a request waits for the provider's `timeout`, counted from when the call was sent; the flight is
   heard out. Before the call is sent it queues for a connection, which is not part of `timeout` (R-343).
+- A token that has expired when it is here serves no request: its expiry counts from before the call (R-347), so a provider that is
+  slower than its tokens live, or a process that was stopped during the call, gives one. It is fetched once more.
 - The provider is asked no faster than its circuit and the back-off allow after a failure, and on an upstream's 401 no faster than a
   back-off of its own: an upstream that always says 401 must not make us hammer the provider.
 """
@@ -17,7 +19,8 @@ from bff.backoff import Backoff
 from bff.clock import Clock, steady_beside
 from bff.errors import BffError, ProviderError, ProviderUnavailable, StoreUnavailable
 from bff.provider.circuit import Circuit
-from bff.sessions.model import AccessToken
+from bff.sessions.model import AccessToken, is_over
+from bff.telemetry import tokens as telemetry
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.failures import Failures
 
@@ -106,6 +109,7 @@ class Flights(Generic[K]):
         self._fetch = fetch
         self._asked = asked
         self._tasks = tasks
+        self._clock = clock
         durations = self._durations = steady_beside(clock)
         self._under_way: dict[K, tuple[asyncio.Task[AccessToken], Sending]] = {}
         self._failures: Failures[K] = Failures(clock=durations)
@@ -170,7 +174,7 @@ class Flights(Generic[K]):
     async def _fly(self, key: K, rejected: str | None, sending: Sending) -> AccessToken:
         circuit = self._asked(key).circuit
         try:
-            token = await self._fetch(key, rejected, sending)
+            token = await self._living(key, rejected, sending)
         except ProviderUnavailable as error:
             if sending.admitted:  # else the circuit said no, or nothing was asked yet
                 self._outages.note(key)
@@ -192,6 +196,25 @@ class Flights(Generic[K]):
         self._outages.forget(key)
         (circuit.not_asked if sending.at is None else circuit.answered)(key)
         return token
+
+    async def _living(self, key: K, rejected: str | None, sending: Sending) -> AccessToken:
+        """The first token, or the second, that has not expired when it is here.
+
+        Raises:
+            ProviderUnavailable: both had: `dead_on_arrival`.
+            BffError: what `fetch` raises.
+        """
+        asked = self._asked(key)
+        for _ in range(2):
+            token = await self._fetch(key, rejected, sending)
+            if not is_over(token, now=self._clock()):
+                return token
+            telemetry.dead_on_arrival(provider=asked.name)
+            if sending.at is not None:
+                asked.circuit.answered(key)
+        raise ProviderUnavailable(
+            "its access tokens expire before they come", provider=asked.name, reason="dead_on_arrival"
+        )
 
 
 def failed_before(provider: str, wait_seconds: float) -> ProviderUnavailable:

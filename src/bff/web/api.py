@@ -25,7 +25,7 @@ from bff.oauth.step_up import step_up_of_challenge
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
-from bff.proxy.response import UpstreamResponse
+from bff.proxy.response import Outdated, UpstreamResponse
 from bff.proxy.rewrite import upstream_url
 from bff.request_head import Field, FieldBlock, RequestHead, field_block, field_section
 from bff.sessions.model import AccessToken, LiveSession
@@ -121,7 +121,11 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
     if isinstance(call, OwnAnswer):
         await send_answer(call, send)
         return
-    response = await _send(gateway, call, receive, token=call.token)
+    try:
+        response, call = await _send(gateway, call, receive)
+    except LoginRequired as needed:  # the token expired while the request waited, and cannot be renewed
+        await _answer_needed(gateway, needed, call, send)
+        return
     await _finish(gateway, call, response, receive, send, server=scope.get("extensions", {}).get("bff.exchange"))
 
 
@@ -166,13 +170,26 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
     """
     route = call.admitted.match.route
     try:
-        await gateway.forwarder.receive_head(route, response, receive, private=call.token is not None)
+        await gateway.forwarder.receive_head(
+            route,
+            response,
+            receive,
+            private=call.token is not None,
+            is_outdated=sending.outdated(gateway, call.token),
+        )
+    except Outdated as late:  # it was to be repeated on another connection
+        response, call = await _send(gateway, call, late.receive)
     finally:
         telemetry.upstream_answered(upstream=response.pool.origin)
     await _finish(gateway, call, response, receive, send)
 
 
-async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: AccessToken | None) -> UpstreamResponse:
+async def _send(gateway: Gateway, call: Call, receive: Receive) -> tuple[UpstreamResponse, Call]:
+    """The response, and the call with the token that was sent: it has not expired when its request is written.
+
+    Raises:
+        BffError: as `sending.send`.
+    """
     match = call.admitted.match
     upstream = gateway.forwarder.upstreams[match.route.prefix].origin
     telemetry.upstream_asked(upstream=upstream)
@@ -180,12 +197,19 @@ async def _send(gateway: Gateway, call: Call, receive: Receive, *, token: Access
     try:
         with traces.client_span(method, _described(call, method, upstream)) as parent:
             head, operators = in_trace(call, parent)
-            response = await sending.send(
-                gateway, match, head, receive, token=token, owner=call.owner, operators=operators
+            response, token = await sending.send(
+                gateway,
+                match,
+                head,
+                receive,
+                token=call.token,
+                source=call.source,
+                owner=call.owner,
+                operators=operators,
             )
             upstream = response.pool.origin
             traces.http_answered(response.status, **{"bff.upstream": upstream})
-        return response
+        return response, call if token is call.token else replace(call, token=token)
     except UpstreamError as error:
         upstream = error.origin
         raise
@@ -288,7 +312,8 @@ async def _once_more(gateway: Gateway, call: Call, response: UpstreamResponse, r
     if token is None:
         return response
     response.discard()
-    return await _send(gateway, call, receive, token=token)
+    response, _ = await _send(gateway, replace(call, token=token), receive)
+    return response
 
 
 def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -> AbstractContextManager[None]:

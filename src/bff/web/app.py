@@ -34,8 +34,7 @@ from bff.web.health import management
 from bff.web.navigation import to_https
 from bff.web.pages import look_of
 from bff.web.problems import Shown, problem_of
-from bff.web.sending import credentials_of
-from bff.web.websocket import admit_websocket, other_credentials
+from bff.web.websocket import Handshake, admit_websocket
 
 Answering = Callable[[Send], Awaitable[None]]
 
@@ -192,7 +191,7 @@ class App:
         try:
             call = await admit_websocket(gateway, head)
             ended = asyncio.Event()
-            streams = self.process.streams
+            streams, handshake = self.process.streams, Handshake(gateway, call)
             with streams.opened(call.live.session.key, end=ended.set) if call.live else nullcontext():
                 await gateway.forwarder.websocket(
                     call.admitted.match,
@@ -200,13 +199,12 @@ class App:
                     scope,
                     receive,
                     send,
-                    credentials=lambda authority: credentials_of(
-                        gateway, call.admitted.match, head, token=call.token, authority=authority
-                    ),
+                    credentials=handshake.credentials,
+                    freshen=handshake.freshen,
                     operators=call.operators,
                     owner=call.owner,
                     ended=ended,
-                    instead=partial(other_credentials, gateway, call),
+                    instead=handshake.instead,
                 )
         except BffError as error:
             problem = _problem(gateway, error, head, account_of(gateway, head))

@@ -1,7 +1,10 @@
 """One WebSocket handshake to a route: the same judgements as for a call, `Origin` in the place of the CSRF header."""
 
+from msgspec.structs import replace
+
 from bff.errors import NoRoute
 from bff.request_head import FieldBlock, RequestHead
+from bff.sessions.model import is_over
 from bff.telemetry import requests as telemetry
 from bff.web import admission, guards
 from bff.web.admission import Admitted
@@ -41,7 +44,35 @@ async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitte
     return call_of(head, admitted, live=live, source=source, token=token)
 
 
-async def other_credentials(gateway: Gateway, call: Call) -> FieldBlock | None:
-    """In the place of a token that the upstream rejected, if there is another (R-350)."""
-    token = None if call.source is None or call.token is None else await call.source.instead_of(call.token)
-    return None if token is None else credentials_of(gateway, call.admitted.match, call.head, token=token)
+async def still_usable(gateway: Gateway, call: Call) -> Call:
+    """The call; with another token if its own has expired while a connection was made. Asked right before a handshake is written.
+
+    Raises:
+        LoginRequired, ProviderError, StoreUnavailable: there is no other token.
+    """
+    if call.source is None or call.token is None or not is_over(call.token, now=gateway.process.clock()):
+        return call
+    return replace(call, token=await call.source.usable())
+
+
+class Handshake:
+    """One call on the long way (`app.py`): what its handshakes carry."""
+
+    def __init__(self, gateway: Gateway, call: Call) -> None:
+        self._gateway = gateway
+        self._call = call
+
+    async def freshen(self) -> None:
+        """See `still_usable`."""
+        self._call = await still_usable(self._gateway, self._call)
+
+    def credentials(self, authority: bytes) -> FieldBlock:
+        """The fields with the token for an upstream, by its authority."""
+        call = self._call
+        return credentials_of(self._gateway, call.admitted.match, call.head, token=call.token, authority=authority)
+
+    async def instead(self) -> FieldBlock | None:
+        """The fields in the place of a token that the upstream rejected, if there is another (R-350)."""
+        call = self._call
+        token = None if call.source is None or call.token is None else await call.source.instead_of(call.token)
+        return None if token is None else credentials_of(self._gateway, call.admitted.match, call.head, token=token)

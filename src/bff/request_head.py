@@ -24,7 +24,8 @@ JUDGED = frozenset({b"host", b"cookie", b"origin", b"x-csrf", b"sec-fetch-site",
 _JOINED = {b"cookie": b"; ", b"accept": b", ", b"accept-encoding": b", ", b"if-none-match": b", ", b"if-match": b", "}
 MAX_KEPT_SECTION = 4096  # bytes
 MAX_KEPT_SECTIONS = 1024
-_OF_FRAMING_OR_PROTOCOL = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+_OF_FRAMING_OR_PROTOCOL = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_LENGTH = re.compile(rb"[0-9]{1,18}")
 _CR, _LF, _NUL = b"\r\n\0"  # numbers: `in` finds one seven times faster than a byte string (measured: 0.06 us, 0.43)
 
 _REFUSED = re.compile(rb"q=0(\.0{0,3})?")
@@ -39,14 +40,16 @@ class FieldSection(Struct, frozen=True, eq=False):
     """All fields of one request, and what is looked up in them. Never change `fields`: sections are shared by equal requests.
 
     `named` holds each field's last value by its name, lines of a list joined; `repeated` is the name of a judged field that
-    is there twice. `is_plain`: nothing is said about content, protocol, or the end of the connection. `opens_page`: a GET with these
-    fields is a page load. `memo` holds what others have worked out from the section alone.
+    is there twice. `is_plain`: nothing is said about the protocol or the end of the connection, and of content at most its
+    `length` (bytes). `opens_page`: a GET with these fields is a page load. `memo` holds what others have worked out from the
+    section alone.
     """
 
     fields: list[Field]
     named: Mapping[bytes, bytes]
     repeated: bytes | None
     is_plain: bool
+    length: int
     opens_page: bool
     memo: dict[object, object]
 
@@ -55,10 +58,14 @@ def field_section(fields: list[Field]) -> FieldSection:
     """The section with these fields, which belong to it from now on."""
     named = dict(fields)
     repeated = None if len(named) == len(fields) else _join_repeated(named, fields)
-    is_plain = named.keys().isdisjoint(_OF_FRAMING_OR_PROTOCOL) and all(
-        value == b"keep-alive" for name, value in fields if name == b"connection"
+    lengths = [value for name, value in fields if name == b"content-length"]
+    length = 0 if not lengths else int(lengths[0]) if len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]) else None
+    is_plain = (
+        length is not None
+        and named.keys().isdisjoint(_OF_FRAMING_OR_PROTOCOL)
+        and all(value == b"keep-alive" for name, value in fields if name == b"connection")
     )
-    return FieldSection(fields, named, repeated, is_plain, _opens_page(named), {})
+    return FieldSection(fields, named, repeated, is_plain, length or 0, _opens_page(named), {})
 
 
 def _opens_page(named: Mapping[bytes, bytes]) -> bool:

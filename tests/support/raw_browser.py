@@ -256,10 +256,13 @@ class RawBrowser:
 
 
 @asynccontextmanager
-async def raw_browser(port: int, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawBrowser]:
-    """A connection to a port of loopback, whose certificate is for `localhost`."""
+async def raw_browser(
+    port: int, *, tls: ssl.SSLContext | None = None, source: str = "127.0.0.1"
+) -> AsyncIterator[RawBrowser]:
+    """A connection to a port of loopback, from this address of it; its certificate is for `localhost`."""
+    name = None if tls is None else "localhost"
     transport, wire = await asyncio.get_running_loop().create_connection(
-        Wire, "127.0.0.1", port, ssl=tls, server_hostname=None if tls is None else "localhost"
+        Wire, "127.0.0.1", port, ssl=tls, server_hostname=name, local_addr=(source, 0)
     )
     try:
         yield RawBrowser(wire)

@@ -19,7 +19,7 @@ from bff.proxy.places import Owner
 from bff.proxy.pools import UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.response_rewrite import response_fields
-from bff.proxy.rewrite import UpstreamRequest, upstream_request
+from bff.proxy.rewrite import UpstreamRequest, plain_fields, upstream_request
 from bff.proxy.routes import Match, Route
 from bff.proxy.upstream import Member, Renew, Upstream
 from bff.proxy.websocket import RequestFor, forward_websocket
@@ -29,7 +29,8 @@ from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 class Forwarder:
     """Forwards to the upstreams of one configuration. `routes` are those of the table whose matches `send` is given.
 
-    `upstreams` has each route's, by its prefix. `request` makes the request for a match's upstream (`rewrite.upstream_request`).
+    `upstreams` has each route's, by its prefix. `request` makes the request for a match's upstream (`rewrite.upstream_request`),
+    `plain_fields` its fields where they follow from the section (`rewrite.plain_fields`).
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Forwarder:
         self.upstreams = {route.prefix: upstream_of(route, pools) for route in routes if route.upstreams}
         # A request for the match's upstream. No method of ours: a call more costs the lane some 400 instructions.
         self.request = partial(upstream_request, public_scheme=public_scheme, public_host=public_host)
+        self.plain_fields = partial(plain_fields, public_scheme=public_scheme, public_host=public_host)
 
     async def send(
         self,

@@ -97,7 +97,12 @@ class ResponseReader:
         if self._parser is None:
             rest = self._whole_head(data)
             if rest is not None:
-                self._count_down(rest)
+                if len(rest) == self._rest:  # all of it is here, as nearly always: `_count_down` without a call
+                    self._rest, self.buffered = 0, len(rest)
+                    self._chunks.append(rest)
+                    self.complete = True
+                else:
+                    self._count_down(rest)
                 return
         try:
             cast(HttpResponseParser, self._parser).feed_data(data)

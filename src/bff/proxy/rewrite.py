@@ -30,7 +30,7 @@ from bff.proxy.fields import (
     without,
 )
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
-from bff.proxy.routes import Match
+from bff.proxy.routes import Match, Route
 from bff.request_head import (
     NO_FIELDS,
     Field,
@@ -111,40 +111,77 @@ def upstream_request(
         LoopDetected: it has been here before (RFC 9110 section 7.6.3).
         MaxForwardsReached: an OPTIONS that is not to go further (RFC 9110 section 7.6.2).
     """
-    if not match.route.upstreams:
+    route = match.route
+    if not route.upstreams:
         raise ValueError("the route has no upstream")
     if len(head.fields) > MAX_FIELDS:
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
-    target = match.route.base_path + match.rest or b"/"
+    plain = plain_fields(head, route, public_scheme=public_scheme, public_host=public_host)
+    if plain is not None and match.destination is None:
+        ours = (operators, plain.framing, credentials, plain.traced)
+        return request_with(match, head, plain.passed, ours, plain.content_length)
+    special = _kept(head.section, route.request_rules).special
+    content_length, chunked = _framing(special)
+    framing = _max_forwards(special, method=head.method, allow=route.allow)
+    framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
+    traced = _trace(special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
+    destination = () if match.destination is None else ((b"destination", match.destination),)
+    others = (operators, field_block(framing), credentials, field_block(traced), field_block(destination))
+    return request_with(match, head, _kept(head.section, route.request_rules).passed, others, content_length, chunked)
+
+
+class PlainFields(Struct, frozen=True):
+    """The fields of a request that says nothing of earlier hops, and of content its length at most: the browser's that pass, and ours.
+
+    They follow from the field section, the method, the route and the peer.
+    """
+
+    passed: FieldBlock
+    framing: FieldBlock
+    traced: FieldBlock
+    content_length: int | None
+
+
+def plain_fields(head: RequestHead, route: Route, *, public_scheme: bytes, public_host: bytes) -> PlainFields | None:
+    """What goes upstream of these fields; None: some of them are judged for each request.
+
+    Raises:
+        MalformedRequest: a name is no token, or a value holds a control character.
+    """
+    kept = _kept(head.section, route.request_rules)
+    if any(verdict is not Verdict.LENGTH for verdict, _ in kept.special):
+        return None
+    length, _ = _framing(kept.special)
+    framing = NO_FIELDS
+    if length is not None:
+        framing = field_block(_framing_fields(head.method, content_length=length, chunked=False))
+    traced = fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix)
+    return PlainFields(kept.passed, framing, traced, length)
+
+
+def request_with(
+    match: Match,
+    head: RequestHead,
+    passed: FieldBlock,
+    ours: tuple[FieldBlock, ...],
+    content_length: int | None = None,
+    chunked: bool = False,
+) -> UpstreamRequest:
+    """The request with these fields, which are the browser's that pass, then ours in their order.
+
+    Raises:
+        MalformedRequest: the query has no single meaning; a field of the operator's or ours holds a control character.
+    """
+    route = match.route
+    target = route.base_path + match.rest or b"/"
     if head.query:
         if head.query.translate(None, _QUERY):
             raise MalformedRequest("the query holds a character that queries do not have")
-        target = b"%b?%b" % (target, head.query)
-    route = match.route
-    kept = head.section.memo.get(route.request_rules)  # pages repeat their fields: then the same section is here again
-    if not isinstance(kept, _Kept):
-        kept = head.section.memo[route.request_rules] = _sorted(head.section, route.request_rules)
-    ours: tuple[FieldBlock, ...]
-    content_length: int | None = None
-    chunked = False
-    if kept.special:
-        content_length, chunked = _framing(kept.special)
-        framing = _max_forwards(kept.special, method=head.method, allow=match.route.allow)
-        framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
-        traced = _trace(kept.special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
-        ours = (field_block(framing), credentials, field_block(traced))
-    else:
-        ours = (credentials, fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix))
-    if operators is not NO_FIELDS:
-        ours = (operators, *ours)
-    if match.destination is not None:
-        ours = (*ours, field_block([(b"destination", match.destination)]))
+        target = b"".join((target, b"?", head.query))
     for block in ours:
         if block.splits_lines:
             raise _control_character()
-    return UpstreamRequest(
-        head.method, target, route.authority, kept.passed, ours, content_length, chunked, head.request_id
-    )
+    return UpstreamRequest(head.method, target, route.authority, passed, ours, content_length, chunked, head.request_id)
 
 
 def upstream_url(match: Match, authority: bytes | None = None) -> str:
@@ -162,6 +199,14 @@ class _Kept(Struct, frozen=True):
 
     passed: FieldBlock
     special: list[Special]
+
+
+def _kept(section: FieldSection, rules: RequestRules) -> _Kept:
+    """Sorted once: pages repeat their fields, and then the same section is here again."""
+    kept = section.memo.get(rules)
+    if not isinstance(kept, _Kept):
+        kept = section.memo[rules] = _sorted(section, rules)
+    return kept
 
 
 def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:

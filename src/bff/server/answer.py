@@ -89,7 +89,7 @@ class Answer:
 
 def whole_answer(status: int, lines: bytes, request_id: bytes, body: bytes) -> bytes:
     """The whole of an answer in HTTP/1.1 whose field lines name its content's length, on a connection that stays."""
-    return b"%b%bx-request-id: %b\r\n\r\n%b" % (STATUS_LINE[status], lines, request_id, body)
+    return b"".join((STATUS_LINE[status], lines, b"x-request-id: ", request_id, b"\r\n\r\n", body))
 
 
 def closing_answer(status: int, fields: Iterable[Field], body: bytes, *, head_only: bool) -> bytes:

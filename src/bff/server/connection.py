@@ -150,8 +150,7 @@ class BrowserConnection(asyncio.Protocol):
         if self._lingering:
             self._drop(len(data))
             return
-        self._reader.feed(data)
-        self._read_on()
+        self._read_on(data)
 
     def pause_writing(self) -> None:
         """The browser reads more slowly than we write."""
@@ -188,11 +187,12 @@ class BrowserConnection(asyncio.Protocol):
 
     # --- messages ---
 
-    def _read_on(self) -> None:
+    def _read_on(self, data: bytes = b"") -> None:
         """Take what the reader can tell now: content whenever it comes, a message when nothing is being answered."""
         reader = self._reader
         while self._current is None or reader.in_content:
-            event = reader.next_event()
+            event = reader.next_event(data)
+            data = b""
             if event is None:
                 break
             if isinstance(event, Message):
@@ -202,6 +202,8 @@ class BrowserConnection(asyncio.Protocol):
             else:
                 self._refuse(event)
                 return
+        if data:
+            reader.feed(data)
         if reader.unread or self._reading_paused:
             self._balance_reading()
         if self._current is None and not self._awaits_head and reader.in_head and not self._lingering:

@@ -16,9 +16,12 @@ from msgspec import Struct
 
 from bff.clock import steady
 from bff.errors import BffError
+from bff.proxy import destinations
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
-from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
+from bff.proxy.rewrite import PlainFields, UpstreamRequest, request_with
+from bff.proxy.routes import Match
+from bff.request_head import NO_FIELDS, FieldBlock, Peer, RequestHead
 from bff.server.exchange import Exchange
 from bff.server.lane_call import FollowedStream, LaneCall, LaneSide
 from bff.server.request_reader import Message
@@ -65,21 +68,21 @@ class Lane:
         """The call, under way or waiting for its content; None: the recipe has to answer, and nothing was done."""
         if message.expects_continue:
             return None
-        gateway = self._app.gateway
+        gateway, head = self._app.gateway, message.head
         began = steady()
         try:
-            admitted = _admit(gateway, message)
-            if admitted is None:
-                return None
-            call, credentials = admitted
-            head, operators = call.head, call.operators
-            if span is not None:
-                head, operators = in_trace(call, traces.parent_fields(span))
-            request = gateway.forwarder.request(
-                match=call.admitted.match, head=head, credentials=credentials, operators=operators
-            )
+            repeated = head.section.is_plain and bool(head.section.memo)
+            ready = _again(gateway, head) if repeated and span is None else None
+            if ready is None:
+                admitted = _admit(gateway, message)
+                if admitted is None:
+                    return None
+                ready = _request(gateway, *admitted, span)
+                if repeated:
+                    _remember(gateway, ready[0])
         except BffError:
             return None  # the recipe judges the same and says it
+        call, request = ready
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
         lane_call.began = began
         lane_call.keep_alive = keep_alive
@@ -94,8 +97,24 @@ class Lane:
         return FollowedStream(self._app, exchange, begun, browser)
 
 
+class _Judged(Struct, frozen=True):
+    """What the judgements and the rewrite gave for a field section on a route, for one method and one peer, and would give again.
+
+    They read nothing else of a request but its path and its query, which are judged each time. It is kept in the section's memo, by
+    the route's policy, which belongs to one gateway. It holds nothing of the session.
+    """
+
+    method: bytes
+    peer: Peer
+    cookie: bytes
+    plain: PlainFields
+
+
 class _Ready(Struct, frozen=True):
-    """What the recipe's last lines gave for a copied session and a route, and would give again until then."""
+    """What the recipe's last lines gave for a copied session and a route, and would give again until then.
+
+    It is kept in the copy's memo, by the route's policy, and goes with the copy: at the latest when the session changes or ends.
+    """
 
     source: TokenSource
     token: AccessToken
@@ -105,8 +124,58 @@ class _Ready(Struct, frozen=True):
     until: float
 
 
+def _again(gateway: Gateway, head: RequestHead) -> tuple[Call, UpstreamRequest] | None:
+    """A call like one before it: its fields were judged for this route, and its session's copy has a fresh token.
+
+    Raises:
+        BffError: refused.
+    """
+    if head.path.startswith(gateway.endpoints_below):
+        return None
+    route = gateway.routes.route_of(head.path)
+    policy = gateway.policies[route.prefix]
+    judged = head.section.memo.get(policy)
+    if not isinstance(judged, _Judged) or judged.method != head.method or judged.peer != head.peer:
+        return None
+    now = gateway.process.clock()
+    copy = gateway.process.copies.get(judged.cookie, now=now)
+    ready = None if copy is None else copy.memo.get(policy)
+    if copy is None or not isinstance(ready, _Ready) or now >= ready.until:
+        return None
+    match = Match(route, head.path[len(route.prefix) :])  # the route takes the method, or it would not have been judged
+    plain = judged.plain
+    ours = (ready.operators, plain.framing, ready.credentials, plain.traced)
+    request = request_with(match, head, plain.passed, ours, plain.content_length)
+    admitted = Admitted(match, policy)
+    return Call(head, admitted, copy.live, ready.source, ready.token, ready.operators, ready.owner), request
+
+
+def _remember(gateway: Gateway, call: Call) -> None:
+    """Keep what the section gave, if the next call may go by it: what is required of a sign-in depends on the time, too."""
+    head, policy, match = call.head, call.policy, call.admitted.match
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
+    plain = gateway.forwarder.plain_fields(head, match.route)
+    if cookie is None or plain is None or policy.requirement is not None or head.method in destinations.METHODS:
+        return
+    if policy.reads_session:
+        head.section.memo[policy] = _Judged(head.method, head.peer, cookie, plain)
+
+
+def _request(gateway: Gateway, call: Call, credentials: FieldBlock, span: Any) -> tuple[Call, UpstreamRequest]:
+    """The call and its request for its upstream, in the trace of this span.
+
+    Raises:
+        BffError: it cannot be forwarded.
+    """
+    head, operators = call.head, call.operators
+    if span is not None:
+        head, operators = in_trace(call, traces.parent_fields(span))
+    match = call.admitted.match
+    return call, gateway.forwarder.request(match=match, head=head, credentials=credentials, operators=operators)
+
+
 def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None:
-    """The first four lines of the recipe, and the fields that carry the token; None: something has to be waited for.
+    """The first lines of the recipe, and the fields that carry the token; None: something has to be waited for.
 
     Raises:
         BffError: refused.
@@ -130,18 +199,16 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
     now = gateway.process.clock()
     cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session) if policy.reads_session else None
     if cookie is None:
-        return _token(gateway, head, admitted, None, now=now)
+        return _with_token(gateway, head, admitted, None, now=now)
     copy = gateway.process.copies.get(cookie, now=now)
     if copy is None:
         return None  # the store has to be asked
-    live = copy.live
-    if policy.requirement is not None:
-        admission.access(gateway, policy, live, now=now)
+    admission.access(gateway, policy, copy.live, now=now)
     ready = copy.memo.get(policy)
     if isinstance(ready, _Ready) and now < ready.until:
-        call = Call(head, admitted, live, ready.source, ready.token, ready.operators, ready.owner)
+        call = Call(head, admitted, copy.live, ready.source, ready.token, ready.operators, ready.owner)
         return call, ready.credentials
-    found = _token(gateway, head, admitted, live, now=now)
+    found = _with_token(gateway, head, admitted, copy.live, now=now)
     if found is not None:
         call, credentials = found
         if call.source is not None and call.token is not None:
@@ -150,10 +217,10 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
     return found
 
 
-def _token(
+def _with_token(
     gateway: Gateway, head: RequestHead, admitted: Admitted, live: LiveSession | None, *, now: float
 ) -> tuple[Call, FieldBlock] | None:
-    """Whose token goes along, if nothing has to be waited for."""
+    """The call and the fields that carry its token, if that is there without waiting."""
     source = admission.source(gateway, admitted.policy, live, now=now)
     if source is None:
         return call_of(head, admitted, live=live), NO_FIELDS

@@ -124,24 +124,20 @@ class LaneCall:
 
     def content(self, data: bytes, *, last: bool) -> None:
         """Content of the request: with its first piece a place at the upstream is taken."""
-        if self._response is None:
-            token = self._call.token
-            is_late = token is not None and is_over(
-                token, now=self._gateway.process.clock()
-            )  # judged when the head came
+        response = self._response
+        if response is None:
+            token = self._call.token  # it was judged when the head came
+            is_late = token is not None and is_over(token, now=self._gateway.process.clock())
             if is_late or not self.begin((data, last)):
                 self.wait_in_task().content(data, last=last)
         elif not self.is_over:
-            self._send_on(self._response, data, last=last)
+            try:
+                response.send_content(data, last=last)
+            except BrowserError as error:
+                response.fail(error)  # calls `_news`
         response = self._response  # none if it went to a task
         if response is not None and not last and response.upload_is_held:
             self._browser.hold_content(True)
-
-    def _send_on(self, response: UpstreamResponse, data: bytes, *, last: bool) -> None:
-        try:
-            response.send_content(data, last=last)
-        except BrowserError as error:
-            response.fail(error)  # calls `_news`
 
     def wait_in_task(self) -> Exchange:
         """Nothing was sent, and it is not known how long that will take: the recipe waits."""
@@ -210,7 +206,8 @@ class LaneCall:
             self._browser.output.write_at_once(whole_answer(status, lines, message.head.request_id, reader.take()))
             _answered_at_once(self._call.admitted.policy.label, status).observe(self._answered_at - self.began)
             self._is_counted = True
-            self._finish()
+            self._end()
+            self._browser.answered()
             return
         telemetry.api_answered(route=self._call.admitted.policy.label, status=status)
         fields = response_fields(status, reader.fields, private_default=private, rules=rules)

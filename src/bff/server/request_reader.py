@@ -1,7 +1,7 @@
 """Requests out of the bytes of one connection, sans-I/O: bytes in, messages and judgements out.
 
-`feed` takes bytes, `next_event` returns what they make, one event a call. The next message is read when the caller asks
-for it, so requests that wait for the answer to another cost their bytes and nothing else.
+`next_event` takes bytes and returns what they make, one event a call; `feed` only keeps them. The next message is read when the caller
+asks for it, so requests that wait for the answer to another cost their bytes and nothing else.
 
     phase     what it waits for                 limits while it comes                                  then
     HEAD      the end of a head                 `max_head` bytes (431), 100 fields (431),              LENGTH, CHUNKS, HEAD,
@@ -166,16 +166,16 @@ class RequestReader:
         self.unread = b""
 
     def feed(self, data: bytes) -> None:
-        """Take what came; after a refusal it is dropped."""
+        """Keep what came for `next_event`; after a refusal it is dropped."""
         if self.phase is not _STOPPED:
             self.unread = self.unread + data if self.unread else data
 
-    def next_event(self) -> Event | None:
-        """What comes next; None while it is not known. A `BrowserError` is the last event."""
-        data = self.unread
+    def next_event(self, data: bytes = b"") -> Event | None:
+        """What comes next, with `data` behind all that was fed; None while it is not known. A `BrowserError` is the last event."""
+        if self.unread:
+            data, self.unread = self.unread + data, b""
         if not data:
             return None
-        self.unread = b""
         if self.phase is _HEAD:
             return self._read_head(data)
         if self.phase is _LENGTH:
@@ -192,6 +192,9 @@ class RequestReader:
     def _read_head(self, data: bytes) -> Event | None:
         if self._head:
             return self._go_on_with_head(data)
+        known = self._known(data)
+        if known is not None:
+            return known
         if data[0] in b"\r\n":  # RFC 9112 section 2.2: empty lines before a request line are ignored
             data = data.lstrip(b"\r\n")
         end = data.find(_END)
@@ -199,9 +202,9 @@ class RequestReader:
             return self._keep(data) if data else None
         size = end + 4
         if size == len(data):
-            return self._parse(data)
-        self.unread = data[size:]
-        return self._parse(data[:size])
+            return self._judge(data)
+        head, self.unread = data[:size], data[size:]
+        return self._known(head) or self._judge(head)
 
     def _keep(self, data: bytes) -> Event | None:
         """Keep the beginning of a head, unless it cannot be one."""
@@ -218,7 +221,8 @@ class RequestReader:
             self._lines += data.count(b"\n")
             return self._too_large(head, self._lines)
         self._head, self.unread = bytearray(), bytes(head[end + 4 :])
-        return self._parse(bytes(head[: end + 4]))
+        whole = bytes(head[: end + 4])
+        return self._known(whole) or self._judge(whole)
 
     def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
         """The judgement of a head's beginning and size, the same for a whole one and for what has come of it."""
@@ -231,30 +235,35 @@ class RequestReader:
             return self._refused(self._head_too_large(), head)
         return None
 
-    def _parse(self, head: bytes) -> Event:
-        self.is_head_request = head[:5] == b"HEAD "
+    def _known(self, head: bytes) -> Message | None:
+        """The message of a head whose fields are kept (they end with the empty line, their first), behind a plain request line."""
+        if len(head) > self._surely_small:
+            return None
         line, _, lines_of_fields = head.partition(b"\r\n")
-        plain = _PLAIN_LINE.fullmatch(line)
-        if plain is not None and len(head) <= self._surely_small:
-            section, given = kept_section(lines_of_fields), None
-            if section is None:
-                lines_of_fields, given = cut_out(lines_of_fields)
-                section = None if given is None else kept_section(lines_of_fields)
-            if section is not None and section.is_plain:
-                method, path, query = plain.groups(b"")
-                # As `_request_id`, without a call.
-                request_id = self._request_id(section, given) if self._peer.trusted else new_request_id()
-                request = RequestHead(
-                    method, path, query, section, section.fields, section.named, self._peer, request_id
-                )
-                return Message(request, b"1.1", True, False, False, False)
-        return self._judge(head, line.split(b" "))
+        section, given = kept_section(lines_of_fields), None
+        if section is None:
+            lines_of_fields, given = cut_out(lines_of_fields)
+            section = None if given is None else kept_section(lines_of_fields)
+        plain = None if section is None else _PLAIN_LINE.fullmatch(line)
+        if section is None or plain is None or not section.is_plain:
+            return None
+        method, path, query = plain.groups(b"")
+        self.is_head_request = method == b"HEAD"
+        request_id = self._request_id(section, given) if self._peer.trusted else new_request_id()  # without a call
+        request = RequestHead(method, path, query, section, section.fields, section.named, self._peer, request_id)
+        if section.length:
+            self._left, self._keep_alive = section.length, True
+            self.phase, self.in_content = _LENGTH, True
+        return Message(request, b"1.1", True, section.length > 0, False, False)
 
     def _request_id(self, section: FieldSection, given: bytes | None) -> bytes:
         """The id of a request: that which its trusted peer has `given`, else a new one."""
         return given if given is not None and self._peer.trusted else request_id_of(section, self._peer)
 
-    def _judge(self, head: bytes, words: list[bytes]) -> Event:
+    def _judge(self, head: bytes) -> Event:
+        """The message of a head, or what is wrong with it."""
+        self.is_head_request = head[:5] == b"HEAD "
+        words = head.partition(b"\r\n")[0].split(b" ")
         lines = head.count(b"\n")
         if len(head) > self._surely_small or lines > MAX_FIELDS + 2:
             too_large = self._too_large(head, lines)

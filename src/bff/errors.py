@@ -316,7 +316,14 @@ class JwtRefused(UnusableAnswer):
 
 
 class StoreUnavailable(BffError):
-    """The session store did not answer. Not the same as "no such session": no user is signed out by it."""
+    """The session store did not answer. Not the same as "no such session": no user is signed out by it.
+
+    `reason` is a stable word for why, where that is known: `store_loading`, `store_full` and so on.
+    """
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 # --- the upstream -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,10 @@ class CuttingRelay:
         """As a store's URL."""
         return f"redis://127.0.0.1:{self.port}"
 
+    def leads_to(self, port: int) -> None:
+        """New connections lead to this server."""
+        self._server_port = port
+
     async def __aenter__(self) -> "CuttingRelay":
         self._listening = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self.port = self._listening.sockets[0].getsockname()[1]

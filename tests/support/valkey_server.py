@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -81,6 +82,24 @@ class ValkeyServer:
         """One command on a connection of its own."""
         with redis.Redis(port=self.port, socket_timeout=5) as client:
             return client.execute_command(*command)
+
+    @contextlib.contextmanager
+    def begun(self, *command: object) -> Iterator[None]:
+        """A command that another client has sent and whose answer it does not read, for the length of the block."""
+        words = [str(word).encode() for word in command]
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+            client.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+            yield
+
+    def answers_with(self, code: str) -> None:
+        """Return once every command is refused with this code."""
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        answer = b""
+        while not answer.startswith(b"-" + code.encode()):
+            assert time.monotonic() < deadline, answer
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+                client.sendall(b"PING\r\n")
+                answer = client.recv(200)
 
     def dump(self) -> dict[bytes, object]:
         """Every key and its value, of the types that we use."""

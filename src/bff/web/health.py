@@ -36,8 +36,9 @@ async def _answer(store: SessionStore, path: bytes, method: bytes, *, leaving: b
 async def _readiness(store: SessionStore) -> tuple[int, str, bytes]:
     try:
         await store.ping()
-    except StoreUnavailable:
-        return _json(503, {"status": "unavailable", "store": "does not answer"})
+    except StoreUnavailable as error:
+        known = {} if error.reason is None else {"reason": error.reason}
+        return _json(503, {"status": "unavailable", "store": "does not answer", **known})
     return _json(200, {"status": "ok", "store": "ok"})
 
 

@@ -173,6 +173,19 @@ async def test_a_demoted_primary_is_left(valkey: ValkeyServer, redis_store: Make
     await store.create(a_session(), now=NOW)
 
 
+async def test_a_replica_without_its_primary_is_left(redis_store: MakeStore) -> None:
+    """The name leads to another server now, and the old one serves nothing any more: the same command finds the new one."""
+    with ValkeyServer() as old, ValkeyServer() as new:
+        async with CuttingRelay(old.port) as relay:
+            store = redis_store(relay.url)
+            await store.ping()
+            old.ask("CONFIG", "SET", "replica-serve-stale-data", "no")
+            old.ask("REPLICAOF", "127.0.0.1", free_port())
+            relay.leads_to(new.port)
+            session = await store.create(a_session(), now=NOW)
+            assert await store.read(session.key, touch=True, now=NOW) is not None
+
+
 @pytest.mark.requirement("R-172")
 async def test_a_wrong_password_is_store_unavailable_and_not_shown(redis_store: MakeStore) -> None:
     """Refused credentials are an outage for browsers; the password is in no message of the chain."""

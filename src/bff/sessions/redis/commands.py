@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from bff.clock import steady
 from bff.errors import StoreUnavailable
 from bff.sessions.redis import scripts
+from bff.sessions.redis.failures import reason_of
 from bff.sessions.redis.pipeline import Word
 from bff.sessions.redis.server import REDIS_ERRORS, Server
 from bff.telemetry.stores import store_asked
@@ -67,7 +68,7 @@ class Commands:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the session store: {type(error).__name__}")
+    return StoreUnavailable(f"the session store: {type(error).__name__}", reason=reason_of(error))
 
 
 def milliseconds(seconds: float) -> int:

@@ -7,6 +7,7 @@ A server that is stopped and started again keeps its port, but not its data.
 import contextlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time

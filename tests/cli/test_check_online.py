@@ -17,9 +17,9 @@ import pytest
 from bff.oauth.messages import shown
 from support.bff_command import run_bff
 from support.fake_provider import Answer, FakeProvider, fake_provider, having, oauth_error, shop
+from support.free_ports import free_port
 from support.scripted_upstream import answering, scripted_upstream
 from support.tls_certificates import Authority
-from support.valkey_server import free_port
 
 PUBLIC = "http://localhost:8080"
 KEY = "a session key that is long enough 0123456789"

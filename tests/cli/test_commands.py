@@ -16,9 +16,10 @@ from bff import __version__
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
 from support.bff_command import command, environment, run_bff
+from support.free_ports import free_port
 from support.http_client import http_get
 from support.serving_command import serving
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 KEY = "a session key that is long enough 0123456789"
 TEN_MISTAKES = """\

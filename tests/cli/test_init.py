@@ -16,9 +16,9 @@ from bff.config.load import load_with_warnings
 from bff.config.values.secrets import FileSecret
 from support.bff_command import run_bff
 from support.documented import codes, fenced, page, rows, section
+from support.free_ports import free_port
 from support.http_client import http_get
 from support.serving_command import serving
-from support.valkey_server import free_port
 
 PAGE = page("how-to/providers.md")
 HEADINGS = re.findall(r"^## (.+)\n\n```yaml\nissuer:", PAGE, flags=re.MULTILINE)

@@ -10,7 +10,7 @@ from bff.server.leaving import leave_gently
 from bff.web.app import create_app
 from support.config_texts import TWELVE_LINES, loaded
 from support.fault_gateways import FaultGateway
-from support.valkey_server import free_port
+from support.free_ports import free_port
 
 SETTINGS = {
     "public_url": "http://localhost:7777",

@@ -17,11 +17,12 @@ from bff.instance import instance
 from bff.secret_uses import digest, fingerprint
 from bff.web.gateway import settle
 from support.bff_command import run_bff
+from support.free_ports import free_port
 from support.gateway_world import CLIENT_SECRET, SESSION_KEY, Clock, GatewayWorld, gateway_world
 from support.http_client import http_client
 from support.scripted_upstream import echo, scripted_upstream
 from support.tls_certificates import Authority
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 OLD_KEY = "an old session key that is long enough 9876543210"
 OLD_SECRET = "an old secret of the shop that is long enough"

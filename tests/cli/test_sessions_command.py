@@ -15,9 +15,10 @@ from bff.proxy.fields import SESSION_COOKIE
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
 from support.bff_command import run_bff
+from support.free_ports import free_port
 from support.gateway_world import Clock, GatewayWorld, gateway_world
 from support.session_samples import a_grant
-from support.valkey_server import ValkeyServer, cluster_of_one, free_port, own_all_slots, sentinel_of
+from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots, sentinel_of
 
 
 @pytest.fixture(scope="module")

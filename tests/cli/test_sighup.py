@@ -13,10 +13,11 @@ import httpx2
 import pytest
 
 from support.fault_gateways import FaultGateway
+from support.free_ports import free_port
 from support.http_client import http_client
 from support.raw_browser import raw_browser
 from support.scripted_upstream import Conversation, response, scripted_upstream
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 pytestmark = pytest.mark.requirement("R-171")
 

@@ -9,7 +9,7 @@ from support.dev_servers import dev_server, missing
 from support.develop_world import develop_world
 from support.documented import marked, page
 from support.echo_upstream import echo_upstream
-from support.valkey_server import free_port
+from support.free_ports import free_port
 
 pytestmark = [pytest.mark.develop, pytest.mark.skipif(missing("next") is not None, reason=str(missing("next")))]
 

@@ -11,7 +11,7 @@ from support.dev_servers import dev_server, missing
 from support.develop_world import DevelopWorld, develop_world
 from support.documented import marked, page
 from support.echo_upstream import EchoUpstream, echo_upstream
-from support.valkey_server import free_port
+from support.free_ports import free_port
 
 pytestmark = [pytest.mark.develop, pytest.mark.skipif(missing("vite") is not None, reason=str(missing("vite")))]
 

@@ -11,10 +11,10 @@ from support.dpop_api import read_header, read_proof
 from support.dpop_world import DpopWorld, dpop_world
 from support.echo_upstream import Said
 from support.fake_provider import Answer, having
+from support.free_ports import free_port
 from support.gateway_world import SERVER
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation, response
-from support.valkey_server import free_port
 
 
 def proofs_to(world: DpopWorld, path: str) -> list[tuple[dict[str, Any], str]]:

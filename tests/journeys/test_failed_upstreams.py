@@ -9,10 +9,10 @@ import httpx2
 import pytest
 from structlog.testing import capture_logs
 
+from support.free_ports import free_port
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
 from support.scripted_upstream import Conversation, Script, scripted_upstream
 from support.tls_certificates import Authority
-from support.valkey_server import free_port
 
 INNER = "secret-inner-name.invalid"
 NO_LAST_CHUNK = pytest.mark.skipif(

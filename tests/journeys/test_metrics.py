@@ -4,13 +4,14 @@ import re
 
 import pytest
 
+from support.free_ports import free_port
 from support.gateway_world import GatewayWorld, gateway_world
 from support.http_client import http_client
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation
 from support.switched_lane import switched
 from support.upstream_rooms import until
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 
 async def series(world: GatewayWorld) -> dict[str, float]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from support.free_ports import free_port
 from support.gateway_world import GatewayWorld, gateway_world
 from support.upstream_rooms import until
-from support.valkey_server import free_port
 
 API = """
 import asyncio, os

@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from support.free_ports import free_port
 from support.gateway_world import GatewayWorld, gateway_world
 from support.http_client import http_client
 from support.strict_browser import Browser
-from support.valkey_server import ValkeyServer, cluster_of_one, free_port, own_all_slots
+from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
 pytestmark = pytest.mark.requirement("R-190", "R-363")
 

@@ -140,7 +140,7 @@ def test_no_other_refusal_of_an_exchange_is_the_users(code: str) -> None:
     ],
 )
 def test_a_spent_refresh_token_under_the_clients_code_is_the_users(content: object, code: str) -> None:
-    """Atlassian, X and LinkedIn give the client's codes to a spent refresh token, with these descriptions; all others are the operator's."""
+    """Atlassian, X and LinkedIn say that a refresh token is spent in the description of a code that is the operator's otherwise."""
     error = refused(403, content)
     assert error.error == code
     assert only_the_user_can_mend_the_refresh(error) == (code == "invalid_refresh_token")

@@ -15,8 +15,8 @@ from websockets.typing import Origin
 
 from support.asking_fronts import FRONTS, INSTALL, PAGE, Ports
 from support.documented import marked
+from support.free_ports import free_port
 from support.gateway_world import ROUTES, GatewayWorld, gateway_world
-from support.started import free_port
 from support.strict_browser import Browser
 from support.websocket_world import echo, upstream_server
 

@@ -10,8 +10,8 @@ import yaml
 from support.asking_fronts import FRONTS, PAGE, Ports
 from support.documented import marked
 from support.echo_upstream import Said
+from support.free_ports import free_port
 from support.gateway_world import ROUTES, GatewayWorld, gateway_world
-from support.started import free_port
 
 pytestmark = pytest.mark.proxies
 

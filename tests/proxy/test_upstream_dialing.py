@@ -17,11 +17,11 @@ from bff.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.addresses import SHUNNED_SECONDS, Overtaken, SocketAddress
 from bff.proxy.dialing import Dialer, TlsSettings
 from support.forwarding import forwarding
+from support.free_ports import free_port
 from support.pool_usage import usage
 from support.scripted_upstream import Conversation, ScriptedUpstream, echo, response, scripted_upstream
 from support.tls_certificates import Authority
 from support.upstream_rooms import Clock, a_request, an_upstream_tls, fetch, pool_to, until
-from support.valkey_server import free_port
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 

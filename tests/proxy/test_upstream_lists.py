@@ -12,6 +12,7 @@ from bff.config.values.urls import UpstreamUrl, parse_upstream
 from bff.errors import UpstreamBroke, UpstreamUnreachable
 from support.asgi_browser import AsgiBrowser
 from support.forwarding import Forwarding, forwarding
+from support.free_ports import free_port
 from support.scripted_upstream import (
     Conversation,
     Received,
@@ -24,7 +25,6 @@ from support.scripted_upstream import (
     silent,
 )
 from support.upstream_rooms import until
-from support.valkey_server import free_port
 
 Script = Callable[[Conversation], Awaitable[None]]
 SAYS_A, SAYS_B = answering(b"a"), answering(b"b")

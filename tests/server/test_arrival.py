@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect
 from bff.server.arrival import TlsArrival
 from bff.server.process import _states
 from support.fault_gateways import FaultGateway
+from support.free_ports import free_port
 from support.gateway_world import gateway_world
 from support.http_client import http_client
 from support.raw_browser import raw_browser
@@ -26,7 +27,6 @@ from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import answering, scripted_upstream
 from support.tls_certificates import Authority
 from support.upstream_rooms import until
-from support.valkey_server import free_port
 from support.websocket_world import echo, upstream_server
 
 LARGE = os.urandom(3 * 1024 * 1024)

@@ -27,6 +27,7 @@ from bff.proxy.fields import SESSION_COOKIE
 from bff.proxy.websocket_upstream import UpstreamHandshake
 from bff.server.tunnel import End, Tunnel
 from bff.server.websocket import Handshake
+from support.free_ports import free_port
 from support.gateway_world import GatewayWorld, gateway_world
 from support.pool_usage import usage
 from support.raw_browser import RawBrowser, raw_browser
@@ -39,7 +40,6 @@ from support.scripted_upstream import (
     scripted_upstream,
 )
 from support.tls_certificates import Authority
-from support.valkey_server import free_port
 from support.websocket_world import close_of, echo, upstream_server
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from support.documented import ROOT
-from support.valkey_server import free_port
+from support.free_ports import free_port
 
 HERE = ROOT / "tests" / "apis"
 GO_PROGRAM = ROOT / "build" / "apis-go"

@@ -19,9 +19,10 @@ from bff.server.process import serving
 from support.certified_provider import CertifiedProvider
 from support.dpop_api import DpopApi
 from support.echo_upstream import EchoUpstream
+from support.free_ports import free_port
 from support.served_gateway import ServedGateway
 from support.strict_browser import Browser
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 SESSION = "__Host-Http-bff"
 CLIENT_ID = "shop/web: 1"

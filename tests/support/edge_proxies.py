@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.edge_upstream import SECRET
-from support.started import free_port, started
+from support.free_ports import free_port
+from support.started import started
 
 CONF = Path(__file__).parent.parent / "proxies" / "conf"
 

@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 
 from support.bff_command import command, environment
+from support.free_ports import free_port
 from support.http_client import http_client
-from support.valkey_server import free_port
 
 OTHER_SOURCE = os.environ.get("FAULTS_SOURCE")
 READY_EVERY_SECONDS = 0.1

@@ -27,6 +27,7 @@ def judge(name: str, report: Report, *, recovered_within: float = SOON_SECONDS, 
     assert report.wrong_users == 0
     assert report.resurrected == 0
     assert report.used_twice == 0
+    assert report.late_tokens == 0
     assert report.lost <= inherent
     assert report.recovered_seconds <= recovered_within + SLACK_SECONDS or inherent
 

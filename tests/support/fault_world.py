@@ -18,9 +18,10 @@ from support.fake_provider import shop
 from support.fault_gateways import OTHER_SOURCE, Balancer, FaultGateway
 from support.fault_load import Load, Seat, who_am_i
 from support.fault_provider import FaultProvider
+from support.free_ports import free_port
 from support.store_relay import StoreRelay
 from support.strict_browser import Browser
-from support.valkey_server import ValkeyServer, free_port, sentinel_of
+from support.valkey_server import ValkeyServer, sentinel_of
 
 SESSION_COOKIE = "__Host-Http-bff"
 KEY_FILES = [{"file": "corp-key-new.pem"}, {"file": "corp-key-old.pem"}]

@@ -17,9 +17,10 @@ from bff.demo.api import SampleApi
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
 from support.echo_upstream import EchoUpstream
+from support.free_ports import free_port
 from support.served_gateway import ServedGateway
 from support.strict_browser import Browser
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 SESSION_KEY = "a session key that is long enough 0123456789"
 

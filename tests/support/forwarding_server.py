@@ -22,6 +22,7 @@ from bff.errors import BffError, BrowserGone, ContentTooLarge, RequestTimeout, U
 from bff.request_head import field_block
 from bff.server.lane import SWITCH
 from support.forwarding import Forwarding, a_config
+from support.free_ports import free_port
 from support.upstream_rooms import a_new_owner
 
 MAX_BODY = 2 << 30
@@ -127,14 +128,6 @@ class Gateway:
     def forget_highest(self) -> None:
         """Starts `VmHWM` again from now."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

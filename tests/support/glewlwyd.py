@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 from joserfc.jwk import RSAKey
 
+from support.free_ports import free_port
 from support.strict_browser import Browser
-from support.valkey_server import free_port
 
 SCHEMA = Path("/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3")
 MODULES = Path("/usr/lib/glewlwyd")

@@ -23,8 +23,8 @@ from typing import Any
 import httpx2
 
 from support.certified_provider import submit
+from support.free_ports import free_port
 from support.strict_browser import Browser
-from support.valkey_server import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD = ROOT / "build" / "providers"

@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from support.framing_cases import FORGED
-from support.started import free_port, started
+from support.free_ports import free_port
+from support.started import started
 
 HERE = Path(__file__).parent.parent / "proxies"
 Command = Callable[[Path, int, Path], list[str]]  # folder, port, log

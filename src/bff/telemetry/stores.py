@@ -1,8 +1,17 @@
 """Calls to the session store, apart from what they are for."""
 
+import structlog
+
 from bff.telemetry import metrics
+
+log = structlog.get_logger()
 
 
 def store_asked(*, operation: str, seconds: float, answered: bool) -> None:
     """A call to the store took so long; `operation` is a script's or a command's name."""
     metrics.STORE_SECONDS.tally(operation, "ok" if answered else "unavailable").observe(seconds)
+
+
+def clock_compared(*, seconds: float) -> None:
+    """Another difference between the store's clock and ours is used from now on; positive: the store's clock is ahead of ours."""
+    log.warning("clock.skewed", reason="store", seconds=round(seconds, 1))

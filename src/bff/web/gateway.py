@@ -139,7 +139,7 @@ def site_of(config: Config) -> Site:
 def build_process(config: Config, *, clock: Clock = wall, provider_transport: Transport | None = None) -> Process:
     """The parts that live for the process; nothing is opened yet. `provider_transport`: instead of the network, in tests."""
     uses, tasks = SecretUses(clock=clock), BackgroundTasks()
-    store = open_store(config.session, uses=uses)
+    store = open_store(config.session, uses=uses, clock=clock)
     return Process(
         clock=clock,
         store=store,

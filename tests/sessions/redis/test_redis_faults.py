@@ -10,8 +10,9 @@ from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
 from support.cutting_relay import CuttingRelay
+from support.free_ports import free_port
 from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, end_all, with_note
-from support.valkey_server import ValkeyServer, free_port
+from support.valkey_server import ValkeyServer
 
 MakeStore = Callable[..., RedisStore]
 

@@ -16,8 +16,9 @@ from bff.errors import StoreUnavailable
 from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.store import Change
+from support.free_ports import free_port
 from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, end_all, with_note
-from support.valkey_server import ValkeyServer, free_port, join, move, sentinel_of
+from support.valkey_server import ValkeyServer, join, move, sentinel_of
 
 MakeStore = Callable[..., RedisStore]
 

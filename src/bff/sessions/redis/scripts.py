@@ -57,7 +57,8 @@ else
     ttl = math.min(redis.call('PTTL', KEYS[1]), left)
   end
 end
-return {found[1], found[2], ttl}
+local time = redis.pcall('TIME')
+return {found[1], found[2], ttl, time[1] or '', time[2] or ''}
 """)
 
 REPLACE = Script("""\
@@ -76,6 +77,11 @@ local found = redis.pcall('HMGET', KEYS[1], 'version', 'record')
 if redis.call('DEL', KEYS[1]) == 0 then return nil end
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 return found.err and {} or found
+""")
+
+CLOCK = Script("""\
+local time = redis.pcall('TIME')
+return {time[1] or '', time[2] or ''}
 """)
 
 INDEX = Script("""\

@@ -12,6 +12,7 @@
 - Records are sealed and bound to kind, name and version (invariant 9): a swapped, planted or misdelivered record does
   not open.
 - "Not found" and "cannot ask" differ (invariant 7, `commands.py`).
+- Instants in records are by the server's clock (`shared_clock.py`).
 - `replace` and every other change is one script with its conditions (invariant 6), and may be sent twice
   (`scripts.py`).
 - Index entries are written before the record, so no session is missing from `find` (`indexes.py`).
@@ -23,6 +24,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import cast
 
+from bff.clock import Clock
 from bff.config.values.secrets import Secret
 from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
@@ -33,6 +35,7 @@ from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.commands import Commands, milliseconds
 from bff.sessions.redis.indexes import Indexes
 from bff.sessions.redis.server import open_server
+from bff.sessions.redis.shared_clock import SharedClock
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import (
     USES_KEPT_SECONDS,
@@ -62,7 +65,9 @@ class RedisStore:
         namespace: str = "bff",
         connect_timeout_seconds: float = 1.0,
         command_timeout_seconds: float = 1.0,
+        clock: Clock | None = None,
     ) -> None:
+        """`clock`: that of `now`, to be compared with the server's; None: instants are taken as they are."""
         self._server = open_server(
             location,
             connect_timeout_seconds=connect_timeout_seconds,
@@ -70,6 +75,7 @@ class RedisStore:
         )
         self._connect_timeout_seconds = connect_timeout_seconds
         self._commands = Commands(self._server)
+        self._shared_clock = SharedClock(None if location.topology == "cluster" else clock)
         self._names = keys.Names(namespace)
         self._use_keys(sealer)
         self._idle_milliseconds = milliseconds(idle_timeout_seconds)
@@ -113,24 +119,30 @@ class RedisStore:
         Raises:
             ValueError: its key is taken.
         """
+        await self._compare_clocks()
         created = replace(session, version=1)
-        await self._indexes.add(created, now=now)
-        absolute = milliseconds(session.absolute_expires_at)
-        ttl = max(1, min(self._idle_milliseconds, absolute - milliseconds(now)))
+        shared, server_now = self._shared_clock.to_server(created), now + self._shared_clock.ahead_seconds
+        await self._indexes.add(shared, now=server_now)
+        absolute = milliseconds(shared.absolute_expires_at)
+        ttl = max(1, min(self._idle_milliseconds, absolute - milliseconds(server_now)))
         if not await self._commands.run(
-            scripts.CREATE, self._names.session(session.key), self._seal(created), absolute, ttl
+            scripts.CREATE, self._names.session(session.key), self._seal(shared), absolute, ttl
         ):
             raise ValueError("a new session needs a new key")
         return created
 
     async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
         """The session, if it lives at `now`; one round trip, which also moves the idle deadline."""
-        name = self._names.session(key)
-        found = await self._commands.run(scripts.READ, name, milliseconds(now), self._idle_milliseconds if touch else 0)
+        await self._compare_clocks()
+        name, clock, asked_at = self._names.session(key), self._shared_clock, self._shared_clock.ours()
+        server_now = milliseconds(now + clock.ahead_seconds)
+        found = await self._commands.run(scripts.READ, name, server_now, self._idle_milliseconds if touch else 0)
         if found is None:
             return None
-        version, record, ttl = cast(tuple[bytes, bytes, int], found)
-        session = self._unseal(key, version, record)
+        version, record, ttl, *time = cast(tuple[bytes, bytes, int, bytes, bytes], found)
+        clock.note(*time, asked_at=asked_at)
+        shared = self._unseal(key, version, record)
+        session = None if shared is None else clock.to_ours(shared)
         if (
             session is None or now >= session.absolute_expires_at
         ):  # the record is sealed, the end that the server compared is not
@@ -139,13 +151,15 @@ class RedisStore:
 
     async def replace(self, session: Session, *, now: float) -> Session | None:
         """Write `session` if its version is still the stored one; its index entries first."""
+        await self._compare_clocks()
         replaced = replace(session, version=session.version + 1)
-        await self._indexes.add(replaced, now=now)
+        shared, server_now = self._shared_clock.to_server(replaced), now + self._shared_clock.ahead_seconds
+        await self._indexes.add(shared, now=server_now)
         message = session.key + ":changed"
-        arguments = (session.version, replaced.version, self._seal(replaced), self._names.channel, message)
+        arguments = (session.version, replaced.version, self._seal(shared), self._names.channel, message)
         try:
             written = await self._commands.run(
-                scripts.REPLACE, self._names.session(session.key), milliseconds(now), *arguments
+                scripts.REPLACE, self._names.session(session.key), milliseconds(server_now), *arguments
             )
         finally:
             self._notify(session.key, ended=False)  # also if it is unknown whether it was written
@@ -260,6 +274,15 @@ class RedisStore:
     def _use_keys(self, sealer: Sealer) -> None:
         self._sealer = sealer
         self._indexes = Indexes(commands=self._commands, names=self._names, sealer=sealer)
+
+    async def _compare_clocks(self) -> None:
+        """Once, before the first instant goes to the server or comes from it; later every read does."""
+        if self._shared_clock.is_known:
+            return
+        asked_at = self._shared_clock.ours()
+        answer = await self._commands.run(scripts.CLOCK, self._names.channel)
+        if isinstance(answer, list):
+            self._shared_clock.note(*answer, asked_at=asked_at)
 
     # --- records ---
 

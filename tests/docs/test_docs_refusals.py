@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from bff.oauth import refresh_refusal
+from bff.oauth.error_response import LATER
 from support.documented import ROOT, codes, page, rows
 
 ROOMS = ["oauth", "provider", "tokens", "web/login.py"]
@@ -30,5 +31,5 @@ def _is_reason(node: ast.AST) -> bool:
 def test_every_reason_has_a_row() -> None:
     """Reasons of ours, and the error codes that we tell apart."""
     documented = {code for row in rows(page("how-to/refusals.md")) for code in codes(row[0])}
-    known = refresh_refusal._USERS | refresh_refusal._OPERATORS | refresh_refusal._PROVIDERS
+    known = refresh_refusal._USERS | refresh_refusal._OPERATORS | LATER
     assert reasons() | known <= documented

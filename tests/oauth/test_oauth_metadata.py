@@ -101,6 +101,18 @@ def test_a_minimal_document_is_enough() -> None:
     assert found == ProviderMetadata(issuer=ISSUER, token_endpoint=f"{ISSUER}/token")
 
 
+@pytest.mark.requirement("R-122")
+def test_null_says_what_an_absent_member_says() -> None:
+    """A server that writes every list and endpoint, with null for those that it has not, is understood."""
+    unused = {
+        name: None
+        for name in (*DOCUMENT, "request_object_signing_alg_values_supported", "dpop_signing_alg_values_supported")
+        if name.endswith(("_endpoint", "_uri", "s_supported")) and name != "token_endpoint"
+    }
+    found = parse({"issuer": ISSUER, "token_endpoint": DOCUMENT["token_endpoint"], **unused})
+    assert found == ProviderMetadata(issuer=ISSUER, token_endpoint=DOCUMENT["token_endpoint"])
+
+
 @pytest.mark.requirement("R-120")
 @pytest.mark.parametrize(
     "issuer",
@@ -179,7 +191,7 @@ def test_a_flag_is_a_boolean(flag: object) -> None:
     assert caught.value.reason == "metadata"
 
 
-@pytest.mark.parametrize("methods", ["client_secret_basic", [1], {}, None])
+@pytest.mark.parametrize("methods", ["client_secret_basic", [1], [None], {}, False])
 def test_methods_are_a_list_of_strings(methods: object) -> None:
     """Authentication methods in any other shape are refused."""
     with pytest.raises(ProviderMisbehaved) as caught:

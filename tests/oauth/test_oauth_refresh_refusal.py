@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bff.errors import ProviderMisbehaved, ProviderRefused, ProviderUnavailable
+from bff.oauth.error_response import LATER
 from bff.oauth.messages import ProviderResponse
 from bff.oauth.refresh_refusal import only_the_user_can_mend_the_exchange, only_the_user_can_mend_the_refresh
 from bff.oauth.tokens import parse_token_response
@@ -22,6 +23,9 @@ USERS = [
 ]
 USERS_AT_A_REFRESH = ["token_revoked", "account_inactive", "user_not_found", "invalid_code"]  # Slack, Zoho
 OPERATORS = ["invalid_client", "invalid_request", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
+
+X_SAYS = "Value passed for the token was invalid."
+LINKEDIN_SAYS = "The provided authorization grant or refresh token is invalid, expired or revoked"
 
 
 def refused(status: int, content: object) -> ProviderRefused:
@@ -90,13 +94,19 @@ def test_a_sentence_in_place_of_a_code_is_understood(content: object) -> None:
 
 @pytest.mark.requirement("R-320")
 @pytest.mark.parametrize(
-    ("status", "code"), [(429, "login_required"), (503, "interaction_required"), (400, "server_error")]
+    ("status", "code"),
+    [
+        (429, "login_required"),
+        (503, "interaction_required"),
+        *((status, code) for status in (200, 400, 403) for code in LATER),
+    ],
 )
 def test_a_provider_in_trouble_refuses_nothing(status: int, code: str) -> None:
-    """429, 5xx and the codes that mean "later" are outages."""
-    response = ProviderResponse(status=status, body=json.dumps({"error": code}).encode())
-    with pytest.raises(ProviderUnavailable):
+    """429, 5xx and the codes that mean "later" are outages, and their Retry-After holds."""
+    response = ProviderResponse(status=status, retry_after="7", body=json.dumps({"error": code}).encode())
+    with pytest.raises(ProviderUnavailable) as caught:
         parse_token_response(response, provider="corp", now=0.0)
+    assert caught.value.retry_after_seconds == 7
 
 
 @pytest.mark.requirement("R-320")
@@ -122,10 +132,15 @@ def test_no_other_refusal_of_an_exchange_is_the_users(code: str) -> None:
         ({"error": "unauthorized_client"}, "unauthorized_client"),
         ({"error": "unauthorized_client", "error_description": ["refresh_token is invalid"]}, "unauthorized_client"),
         ({"error": "invalid_client", "error_description": "refresh_token is invalid"}, "invalid_client"),
+        ({"error": "invalid_request", "error_description": X_SAYS}, "invalid_refresh_token"),
+        ({"error": "invalid_request", "error_description": LINKEDIN_SAYS}, "invalid_refresh_token"),
+        ({"error": "invalid_request", "error_description": f"{LINKEDIN_SAYS}."}, "invalid_refresh_token"),
+        ({"error": "invalid_request", "error_description": "A required parameter is missing"}, "invalid_request"),
+        ({"error": "invalid_scope", "error_description": X_SAYS}, "invalid_scope"),
     ],
 )
 def test_a_spent_refresh_token_under_the_clients_code_is_the_users(content: object, code: str) -> None:
-    """Atlassian calls a spent refresh token `unauthorized_client`, with this description; every other one is the operator's."""
+    """Atlassian, X and LinkedIn say that a refresh token is spent in the description of a code that is the operator's otherwise."""
     error = refused(403, content)
     assert error.error == code
     assert only_the_user_can_mend_the_refresh(error) == (code == "invalid_refresh_token")

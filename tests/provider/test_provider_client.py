@@ -59,6 +59,19 @@ async def test_secrets_travel_in_body_and_header_only() -> None:
 
 
 @pytest.mark.requirement("R-124", "R-125")
+@pytest.mark.parametrize("encoded", [b"\xef\xbb\xbf", b""], ids=["byte order mark", "none"])
+async def test_a_byte_order_mark_is_left_out(encoded: bytes) -> None:
+    """RFC 8259 section 8.1: a mark before the JSON is ignored; two are no JSON."""
+    async with pair() as world:
+        body = b'{"error": "invalid_grant"}'
+        world.fake.answer_next("/token", Answer(status=400, body=encoded + body))
+        with pytest.raises(ProviderRefused):
+            await world.ours.refresh("x", scope=None, resource=None, audience=None)
+        world.fake.answer_next("/token", Answer(status=400, body=b"\xef\xbb\xbf" * 2 + body))
+        with pytest.raises(ProviderMisbehaved):
+            await world.ours.refresh("x", scope=None, resource=None, audience=None)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

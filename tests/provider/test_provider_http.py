@@ -151,6 +151,18 @@ async def test_no_decompression_bombs(coding: str) -> None:
     assert b"accept-encoding: identity\r\n" in got[0].lower()
 
 
+@pytest.mark.requirement("R-085")
+@pytest.mark.parametrize("coding", ["identity", "Identity", "IDENTITY ", ""])
+async def test_a_plain_answer_may_say_that_it_is_plain(coding: str) -> None:
+    """Content codings are case-insensitive (RFC 9110 section 8.4.1), and `identity` is none; nor is an empty field."""
+    body = b'{"access_token": "x", "token_type": "Bearer", "id_token": "x"}'
+    said = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    async with raw_server(lambda _: said) as (port, _):
+        ours = without_discovery(port)
+        assert (await exchange(ours)).access_token == "x"
+        await ours.close()
+
+
 async def test_environment_of_the_process_redirects_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither a proxy nor a netrc file that happens to be named in the environment gets between us and a provider."""
     netrc = tmp_path / "netrc"

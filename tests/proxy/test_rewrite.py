@@ -31,7 +31,6 @@ def test_a_browsers_request_becomes_an_upstreams() -> None:
         ),
         (
             NO_FIELDS,  # of the operator
-            NO_FIELDS,  # of framing
             field_block([(b"authorization", b"Bearer tok-1")]),
             field_block(
                 [

@@ -127,6 +127,7 @@ PLAIN = (
         unknown_scopes="refused",
         refresh_token=lambda asked: "offline.access" in asked["scope"].split(),
         user={"data": {"id": "2244994945", "username": "alice", "name": "Alice"}},
+        refusal=oauth_error("invalid_request", description="Value passed for the token was invalid."),
         shows=("username", "name"),
         essential=("scope", "userinfo_path", "subject_claim"),
     ),

@@ -3,7 +3,7 @@
     status                  body                     is
     408, 429, 5xx           any                      ProviderUnavailable: asking again later may help
     400..499, or 200        {"error": "code"}        ProviderRefused(error="code")
-                            two codes mean "later"   ProviderUnavailable: temporarily_unavailable, server_error
+                            some codes mean "later"  ProviderUnavailable: `LATER`
     anything else           any                      ProviderMisbehaved
 
 The code may also lie inside an object, or in a list of them: `{"error": {"code": ...}}`, `{"errors": [{"errorType": ...}]}`.
@@ -29,10 +29,21 @@ _INSIDE = (
     "status",
 )  # the first that holds a usable code counts
 _SENTENCES = {"invalid refresh token": "invalid_refresh_token"}  # Twitch has no code, only this `message`
-# Atlassian gives the client's code to a spent refresh token (raycast/extensions #11836, ParabolInc/parabol #11849). The same code
-# with another description is the operator's: Auth0 says so with status 403 too, where the client may not refresh.
-_MISNAMED = {("unauthorized_client", "refresh_token is invalid"): "invalid_refresh_token"}
-_LATER = frozenset({"temporarily_unavailable", "server_error"})
+# Some providers give one of the client's codes to a refresh token that is over, and only the description tells. The same code with
+# another description is the operator's: Auth0 says `unauthorized_client` with status 403, too, where the client may not refresh.
+_MISNAMED = {
+    # Atlassian (raycast/extensions #11836, ParabolInc/parabol #11849)
+    ("unauthorized_client", "refresh_token is invalid"): "invalid_refresh_token",
+    # X
+    ("invalid_request", "value passed for the token was invalid"): "invalid_refresh_token",
+    # LinkedIn (its documentation "Refresh Tokens with OAuth 2.0", table of errors)
+    (
+        "invalid_request",
+        "the provided authorization grant or refresh token is invalid, expired or revoked",
+    ): "invalid_refresh_token",
+}
+# The last two are no registered codes: providers that limit calls say them with status 400 or 403, instead of 429.
+LATER = frozenset({"temporarily_unavailable", "server_error", "slow_down", "too_many_requests", "rate_limit_exceeded"})
 
 
 def is_error_code(text: str) -> bool:
@@ -77,7 +88,7 @@ def raise_error_response(response: ProviderResponse, *, provider: str) -> NoRetu
     if not 400 <= response.status < 500:
         raise ProviderMisbehaved(f"answered {response.status}", provider=provider, reason="status")
     members = parse_json_object(response, provider=provider)
-    raise_error_member(members, provider=provider, status=response.status)
+    raise_error_member(members, response, provider=provider)
 
 
 def has_error_member(members: dict[str, object]) -> bool:
@@ -85,8 +96,8 @@ def has_error_member(members: dict[str, object]) -> bool:
     return bool(members.get("error") or members.get("errors"))
 
 
-def raise_error_member(members: dict[str, object], *, provider: str, status: int) -> NoReturn:
-    """Raise what the `error` member of a JSON error response means; `status` is that of the response.
+def raise_error_member(members: dict[str, object], response: ProviderResponse, *, provider: str) -> NoReturn:
+    """Raise what the `error` member of a JSON error response means; `members` are those of the response.
 
     Raises:
         ProviderUnavailable, ProviderRefused: by the code.
@@ -95,10 +106,15 @@ def raise_error_member(members: dict[str, object], *, provider: str, status: int
     code = _code_in(members.get("error") or members.get("errors")) or _code_for(members.get("message"))
     if code is None:
         raise ProviderMisbehaved("refused without a usable error code", provider=provider, reason="error_response")
-    code = _MISNAMED.get((code, _text(members.get("error_description"))), code)
-    if code in _LATER:
-        raise ProviderUnavailable(f"answered {code}", provider=provider, reason=code)
-    raise ProviderRefused(f"refused: {code}", provider=provider, error=code, status=status)
+    code = _MISNAMED.get((code, _text(members.get("error_description")).removesuffix(".")), code)
+    if code in LATER:
+        raise ProviderUnavailable(
+            f"answered {code}",
+            provider=provider,
+            reason=code,
+            retry_after_seconds=retry_after_seconds(response.retry_after, date=response.date),
+        )
+    raise ProviderRefused(f"refused: {code}", provider=provider, error=code, status=response.status)
 
 
 def _code_in(member: object) -> str | None:

@@ -1,5 +1,6 @@
 """What goes to a provider and what comes back: `provider/http.py` sends it, this package builds and parses it."""
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 
 from bff.errors import ProviderMisbehaved
@@ -46,10 +47,12 @@ def media_type(content_type: str) -> str:
 def parse_json_object(response: ProviderResponse, *, provider: str) -> dict[str, object]:
     """The JSON object in the body. The bytes are judged, not the media type: providers serve JSON under many names.
 
+    A byte order mark is left out (RFC 8259 section 8.1: parsers "MAY ignore the presence of a byte order mark").
+
     Raises:
         ProviderMisbehaved: `not_json`: no JSON object with one meaning (`strict_json`).
     """
     try:
-        return strict_json.parse_object(response.body)
+        return strict_json.parse_object(response.body.removeprefix(BOM_UTF8))
     except ValueError as error:
         raise ProviderMisbehaved(f"answered with {error}", provider=provider, reason="not_json") from None

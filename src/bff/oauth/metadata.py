@@ -221,7 +221,9 @@ def _flag(document: dict[str, object], name: str, *, provider: str) -> bool:
 
 
 def _names(document: dict[str, object], name: str, *, provider: str) -> tuple[str, ...]:
-    names = document.get(name, [])
+    names = document.get(name)
+    if names is None:  # null is how a server in Go writes an empty list
+        return ()
     if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
         raise ProviderMisbehaved(f"its {name} is not a list of strings", provider=provider, reason="metadata")
     return tuple(names)

@@ -4,7 +4,7 @@ At a refresh:
 
     status        code                                             mended by
     any           one of `_OPERATORS`                              the operator: the answer is 502
-    any           one of `_PROVIDERS`                              the provider: the answer is 503
+    any           a code that means "later" (`error_response.py`)  the provider: 503; it is no ProviderRefused
     400 to 499    any other                                        the user: 401 with a `login_url`
     200           one of `_USERS` or `_USERS_WITH_200`             the user
     200           any other                                        the operator
@@ -34,7 +34,6 @@ _OPERATORS = frozenset(
         "invalid_client_id",  # Slack
     }
 )
-_PROVIDERS = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
 _USERS = frozenset(
     {
         "invalid_grant",
@@ -57,7 +56,7 @@ def only_the_user_can_mend_the_refresh(refused: ProviderRefused) -> bool:
     """Whether another sign-in, and nothing else, may help."""
     if refused.error in _USERS or (refused.status == 200 and refused.error in _USERS_WITH_200):
         return True
-    return 400 <= refused.status < 500 and refused.error not in _OPERATORS | _PROVIDERS
+    return 400 <= refused.status < 500 and refused.error not in _OPERATORS
 
 
 def only_the_user_can_mend_the_exchange(refused: ProviderRefused) -> bool:

@@ -161,7 +161,7 @@ def parse_token_response(
         raise_error_response(response, provider=provider)
     members = parse_json_object(response, provider=provider)
     if "access_token" not in members and has_error_member(members):
-        raise_error_member(members, provider=provider, status=response.status)
+        raise_error_member(members, response, provider=provider)
     known = {"bearer", "n_a"} if exchanged else {"bearer"}
     bound = dpop_seed is not None
     _check_token_type(members.get("token_type"), known={"dpop"} if bound else known, provider=provider)

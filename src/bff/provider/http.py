@@ -156,7 +156,7 @@ class ProviderHttp:
         return _Line(client, shown)
 
     async def _bounded_body(self, response: httpx2.Response) -> bytes:
-        if response.headers.get("content-encoding", "identity") != "identity":
+        if response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
             raise ProviderMisbehaved(
                 "answered in a content coding that was not requested", provider=self._provider, reason="encoding"
             )

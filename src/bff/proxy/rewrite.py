@@ -118,16 +118,15 @@ def upstream_request(
         raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
     plain = plain_fields(head, route, public_scheme=public_scheme, public_host=public_host)
     if plain is not None and match.destination is None:
-        ours = (operators, plain.framing, credentials, plain.traced)
-        return request_with(match, head, plain.passed, ours, plain.content_length)
+        return request_with(match, head, plain.passed, (operators, credentials, *plain.ours), plain.content_length)
     special = _kept(head.section, route.request_rules).special
     content_length, chunked = _framing(special)
     framing = _max_forwards(special, method=head.method, allow=route.allow)
     framing += _framing_fields(head.method, content_length=content_length, chunked=chunked)
     traced = _trace(special, peer=head.peer, scheme=public_scheme, host=public_host, prefix=route.told_prefix)
     destination = () if match.destination is None else ((b"destination", match.destination),)
-    others = (operators, field_block(framing), credentials, field_block(traced), field_block(destination))
-    return request_with(match, head, _kept(head.section, route.request_rules).passed, others, content_length, chunked)
+    ours = (operators, credentials, *map(field_block, (framing, traced, destination)))
+    return request_with(match, head, _kept(head.section, route.request_rules).passed, ours, content_length, chunked)
 
 
 class PlainFields(Struct, frozen=True):
@@ -137,8 +136,7 @@ class PlainFields(Struct, frozen=True):
     """
 
     passed: FieldBlock
-    framing: FieldBlock
-    traced: FieldBlock
+    ours: tuple[FieldBlock, ...]
     content_length: int | None
 
 
@@ -151,12 +149,11 @@ def plain_fields(head: RequestHead, route: Route, *, public_scheme: bytes, publi
     kept = _kept(head.section, route.request_rules)
     if any(verdict is not Verdict.LENGTH for verdict, _ in kept.special):
         return None
+    ours: tuple[FieldBlock, ...] = (fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix),)
     length, _ = _framing(kept.special)
-    framing = NO_FIELDS
     if length is not None:
-        framing = field_block(_framing_fields(head.method, content_length=length, chunked=False))
-    traced = fresh_trace(head.peer.host, public_scheme, public_host, route.told_prefix)
-    return PlainFields(kept.passed, framing, traced, length)
+        ours = (field_block(_framing_fields(head.method, content_length=length, chunked=False)), *ours)
+    return PlainFields(kept.passed, ours, length)
 
 
 def request_with(

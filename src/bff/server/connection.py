@@ -202,6 +202,8 @@ class BrowserConnection(asyncio.Protocol):
             else:
                 self._refuse(event)
                 return
+            if not reader.unread:
+                break
         if data:
             reader.feed(data)
         if reader.unread or self._reading_paused:

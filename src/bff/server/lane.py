@@ -120,6 +120,7 @@ class _Ready(Struct, frozen=True):
     token: AccessToken
     credentials: FieldBlock
     operators: FieldBlock
+    blocks: tuple[FieldBlock, ...]  # both, as they are written
     owner: Owner
     until: float
 
@@ -144,8 +145,7 @@ def _again(gateway: Gateway, head: RequestHead) -> tuple[Call, UpstreamRequest] 
         return None
     match = Match(route, head.path[len(route.prefix) :])  # the route takes the method, or it would not have been judged
     plain = judged.plain
-    ours = (ready.operators, plain.framing, ready.credentials, plain.traced)
-    request = request_with(match, head, plain.passed, ours, plain.content_length)
+    request = request_with(match, head, plain.passed, ready.blocks + plain.ours, plain.content_length)
     admitted = Admitted(match, policy)
     return Call(head, admitted, copy.live, ready.source, ready.token, ready.operators, ready.owner), request
 
@@ -213,7 +213,9 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
         call, credentials = found
         if call.source is not None and call.token is not None:
             until = call.source.fresh_until(call.token)
-            copy.memo[policy] = _Ready(call.source, call.token, credentials, call.operators, call.owner, until)
+            operators = call.operators
+            blocks = (credentials,) if operators is NO_FIELDS else (operators, credentials)
+            copy.memo[policy] = _Ready(call.source, call.token, credentials, operators, blocks, call.owner, until)
     return found
 
 

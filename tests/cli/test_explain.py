@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ from bff.cli.explain import lines
 from bff.cli.explanation import Explanation, explain
 from bff.cli.typed_request import HIDDEN, typed_head, typed_session
 from bff.config.load import load
+from bff.errors import LoginRequired
 from bff.web.gateway import build_gateway, build_process
 from bff.web.problems import row_of
 from support.bff_command import run_bff
@@ -309,6 +311,61 @@ async def test_the_running_gateway_does_what_explain_says_of_handshakes(world: G
                 problem = json.loads(content)["type"].rpartition(":")[2]
                 expected = "not-implemented" if told.refused is None else row_of(told.refused).type
                 assert problem == expected, typed
+
+
+OFFERS: tuple[tuple[str, ...], ...] = (
+    ("Sec-WebSocket-Version: 13",),
+    ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",),
+    ("Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: short"),
+    ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol: a b"),
+    ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+)
+
+
+@pytest.mark.skipif(SERVER != "bff", reason="another server refuses other heads before the gateway sees them")
+async def test_the_running_gateway_does_what_explain_says_of_offers(world: GatewayWorld) -> None:
+    """What is wrong with a handshake's method, version, key or protocol is said before the route is, as by the gateway; the gateway's
+    own endpoints take no WebSockets."""
+    gateway = world.app.gateway
+    cookie = (await world.signed_in()).cookie(gateway.cookies.session.decode())
+    assert cookie is not None
+    live = typed_session(gateway, gateway.provider("corp"), (), now=world.clock())
+    for method, path, offer in product(
+        ("GET", "POST"), ("/live", "/api", "/bff/user", "/bff/none", "/api/../x"), OFFERS
+    ):
+        headers = ("Upgrade: websocket", "Connection: Upgrade", f"Origin: {world.url}", *offer)
+        head = typed_head(gateway, method, path, headers=headers, page=False, csrf=True, signed_in=True)
+        told = await explain(gateway, head, live)
+        _, _, content = await answered(world, head, cookie=cookie)
+        problem = json.loads(content)["type"].rpartition(":")[2]
+        assert problem == ("not-implemented" if told.refused is None else row_of(told.refused).type), (
+            method,
+            path,
+            offer,
+        )
+
+
+async def test_a_handshake_is_explained_without_a_key(world: GatewayWorld) -> None:
+    """Key and version are assumed where neither is typed; what the upstream would receive is a handshake."""
+    gateway = world.app.gateway
+    typed = ("Upgrade: WebSocket", "Connection: Upgrade", f"Origin: {world.url}")
+    head = typed_head(gateway, "GET", "/live", headers=typed, page=False, csrf=True, signed_in=True)
+    told = await explain(gateway, head, typed_session(gateway, gateway.provider("corp"), (), now=world.clock()))
+    assert told.forwarded is not None
+    assert {(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")} <= {*told.forwarded.fields}
+
+
+async def test_a_session_cookie_that_is_there_twice_is_no_session(world: GatewayWorld) -> None:
+    """A cookie of the session's name that is typed takes the session away, as in the gateway (R-187)."""
+    gateway = world.app.gateway
+    twice = (f"Cookie: {gateway.cookies.session.decode()}=of-another-site",)
+    live = typed_session(gateway, gateway.provider("corp"), (), now=world.clock())
+    for headers, refused in (((), False), (twice, True)):
+        head = typed_head(gateway, "GET", "/api", headers=headers, page=False, csrf=True, signed_in=True)
+        told = await explain(gateway, head, live)
+        assert isinstance(told.refused, LoginRequired) is refused
 
 
 CONFIG = """\

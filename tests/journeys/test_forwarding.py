@@ -41,6 +41,18 @@ async def test_a_route_may_leave_places_as_they_are() -> None:
         assert answer.headers["location"] == "/orders/"
 
 
+@pytest.mark.requirement("R-360")
+async def test_a_cookie_of_an_api_behind_a_base_path_comes_back_to_it() -> None:
+    """Servlet containers set their cookie for the context path; browsers know the route's path only."""
+    behind = [{**routes()[0], "upstream": "{upstream}/v2"}, routes()[1]]
+    async with gateway_world(routes=behind) as world:
+        browser = await world.signed_in()
+        answer = await answered(world, browser, (b"set-cookie", b"JSESSIONID=1; Path=/v2; HttpOnly"))
+        assert answer.headers.get_list("set-cookie") == ["JSESSIONID=1; Path=/api; HttpOnly"]
+        await browser.fetch("/api/orders")
+        assert world.upstream.seen[-1].values("cookie") == ["JSESSIONID=1"]
+
+
 @pytest.mark.requirement("R-361")
 async def test_host_and_prefix_are_told() -> None:
     """`pass_host` shows the upstream the public host; `X-Forwarded-Prefix` tells it the route's path."""

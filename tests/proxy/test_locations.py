@@ -144,9 +144,44 @@ def test_each_field_that_names_a_place(name: bytes, value: bytes, seen: bytes) -
 
 
 @pytest.mark.requirement("R-360")
+@pytest.mark.parametrize(
+    ("upstream", "value", "seen"),
+    [
+        ("http://inner/v2", b"sid=1; Path=/v2; HttpOnly", b"sid=1; Path=/api; HttpOnly"),
+        ("http://inner/v2", b"sid=1;path=/v2/;Secure", b"sid=1;path=/api/;Secure"),
+        ("http://inner/v2", b"sid=1; PATH = /v2/orders", b"sid=1; PATH = /api/orders"),
+        ("http://inner/v2", b"sid=1; Path=/v2 ; Path=/v2/a", b"sid=1; Path=/api ; Path=/api/a"),
+        ("http://inner/v2", b"sid=1; Path=/", b"sid=1; Path=/"),
+        ("http://inner/v2", b"sid=1; Path=/v2x", b"sid=1; Path=/v2x"),
+        ("http://inner/v2", b"sid=1; Path=/api/orders", b"sid=1; Path=/api/orders"),
+        ("http://inner/v2", b"path=/v2; HttpOnly", b"path=/v2; HttpOnly"),
+        ("http://inner/v2", b"sid=1; Path=; Path=v2", b"sid=1; Path=; Path=v2"),
+        ("http://inner/v2", b'sid=1; Path="/v2"; X-Path=/v2', b'sid=1; Path="/v2"; X-Path=/v2'),
+        ("http://inner", b"sid=1; Path=/orders", b"sid=1; Path=/api/orders"),
+        ("http://inner", b"XSRF-TOKEN=1; Path=/", b"XSRF-TOKEN=1; Path=/"),
+        ("http://inner/api", b"sid=1; Path=/api", b"sid=1; Path=/api"),
+    ],
+)
+def test_a_cookie_comes_back_to_the_path_that_it_is_for(upstream: str, value: bytes, seen: bytes) -> None:
+    """`Path` of a cookie is a path of the upstream's own too; `/` stays, so that pages of the app read an anti-forgery cookie."""
+    known = location_map([parse_upstream(upstream)], prefix=b"/api", public_origin=PUBLIC, pass_host=False)
+    assert known.field(b"set-cookie", value) == seen
+
+
+@pytest.mark.requirement("R-360")
+def test_a_cookie_of_an_upstream_behind_the_root_is_for_the_whole_site() -> None:
+    """Where the route is `/`, the base path becomes `/`."""
+    known = location_map([parse_upstream("http://inner/v2")], prefix=b"", public_origin=PUBLIC, pass_host=False)
+    assert known.field(b"set-cookie", b"sid=1; Path=/v2; Secure") == b"sid=1; Path=/; Secure"
+    assert known.field(b"set-cookie", b"sid=1; Path=/v2/a") == b"sid=1; Path=/a"
+
+
+@pytest.mark.requirement("R-360")
 def test_a_host_may_be_written_as_a_whole_name() -> None:
-    """With the dot of the root at its end, and with a port or without."""
+    """With the dot of the root at its end, and with a port, with an empty one (RFC 3986 section 3.2.3) or without."""
     for upstream, value in (
+        ("http://orders", b"http://orders:/items"),
+        ("https://orders", b"//orders.:/items"),
         ("http://orders:8000", b"http://orders.:8000/items"),
         ("http://orders", b"http://orders./items"),
         ("https://orders.internal", b"https://Orders.Internal.:443/items"),
@@ -156,7 +191,7 @@ def test_a_host_may_be_written_as_a_whole_name() -> None:
         assert public(value, upstream=upstream) == b"https://app.example.com/api/items"
 
 
-@given(name=st.sampled_from([b"refresh", b"link", b"location"]), value=st.binary(max_size=80))
+@given(name=st.sampled_from([b"refresh", b"link", b"location", b"set-cookie"]), value=st.binary(max_size=80))
 def test_any_value_is_mapped_or_left(name: bytes, value: bytes) -> None:
     """Nothing is raised, and what names no place of the upstream stays as it is."""
     known = location_map([parse_upstream("http://inner:8000")], prefix=b"", public_origin=PUBLIC, pass_host=False)

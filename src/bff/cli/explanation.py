@@ -18,24 +18,27 @@ from bff.errors import (
 from bff.proxy.browser import Message as Sent
 from bff.proxy.pool import judge_length
 from bff.proxy.rewrite import UpstreamRequest, upstream_url
+from bff.proxy.websocket_handshake import Offer, parse_offer, with_offer
 from bff.request_head import NO_FIELDS, Field, FieldBlock, RequestHead, field_block, field_lines
 from bff.server.request_reader import Message, RequestReader
 from bff.sessions.model import AccessToken, LiveSession
 from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken, bearer
-from bff.web import admission, cross_origin, endpoints, guards
+from bff.web import admission, cookies, cross_origin, endpoints, guards
 from bff.web.admission import Admitted
 from bff.web.api import Call, call_of
-from bff.web.forward_auth import bound_to_a_key, fields_for_the_api
+from bff.web.forward_auth import bound_to_a_key, fields_for_the_api, is_handshake
 from bff.web.gateway import Gateway
 
 
 @dataclass(slots=True, kw_only=True)
 class Explanation:
     """`steps`: the judgements that passed, each with its result. Of the rest one is there: the request as it is forwarded, the fields
-    that a proxy which asks is to set in it, what is served instead, or why it is refused and by which judgement."""
+    that a proxy which asks is to set in it, what is served instead, or why it is refused and by which judgement. `offer` is that of a
+    WebSocket handshake."""
 
     steps: list[tuple[str, str]] = field(default_factory=list)
     asking: str = "head"
+    offer: Offer | None = None
     forwarded: UpstreamRequest | None = None
     passed: list[Field] | None = None
     served: str | None = None
@@ -54,7 +57,7 @@ async def explain(gateway: Gateway, head: RequestHead, live: LiveSession | None)
         told.asking, head = "route", message.head
         if _is_preflight(gateway, message):
             told.served = "by the gateway itself: the preflight of one of allowed_origins"
-        elif head.path.startswith(gateway.endpoints_below):
+        elif head.path.startswith(gateway.endpoints_below) and not message.is_websocket:
             known, _ = endpoints.named(gateway, head)
             told.served = f"by the gateway's own endpoint {gateway.config.base_path}{known.path}"
         else:
@@ -92,7 +95,8 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
     Raises:
         BffError: one of them refuses.
     """
-    head, websocket = message.head, message.is_websocket
+    head, websocket = message.head, _is_handshake(gateway, message, told)
+    told.asking = "route"
     admitted = admission.route(gateway, head, asked=True)
     policy = admitted.policy
     told.found(f"{policy.label} -> {_target(admitted)}")
@@ -108,10 +112,10 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
             _takes_websocket(told, admitted)
         _forward(gateway, call_of(head, admitted, source=own), told)
         return
-    _same_site_first(gateway, message, admitted, told)
+    _same_site_first(gateway, head, admitted, told, websocket=websocket)
     if told.served is not None:
         return
-    used = _session(admitted, live, told)
+    used = _session(gateway, head, admitted, live, told)
     now = gateway.process.clock()
     told.asking = "access"
     admission.access(gateway, policy, used, now=now)
@@ -127,6 +131,29 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, t
     _forward(gateway, call_of(head, admitted, live=used, source=source), told)
 
 
+def _is_handshake(gateway: Gateway, message: Message, told: Explanation) -> bool:
+    """Whether a WebSocket is asked for. What is wrong with its offer comes before everything else (`server/websocket.py`); a proxy
+    that asks keeps the offer to itself.
+
+    Raises:
+        MalformedRequest, WebSocketVersion: the offer is none.
+    """
+    if _is_asked_about(gateway, message.head):
+        return is_handshake(message.head)
+    if message.is_websocket:
+        told.asking = "handshake"
+        told.offer = parse_offer(message.head)
+        told.found("a WebSocket of version 13")
+    return message.is_websocket
+
+
+def _is_asked_about(gateway: Gateway, head: RequestHead) -> bool:
+    try:
+        return gateway.policies[gateway.routes.route_of(head.path).prefix].only_asked
+    except BffError:
+        return False
+
+
 def _target(admitted: Admitted) -> str:
     if admitted.policy.only_asked:
         return "a proxy that asks (forward_auth); 404 on the public listener"
@@ -134,14 +161,15 @@ def _target(admitted: Admitted) -> str:
     return " or ".join(map(str, route.upstreams)) or str(route.config.files)
 
 
-def _same_site_first(gateway: Gateway, message: Message, admitted: Admitted, told: Explanation) -> None:
+def _same_site_first(
+    gateway: Gateway, head: RequestHead, admitted: Admitted, told: Explanation, *, websocket: bool
+) -> None:
     """Where the request comes from, as far as that is judged before the session.
 
     Raises:
         BffError: refused.
     """
-    head = message.head
-    if message.is_websocket:
+    if websocket:
         told.asking = "same_site"
         guards.websocket_origin(head, site=gateway.site)
         told.found("Origin is our own")
@@ -178,10 +206,15 @@ def _takes_websocket(told: Explanation, admitted: Admitted) -> None:
     told.found("the route takes WebSockets")
 
 
-def _session(admitted: Admitted, live: LiveSession | None, told: Explanation) -> LiveSession | None:
+def _session(
+    gateway: Gateway, head: RequestHead, admitted: Admitted, live: LiveSession | None, told: Explanation
+) -> LiveSession | None:
     told.asking = "session"
     if not admitted.policy.reads_session:
         told.found("not looked up")
+        return None
+    if live is not None and cookies.find(head.named.get(b"cookie"), gateway.cookies.session) is None:
+        told.found("none: the session cookie is there twice")
         return None
     told.found("none" if live is None else f"signed in at {live.session.grants[0].provider}")
     return live
@@ -225,7 +258,7 @@ def _forward(gateway: Gateway, call: Call, told: Explanation) -> None:
         return
     request = gateway.forwarder.request(match=match, head=call.head, credentials=credentials, operators=call.operators)
     judge_length(request, max_body=match.route.max_body)
-    told.forwarded = request
+    told.forwarded = request if told.offer is None else with_offer(request, told.offer)
     told.found(upstream_url(match))
 
 

@@ -24,6 +24,10 @@ _PAGE: tuple[Field, ...] = (
     (b"sec-fetch-mode", b"navigate"),
     (b"sec-fetch-dest", b"document"),
 )
+_HANDSHAKE: tuple[Field, ...] = (
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),  # of RFC 6455 section 1.3
+)
 
 
 class NotTyped(ValueError):
@@ -33,7 +37,8 @@ class NotTyped(ValueError):
 def typed_head(
     gateway: Gateway, method: str, url: str, *, headers: Sequence[str], page: bool, csrf: bool, signed_in: bool
 ) -> RequestHead:
-    """The head. `headers` win over what is assumed: Host, `X-CSRF: 1` with `csrf`, and what browsers send with a page load.
+    """The head. `headers` win over what is assumed: Host, `X-CSRF: 1` with `csrf`, what browsers send with a page load, and a key and
+    version for a WebSocket handshake of which neither is typed.
 
     Raises:
         NotTyped: the method, the URL or a header is none.
@@ -53,10 +58,16 @@ def typed_head(
     elif csrf:
         assumed.append((b"x-csrf", b"1"))
     typed = {name for name, _ in fields}
+    if _is_upgrade(fields) and typed.isdisjoint(name for name, _ in _HANDSHAKE):
+        assumed += _HANDSHAKE
     fields = [*(field for field in assumed if field[0] not in typed), *fields]
     if signed_in:
         fields.append((b"cookie", gateway.cookies.session + b"=" + HIDDEN.encode("ascii")))
     return request_head(method.encode("ascii"), _bytes(path or "/"), _bytes(query or ""), fields, Peer(None, False))
+
+
+def _is_upgrade(fields: list[Field]) -> bool:
+    return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in fields)
 
 
 def typed_session(gateway: Gateway, provider: Provider, claims: Sequence[str], *, now: float) -> LiveSession:

@@ -3,6 +3,8 @@
     Location, Content-Location    their whole value
     Refresh                       its `url=`: a browser goes there (https://html.spec.whatwg.org/#shared-declarative-refresh-steps)
     Link                          each `<...>`: the next page of a list, for example (RFC 8288 section 3)
+    Set-Cookie                    its `Path`: a browser sends the cookie below the route's path only if it says that path
+                                  (https://www.rfc-editor.org/rfc/rfc6265#section-5.2.4). `/` stays: pages of the app read such cookies
 
 An upstream knows its own origin and base path, and browsers know the public origin and the route's path. A redirect that names the
 former would lead a browser to an inner host, or past the gateway.
@@ -23,12 +25,13 @@ from dataclasses import dataclass
 
 from bff.config.values.urls import UpstreamUrl
 
-NAMES = frozenset({b"location", b"content-location", b"refresh", b"link"})
+NAMES = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 
 _ABSOLUTE = re.compile(rb"(?:(?i:(https?)):)?//([^/?#\\]*)(.*)", re.DOTALL)
 # The two lists of places are split where their grammar allows it and nowhere else: a quoted text may hold `<`, `>` and `;` as well.
 _REFRESH = re.compile(rb"""([ \t]*[0-9.]+[ \t]*[;, \t][ \t]*(?:(?i:url)[ \t]*=[ \t]*)?(["']?))(.+)""", re.DOTALL)
 _LINKS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|<([^<>]*)>', re.DOTALL)  # a quotation without an end is the rest
+_COOKIE_PATH = re.compile(rb"(;[ \t]*path[ \t]*=[ \t]*)(/[^; \t][^;]*)", re.IGNORECASE)
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 
 
@@ -48,7 +51,13 @@ class LocationMap:
             return value if refresh is None else self._refresh(refresh[1], refresh[2], refresh[3])
         if name == b"link":
             return _LINKS.sub(lambda found: found[0] if found[1] is None else b"<%b>" % self.public(found[1]), value)
+        if name == b"set-cookie":
+            return _COOKIE_PATH.sub(lambda found: found[1] + self._cookie_path(found[2]), value)
         return self.public(value)
+
+    def _cookie_path(self, path: bytes) -> bytes:
+        end = len(path.rstrip(b" \t"))
+        return self._mapped(path[:end]) + path[end:]
 
     def _refresh(self, before: bytes, quote: bytes, rest: bytes) -> bytes:
         place, closing, behind = rest.partition(quote) if quote else (rest, b"", b"")
@@ -93,7 +102,7 @@ def location_map(
 
 def _origin(scheme: bytes | None, authority: bytes) -> bytes:
     """Without the scheme: an upstream behind TLS that another proxy ends says `http`. A default port is left out."""
-    authority = authority.rpartition(b"@")[2].lower()
+    authority = authority.rpartition(b"@")[2].lower().removesuffix(b":")
     for known in _DEFAULT_PORTS.values() if scheme is None else (_DEFAULT_PORTS[scheme.lower()],):
         authority = authority.removesuffix(known)
     host, colon, port = (

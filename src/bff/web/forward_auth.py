@@ -93,7 +93,7 @@ async def _judged(gateway: Gateway, asked: AskedRequest) -> OwnAnswer:
         raise NoRoute("The gateway's own endpoints are on its public listener: the proxy is not to ask about them.")
     admitted = admission.route(gateway, head, asked=True)
     telemetry.routed(admitted.policy.label)
-    if _is_handshake(head):
+    if is_handshake(head):
         return _pass(gateway, asked, await admit_handshake(gateway, head, admitted))
     if admitted.policy.serves_files:
         return _pass(gateway, asked, call_of(head, admitted))
@@ -101,7 +101,7 @@ async def _judged(gateway: Gateway, asked: AskedRequest) -> OwnAnswer:
     return _instead(gateway, asked, admitted, call) if isinstance(call, OwnAnswer) else _pass(gateway, asked, call)
 
 
-def _is_handshake(head: RequestHead) -> bool:
+def is_handshake(head: RequestHead) -> bool:
     """Whether a WebSocket is asked for; Traefik takes `Upgrade` out of its question. No page can set this field on a call."""
     return head.method == b"GET" and b"sec-websocket-key" in head.named
 

@@ -8,6 +8,16 @@ from bff.oauth import refresh_refusal
 from bff.oauth.error_response import LATER
 from support.documented import ROOT, codes, page, rows
 
+# Error codes that a provider may send the browser back with, or answer our calls with: the IANA registry "OAuth Extensions Error".
+REGISTERED = {
+    *("invalid_request", "unauthorized_client", "access_denied", "unsupported_response_type", "invalid_scope"),
+    *("server_error", "temporarily_unavailable", "invalid_client", "invalid_grant", "unsupported_grant_type"),
+    *("interaction_required", "login_required", "account_selection_required", "consent_required"),
+    *("invalid_request_uri", "invalid_request_object", "request_not_supported", "request_uri_not_supported"),
+    *("registration_not_supported", "unmet_authentication_requirements", "invalid_token", "insufficient_scope"),
+    *("invalid_target", "invalid_dpop_proof", "use_dpop_nonce", "insufficient_user_authentication"),
+    *("invalid_authorization_details", "slow_down"),
+}
 ROOMS = ["oauth", "provider", "tokens", "web/login.py"]
 
 
@@ -43,6 +53,6 @@ def _is_reason(node: ast.AST) -> bool:
 def test_every_reason_has_a_row() -> None:
     """Reasons of ours, and the error codes that we tell apart."""
     documented = {code for row in rows(page("how-to/refusals.md")) for code in codes(row[0])}
-    known = refresh_refusal._USERS | refresh_refusal._OPERATORS | LATER
+    known = REGISTERED | refresh_refusal._USERS | refresh_refusal._OPERATORS | LATER
     assert {"jti", "sub", "exp"} <= claims()
     assert reasons() | known | claims() <= documented

@@ -23,13 +23,18 @@ ROUTES: list[dict[str, Any]] = [
 ]
 
 
-def exchanged(value: str, *, expires_in: int = 600, kind: str = "Bearer") -> Answer:
+TYPES = "urn:ietf:params:oauth:token-type:"
+
+
+def exchanged(
+    value: str, *, expires_in: int = 600, kind: str = "Bearer", issued: object = f"{TYPES}access_token"
+) -> Answer:
     """A provider's answer to an exchange."""
     answer = {
         "access_token": value,
         "token_type": kind,
         "expires_in": expires_in,
-        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "issued_token_type": issued,
     }
     return Answer(body=json.dumps(answer).encode())
 
@@ -95,6 +100,10 @@ async def test_it_is_renewed_and_replaced_when_the_upstream_rejects_it() -> None
         (oauth_error("server_error", status=500), 503),
         (Answer(body=b"{}"), 502),
         (exchanged("x", kind="mac"), 502),
+        (exchanged("x", issued=f"{TYPES}refresh_token"), 502),
+        (exchanged("x", issued=f"{TYPES}saml2", kind="N_A"), 502),
+        (exchanged("x", issued=f"{TYPES}id_token", kind="N_A"), 502),
+        (exchanged("x", issued=["x"]), 502),
     ],
 )
 @pytest.mark.requirement("R-162")
@@ -106,6 +115,27 @@ async def test_an_exchange_that_fails_ends_no_session(answer: Answer, status: in
         assert (await browser.fetch("/api/orders")).status_code == status
         assert world.upstream.seen == []
         assert (await browser.fetch("/plain")).status_code == 200
+
+
+@pytest.mark.requirement("R-162")
+@pytest.mark.parametrize(
+    ("issued", "asked"),
+    [
+        (None, {}),
+        (f"{TYPES}jwt", {}),
+        (f"{TYPES}access_token", {}),
+        (f"{TYPES}id_token", {"requested_token_type": f"{TYPES}id_token"}),
+    ],
+)
+async def test_a_token_for_an_api_is_used(issued: object, asked: dict[str, str]) -> None:
+    """An access token, a JWT, a token of the type that was asked for, and one whose type the provider leaves out."""
+    (orders, *others) = ROUTES
+    routes = [{**orders, "exchange": {**orders["exchange"], **asked}}, *others]
+    async with gateway_world(routes=routes) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", exchanged("for-orders", issued=issued, kind="N_A"))
+        assert (await browser.fetch("/api/orders")).status_code == 200
+        assert world.upstream.seen[0].bearer == "for-orders"
 
 
 @pytest.mark.requirement("R-162")

@@ -23,7 +23,7 @@ from bff.errors import ProviderMisbehaved, ProviderRefused
 from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.client_auth import Authentication, form_request
 from bff.oauth.error_response import has_error_member, raise_error_member, raise_error_response
-from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
+from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object, shown
 from bff.oauth.metadata import ProviderMetadata
 
 LONGEST_LIFETIME_SECONDS = 366 * 86400.0
@@ -32,6 +32,8 @@ ASSUMED_LIFETIME_SECONDS = 300.0
 _VISIBLE = re.compile(r"[!-~]+")  # RFC 6749 appendix A.12 less the space: it has to fit into an Authorization field
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _GONE = frozenset({"invalid_token", "unsupported_token_type"})
+_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"  # noqa: S105 - a prefix of names (RFC 8693 section 3)
+_FOR_AN_API = (f"{_TOKEN_TYPE}access_token", f"{_TOKEN_TYPE}jwt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ def build_token_exchange_request(
     fields = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token": subject_token,
-        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "subject_token_type": f"{_TOKEN_TYPE}access_token",
         "requested_token_type": asked.requested_token_type,
         "audience": asked.audience,
         "resource": asked.resource,
@@ -140,14 +142,14 @@ def parse_token_response(
     provider: str,
     now: float,
     default_lifetime_seconds: float | None = None,
-    exchanged: bool = False,
+    exchange: Exchange | None = None,
     dpop_seed: str | None = None,
 ) -> TokenResponse:
     """The tokens that the provider issued (RFC 6749 section 5.1). Unknown members are ignored.
 
     `now` is the instant before the request was sent: a token's life begins when the provider makes it, so an answer that comes
     late must not make it look younger (R-347).
-    `exchanged`: the answer is of a token exchange, whose `token_type` is `N_A` for a token that is no access token by name, such as
+    `exchange`: the answer is of this token exchange, whose `token_type` is `N_A` for a token that is no access token by name, such as
     a JWT (RFC 8693 section 2.2.1).
     `dpop_seed`: the request was proved with this key, and nothing but a token that is bound to it is taken: a Bearer token would be
     the way back that an attacker wants (RFC 9449 section 5).
@@ -155,16 +157,19 @@ def parse_token_response(
     Raises:
         ProviderUnavailable: 408, 429, 5xx, or an error code that says "later".
         ProviderRefused: an OAuth error response, e.g. `invalid_grant`; also with status 200, as some providers do.
-        ProviderMisbehaved: `status`, `not_json`, `error_response`, `token_type`, or the name of an unusable member.
+        ProviderMisbehaved: `status`, `not_json`, `error_response`, `token_type`, `issued_token_type`, or the name of an unusable
+            member.
     """
     if response.status != 200:
         raise_error_response(response, provider=provider)
     members = parse_json_object(response, provider=provider)
     if "access_token" not in members and has_error_member(members):
         raise_error_member(members, response, provider=provider)
-    known = {"bearer", "n_a"} if exchanged else {"bearer"}
+    known = {"bearer"} if exchange is None else {"bearer", "n_a"}
     bound = dpop_seed is not None
     _check_token_type(members.get("token_type"), known={"dpop"} if bound else known, provider=provider)
+    if exchange is not None:
+        _check_issued_type(members.get("issued_token_type"), exchange=exchange, provider=provider)
     return TokenResponse(
         access_token=_access_token(members.get("access_token"), provider=provider),
         expires_at=_expires_at(members, now=now, default_lifetime_seconds=default_lifetime_seconds),
@@ -201,6 +206,22 @@ def _check_token_type(token_type: object, *, known: Set[str], provider: str) -> 
     # understand the token type"
     if not isinstance(token_type, str) or token_type.lower() not in known:
         raise ProviderMisbehaved("issued a token that is not a bearer token", provider=provider, reason="token_type")
+
+
+def _check_issued_type(issued: object, *, exchange: Exchange, provider: str) -> None:
+    """RFC 8693 section 2.2.1: what stands in `access_token` may be a refresh token or a SAML assertion, and that is for no API.
+
+    The member is required there; some providers leave it out.
+    """
+    if issued is None or issued in _FOR_AN_API or issued == exchange.requested_token_type:
+        return
+    raise ProviderMisbehaved(
+        "exchanged a token for one of a type that is not for an API: name the type that is meant with requested_token_type",
+        provider=provider,
+        reason="issued_token_type",
+        found=shown(issued),
+        configured=shown(exchange.requested_token_type),
+    )
 
 
 def _access_token(token: object, *, provider: str) -> str:

@@ -240,7 +240,7 @@ class Provider:
         """
         known = await self.metadata()
         build = partial(tokens.build_token_exchange_request, metadata=known, subject_token=subject_token, asked=asked)
-        return await self._token_call("token_exchange", build, known=known, exchanged=True, dpop_seed=dpop_seed)
+        return await self._token_call("token_exchange", build, known=known, exchange=asked, dpop_seed=dpop_seed)
 
     async def revoke(self, token: str, *, token_type_hint: str) -> None:
         """Revoke a token, where the provider can (RFC 7009 section 2.1).
@@ -268,14 +268,14 @@ class Provider:
         *,
         known: ProviderMetadata,
         dpop_seed: str | None,
-        exchanged: bool = False,
+        exchange: Exchange | None = None,
         limit_seconds: float | None = None,
     ) -> TokenResponse:
         parse = partial(
             tokens.parse_token_response,
             provider=self.name,
             default_lifetime_seconds=self.config.default_token_lifetime,
-            exchanged=exchanged,
+            exchange=exchange,
             dpop_seed=dpop_seed,
         )
         with telemetry.token_call(provider=self.name, grant_type=grant_type):

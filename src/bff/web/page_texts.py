@@ -92,6 +92,12 @@ BY_REASON: dict[str, PageText] = {
         "Sign in again in a few minutes.",
         _SIGN_IN_OR_APP,
     ),
+    "unmet_authentication_requirements": PageText(
+        "You were not signed in",
+        "The page needs a stronger way to sign in than the sign-in service has for your account.",
+        "Set one up there, a second factor for instance, and sign in again.",
+        _SIGN_IN_OR_APP,
+    ),
     **dict.fromkeys(
         ("login_required", "interaction_required", "consent_required", "account_selection_required"),
         PageText(
@@ -102,7 +108,11 @@ BY_REASON: dict[str, PageText] = {
         ),
     ),
     **dict.fromkeys(
-        ("invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope"),
+        (
+            *("invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope"),
+            *("invalid_request_object", "request_not_supported", "request_uri_not_supported"),
+            *("registration_not_supported", "invalid_authorization_details"),
+        ),
         PageText(
             "You were not signed in",
             "The sign-in service refuses this app: one of the two is not set up as the other expects.",

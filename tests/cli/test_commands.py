@@ -160,7 +160,10 @@ def test_check_online_tells_why_a_store_does_not_answer(tmp_path: Path) -> None:
     """The cause stands behind the error, without the inside of the library that says it."""
     session = {"store": f"redis+sentinel://:hunter2@127.0.0.1:{free_port()}/shop", "keys": [KEY]}
     ran = bff("check", "--online", "-c", str(configuration(tmp_path, session=session)))
-    assert "FAIL store: the session store: MasterNotFoundError: No master found for 'shop'\n" in ran.stdout
+    assert (
+        "FAIL store: the session store: MasterNotFoundError (store_no_primary): No master found for 'shop'\n"
+        in ran.stdout
+    )
     assert "hunter2" not in ran.stdout + ran.stderr
 
 

@@ -18,6 +18,18 @@ def reasons() -> set[str]:
     return {word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)}
 
 
+def claims() -> set[str]:
+    """Every claim that a token must have, or have as a string or an instant: its name is the reason if it is not so."""
+    calls = (node for file in _files("oauth") for node in ast.walk(ast.parse(file.read_text())))
+    named = (node.args[0] for node in calls if isinstance(node, ast.Call) and _reads_claim(node))
+    return {name.value for name in named if isinstance(name, ast.Constant)} - {"session_expiry"}  # refuses nothing
+
+
+def _reads_claim(call: ast.Call) -> bool:
+    names = {"text", "required_text", "instant", "required_instant"}
+    return isinstance(call.func, ast.Attribute) and call.func.attr in names and bool(call.args)
+
+
 def _files(room: str) -> list:
     place = ROOT / "src" / "bff" / room
     return [place] if place.suffix else sorted(place.rglob("*.py"))
@@ -32,4 +44,5 @@ def test_every_reason_has_a_row() -> None:
     """Reasons of ours, and the error codes that we tell apart."""
     documented = {code for row in rows(page("how-to/refusals.md")) for code in codes(row[0])}
     known = refresh_refusal._USERS | refresh_refusal._OPERATORS | LATER
-    assert reasons() | known <= documented
+    assert {"jti", "sub", "exp"} <= claims()
+    assert reasons() | known | claims() <= documented

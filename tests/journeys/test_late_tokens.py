@@ -13,21 +13,20 @@ import pytest
 
 from bff.telemetry.requests import IN_FLIGHT
 from support.fake_provider import oauth_error
-from support.gateway_world import SERVER, Clock
+from support.gateway_world import Clock
 from support.raw_browser import Reply
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Received, response
 from support.switched_lane import switched
 from support.upstream_rooms import until
 
-pytestmark = [pytest.mark.requirement("R-347"), pytest.mark.skipif(SERVER != "bff", reason="it is our own waiting")]
+pytestmark = pytest.mark.requirement("R-347")
 
 LIFETIME = 600.0
 LATER = 700.0
 CONTENT = b"0123456789" * 2000
 API: dict[str, Any] = {"path": "/api", "upstream": "{raw}", "provider": "corp", "websocket": True}
 WEBSOCKET_KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPTED = base64.b64encode(hashlib.sha1(WEBSOCKET_KEY + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324
 OPENED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
 )
@@ -59,7 +58,12 @@ class Api:
                 self.closes_after = None
                 it.close()
                 return
-            await it.send(OPENED % ACCEPTED if request.values(b"upgrade") else response(b"fine", *self.fields))
+            await it.send(_opened(request) if request.values(b"upgrade") else response(b"fine", *self.fields))
+
+
+def _opened(handshake: Received) -> bytes:
+    key = handshake.values(b"sec-websocket-key")[0]
+    return OPENED % base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324
 
 
 def _expiry(request: Received) -> float:

@@ -80,3 +80,5 @@ def test_what_has_no_counter_is_logged() -> None:
     ]
     assert all(event["provider"] == "work" for event in events)
     assert events[0]["session"] == "01234567"
+    failed = ("token.revocation_failed", "client_token.failed", "provider.document_unavailable")
+    assert {event["reason"] for event in events if event["event"] in failed} == {GONE.reason}

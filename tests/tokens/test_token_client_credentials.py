@@ -141,7 +141,7 @@ async def test_failing_provider_is_not_hammered_and_the_reason_is_kept() -> None
                     await own(room)
         assert told.value.error == "invalid_scope"
         assert len(own_calls(room)) == 1
-        assert [entry["event"] for entry in logs] == ["client_token.failed"]
+        assert [(entry["event"], entry["reason"]) for entry in logs] == [("client_token.failed", "invalid_scope")]
         assert "a secret of the shop" not in repr(logs)
 
 

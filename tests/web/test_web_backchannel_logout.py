@@ -1,6 +1,7 @@
 """The back-channel logout endpoint by itself: what is no logout request is 400, quietly, and costs little."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from bff.web.content import MAX_BODY_BYTES
 from support.asgi_browser import AsgiBrowser
@@ -30,9 +31,11 @@ async def delivered(world: Door, provider: AsgiBrowser) -> int | None:
 @pytest.mark.requirement("R-214")
 @pytest.mark.parametrize("body", [b"", b"logout_token=", b"logout_token=x&logout_token=y", b"logout_token=%ff", b"x=y"])
 async def test_what_is_no_logout_request_is_refused(body: bytes) -> None:
-    """Nothing, too much, and what is not text."""
-    async with door() as world:
-        assert (await world.ask(PATH, FORM, method="POST", body=body)).status == 400
+    """Nothing, too much, and what is not text; the event's reason has a row in the how-to."""
+    with capture_logs() as logs:
+        async with door() as world:
+            assert (await world.ask(PATH, FORM, method="POST", body=body)).status == 400
+    assert [entry["reason"] for entry in logs if entry["event"] == "backchannel_logout.refused"] == ["malformed"]
 
 
 @pytest.mark.requirement("R-214", "R-273")

@@ -17,7 +17,8 @@ _TOKEN68 = re.compile(
     rb"[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)"
 )  # what `Basic` and `Negotiate` have in the place of parameters
 _PARAMETER = re.compile(
-    rb"""[ \t,]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([A-Za-z0-9!#$%&'*+.^_`|~-]+))[ \t]*(?=,|$)"""
+    # RFC 9110 section 11.2 wants quotes around what is no token; APIs write URIs (`acr_values=urn:a:b`) without them as well
+    rb"""[ \t,]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([!#-+\--~]+))[ \t]*(?=,|$)"""
 )
 _ACR = re.compile(r"[!#-\[\]-~]+")  # one word of `acr_values`: visible ASCII
 

@@ -87,7 +87,7 @@ OURS_BY_PREFIX = tuple(
     (
         b"x-forwarded- x-bff- "
         b"cf-access- cf-connecting- cf-ip client-cert- impersonate- oidc- oidc-claim- remote- saml- shib- ssl- tailscale- "
-        b"x-amz-cf- x-amzn-mtls- x-amzn-oidc- x-appservice- x-arr- x-auth-request- x-auth-user x-authenticated- x-authentik- x-authelia- "
+        b"x-amz-cf- x-amzn-oidc- x-appservice- x-arr- x-auth-request- x-auth-user x-authenticated- x-authentik- x-authelia- "
         b"x-authz- x-azure- x-b3-user x-cert- x-client-cert x-consumer- x-credential- x-envoy- x-goog- x-grafana-user x-hasura- "
         b"x-iap- x-istio- x-jwt- x-kong- x-krb- x-ldap- x-ms-client- x-ms-token- x-nginx- x-oauth- x-oidc- x-okta- x-openid- "
         b"x-pomerium- x-proxy- x-proxyuser x-remote- x-saml- x-shib- x-spiffe- x-spire- x-ssl- x-teleport- x-tls- "
@@ -95,7 +95,7 @@ OURS_BY_PREFIX = tuple(
         b"x-vouch- x-webauth- x-zitadel- "
         b"akamai- cas- cf-client- cf-pseudo- cf-visitor dapr- iv-creds iv-group iv-remote iv-user l5d- oam- sm-serversession sm-univ "
         b"sm-user wl-proxy- x-3scale- x-accel- x-akamai- x-apisix- x-appengine- x-auth-claim x-auth-email x-auth-group x-auth-name "
-        b"x-auth-role x-auth-subject x-certificate- x-impersonate- x-invoke- x-kratos- x-mtls- x-sso- x-token-user- "
+        b"x-auth-role x-auth-subject x-certificate- x-impersonate- x-invoke- x-kratos- x-mtls- x-amzn-mtls- x-sso- x-token-user- "
     ).split()
 )
 

@@ -65,6 +65,6 @@ def frontchannel_logout_done(*, provider: str, sessions: int) -> None:
 
 
 def backchannel_logout_refused(error: BffError, *, provider: str) -> None:
-    """A logout token was refused, or the sessions could not be ended."""
-    reason = getattr(error, "reason", type(error).__name__)
+    """A logout token was refused, or the sessions could not be ended; `malformed`: the request held none that could be read."""
+    reason = getattr(error, "reason", "malformed")
     log.warning("backchannel_logout.refused", provider=provider, reason=reason, **evidence(error))

@@ -12,6 +12,11 @@ from bff.telemetry import metrics
 log = structlog.get_logger()
 
 
+def reason_of(error: BffError) -> str | None:
+    """The word for which `docs/how-to/refusals.md` has a row: the provider's own error code, or ours."""
+    return getattr(error, "error", None) or getattr(error, "reason", None)
+
+
 @contextmanager
 def token_call(*, provider: str, grant_type: str) -> Iterator[None]:
     """Time one call to a token endpoint and note how it ended."""
@@ -35,7 +40,7 @@ def refreshed(*, provider: str, session_key: str) -> None:
 def refresh_failed(error: BffError, *, provider: str, session_key: str) -> None:
     """A user's access token was not renewed."""
     outcome = type(error).__name__
-    reason = getattr(error, "error", None) or getattr(error, "reason", None)
+    reason = reason_of(error)
     metrics.REFRESHES.labels(provider, outcome).inc()
     log.warning("session.refresh_failed", session=session_key[:8], provider=provider, error=outcome, reason=reason)
 
@@ -84,7 +89,7 @@ def dead_on_arrival(*, provider: str) -> None:
 
 def revocation_failed(error: BffError, *, provider: str) -> None:
     """A token that is not needed any more could not be revoked."""
-    log.warning("token.revocation_failed", provider=provider, error=type(error).__name__)
+    log.warning("token.revocation_failed", provider=provider, error=type(error).__name__, reason=reason_of(error))
 
 
 def client_token_fetched(*, provider: str) -> None:
@@ -94,7 +99,7 @@ def client_token_fetched(*, provider: str) -> None:
 
 def client_token_failed(error: ProviderError, *, provider: str) -> None:
     """The gateway's own access token was not fetched; the call is counted by `token_call`."""
-    log.warning("client_token.failed", provider=provider, error=type(error).__name__)
+    log.warning("client_token.failed", provider=provider, error=type(error).__name__, reason=reason_of(error))
 
 
 def token_exchanged(*, provider: str, session_key: str) -> None:
@@ -104,7 +109,7 @@ def token_exchanged(*, provider: str, session_key: str) -> None:
 
 def token_exchange_failed(error: ProviderError, *, session_key: str) -> None:
     """A user's access token was not exchanged; the call is counted by `token_call`."""
-    reason = getattr(error, "error", None) or getattr(error, "reason", None)
+    reason = reason_of(error)
     log.warning(
         "token.exchange_failed",
         session=session_key[:8],
@@ -116,7 +121,8 @@ def token_exchange_failed(error: ProviderError, *, session_key: str) -> None:
 
 def document_unavailable(error: ProviderError, *, kept: bool) -> None:
     """A provider's metadata or keys could not be fetched; `kept`: an older copy is used."""
-    log.warning("provider.document_unavailable", provider=error.provider, kept=kept, **evidence(error))
+    facts = {"reason": reason_of(error), **evidence(error)}
+    log.warning("provider.document_unavailable", provider=error.provider, kept=kept, **facts)
 
 
 def secret_switched(*, provider: str, position: int) -> None:

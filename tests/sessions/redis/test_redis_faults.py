@@ -45,8 +45,9 @@ async def test_nobody_there_is_store_unavailable(
 ) -> None:
     """Without a server every method says "cannot ask", never "not found"."""
     store = redis_store(f"{scheme}://127.0.0.1:{free_port()}")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as caught:
         await call(store)
+    assert caught.value.reason == ("store_connection" if scheme == "redis" else "store_cluster_down")
 
 
 @pytest.mark.requirement("R-190")
@@ -63,8 +64,11 @@ async def test_a_server_that_stops_answering_is_given_up_and_found_again(
     try:
         async with asyncio.timeout(10):
             for _ in range(3):
-                with pytest.raises(StoreUnavailable):
+                with pytest.raises(StoreUnavailable) as caught:
                     await store.read(session.key, touch=True, now=NOW)
+                assert caught.value.reason in (
+                    {"store_timeout", "store_cluster_down"} if cluster else {"store_timeout"}
+                )
     finally:
         server.go_on()
     assert await store.read(session.key, touch=True, now=NOW) is not None

@@ -47,8 +47,9 @@ async def test_a_service_that_no_sentinel_knows_is_store_unavailable(
     sentinel: ValkeyServer, redis_store: MakeStore
 ) -> None:
     """Without a primary nobody can be asked."""
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as caught:
         await redis_store(f"redis+sentinel://127.0.0.1:{sentinel.port}/unknown").ping()
+    assert caught.value.reason == "store_no_primary"
 
 
 @pytest.mark.slow

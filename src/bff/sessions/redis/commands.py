@@ -68,7 +68,8 @@ class Commands:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the session store: {type(error).__name__}", reason=reason_of(error))
+    reason = reason_of(error)
+    return StoreUnavailable(f"the session store: {type(error).__name__} ({reason})", reason=reason)
 
 
 def milliseconds(seconds: float) -> int:

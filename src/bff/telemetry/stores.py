@@ -12,6 +12,7 @@ def store_asked(*, operation: str, seconds: float, answered: bool) -> None:
     metrics.STORE_SECONDS.tally(operation, "ok" if answered else "unavailable").observe(seconds)
 
 
-def clock_compared(*, seconds: float) -> None:
-    """Another difference between the store's clock and ours is used from now on; positive: the store's clock is ahead of ours."""
-    log.warning("clock.skewed", reason="store", seconds=round(seconds, 1))
+def clock_compared(*, seconds: float, believed: bool) -> None:
+    """Another difference between the store's clock and ours was seen, positive: the store's is ahead; `believed`: instants in sessions
+    are moved by it from now on."""
+    log.warning("clock.skewed", reason="store" if believed else "store_too_far", seconds=round(seconds, 1))

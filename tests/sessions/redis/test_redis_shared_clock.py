@@ -43,7 +43,7 @@ def at(now: float) -> Session:
     return clock.to_server(sample)
 
 
-@pytest.mark.parametrize(("writer", "reader"), [(0, 1200), (0, -1200), (1200, -1200), (-1200, 0)])
+@pytest.mark.parametrize(("writer", "reader"), [(0, 240), (0, -240), (240, -240), (-240, 0)])
 async def test_instants_are_read_by_the_readers_clock(
     valkey: ValkeyServer, redis_store: MakeStore, writer: float, reader: float
 ) -> None:
@@ -63,22 +63,22 @@ async def test_instants_are_read_by_the_readers_clock(
 
 
 async def test_session_ends_for_all_at_its_end(valkey: ValkeyServer, redis_store: MakeStore) -> None:
-    """A process that is 20 minutes ahead does not end a session that has ten minutes left, and one that is behind does not keep it."""
+    """Four minutes ahead, a process does not end a session that has two minutes left; as much behind, it does not keep one."""
     theirs = ahead(0)
     writing = redis_store(valkey.url, clock=theirs)
-    lives = replace(at(theirs()), absolute_expires_at=theirs() + 600)
-    over = replace(at(theirs()), key="over", absolute_expires_at=theirs() + 600)
+    lives = replace(at(theirs()), absolute_expires_at=theirs() + 120)
+    over = replace(at(theirs()), key="over", absolute_expires_at=theirs() + 120)
     for session in (lives, over):
         await writing.create(session, now=theirs())
-    fast, slow = redis_store(valkey.url, clock=ahead(1200)), redis_store(valkey.url, clock=ahead(-1200))
-    assert await fast.read(lives.key, touch=True, now=ahead(1200)()) is not None
-    assert await slow.read(over.key, touch=True, now=ahead(-1200)() + 601) is None
+    fast, slow = redis_store(valkey.url, clock=ahead(240)), redis_store(valkey.url, clock=ahead(-240))
+    assert await fast.read(lives.key, touch=True, now=ahead(240)()) is not None
+    assert await slow.read(over.key, touch=True, now=ahead(-240)() + 121) is None
 
 
 async def test_without_the_right_to_ask_for_the_time_nothing_is_moved(redis_store: MakeStore) -> None:
     """An ACL without TIME: records hold what the writers' clocks said."""
     with ValkeyServer("--user", "default", "on", "nopass", "~*", "&*", "+@all", "-time") as server:
-        clock = ahead(1200)
+        clock = ahead(240)
         store = redis_store(server.url, clock=clock)
         session = await store.create(at(clock()), now=clock())
         live = await store.read(session.key, touch=True, now=clock())
@@ -117,3 +117,14 @@ def test_difference_stays_until_an_answer_contradicts_it() -> None:
         ("clock.skewed", "store", 120.0),
         ("clock.skewed", "store", 0.0),
     ]
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, 301.0])
+def test_store_that_is_too_far_off_is_not_believed(seconds: float) -> None:
+    """A store that lies about the time does not lengthen what is sealed in its records; the operator is told."""
+    shared = SharedClock(lambda: 10_000.0)
+    with capture_logs() as logs:
+        assert told(shared, 10_000.0 + seconds, asked_at=10_000.0) == 0.0
+        assert told(shared, 10_000.0 + seconds, asked_at=10_000.0) == 0.0
+        assert told(shared, 10_060.0, asked_at=10_000.0) == 60.0
+    assert [(line["reason"], line["seconds"]) for line in logs] == [("store_too_far", seconds), ("store", 60.0)]

@@ -9,6 +9,9 @@ Every read of a session brings the server's instant. It was taken between our se
 lie in an interval. While the difference in use fits into the interval, give or take `TOLERATED_SECONDS`, it stays as it is. It begins
 as 0: where clocks are kept, nothing is moved, and records hold what their writers' clocks said.
 
+The ends in records are sealed, and a store that lies about the time would lengthen them. So no more than `MOVED_AT_MOST_SECONDS` are
+believed; beyond, nothing is moved, and an event says what was seen.
+
 Not for a Cluster: its nodes have clocks of their own, which have to be kept (NTP), as each node's instants are compared with all.
 """
 
@@ -19,6 +22,7 @@ from bff.sessions.model import AccessToken, Grant, Session
 from bff.telemetry.stores import clock_compared
 
 TOLERATED_SECONDS = 0.3
+MOVED_AT_MOST_SECONDS = 300.0
 
 
 class SharedClock:
@@ -27,7 +31,8 @@ class SharedClock:
     def __init__(self, clock: Clock | None) -> None:
         self._clock = clock
         self.is_known = clock is None
-        self.ahead_seconds = 0.0
+        self.ahead_seconds = 0.0  # what is believed
+        self._seen_seconds = 0.0
 
     def ours(self) -> float:
         """Our clock: take it before asking."""
@@ -42,10 +47,11 @@ class SharedClock:
             return
         server = int(seconds) + int(microseconds) / 1_000_000
         least, most = server - self._clock(), server - asked_at
-        if least - TOLERATED_SECONDS <= self.ahead_seconds <= most + TOLERATED_SECONDS:
+        if least - TOLERATED_SECONDS <= self._seen_seconds <= most + TOLERATED_SECONDS:
             return
-        self.ahead_seconds = (least + most) / 2
-        clock_compared(seconds=self.ahead_seconds)
+        self._seen_seconds = seen = (least + most) / 2
+        self.ahead_seconds = seen if abs(seen) <= MOVED_AT_MOST_SECONDS else 0.0
+        clock_compared(seconds=seen, believed=self.ahead_seconds == seen)
 
     def to_server(self, session: Session) -> Session:
         """The session with its instants by the server's clock."""

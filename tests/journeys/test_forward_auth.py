@@ -66,6 +66,14 @@ async def test_nothing_is_given_where_no_token_is(world: GatewayWorld, form: str
 
 
 @pytest.mark.parametrize("form", FORMS)
+async def test_no_cookie_is_given_where_the_browser_sends_none(world: GatewayWorld, form: str) -> None:
+    """A request without `Cookie` reaches the API without that field: a proxy that copies the answer's fields adds no empty one."""
+    answer = await ask(world, "/public/x", form=form)
+    assert answer.status_code == 200
+    assert "cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("form", FORMS)
 async def test_files_pass_with_nothing(world: GatewayWorld, form: str) -> None:
     """The proxy may ask about the app's own files, too."""
     answer = await ask(world, "/assets/app.js", form=form, fields=PAGE)

@@ -84,6 +84,34 @@ def test_judging_raises_its_documented_error_only(name: bytes) -> None:
     assert verdict is judge(name.upper()) is judge(name.lower())
 
 
+@pytest.mark.requirement("R-369")
+@pytest.mark.parametrize(
+    "names",
+    [
+        "X-Serverless-Authorization X-Apigateway-Api-Userinfo X-Endpoint-Api-Userinfo X-Appengine-User-Email",
+        "X-Amzn-Mtls-Clientcert X-Mtls-Client-Cert X-Tls-Version X-Peer-Cert X-Client-S-Dn Cf-Client-Cert-Verified",
+        "X-Auth-Email X-Auth-Groups X-Auth-Roles X-Auth-Subject X-Auth-Username X-Token-User-Email X-Sso-User",
+        "Iv-User Iv-Groups Iv-Creds Sm-User Sm-Universalid SMUSER Oam-Remote-User Cas-User Eppn MemberOf",
+        "X-Kratos-Authenticated-Identity-Id Teleport-Jwt-Assertion Tailscale-App-Capabilities L5d-Client-Id X-Rh-Identity",
+        "X-Proxy-Roles Es-Security-Runas-User X-Impersonate-User X-Run-As X-Identity-Status X-Preferred-Username",
+        "X-Scheme X-Forwarded X-Forward-For Forwarded-For X-Originating-Ip Proxy-Client-Ip WL-Proxy-Client-IP",
+        "X-Middleware-Subrequest X-Invoke-Path X-Matched-Path X-Http-Path-Override Disguised-Host L5d-Dst-Override",
+        "X-Sendfile-Type X-Accel-Mapping",
+    ],
+)
+def test_names_that_products_read_an_identity_or_a_route_from(names: str) -> None:
+    """What single sign-on agents, load balancers, meshes and frameworks write or read, no browser writes."""
+    assert [name for name in names.split() if judge(name.encode()) is not Verdict.DROP] == []
+
+
+@pytest.mark.requirement("R-369")
+def test_names_that_pages_write_pass() -> None:
+    """Fields of clients that only look like these: API keys, devices, tracing, anti-forgery tokens."""
+    names = "X-Api-Key X-Auth-Token X-Client-Version X-Client-Id X-Csrf-Token X-Xsrf-Token X-Tenant-Id X-Trace-Id X-B3-Traceid"
+    pages = "X-Requested-With X-Session-Id Idempotency-Key X-Middleware-Prefetch X-Nextjs-Data Grpc-Timeout X-Grpc-Web Tus-Resumable"
+    assert [name for name in (*names.split(), *pages.split()) if judge(name.encode()) is not Verdict.PASS] == []
+
+
 def test_the_tables_are_written_as_they_are_looked_up() -> None:
     """Names in the tables are lower case and valid, and the general rules agree with them."""
     for name in (*VERDICTS, *HOP_BY_HOP, *OURS_TO_SAY):

@@ -43,11 +43,13 @@ def test_claim_is_found_by_name_and_then_by_path(name: str, value: object) -> No
         (7, "7"),
         ("", ""),
         (None, None),
-        (1.5, None),
+        (1.5, "1.5"),
+        (7.0, "7"),
+        (-0.25, "-0.25"),
         (["a"], None),
         ({}, None),
     ],
 )
 def test_scalar_has_a_text(value: object, text: str | None) -> None:
-    """Texts, booleans and integers have one text each; a boolean is the same as its text."""
+    """Texts, booleans and numbers have one text each; a boolean is the same as its text, 7.0 the same as 7."""
     assert text_of(value) == text

@@ -70,18 +70,32 @@ OURS_TO_SAY = frozenset(
         b"x-login x-on-behalf-of x-original-forwarded-for x-original-host x-original-method "
         b"x-original-uri x-original-url x-principal x-real-ip x-rewrite-url x-role x-roles x-scope-orgid x-scopes x-ssl x-sub "
         b"x-subject x-token-subject x-uid x-url-scheme x-user x-userid x-username x-userinfo "
+        b"eppn es-security-runas-user memberof smuser teleport-jwt-assertion x-claims x-current-user x-effective-user "
+        b"x-email-address x-identity-id x-identity-status x-logged-in-user x-original-authorization x-peer-cert "
+        b"x-preferred-username x-principal-id x-principal-name x-rh-identity x-run-as x-user-claims x-user-info "
+        b"x-client-cn x-client-s-dn x-client-subject x-client-user x-client-verify "
+        # Read in the place of `Authorization`, or set from it, by Google's Cloud Run, API Gateway and Endpoints.
+        b"x-serverless-authorization x-apigateway-api-userinfo x-endpoint-api-userinfo "
+        b"base-url disguised-host forwarded-for forwarded-proto proxy-client-ip x-backend-host x-custom-ip-authorization "
+        b"x-forward-for x-forwarded x-forwarder-for x-http-destinationurl x-http-path-override x-matched-path x-ms-original-url "
+        b"x-original-remote-addr x-originating-ip x-override-url x-scheme x-site-deployment-id x-url-rewrite x-waws-unencoded-url "
+        b"x-middleware-subrequest "  # Next.js passes its middleware by for it (CVE-2025-29927)
+        b"x-sendfile-type "  # with `X-Accel-Mapping` it has Rack name files to the proxy (CVE-2025-61780)
     ).split()
 )
 OURS_BY_PREFIX = tuple(
     (
         b"x-forwarded- x-bff- "
-        b"cf-access- cf-connecting- cf-ip client-cert- impersonate- oidc- oidc-claim- remote- saml- shib- ssl- tailscale-user- "
+        b"cf-access- cf-connecting- cf-ip client-cert- impersonate- oidc- oidc-claim- remote- saml- shib- ssl- tailscale- "
         b"x-amz-cf- x-amzn-oidc- x-appservice- x-arr- x-auth-request- x-auth-user x-authenticated- x-authentik- x-authelia- "
         b"x-authz- x-azure- x-b3-user x-cert- x-client-cert x-consumer- x-credential- x-envoy- x-goog- x-grafana-user x-hasura- "
-        b"x-iap- x-istio- x-jwt-claim x-kong- x-krb- x-ldap- x-ms-client- x-ms-token- x-nginx-user x-oauth- x-oidc- x-okta- x-openid- "
-        b"x-pomerium- x-proxy-user x-proxyuser x-remote- x-saml- x-shib- x-spiffe- x-spire- x-ssl- x-teleport- x-tls-client- "
+        b"x-iap- x-istio- x-jwt- x-kong- x-krb- x-ldap- x-ms-client- x-ms-token- x-nginx- x-oauth- x-oidc- x-okta- x-openid- "
+        b"x-pomerium- x-proxy- x-proxyuser x-remote- x-saml- x-shib- x-spiffe- x-spire- x-ssl- x-teleport- x-tls- "
         b"x-token-claim x-trusted- x-tyk- x-user-email x-user-group x-user-id x-user-name x-user-role x-user-sub x-verified- "
         b"x-vouch- x-webauth- x-zitadel- "
+        b"akamai- cas- cf-client- cf-pseudo- cf-visitor dapr- iv-creds iv-group iv-remote iv-user l5d- oam- sm-serversession sm-univ "
+        b"sm-user wl-proxy- x-3scale- x-accel- x-akamai- x-apisix- x-appengine- x-auth-claim x-auth-email x-auth-group x-auth-name "
+        b"x-auth-role x-auth-subject x-certificate- x-impersonate- x-invoke- x-kratos- x-mtls- x-amzn-mtls- x-sso- x-token-user- "
     ).split()
 )
 

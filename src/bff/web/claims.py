@@ -17,12 +17,15 @@ def claim(claims: Mapping[str, object], name: str) -> object:
 
 
 def text_of(value: object) -> str | None:
-    """A text as it is; a boolean or an integer as JSON spells it; None for everything else.
+    """A text as it is; a boolean or a number as JSON spells it; None for everything else.
 
-    Some providers send a boolean as a text, so both are one value: `"true"` (Cognito, Apple).
+    Some providers send a boolean as a text, so both are one value: `"true"` (Cognito, Apple). JSON knows one kind of number, so 7.0
+    is the number 7 (RFC 8259 section 6).
     """
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, str | int):
         return str(value)
     return None

@@ -148,7 +148,7 @@ def _credentials(call: Call) -> FieldBlock:
 def _other_cookies(head: RequestHead) -> list[Field]:
     """`Cookie` as the API is to see it."""
     others = strip_cookies(head.named.get(b"cookie", b""))
-    return [] if others is None else [(b"cookie", others)]
+    return [(b"cookie", others)] if others else []  # an empty field would be one that the browser did not send
 
 
 def _to_remove(head: RequestHead, route: Route, given: list[Field]) -> bytes:

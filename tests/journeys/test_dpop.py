@@ -1,5 +1,6 @@
 """Tokens that are bound to a key of the session (RFC 9449): what goes to the provider, what to APIs, and what never happens."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -245,6 +246,31 @@ async def test_repeat_after_a_closed_connection_has_a_proof_of_its_own() -> None
             assert (await site.ask(site.request("GET /api/x"))).status == 200
     proofs = [read_proof(b"".join(request.values(b"dpop")).decode())[0]["jti"] for request in seen]
     assert len(set(proofs)) == len(proofs) == 3
+
+
+@pytest.mark.requirement("R-347", "R-160")
+@pytest.mark.parametrize("size", [0, 100, 60_000])
+async def test_bound_token_that_expires_while_a_connection_is_made(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The renewed one is sent, with a proof of its own, once more for the nonce, and all of the content arrives."""
+    async with dpop_world() as world:
+        world.api.nonce = "n"
+        browser, content = await world.gateway.signed_in(), b"x" * size
+        port, began = int(world.api.url.rpartition(":")[2]), world.gateway.clock()
+        loop = type(asyncio.get_running_loop())
+        real = loop.getaddrinfo
+
+        async def slow(self: Any, host: Any, to: Any, **wanted: Any) -> Any:
+            if to == port and world.gateway.clock() == began:
+                world.gateway.clock.now += 700
+            return await real(self, host, to, **wanted)
+
+        monkeypatch.setattr(loop, "getaddrinfo", slow)
+        answer = await browser.fetch("/api/x", method="POST", content=content)
+        assert answer.status_code == 200
+        assert world.api.refused == ["use_dpop_nonce"]
+        assert len(world.gateway.token_calls("refresh_token")) == 1
+        (seen,) = world.behind.seen
+        assert seen.body == content
 
 
 @pytest.mark.requirement("R-161")

@@ -25,7 +25,7 @@ _JOINED = {b"cookie": b"; ", b"accept": b", ", b"accept-encoding": b", ", b"if-n
 MAX_KEPT_SECTION = 4096  # bytes
 MAX_KEPT_SECTIONS = 1024
 _OF_FRAMING_OR_PROTOCOL = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+NUMBER = re.compile(rb"[0-9]{1,18}")  # of bytes, or of hops
 _CR, _LF, _NUL = b"\r\n\0"  # numbers: `in` finds one seven times faster than a byte string (measured: 0.06 us, 0.43)
 
 _REFUSED = re.compile(rb"q=0(\.0{0,3})?")
@@ -59,7 +59,7 @@ def field_section(fields: list[Field]) -> FieldSection:
     named = dict(fields)
     repeated = None if len(named) == len(fields) else _join_repeated(named, fields)
     lengths = [value for name, value in fields if name == b"content-length"]
-    length = 0 if not lengths else int(lengths[0]) if len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]) else None
+    length = 0 if not lengths else int(lengths[0]) if len(lengths) == 1 and NUMBER.fullmatch(lengths[0]) else None
     is_plain = (
         length is not None
         and named.keys().isdisjoint(_OF_FRAMING_OR_PROTOCOL)

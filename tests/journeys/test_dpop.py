@@ -253,7 +253,7 @@ async def test_repeat_after_a_closed_connection_has_a_proof_of_its_own() -> None
     assert len(set(proofs)) == len(proofs) == 3
 
 
-@pytest.mark.requirement("R-347", "R-160")
+@pytest.mark.requirement("R-160")
 @pytest.mark.parametrize("size", [0, 100, pytest.param(60_000, marks=MESSAGES_ARE_LOST)])
 async def test_bound_token_that_expires_while_a_connection_is_made(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The renewed one is sent, with a proof of its own, once more for the nonce, and all of the content arrives."""

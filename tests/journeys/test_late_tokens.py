@@ -20,9 +20,6 @@ from support.scripted_upstream import Conversation, Received, response
 from support.switched_lane import switched
 from support.upstream_rooms import until
 
-pytestmark = pytest.mark.requirement("R-347")
-
-LIFETIME = 600.0
 LATER = 700.0
 CONTENT = b"0123456789" * 2000
 API: dict[str, Any] = {"path": "/api", "upstream": "{raw}", "provider": "corp", "websocket": True}

@@ -16,6 +16,7 @@ from bff.proxy.routes import RouteTable
 from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
 from support.scripted_upstream import Conversation, scripted_upstream
 from support.websocket_world import (
+    always,
     close_of,
     echo,
     no_task_left_behind,
@@ -83,7 +84,7 @@ async def forward(
     with websocket_place(match.route) as place:
         await forward_websocket(
             route=match.route,
-            request_for=lambda _: upstream_handshake(match, scope),
+            request_for=always(upstream_handshake(match, scope)),
             place=place,
             scope=scope,
             receive=receive,

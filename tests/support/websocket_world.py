@@ -54,6 +54,15 @@ class _Browser(connect):
         return exc
 
 
+def always(request: UpstreamRequest) -> RequestFor:
+    """The same handshake for each connection."""
+
+    async def request_for(_: bytes) -> UpstreamRequest:
+        return request
+
+    return request_for
+
+
 @asynccontextmanager
 async def no_task_left_behind() -> AsyncIterator[None]:
     """Whatever was begun inside has ended, or ends without further help, when this is left."""
@@ -102,7 +111,7 @@ async def gateway(
                 return None
             other = field_block([(b"authorization", f"Bearer {world.other_token}".encode())])
             made = upstream_handshake(match, scope, credentials=other)
-            return lambda _: made
+            return always(made)
 
         try:
             match = table.match(scope["raw_path"], b"GET")
@@ -111,7 +120,7 @@ async def gateway(
             with websocket_place(match.route) as place:
                 await forward_websocket(
                     route=match.route,
-                    request_for=lambda _: request,
+                    request_for=always(request),
                     place=place,
                     scope=scope,
                     receive=receive,

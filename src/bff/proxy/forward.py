@@ -113,8 +113,7 @@ class Forwarder:
         receive: Receive,
         send: Send,
         *,
-        credentials: Callable[[bytes], FieldBlock],
-        freshen: Callable[[], Awaitable[None]],
+        credentials: Callable[[bytes], Awaitable[FieldBlock]],
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         ended: asyncio.Event,
@@ -123,7 +122,7 @@ class Forwarder:
         """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over. `instead` gives
         other credentials in the place of those that the upstream rejects, if there are any.
 
-        `credentials` gives the fields with the token for an upstream, by its authority; before, `freshen` is awaited.
+        `credentials` gives the fields with the token for an upstream, by its authority, when the handshake is to be written.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
@@ -131,9 +130,12 @@ class Forwarder:
                 browser.
         """
 
-        def request_for(authority: bytes) -> UpstreamRequest:
-            made = self.request(match=match, head=head, credentials=credentials(authority), operators=operators)
+        def handshake(authority: bytes, carried: FieldBlock) -> UpstreamRequest:
+            made = self.request(match=match, head=head, credentials=carried, operators=operators)
             return replace(made, authority=authority)
+
+        async def request_for(authority: bytes) -> UpstreamRequest:
+            return handshake(authority, await credentials(authority))
 
         with self.upstreams[match.route.prefix].websocket_place(owner) as place:
 
@@ -141,13 +143,15 @@ class Forwarder:
                 others = await instead()
                 if others is None:
                     return None
-                made = self.request(match=match, head=head, credentials=others, operators=operators)
-                return lambda authority: replace(made, authority=authority)
+
+                async def with_others(authority: bytes) -> UpstreamRequest:
+                    return handshake(authority, others)
+
+                return with_others
 
             await forward_websocket(
                 route=match.route,
                 request_for=request_for,
-                freshen=freshen,
                 place=place,
                 again=again,
                 scope=scope,

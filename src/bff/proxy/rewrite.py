@@ -13,8 +13,6 @@ become lower case. A request in which a value carries CR, LF or NUL is refused (
 Of what a trusted peer says, only the chain of addresses is believed; scheme and host are always our public URL's.
 """
 
-import re
-
 from msgspec import Struct
 
 from bff.errors import HeadTooLarge, MalformedRequest, MaxForwardsReached
@@ -33,6 +31,7 @@ from bff.proxy.hops import earlier_hops, fresh_trace, trace
 from bff.proxy.routes import Match, Route
 from bff.request_head import (
     NO_FIELDS,
+    NUMBER,
     Field,
     FieldBlock,
     FieldSection,
@@ -52,7 +51,6 @@ _PASS, _DROP, _COOKIE, _CONNECTION = Verdict.PASS, Verdict.DROP, Verdict.COOKIE,
 _QUERY = bytes(c for c in range(0x21, 0x7F) if c != 0x23)  # visible ASCII, as browsers send it; never `#`
 # RFC 9110 section 9.3.1: "content received in a GET request has no generally defined semantics".
 _CONTENT_IS_IGNORED = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
-_DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
 class UpstreamRequest(Struct, frozen=True):
@@ -260,7 +258,7 @@ def _framing(special: list[Special]) -> tuple[int | None, bool]:
         if [coding.strip(b" \t").lower() for coding in codings] != [b"chunked"]:
             raise MalformedRequest("Transfer-Encoding is not exactly `chunked`")
         return None, True
-    if len(lengths) != 1 or _DIGITS.fullmatch(lengths[0].strip(b" \t")) is None:
+    if len(lengths) != 1 or NUMBER.fullmatch(lengths[0].strip(b" \t")) is None:
         raise MalformedRequest("Content-Length is not one number")
     return int(lengths[0]), False
 
@@ -280,7 +278,7 @@ def _framing_fields(method: bytes, *, content_length: int | None, chunked: bool)
 def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[Field]:
     """RFC 9110 section 7.6.2: counted down for OPTIONS (TRACE never gets here), passed on for everything else."""
     values = _values(special, Verdict.MAX_FORWARDS)
-    if method != b"OPTIONS" or len(values) != 1 or _DIGITS.fullmatch(values[0]) is None:
+    if method != b"OPTIONS" or len(values) != 1 or NUMBER.fullmatch(values[0]) is None:
         return [(b"max-forwards", value) for value in values]
     if int(values[0]) == 0:
         raise MaxForwardsReached("this is as far as the request was to go", allow=allow)

@@ -40,7 +40,9 @@ _FRAMED_BY_US = frozenset({b"host", b"content-length"})  # written by the librar
 _OF_THE_UPGRADE = b"sec-websocket-"
 
 
-RequestFor = Callable[[bytes], UpstreamRequest]  # the handshake for an upstream, by its authority
+RequestFor = Callable[
+    [bytes], Awaitable[UpstreamRequest]
+]  # the handshake for an upstream, by its authority, as it is written now
 Again = Callable[[], Awaitable[RequestFor | None]]  # others in the place of a rejected one; None: there are none
 
 
@@ -59,20 +61,18 @@ async def forward_websocket(
     send: Send,
     ended: asyncio.Event,
     again: Again = no_other,
-    freshen: Callable[[], Awaitable[None]] | None = None,
     close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `ended` is set when the session ends. `again` is asked once if the upstream answers 401 (R-350). `freshen` is awaited when there is
-    a connection, right before `request_for` makes what is written to it. Returns when both sides are closed, or have had
-    `close_seconds` to take a close.
+    `ended` is set when the session ends. `request_for` is asked first, and again for each connection that was made. `again` is asked
+    once if the upstream answers 401 (R-350). Returns when both sides are closed, or have had `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
         UpstreamUnreachable, UpstreamBroke, UpstreamTimeout: there is no answer to it. Nothing was sent to the browser.
     """
-    request = request_for(place.member.authority)
+    request = await request_for(place.member.authority)
     if request.has_content:
         raise MalformedRequest("a WebSocket handshake has no content")
     offered = _offered(scope)
@@ -85,7 +85,7 @@ async def forward_websocket(
         return
     seconds = route.config.timeouts.first_byte
     try:
-        connection = await _connected(make, request_for, place, seconds=seconds, freshen=freshen)
+        connection = await _connected(make, request_for, place, seconds=seconds)
     except InvalidStatus as refusal:
         others = await again() if refusal.response.status_code == 401 else None
         if others is None:
@@ -147,12 +147,7 @@ def _connection(
 
 
 async def _connected(
-    make: Callable[[], _Connection],
-    request_for: RequestFor,
-    place: WebSocketPlace,
-    *,
-    seconds: float,
-    freshen: Callable[[], Awaitable[None]] | None = None,
+    make: Callable[[], _Connection], request_for: RequestFor, place: WebSocketPlace, *, seconds: float
 ) -> _Connection:
     """The connection to a member that takes the handshake.
 
@@ -163,9 +158,8 @@ async def _connected(
     while True:
         connection = await place.dial(make)
         try:
-            if freshen is not None:
-                await freshen()
-            await _shake_hands(connection, request_for(place.member.authority), place, seconds=seconds)
+            request = await request_for(place.member.authority)
+            await _shake_hands(connection, request, place, seconds=seconds)
         except UpstreamBroke as error:
             _drop(connection)
             if not (error.reason == "lost" and place.broke_off(untouched=not connection.is_touched)):

@@ -72,17 +72,18 @@ class Lane:
         began = steady()
         try:
             repeated = head.section.is_plain and bool(head.section.memo)
-            ready = _again(gateway, head) if repeated and span is None else None
-            if ready is None:
+            made = _again(gateway, head) if repeated and span is None else None
+            if made is None:
                 admitted = _admit(gateway, message)
                 if admitted is None:
                     return None
-                ready = _request(gateway, *admitted, span)
+                call, credentials = admitted
+                made = call, _request(gateway, call, credentials, span)
                 if repeated:
-                    _remember(gateway, ready[0])
+                    _remember(gateway, call)
         except BffError:
             return None  # the recipe judges the same and says it
-        call, request = ready
+        call, request = made
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
         lane_call.began = began
         lane_call.keep_alive = keep_alive
@@ -161,8 +162,8 @@ def _remember(gateway: Gateway, call: Call) -> None:
         head.section.memo[policy] = _Judged(head.method, head.peer, cookie, plain)
 
 
-def _request(gateway: Gateway, call: Call, credentials: FieldBlock, span: Any) -> tuple[Call, UpstreamRequest]:
-    """The call and its request for its upstream, in the trace of this span.
+def _request(gateway: Gateway, call: Call, credentials: FieldBlock, span: Any) -> UpstreamRequest:
+    """The call's request for its upstream, in the trace of this span.
 
     Raises:
         BffError: it cannot be forwarded.
@@ -171,7 +172,7 @@ def _request(gateway: Gateway, call: Call, credentials: FieldBlock, span: Any) -
     if span is not None:
         head, operators = in_trace(call, traces.parent_fields(span))
     match = call.admitted.match
-    return call, gateway.forwarder.request(match=match, head=head, credentials=credentials, operators=operators)
+    return gateway.forwarder.request(match=match, head=head, credentials=credentials, operators=operators)
 
 
 def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None:

@@ -46,6 +46,7 @@ from bff.proxy.fields import connection_options
 from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import (
+    NUMBER,
     FieldSection,
     Peer,
     RequestHead,
@@ -66,7 +67,6 @@ _PLAIN_LINE = re.compile(
     rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$->@-~]*)(?:\?([!\"$-~]*))? HTTP/1\.1",
 )
 _NO_OPTIONS: frozenset[bytes] = frozenset()
-_DIGITS = re.compile(rb"[0-9]{1,18}")
 # The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -344,7 +344,7 @@ class RequestReader:
             raise MalformedRequest("Both Content-Length and Transfer-Encoding.")
         if length is not None:
             lengths = [value for name, value in head.fields if name == b"content-length"]
-            if len(lengths) != 1 or _DIGITS.fullmatch(length) is None:
+            if len(lengths) != 1 or NUMBER.fullmatch(length) is None:
                 raise MalformedRequest("Content-Length is not one number.")
             self._left = int(length)
             return self._left > 0

@@ -168,20 +168,21 @@ async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receiv
     Raises:
         BffError, BrokenTransfer: as `api`.
     """
-    route = call.admitted.match.route
     try:
-        await gateway.forwarder.receive_head(
-            route,
-            response,
-            receive,
-            private=call.token is not None,
-            is_outdated=sending.outdated(gateway, call.token),
-        )
+        await _receive_head(gateway, call, response, receive)
     except Outdated as late:  # it was to be repeated on another connection
         response, call = await _send(gateway, call, late.receive)
+    await _finish(gateway, call, response, receive, send)
+
+
+async def _receive_head(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive) -> None:
+    """Raises: Outdated: the token has expired, and nothing was sent. BffError: as `Forwarder.receive_head`."""
+    is_outdated, private = sending.outdated(gateway, call.token), call.token is not None
+    route = call.admitted.match.route
+    try:
+        await gateway.forwarder.receive_head(route, response, receive, private=private, is_outdated=is_outdated)
     finally:
         telemetry.upstream_answered(upstream=response.pool.origin)
-    await _finish(gateway, call, response, receive, send)
 
 
 async def _send(gateway: Gateway, call: Call, receive: Receive) -> tuple[UpstreamResponse, Call]:

@@ -34,7 +34,7 @@ from bff.web.health import management
 from bff.web.navigation import to_https
 from bff.web.pages import look_of
 from bff.web.problems import Shown, problem_of
-from bff.web.websocket import Handshake, admit_websocket
+from bff.web.websocket import HandshakeCredentials, admit_websocket
 
 Answering = Callable[[Send], Awaitable[None]]
 
@@ -191,7 +191,7 @@ class App:
         try:
             call = await admit_websocket(gateway, head)
             ended = asyncio.Event()
-            streams, handshake = self.process.streams, Handshake(gateway, call)
+            streams, credentials = self.process.streams, HandshakeCredentials(gateway, call)
             with streams.opened(call.live.session.key, end=ended.set) if call.live else nullcontext():
                 await gateway.forwarder.websocket(
                     call.admitted.match,
@@ -199,12 +199,11 @@ class App:
                     scope,
                     receive,
                     send,
-                    credentials=handshake.credentials,
-                    freshen=handshake.freshen,
+                    credentials=credentials.fresh,
                     operators=call.operators,
                     owner=call.owner,
                     ended=ended,
-                    instead=handshake.instead,
+                    instead=credentials.instead,
                 )
         except BffError as error:
             problem = _problem(gateway, error, head, account_of(gateway, head))

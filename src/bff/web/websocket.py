@@ -55,20 +55,16 @@ async def still_usable(gateway: Gateway, call: Call) -> Call:
     return replace(call, token=await call.source.usable())
 
 
-class Handshake:
-    """One call on the long way (`app.py`): what its handshakes carry."""
+class HandshakeCredentials:
+    """What the handshakes of one call carry on the long way (`app.py`)."""
 
     def __init__(self, gateway: Gateway, call: Call) -> None:
         self._gateway = gateway
         self._call = call
 
-    async def freshen(self) -> None:
-        """See `still_usable`."""
-        self._call = await still_usable(self._gateway, self._call)
-
-    def credentials(self, authority: bytes) -> FieldBlock:
-        """The fields with the token for an upstream, by its authority."""
-        call = self._call
+    async def fresh(self, authority: bytes) -> FieldBlock:
+        """The fields with a token that has not expired, for an upstream, by its authority (`still_usable`)."""
+        call = self._call = await still_usable(self._gateway, self._call)
         return credentials_of(self._gateway, call.admitted.match, call.head, token=call.token, authority=authority)
 
     async def instead(self) -> FieldBlock | None:

@@ -1,0 +1,71 @@
+"""What the handshakes of one WebSocket carry: a token that has not expired, or another in the place of a rejected one."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bff.errors import CsrfRefused, LoginRequired, NoRoute
+from bff.proxy.fields import SESSION_COOKIE
+from bff.request_head import Peer, RequestHead, request_head
+from bff.web.websocket import HandshakeCredentials, admit_websocket
+from support.gateway_world import GatewayWorld, gateway_world
+
+AUTHORITY = b"api.example"
+ROUTES = [
+    {"path": "/api", "upstream": "http://api.example", "provider": "corp", "websocket": True},
+    {"path": "/open", "upstream": "http://api.example", "token": "none", "websocket": True},
+    {"path": "/calls", "upstream": "http://api.example", "provider": "corp"},
+]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[GatewayWorld]:
+    """A gateway before an upstream that is not asked."""
+    async with gateway_world(routes=ROUTES) as world:
+        yield world
+
+
+def handshake(world: GatewayWorld, path: bytes, *, cookie: str | None = None, origin: str | None = None) -> RequestHead:
+    """Of our own page, unless `origin` is another's."""
+    fields = [(b"host", world.config.public_url.authority), (b"origin", (origin or world.url).encode())]
+    if cookie is not None:
+        fields.append((b"cookie", f"{SESSION_COOKIE}={cookie}".encode()))
+    return request_head(b"GET", path, b"", fields, Peer("127.0.0.1", False))
+
+
+@pytest.mark.requirement("R-350")
+async def test_each_handshake_carries_a_token_that_is_good_now(world: GatewayWorld) -> None:
+    """The first serves while it is fresh; one that has expired is renewed, and a rejected one has another in its place."""
+    cookie = (await world.signed_in("alice")).cookie(SESSION_COOKIE)
+    gateway = world.app.gateway
+    credentials = HandshakeCredentials(
+        gateway, await admit_websocket(gateway, handshake(world, b"/api/ws", cookie=cookie))
+    )
+    first = await credentials.fresh(AUTHORITY)
+    assert first.lines.startswith(b"authorization: Bearer ")
+    assert await credentials.fresh(AUTHORITY) == first
+    world.clock.now += 700
+    second = await credentials.fresh(AUTHORITY)
+    assert second != first
+    third = await credentials.instead()
+    assert third is not None
+    assert third not in (first, second)
+
+
+async def test_a_route_without_a_token_carries_none(world: GatewayWorld) -> None:
+    """Neither at first nor in the place of a refused one."""
+    gateway = world.app.gateway
+    credentials = HandshakeCredentials(gateway, await admit_websocket(gateway, handshake(world, b"/open/ws")))
+    assert (await credentials.fresh(AUTHORITY)).fields == ()
+    assert await credentials.instead() is None
+
+
+async def test_who_may_not_open_one_is_refused(world: GatewayWorld) -> None:
+    """A route that takes none, another site's page, and a browser without a session."""
+    gateway, cookie = world.app.gateway, (await world.signed_in("alice")).cookie(SESSION_COOKIE)
+    with pytest.raises(NoRoute):
+        await admit_websocket(gateway, handshake(world, b"/calls/ws", cookie=cookie))
+    with pytest.raises(CsrfRefused):
+        await admit_websocket(gateway, handshake(world, b"/api/ws", cookie=cookie, origin="https://evil.example"))
+    with pytest.raises(LoginRequired):
+        await admit_websocket(gateway, handshake(world, b"/api/ws"))

@@ -23,9 +23,9 @@ from bff.proxy.browser import Browser, Message, Receive, Send
 from bff.proxy.connection import Connection
 from bff.proxy.places import Owner, Places
 from bff.proxy.reader import ResponseReader
-from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.timeouts import Patience, Phase
-from bff.proxy.writer import Upload, request_head
+from bff.proxy.upload import Upload
+from bff.proxy.upstream_request import UpstreamRequest, written_head
 from bff.request_head import Field
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class UpstreamResponse:
         connection.holder = self
         self.connection_was_used = connection.reused
         self._phase = _HEAD if upload is None else _UPLOAD
-        head, begun = request_head(request), self._begun
+        head, begun = written_head(request), self._begun
         connection.start(
             self.reader,
             wake=self.wake if self.follower is None else self.follower,

@@ -14,8 +14,8 @@ from bff.errors import UpstreamBusy
 from bff.proxy.browser import Receive
 from bff.proxy.places import Owner
 from bff.proxy.response import Outdated, UpstreamResponse
-from bff.proxy.rewrite import upstream_url
 from bff.proxy.routes import Match
+from bff.proxy.upstream_request import upstream_url
 from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 from bff.sessions.model import AccessToken, is_over
 from bff.tokens.proofs import challenged

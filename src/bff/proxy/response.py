@@ -164,6 +164,11 @@ class UpstreamResponse:
         finally:
             self.discard()
 
+    def hand_on(self) -> Receive:
+        """The browser's messages that a task's exchange has not taken. It takes no more: call `discard`, or raise."""
+        browser, self._browser = self._browser, None
+        return cast(Receive, self._receive) if browser is None else browser.hand_on()
+
     def discard(self) -> None:
         """Ends it here. A connection whose response is not complete is closed."""
         if self._browser is not None:
@@ -243,7 +248,7 @@ class UpstreamResponse:
             Outdated: it has.
         """
         if self.is_outdated is not None and self.is_outdated():
-            raise Outdated(_from_the_first(self._begun, cast(Receive, self._receive)))
+            raise Outdated(_from_the_first(self._begun, self.hand_on()))
 
     def forget_connection(self) -> None:
         """Leave the connection that broke, if there is one: the place stays with the exchange."""

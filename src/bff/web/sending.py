@@ -114,9 +114,9 @@ async def _send(
         return await forward(receive)
     content = KeptContent(receive)
     response = await forward(content)
-    again = content.again()
-    if not _demands_nonce(gateway, match, response) or again is None:
+    if not _demands_nonce(gateway, match, response) or not content.is_whole:
         return response
+    again = content.again(response.hand_on())
     response.discard()
     response = await forward(again)
     _demands_nonce(gateway, match, response)

@@ -1,4 +1,4 @@
-"""The house keeps its plan: who may import whom, which library belongs where, and lists in the documentation that are the code's."""
+"""The layers hold: which package imports which, which library is imported where; and lists in the documentation are the code's."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ SOURCE = Path(bff.__file__).parent
 REPOSITORY = Path(__file__).parent.parent
 TESTS = Path(__file__).parent
 
-FLOORS = {
+LAYERS = {
     "backoff": 0,
     "clock": 0,
     "errors": 0,
@@ -42,13 +42,13 @@ FLOORS = {
     "cli": 7,
     "__main__": 8,
 }
-STRANGERS = {  # below, and still not to be known
+FORBIDDEN = {  # in a layer below, and still not to be imported
     ("proxy", "oauth"): "is handed a bearer, and knows no OAuth",
     ("proxy", "telemetry"): "is read, fuzzed and lifted out alone",
     ("tokens", "proxy"): "keeps tokens, and forwards nothing",
     ("oauth", "config"): "is handed client_id, metadata and now",
 }
-LIBRARIES = {  # library -> the files or rooms that may import it
+LIBRARIES = {  # library -> the files or packages that may import it
     "click": ("cli/",),
     "cryptography": ("sessions/sealing.py", "signing_key.py", "config/values/certificates.py", "demo/"),
     "hiredis": ("sessions/redis/",),
@@ -110,8 +110,8 @@ def name_of(file: Path) -> str:
     return file.relative_to(SOURCE).as_posix()
 
 
-def room_of(file: Path) -> str:
-    """The room that a file stands in."""
+def package_of(file: Path) -> str:
+    """The package that a file belongs to; a module beside the packages is one by itself."""
     return name_of(file).split("/")[0].removesuffix(".py")
 
 
@@ -126,27 +126,27 @@ def imported(file: Path) -> Iterator[str]:
             yield from ([f"bff.{alias.name}" for alias in node.names] if module == "bff" else [module])
 
 
-ROOM_FILES = [file for file in sources() if name_of(file) != "__init__.py"]
+PACKAGE_FILES = [file for file in sources() if name_of(file) != "__init__.py"]
 
 
-@pytest.mark.parametrize("file", ROOM_FILES, ids=name_of)
+@pytest.mark.parametrize("file", PACKAGE_FILES, ids=name_of)
 def test_imports_go_down_only(file: Path) -> None:
-    """A room imports rooms of lower floors only; neighbours on one floor do not know each other."""
-    room = room_of(file)
+    """A package imports packages of lower layers only; those of one layer do not import each other."""
+    package = package_of(file)
     for module in imported(file):
         if not module.startswith("bff.") or module == "bff.__version__":
             continue
         other = module.split(".")[1]
-        if other == room:
+        if other == package:
             continue
-        assert other in FLOORS, f"{other} stands on no floor"
-        assert FLOORS[other] < FLOORS[room], f"{room} imports {other}"
-        assert (room, other) not in STRANGERS, f"{room} imports {other}: it {STRANGERS.get((room, other))}"
+        assert other in LAYERS, f"{other} has no layer"
+        assert LAYERS[other] < LAYERS[package], f"{package} imports {other}"
+        assert (package, other) not in FORBIDDEN, f"{package} imports {other}: it {FORBIDDEN.get((package, other))}"
 
 
 @pytest.mark.parametrize("file", sources(), ids=name_of)
-def test_libraries_stay_in_their_column(file: Path) -> None:
-    """A library is imported where the house admits it and nowhere else."""
+def test_libraries_are_imported_where_they_belong(file: Path) -> None:
+    """A library is imported where `LIBRARIES` says and nowhere else."""
     for module in imported(file):
         library = module.split(".")[0]
         if library == "bff" or library in sys.stdlib_module_names:
@@ -156,7 +156,7 @@ def test_libraries_stay_in_their_column(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", [f for f in sources() if name_of(f).startswith(PURE)], ids=name_of)
-def test_pure_rooms_do_no_io(file: Path) -> None:
+def test_pure_packages_do_no_io(file: Path) -> None:
     """What is values and functions imports no sockets, no event loop and no clock."""
     banned = {"asyncio", "socket", "ssl", "http", "threading", "time", "structlog"}
     if name_of(file) == "config/values/certificates.py":
@@ -164,7 +164,7 @@ def test_pure_rooms_do_no_io(file: Path) -> None:
     assert not {module.split(".")[0] for module in imported(file)} & banned
 
 
-@pytest.mark.parametrize("file", [f for f in ROOM_FILES if room_of(f) != "telemetry"], ids=name_of)
+@pytest.mark.parametrize("file", [f for f in PACKAGE_FILES if package_of(f) != "telemetry"], ids=name_of)
 def test_outcomes_are_logged_and_counted_in_telemetry(file: Path) -> None:
     """Metrics are changed in `telemetry/` only; other packages call the function of the outcome."""
     if name_of(file) == "web/health.py":
@@ -203,16 +203,16 @@ def test_one_file_leaves_pauses_to_chance(file: Path) -> None:
         assert "random" not in set(imported(file))
 
 
-def test_rooms_are_all_on_a_floor() -> None:
-    """No room stands beside the plan."""
-    assert {room_of(file) for file in ROOM_FILES} == FLOORS.keys()
+def test_every_package_has_a_layer() -> None:
+    """`LAYERS` names every package and no other."""
+    assert {package_of(file) for file in PACKAGE_FILES} == LAYERS.keys()
 
 
 @pytest.mark.requirement("R-239", "R-242")
-@pytest.mark.parametrize("room", ["web", "proxy"])
-def test_nobody_decides_by_a_decoded_path(room: str) -> None:
+@pytest.mark.parametrize("package", ["web", "proxy"])
+def test_no_decision_reads_a_decoded_path(package: str) -> None:
     """`scope["path"]` and `request.url` are read nowhere: paths are judged in the one form that is forwarded (C-12 to C-14)."""
-    for file in sources(SOURCE / room):
+    for file in sources(SOURCE / package):
         for node in ast.walk(parsed(file)):
             if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
                 assert node.slice.value not in {"path", "root_path"}, f"{name_of(file)}:{node.lineno}"

@@ -5,7 +5,7 @@ import pytest
 from bff.demo.loopback import host_of
 from bff.loopback import is_loopback
 from bff.oauth.metadata import is_endpoint
-from support.door import TYPED, door
+from support.asgi_gateway import TYPED, asgi_gateway
 from support.fake_internet import SECRET
 from support.fake_provider import FakeProvider, shop
 
@@ -42,7 +42,7 @@ async def test_a_provider_below_localhost_can_be_signed_in_at() -> None:
     """An issuer such as `http://idp.localhost:9000` passes the check of the file, and the login redirects to it."""
     issuer = "http://idp.localhost:9000"
     providers = {"corp": {"issuer": issuer, "client_id": "shop", "client_secret": SECRET}}
-    async with door(providers=providers) as world:
+    async with asgi_gateway(providers=providers) as world:
         fake = FakeProvider(issuer=issuer, clients=[shop(provider="corp")], clock=world.clock)
         world.internet.hosts["idp.localhost:9000"] = fake.app
         answer = await world.ask("/bff/login", TYPED)

@@ -23,7 +23,7 @@ from bff.request_head import field_block
 from bff.server.lane import SWITCH
 from support.forwarding import Forwarding, a_config
 from support.free_ports import free_port
-from support.upstream_rooms import a_new_owner
+from support.upstream_pools import a_new_owner
 
 MAX_BODY = 2 << 30
 STATUS: dict[type[BffError], int] = {ContentTooLarge: 413, RequestTimeout: 408, UpstreamTimeout: 504}

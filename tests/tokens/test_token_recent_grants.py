@@ -7,16 +7,16 @@ from bff.sessions.model import Session
 from bff.tokens.recent_grants import MAX_REMEMBERED, REMEMBERED_SECONDS, RecentGrants
 from support.fake_internet import FakeClock
 from support.session_samples import a_grant, a_session
-from support.token_room import EXPIRED_AFTER, HERE, TokenRoom, token_room
+from support.token_world import EXPIRED_AFTER, HERE, TokenWorld, token_world
 
 SHORT = 20  # an access token's lifetime
 
 
-async def refreshed(room: TokenRoom, key: str) -> Session:
+async def refreshed(world: TokenWorld, key: str) -> Session:
     """The session after one more refresh."""
-    room.clock.advance(SHORT + 1)
-    await room.usable(await room.stored(key))
-    return await room.stored(key)
+    world.clock.advance(SHORT + 1)
+    await world.usable(await world.stored(key))
+    return await world.stored(key)
 
 
 @pytest.mark.requirement("R-340")
@@ -24,13 +24,13 @@ async def refreshed(room: TokenRoom, key: str) -> Session:
 async def test_the_next_refresh_uses_the_newest_token(writes: int) -> None:
     """The store lacks the last write, or the last two: what was written is written again, and its refresh token is the one that is
     sent."""
-    async with token_room(lifetime_seconds=SHORT) as room:
-        before = await room.sign_in()
+    async with token_world(lifetime_seconds=SHORT) as world:
+        before = await world.sign_in()
         for _ in range(writes):
-            newest = await refreshed(room, before.key)
-        room.store.go_back(before)
-        after = await refreshed(room, before.key)
-        sent = [form["refresh_token"] for form in room.refreshes()]
+            newest = await refreshed(world, before.key)
+        world.store.go_back(before)
+        after = await refreshed(world, before.key)
+        sent = [form["refresh_token"] for form in world.refreshes()]
         assert sent[-1] == newest.grants[0].refresh_token
         assert len(set(sent)) == len(sent) == writes + 1
         assert after.grants[0].refresh_token not in sent
@@ -39,30 +39,30 @@ async def test_the_next_refresh_uses_the_newest_token(writes: int) -> None:
 @pytest.mark.requirement("R-340")
 async def test_what_was_lost_is_written_again_when_changes_resume() -> None:
     """No request has to come for it: other processes would send the old one."""
-    async with token_room(workers=2) as room:
-        before = await room.sign_in()
-        room.clock.advance(EXPIRED_AFTER)
-        token = await room.usable(before)
-        room.store.go_back(before)
-        room.workers[0].shared.kept.changes_resumed()
-        await room.settled()
-        assert (await room.stored(before.key)).grants[0].access_token(HERE) == token
-        assert await room.usable(await room.stored(before.key), worker=1) == token
+    async with token_world(workers=2) as world:
+        before = await world.sign_in()
+        world.clock.advance(EXPIRED_AFTER)
+        token = await world.usable(before)
+        world.store.go_back(before)
+        world.workers[0].shared.kept.changes_resumed()
+        await world.settled()
+        assert (await world.stored(before.key)).grants[0].access_token(HERE) == token
+        assert await world.usable(await world.stored(before.key), worker=1) == token
 
 
 @pytest.mark.requirement("R-340")
 async def test_a_session_that_ended_stays_away() -> None:
     """A store that has lost the session, or an empty one, gets nothing back."""
-    async with token_room(lifetime_seconds=SHORT) as room:
-        session = await room.sign_in()
-        session = await refreshed(room, session.key)
-        await room.store.delete(session.key)
-        room.workers[0].shared.kept.changes_resumed()
-        await room.settled()
-        assert await room.find(session.key) is None
-        room.clock.advance(SHORT + 1)
+    async with token_world(lifetime_seconds=SHORT) as world:
+        session = await world.sign_in()
+        session = await refreshed(world, session.key)
+        await world.store.delete(session.key)
+        world.workers[0].shared.kept.changes_resumed()
+        await world.settled()
+        assert await world.find(session.key) is None
+        world.clock.advance(SHORT + 1)
         with pytest.raises(LoginRequired):
-            await room.usable(session)
+            await world.usable(session)
 
 
 async def nothing() -> None:

@@ -9,15 +9,15 @@ from bff.sessions.model import session_key
 from bff.sessions.store import Mark
 from bff.tokens.holder import token_hash
 from bff.tokens.sign_in import keep_sign_in
-from support.token_room import ABSOLUTE_TIMEOUT, EXPIRED_AFTER, HERE, token_room
+from support.token_world import ABSOLUTE_TIMEOUT, EXPIRED_AFTER, HERE, token_world
 
 
 @pytest.mark.requirement("R-180", "R-035")
 async def test_session_ids_are_long_and_never_alike() -> None:
     """A session id carries 256 random bits, and no two are alike."""
-    async with token_room() as room:
-        grant = await room.grant()
-        ids = {await room.keep(grant) for _ in range(200)}
+    async with token_world() as world:
+        grant = await world.grant()
+        ids = {await world.keep(grant) for _ in range(200)}
         assert len(ids) == 200
         assert {len(one) for one in ids} == {43}
 
@@ -25,11 +25,11 @@ async def test_session_ids_are_long_and_never_alike() -> None:
 @pytest.mark.requirement("R-063")
 async def test_sign_in_makes_a_new_session_and_the_old_one_dies() -> None:
     """After a sign-in the previous session id opens nothing."""
-    async with token_room() as room:
-        before = await room.sign_in()
-        after = await room.stored(session_key(await room.keep(await room.grant(), previous=before)))
+    async with token_world() as world:
+        before = await world.sign_in()
+        after = await world.stored(session_key(await world.keep(await world.grant(), previous=before)))
         assert after.key != before.key
-        assert await room.find(before.key) is None
+        assert await world.find(before.key) is None
         assert [grant.provider for grant in after.grants] == ["corp"]
         assert after.grants[0].refresh_token != before.grants[0].refresh_token
 
@@ -37,51 +37,51 @@ async def test_sign_in_makes_a_new_session_and_the_old_one_dies() -> None:
 @pytest.mark.requirement("R-063")
 async def test_previous_session_that_is_gone_does_no_harm() -> None:
     """A previous session that ended while the user was at the provider contributes nothing."""
-    async with token_room() as room:
-        before = await room.sign_in("corp", "partner")
-        await room.store.delete(before.key)
-        after = await room.stored(session_key(await room.keep(await room.grant(), previous=before)))
+    async with token_world() as world:
+        before = await world.sign_in("corp", "partner")
+        await world.store.delete(before.key)
+        after = await world.stored(session_key(await world.keep(await world.grant(), previous=before)))
         assert [grant.provider for grant in after.grants] == ["corp"]
 
 
 @pytest.mark.requirement("R-183", "R-213")
 async def test_sign_out_of_the_previous_session_during_a_sign_in_is_final() -> None:
     """A session that ends in another tab, or by a provider's word, just as it is replaced leaves nothing in its successor."""
-    async with token_room() as room:
-        before = await room.sign_in("partner")
-        grant = await room.grant("corp")
-        room.store.on_create = lambda _: room.store.delete(before.key)
-        after = await room.stored(session_key(await room.keep(grant, previous=before)))
+    async with token_world() as world:
+        before = await world.sign_in("partner")
+        grant = await world.grant("corp")
+        world.store.on_create = lambda _: world.store.delete(before.key)
+        after = await world.stored(session_key(await world.keep(grant, previous=before)))
         assert [grant.provider for grant in after.grants] == ["corp"]
 
 
 @pytest.mark.requirement("R-194")
 async def test_second_provider_joins_and_carried_grants_keep_the_earlier_deadline() -> None:
     """Signing in at a second provider keeps the first one's grant, and does not lengthen its time."""
-    async with token_room() as room:
-        first = await room.sign_in("corp")
-        room.clock.advance(60)
-        both = await room.stored(session_key(await room.keep(await room.grant("partner"), previous=first)))
+    async with token_world() as world:
+        first = await world.sign_in("corp")
+        world.clock.advance(60)
+        both = await world.stored(session_key(await world.keep(await world.grant("partner"), previous=first)))
         assert [grant.provider for grant in both.grants] == ["partner", "corp"]
         assert both.grants[1] == first.grants[0]
         assert both.absolute_expires_at == first.absolute_expires_at
-        assert await room.find(first.key) is None
+        assert await world.find(first.key) is None
 
 
 async def test_signing_in_again_at_the_only_provider_starts_the_clock_anew() -> None:
     """Nothing is carried over, so the new session has its whole time."""
-    async with token_room() as room:
-        first = await room.sign_in("corp")
-        room.clock.advance(60)
-        again = await room.stored(session_key(await room.keep(await room.grant("corp"), previous=first)))
-        assert again.absolute_expires_at == room.clock() + ABSOLUTE_TIMEOUT
+    async with token_world() as world:
+        first = await world.sign_in("corp")
+        world.clock.advance(60)
+        again = await world.stored(session_key(await world.keep(await world.grant("corp"), previous=first)))
+        assert again.absolute_expires_at == world.clock() + ABSOLUTE_TIMEOUT
 
 
 async def test_same_user_again_keeps_the_other_providers_grant() -> None:
     """The same user signing in again at one provider stays signed in at the other."""
-    async with token_room() as room:
-        both = await room.sign_in("corp", "partner")
-        again = await room.stored(session_key(await room.keep(await room.grant("corp"), previous=both)))
+    async with token_world() as world:
+        both = await world.sign_in("corp", "partner")
+        again = await world.stored(session_key(await world.keep(await world.grant("corp"), previous=both)))
         assert [grant.provider for grant in again.grants] == ["corp", "partner"]
         assert again.absolute_expires_at == both.absolute_expires_at
 
@@ -89,31 +89,31 @@ async def test_same_user_again_keeps_the_other_providers_grant() -> None:
 @pytest.mark.requirement("R-066")
 async def test_another_user_takes_nothing_over() -> None:
     """When somebody else signs in at a provider, nothing that the first user held anywhere stays."""
-    async with token_room() as room:
-        alice = await room.sign_in("corp", "partner", user="alice")
-        bob = await room.stored(session_key(await room.keep(await room.grant("corp", "bob"), previous=alice)))
+    async with token_world() as world:
+        alice = await world.sign_in("corp", "partner", user="alice")
+        bob = await world.stored(session_key(await world.keep(await world.grant("corp", "bob"), previous=alice)))
         assert [(grant.provider, grant.subject) for grant in bob.grants] == [("corp", "bob")]
-        assert await room.find(alice.key) is None
-        assert bob.absolute_expires_at == room.clock() + ABSOLUTE_TIMEOUT
+        assert await world.find(alice.key) is None
+        assert bob.absolute_expires_at == world.clock() + ABSOLUTE_TIMEOUT
 
 
 @pytest.mark.requirement("R-066", "R-140")
 async def test_refresh_under_way_ends_before_the_session_changes_hands() -> None:
     """A sign-in waits for a refresh under way: what it carries over holds the rotated refresh token, not the spent one."""
-    async with token_room() as room:
-        first = await room.sign_in("corp")
-        grant = await room.grant("partner")
-        room.clock.advance(EXPIRED_AFTER)
-        room.corp.hold("/token")
-        asked = asyncio.ensure_future(room.usable(first, "corp"))
-        await room.token_calls_reach(1)
-        keeping = asyncio.ensure_future(room.keep(grant, previous=first))
+    async with token_world() as world:
+        first = await world.sign_in("corp")
+        grant = await world.grant("partner")
+        world.clock.advance(EXPIRED_AFTER)
+        world.corp.hold("/token")
+        asked = asyncio.ensure_future(world.usable(first, "corp"))
+        await world.token_calls_reach(1)
+        keeping = asyncio.ensure_future(world.keep(grant, previous=first))
         for _ in range(20):
             await asyncio.sleep(0)
         assert not keeping.done()
-        room.corp.release("/token")
+        world.corp.release("/token")
         token = await asked
-        both = await room.stored(session_key(await keeping))
+        both = await world.stored(session_key(await keeping))
         carried = both.grant("corp")
         assert carried is not None
         assert carried.access_token(HERE) == token
@@ -123,51 +123,51 @@ async def test_refresh_under_way_ends_before_the_session_changes_hands() -> None
 @pytest.mark.requirement("R-066")
 async def test_old_view_of_a_session_that_changed_hands_gets_no_new_token() -> None:
     """A request that still holds the previous session's view is told to sign in once its token has expired."""
-    async with token_room() as room:
-        alice = await room.sign_in("corp", user="alice")
-        await room.keep(await room.grant("corp", "bob"), previous=alice)
-        room.corp.calls.clear()
-        room.clock.advance(EXPIRED_AFTER)
+    async with token_world() as world:
+        alice = await world.sign_in("corp", user="alice")
+        await world.keep(await world.grant("corp", "bob"), previous=alice)
+        world.corp.calls.clear()
+        world.clock.advance(EXPIRED_AFTER)
         with pytest.raises(LoginRequired):
-            await room.usable(alice)
-        assert room.refreshes() == []
+            await world.usable(alice)
+        assert world.refreshes() == []
 
 
 @pytest.mark.requirement("R-341")
 async def test_a_grant_whose_token_may_be_spent_is_not_carried_over() -> None:
     """What a process that died may have spent is not taken into the new session, from which it would be sent once more."""
-    async with token_room() as room:
-        before = await room.sign_in("partner")
+    async with token_world() as world:
+        before = await world.sign_in("partner")
         mark = Mark(provider="partner", token_hash=token_hash(before.grants[0].refresh_token or ""))
-        await room.store.begin_renewal(
+        await world.store.begin_renewal(
             before.key, "a dead process", lifetime_seconds=0.0, mark=mark, mark_lifetime_seconds=600
         )
-        session_id = await room.keep(await room.grant("corp"), previous=before)
-        after = await room.stored(session_key(session_id))
+        session_id = await world.keep(await world.grant("corp"), previous=before)
+        after = await world.stored(session_key(session_id))
         assert [grant.provider for grant in after.grants] == ["corp"]
 
 
 @pytest.mark.requirement("R-341", "R-342")
 async def test_a_refresh_that_hangs_does_not_hold_up_a_sign_in() -> None:
     """Its grant stays behind in the old session, and what its answer brings is revoked; the new session holds what was signed in."""
-    async with token_room() as room:
-        before = await room.sign_in("partner")
-        room.fakes["partner"].hold("/token")
-        room.clock.advance(EXPIRED_AFTER)
-        refreshing = asyncio.create_task(room.usable(before, "partner"))
-        await room.token_calls_reach(1, name="partner")
+    async with token_world() as world:
+        before = await world.sign_in("partner")
+        world.fakes["partner"].hold("/token")
+        world.clock.advance(EXPIRED_AFTER)
+        refreshing = asyncio.create_task(world.usable(before, "partner"))
+        await world.token_calls_reach(1, name="partner")
         session_id = await keep_sign_in(
-            room.store,
-            grant=await room.grant("corp"),
+            world.store,
+            grant=await world.grant("corp"),
             previous_key=before.key,
             absolute_timeout_seconds=ABSOLUTE_TIMEOUT,
-            now=room.clock(),
+            now=world.clock(),
             patience_seconds=0.05,
         )
-        room.fakes["partner"].release("/token")
+        world.fakes["partner"].release("/token")
         with pytest.raises(LoginRequired):
             await refreshing
-        after = await room.stored(session_key(session_id))
+        after = await world.stored(session_key(session_id))
         assert [grant.provider for grant in after.grants] == ["corp"]
-        assert await room.find(before.key) is None
-        assert room.fakes["partner"].calls_to("/revoke")
+        assert await world.find(before.key) is None
+        assert world.fakes["partner"].calls_to("/revoke")

@@ -22,7 +22,7 @@ from bff.sessions.model import LiveSession, Session
 from bff.tokens.sources import ClientToken, UserToken
 from bff.web import admission
 from bff.web.gateway import Gateway
-from support.door import door
+from support.asgi_gateway import asgi_gateway
 from support.request_heads import a_head
 from support.session_samples import NOW, a_grant
 
@@ -44,7 +44,7 @@ ROUTES: list[dict[str, Any]] = [
 @asynccontextmanager
 async def gateway(**settings: Any) -> AsyncIterator[Gateway]:
     """A gateway with a route for each kind of token."""
-    async with door(routes=ROUTES, **settings) as world:
+    async with asgi_gateway(routes=ROUTES, **settings) as world:
         yield world.app.gateway
 
 
@@ -271,7 +271,7 @@ async def test_source_is_the_users_token_else_our_own_else_none(
 @pytest.mark.parametrize("session", [ENDED, ELSEWHERE])
 async def test_a_users_source_without_a_usable_grant_gives_no_token(session: LiveSession) -> None:
     """`LoginRequired` names the route's provider, and nothing was asked of the provider."""
-    async with door(routes=ROUTES) as world:
+    async with asgi_gateway(routes=ROUTES) as world:
         ours = world.app.gateway
         found = admission.source(ours, policy_of(ours, b"/api"), session, now=NOW)
         assert isinstance(found, UserToken)

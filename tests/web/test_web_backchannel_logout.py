@@ -5,13 +5,13 @@ from structlog.testing import capture_logs
 
 from bff.web.content import MAX_BODY_BYTES
 from support.asgi_browser import AsgiBrowser
-from support.door import Door, door
+from support.asgi_gateway import AsgiGateway, asgi_gateway
 
 PATH = "/bff/backchannel-logout/corp"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
-async def delivered(world: Door, provider: AsgiBrowser) -> int | None:
+async def delivered(world: AsgiGateway, provider: AsgiBrowser) -> int | None:
     """The status of what is answered to these pieces of a body."""
     headers = [(b"host", b"app.example.com"), *((name.encode(), value.encode()) for name, value in FORM.items())]
     scope = {
@@ -33,7 +33,7 @@ async def delivered(world: Door, provider: AsgiBrowser) -> int | None:
 async def test_what_is_no_logout_request_is_refused(body: bytes) -> None:
     """Nothing, too much, and what is not text; the event's reason has a row in the how-to."""
     with capture_logs() as logs:
-        async with door() as world:
+        async with asgi_gateway() as world:
             assert (await world.ask(PATH, FORM, method="POST", body=body)).status == 400
     assert [entry["reason"] for entry in logs if entry["event"] == "backchannel_logout.refused"] == ["malformed"]
 
@@ -41,7 +41,7 @@ async def test_what_is_no_logout_request_is_refused(body: bytes) -> None:
 @pytest.mark.requirement("R-214", "R-273")
 async def test_who_leaves_in_the_middle_is_no_failure_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     """A peer that goes away before its body is complete is refused like any other, without a traceback in the log."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         provider = AsgiBrowser([b"logout_to"], ends=False)
         provider.leave()
         assert await delivered(world, provider) == 400
@@ -52,7 +52,7 @@ async def test_who_leaves_in_the_middle_is_no_failure_of_ours(capsys: pytest.Cap
 
 async def test_an_endless_body_is_not_read() -> None:
     """No more is taken than a logout token needs."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         piece = b"a" * 4096
         provider = AsgiBrowser([piece] * 1000, ends=False)
         assert await delivered(world, provider) == 400

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.door import FROM_ELSEWHERE, door
+from support.asgi_gateway import FROM_ELSEWHERE, asgi_gateway
 
 SOURCE = Path(__file__).parents[2] / "clients/javascript/client.js"
 IMPORTED = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "script", "accept": "*/*"}
@@ -26,7 +26,7 @@ def test_the_client_is_small() -> None:
 @pytest.mark.requirement("R-270")
 async def test_it_is_a_script(headers: dict[str, str]) -> None:
     """Anybody gets it, without a session or a header, and as a script that browsers take for a module."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask("/bff/client.js", headers)
         assert (answer.status, answer.body) == (200, SOURCE.read_bytes())
         assert answer.field("content-type") == "text/javascript; charset=utf-8"
@@ -38,7 +38,7 @@ async def test_it_is_a_script(headers: dict[str, str]) -> None:
 
 async def test_it_is_not_sent_again_and_has_a_tag_for_each_coding() -> None:
     """A browser that has it gets 304; the compressed one is another representation."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         plain = await world.ask("/bff/client.js")
         coded = await world.ask("/bff/client.js", {"accept-encoding": "gzip, br"})
         assert (gzip.decompress(coded.body), coded.field("content-encoding")) == (plain.body, "gzip")
@@ -52,7 +52,7 @@ async def test_it_is_not_sent_again_and_has_a_tag_for_each_coding() -> None:
 
 async def test_it_calls_the_gateway_that_served_it() -> None:
     """Below another base path it knows that path, and has another tag."""
-    async with door(base_path="/auth") as world, door() as other:
+    async with asgi_gateway(base_path="/auth") as world, asgi_gateway() as other:
         answer = await world.ask("/auth/client.js")
         assert answer.body == SOURCE.read_bytes().replace(b'BASE_PATH = "/bff"', b'BASE_PATH = "/auth"')
         assert answer.body.count(b'"/auth"') == 1
@@ -63,5 +63,5 @@ async def test_it_calls_the_gateway_that_served_it() -> None:
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405)])
 async def test_it_is_read_only(method: str, status: int) -> None:
     """HEAD has the fields of GET; nothing can be sent to it."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await world.ask("/bff/client.js", method=method)).status == status

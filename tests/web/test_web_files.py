@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from support.door import FETCH, NAVIGATION, TYPED, Door, door
+from support.asgi_gateway import FETCH, NAVIGATION, TYPED, AsgiGateway, asgi_gateway
 
 WHOLE = "export const app = 1;\n" * 100
 
 
-async def get(world: Door, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> object:
+async def get(world: AsgiGateway, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> object:
     """Ask for a file."""
     return await world.ask(path, headers or {}, method=method)
 
@@ -26,7 +26,7 @@ async def get(world: Door, path: str, headers: dict[str, str] | None = None, *, 
 @pytest.mark.requirement("R-270")
 async def test_files_have_their_types(path: str, media_type: str) -> None:
     """Each file is sent with its type; the folder itself is the start page."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, path)
         assert answer.status == 200
         assert answer.field("content-type") == media_type
@@ -39,7 +39,7 @@ async def test_files_have_their_types(path: str, media_type: str) -> None:
 @pytest.mark.requirement("R-252")
 async def test_unchanged_file_is_not_sent_again() -> None:
     """An ETag that matches is 304 without content, a stale one the file."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         first = await get(world, "/app/assets/app.js")
         assert first.body.decode() == WHOLE
         again = await get(world, "/app/assets/app.js", {"if-none-match": first.field("etag")})
@@ -61,7 +61,7 @@ async def test_unchanged_file_is_not_sent_again() -> None:
 )
 async def test_ranges(wanted: str, status: int, body: str | None) -> None:
     """A part of a file is 206 with just that part; a range beyond it 416."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, "/app/assets/app.js", {"range": wanted})
         assert answer.status == status
         if body is not None:
@@ -73,7 +73,7 @@ async def test_ranges(wanted: str, status: int, body: str | None) -> None:
 )
 async def test_hostile_ranges_cost_nothing(wanted: str) -> None:
     """Thousands of ranges, or none that can be read, are answered at once and never 500 (CVE-2025-62727)."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, "/app/assets/app.js", {"range": wanted})
         assert answer.status in {200, 206, 400, 416}
         assert len(answer.body) < 2_000_000
@@ -82,7 +82,7 @@ async def test_hostile_ranges_cost_nothing(wanted: str) -> None:
 @pytest.mark.parametrize("wanted", ["items=0-5", "x", "=", ""])
 async def test_ranges_of_another_kind_are_not_meant_for_us(wanted: str) -> None:
     """A unit that we do not know must be ignored (RFC 9110 section 14.2): the answer is the whole file."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, "/app/assets/app.js", {"range": wanted})
         assert (answer.status, answer.body.decode()) == (200, WHOLE)
 
@@ -91,7 +91,7 @@ async def test_ranges_of_another_kind_are_not_meant_for_us(wanted: str) -> None:
 @pytest.mark.parametrize(("wanted", "status"), [("bytes=0-5", 206), ("bytes=99999-", 416), ("bytes=x", 400)])
 async def test_every_answer_about_a_file_says_how_to_be_handled(wanted: str, status: int) -> None:
     """A part of a file and a refused range are as little sniffed, framed or taken for another site's as the file."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         whole = await get(world, "/app/assets/app.js")
         answer = await get(world, "/app/assets/app.js", {"range": wanted})
         assert answer.status == status
@@ -102,7 +102,7 @@ async def test_every_answer_about_a_file_says_how_to_be_handled(wanted: str, sta
 @pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-5"}])
 async def test_head_has_the_fields_and_no_content(headers: dict[str, str]) -> None:
     """HEAD of a file says what GET would, without the content; ranges are GET's alone (RFC 9110 section 14.2)."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         head = await get(world, "/app/assets/app.js", headers, method="HEAD")
         assert (head.status, head.body) == (200, b"")
         assert head.field("content-length") == str(len(WHOLE))
@@ -111,7 +111,7 @@ async def test_head_has_the_fields_and_no_content(headers: dict[str, str]) -> No
 @pytest.mark.requirement("R-021")
 async def test_history_fallback_is_for_navigations_only() -> None:
     """A page of the app's own router is the start page to a person or a crawler, and a missing file 404 to a script."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         for headers in (NAVIGATION, TYPED, {"accept": "text/html"}, {"accept": "*/*"}, {}):
             page = await get(world, "/app/orders/7", headers)
             assert page.status == 200
@@ -151,7 +151,7 @@ async def test_history_fallback_is_for_navigations_only() -> None:
 )
 async def test_nothing_beside_the_folder(path: str) -> None:
     """No spelling of a path reaches a file outside the folder, and none makes an error of ours."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, path, FETCH)
         assert answer.status in {400, 404} or path.endswith("/app.js/")
         assert b"canary" not in answer.body
@@ -160,7 +160,7 @@ async def test_nothing_beside_the_folder(path: str) -> None:
 
 async def test_symbolic_link_out_of_the_folder_is_not_followed() -> None:
     """A link to a file elsewhere is not served."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         os.symlink(world.folder / "secret.txt", world.folder / "dist" / "link.txt")
         answer = await get(world, "/app/link.txt", FETCH)
         assert answer.status == 404
@@ -168,7 +168,7 @@ async def test_symbolic_link_out_of_the_folder_is_not_followed() -> None:
 
 async def test_what_is_hidden_is_not_served_but_what_is_well_known_is() -> None:
     """Names that begin with a dot lie there by mistake, at any depth; `.well-known` is there on purpose (RFC 8615)."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         for name in (".env", "assets/.env", ".git/config", ".well-known/security.txt", ".well-known/.env"):
             file = world.folder / "dist" / name
             file.parent.mkdir(exist_ok=True)
@@ -179,7 +179,7 @@ async def test_what_is_hidden_is_not_served_but_what_is_well_known_is() -> None:
 
 async def test_no_listing_of_folders() -> None:
     """A folder without a start page of its own is not listed."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, "/app/assets/", FETCH)
         assert answer.status == 404
         assert b"app.js" not in answer.body
@@ -189,7 +189,7 @@ async def test_no_listing_of_folders() -> None:
 @pytest.mark.requirement("R-019", "R-253")
 async def test_files_are_read_only(method: str) -> None:
     """Files take GET and HEAD."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, "/app/index.html", FETCH, method=method)
         assert answer.status == 405
         assert answer.field("allow") == "GET, HEAD"
@@ -198,7 +198,7 @@ async def test_files_are_read_only(method: str) -> None:
 @pytest.mark.requirement("R-007")
 async def test_app_loads_without_a_cookie_from_anywhere() -> None:
     """The start page is public: a link from another site shows it at once, signed in or not."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, "/app/", {**NAVIGATION, "sec-fetch-site": "cross-site"})
         assert (answer.status, answer.all("location")) == (200, [])
 
@@ -220,7 +220,7 @@ async def test_app_loads_without_a_cookie_from_anywhere() -> None:
 )
 async def test_what_wants_no_page_gets_no_page(headers: dict[str, str]) -> None:
     """A call of the app, a script, an image or a call for JSON that finds nothing is 404, not the start page with 200."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await get(world, "/app/orders/7", headers)).status == 404
 
 
@@ -228,7 +228,7 @@ async def test_what_wants_no_page_gets_no_page(headers: dict[str, str]) -> None:
 @pytest.mark.parametrize("dest", ["iframe", "frame"])
 async def test_a_frame_shows_the_app_at_a_deep_link(dest: str) -> None:
     """An app that frames a page of its own gets it, and no asset that is missing; who else may frame it says the policy."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await get(world, "/app/orders/7", {**NAVIGATION, "sec-fetch-dest": dest})
         assert answer.status == 200
         assert "frame-ancestors 'self'" in answer.field("content-security-policy")
@@ -238,7 +238,7 @@ async def test_a_frame_shows_the_app_at_a_deep_link(dest: str) -> None:
 @pytest.mark.requirement("R-370")
 async def test_asset_that_is_missing_is_404_to_what_takes_anything() -> None:
     """An old page that asks for an asset of the last build learns that it is gone, and does not run HTML as a script."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         for path in ("/app/assets/index-B4nZq9x9.js", "/app/logo.svg", "/app/old/manifest.webmanifest"):
             assert (await get(world, path, {"accept": "*/*"})).status == 404
 
@@ -250,7 +250,7 @@ async def test_asset_that_is_missing_is_404_to_what_takes_anything() -> None:
 )
 async def test_a_folder_is_asked_for_with_its_slash(path: str, query: str, location: str) -> None:
     """Relative links of a folder's page start at the folder, so its address without the slash leads to the one with it."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         (world.folder / "dist/docs").mkdir()
         (world.folder / "dist/docs/index.html").write_text("<title>Docs</title>")
         answer = await world.ask(path, NAVIGATION, query=query)
@@ -262,7 +262,7 @@ async def test_a_folder_is_asked_for_with_its_slash(path: str, query: str, locat
 @pytest.mark.requirement("R-370", "R-017")
 async def test_an_address_never_leads_to_another_host() -> None:
     """`//host`, even where a folder has that name, is no folder of ours: a redirect there would leave the site."""
-    async with door(routes=[{"path": "/", "files": "dist"}]) as world:
+    async with asgi_gateway(routes=[{"path": "/", "files": "dist"}]) as world:
         (world.folder / "dist/evil.example").mkdir()
         (world.folder / "dist/evil.example/index.html").write_text("<title>Evil</title>")
         for path in ("//evil.example", "///evil.example", "/assets//evil.example"):
@@ -303,7 +303,7 @@ CODED = {".br": b"in brotli", ".zst": b"in zstandard", ".gz": b"in gzip"}
 )
 async def test_the_browser_chooses_the_coding(accepted: str | None, coding: str | None) -> None:
     """Of the codings beside a file the browser's favourite is sent, ours where it has none, the file itself where it takes none."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         for suffix, content in CODED.items():
             (world.folder / f"dist/assets/app.js{suffix}").write_bytes(content)
         answer = await get(world, "/app/assets/app.js", {} if accepted is None else {"accept-encoding": accepted})
@@ -319,7 +319,7 @@ async def test_the_browser_chooses_the_coding(accepted: str | None, coding: str 
 @pytest.mark.requirement("R-370", "R-252")
 async def test_each_coding_has_a_tag_of_its_own() -> None:
     """A tag names one representation: the tag of the gzip file is unchanged for gzip only (RFC 9110 section 8.8.3.3)."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         (world.folder / "dist/assets/app.js.gz").write_bytes(CODED[".gz"])
         plain, coded = [await get(world, "/app/assets/app.js", h) for h in ({}, {"accept-encoding": "gzip"})]
         assert plain.field("etag") != coded.field("etag")
@@ -332,13 +332,13 @@ async def test_each_coding_has_a_tag_of_its_own() -> None:
 
 async def test_a_file_without_codings_does_not_vary() -> None:
     """Where only the file itself is there, every browser gets the same, and `Vary` does not split caches."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await get(world, "/app/assets/app.js", {"accept-encoding": "br"})).all("vary") == []
 
 
 async def test_a_coding_asked_for_by_name_is_an_archive() -> None:
     """`app.js.gz` is no script: it is sent as what it is, so nothing reads compressed bytes as text."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         (world.folder / "dist/assets/app.js.gz").write_bytes(CODED[".gz"])
         answer = await get(world, "/app/assets/app.js.gz")
         assert (answer.field("content-type"), answer.all("content-encoding")) == ("application/gzip", [])
@@ -351,7 +351,7 @@ async def test_a_coding_asked_for_by_name_is_an_archive() -> None:
 )
 async def test_names_with_a_hash_are_kept_for_a_year(name: str, kept: str) -> None:
     """The content of a hashed name never changes, so no browser asks again; everything else is asked for again."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         (world.folder / f"dist/{name}").write_text("x")
         assert (await get(world, f"/app/{name}")).field("cache-control") == kept
 
@@ -359,7 +359,7 @@ async def test_names_with_a_hash_are_kept_for_a_year(name: str, kept: str) -> No
 @pytest.mark.requirement("R-370")
 async def test_pages_that_differ_in_a_hash_have_different_tags() -> None:
     """Two builds with one time stamp, as containers have it, and one size are two files all the same."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         page, tags = world.folder / "dist/index.html", []
         for content in ("<script src=index-AAAAAAA1.js>", "<script src=index-BBBBBBB2.js>"):
             page.write_text(content)
@@ -374,7 +374,7 @@ async def test_pages_that_differ_in_a_hash_have_different_tags() -> None:
 )
 async def test_names_that_no_file_has_do_not_touch_the_disk(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than 1,024 bytes or 32 segments are 404 at once, to a person as well."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         monkeypatch.setattr("os.path.realpath", None)  # any look at the disk would be an error of ours
         for headers in (NAVIGATION, FETCH, {}):
             assert (await get(world, path, headers)).status == 404
@@ -382,7 +382,7 @@ async def test_names_that_no_file_has_do_not_touch_the_disk(path: str, monkeypat
 
 async def test_names_up_to_the_bounds_are_looked_for() -> None:
     """A file 32 segments down is found, and a deep link of 1,024 bytes is the app's."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         deep = world.folder / "dist" / "/".join("a" * 31)
         deep.mkdir(parents=True)
         (deep / "b.txt").write_text("deep")
@@ -393,7 +393,7 @@ async def test_names_up_to_the_bounds_are_looked_for() -> None:
 @pytest.mark.requirement("R-370")
 async def test_a_circle_of_links_is_no_file() -> None:
     """Links that lead to each other, and a link to itself, are 404."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         dist = world.folder / "dist"
         for name, target in (("a", "b"), ("b", "a"), ("self", "self"), ("loop.js", "loop.js")):
             os.symlink(dist / target, dist / name)
@@ -404,7 +404,7 @@ async def test_a_circle_of_links_is_no_file() -> None:
 @pytest.mark.requirement("R-370", "R-017")
 async def test_links_lead_to_files_of_the_folder_only() -> None:
     """A link inside the folder is followed, as mounted configuration has it; a folder's link out of it, and a coding's, is not."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         dist = world.folder / "dist"
         os.symlink("assets/app.js", dist / "inside.js")
         os.symlink(world.folder, dist / "out")
@@ -420,7 +420,7 @@ async def test_links_lead_to_files_of_the_folder_only() -> None:
 
 async def test_what_is_no_file_is_not_read() -> None:
     """A pipe in the folder is 404, and nobody waits for its writer."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         os.mkfifo(world.folder / "dist/pipe.txt")
         assert (await get(world, "/app/pipe.txt", FETCH)).status == 404
 
@@ -428,7 +428,7 @@ async def test_what_is_no_file_is_not_read() -> None:
 async def test_a_long_file_is_sent_in_pieces_and_by_ranges() -> None:
     """A file longer than what is read at once arrives whole, and its ranges are cut where they were asked for."""
     content = bytes(range(256)) * 4096
-    async with door() as world:
+    async with asgi_gateway() as world:
         (world.folder / "dist/film.mp4").write_bytes(content)
         whole = await get(world, "/app/film.mp4")
         assert (whole.body == content, whole.field("accept-ranges")) == (True, "bytes")
@@ -441,7 +441,7 @@ async def test_a_long_file_is_sent_in_pieces_and_by_ranges() -> None:
 @pytest.mark.requirement("R-252")
 async def test_a_range_counts_for_the_file_that_was_named() -> None:
     """`If-Range` with another tag wants the whole file: a part of a new file must not be joined to an old one."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         etag = (await get(world, "/app/assets/app.js")).field("etag")
         for tag, status in ((etag, 206), ('"other"', 200), (f"W/{etag}", 200)):
             answer = await get(world, "/app/assets/app.js", {"range": "bytes=0-5", "if-range": tag})
@@ -451,7 +451,7 @@ async def test_a_range_counts_for_the_file_that_was_named() -> None:
 @pytest.mark.requirement("R-252")
 async def test_a_file_can_be_asked_for_by_date() -> None:
     """`If-Modified-Since` is 304 from the file's date on; a date that is none is ignored."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         date = (await get(world, "/app/assets/app.js")).field("last-modified")
         for since, status in ((date, 304), ("Thu, 01 Jan 1970 00:00:00 GMT", 200), *((text, 200) for text in NO_DATES)):
             assert (await get(world, "/app/assets/app.js", {"if-modified-since": since})).status == status
@@ -460,7 +460,7 @@ async def test_a_file_can_be_asked_for_by_date() -> None:
 @pytest.mark.requirement("R-252")
 async def test_a_file_can_be_asked_for_as_it_was() -> None:
     """`If-Match` and `If-Unmodified-Since` of another state of the file are 412 (RFC 9110 section 13.1)."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         first = await get(world, "/app/assets/app.js")
         etag, date = first.field("etag"), first.field("last-modified")
         for name, value, status in (
@@ -482,7 +482,7 @@ async def test_a_file_can_be_asked_for_as_it_was() -> None:
 @pytest.mark.requirement("R-370")
 async def test_several_lines_of_a_list_are_one_list() -> None:
     """`Accept`, `Accept-Encoding` and `If-None-Match` may come as several lines (RFC 9110 section 5.3): all of them count."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         (world.folder / "dist/c.js").write_text("c")
         (world.folder / "dist/c.js.br").write_bytes(b"br")
         etag = (await get(world, "/app/c.js")).field("etag")
@@ -517,7 +517,7 @@ async def test_the_operator_adds_and_removes_fields() -> None:
         "set": {"Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin"},
         "remove": ["Referrer-Policy"],
     }
-    async with door(**with_headers(changes)) as world:
+    async with asgi_gateway(**with_headers(changes)) as world:
         etag = (await get(world, "/app/assets/app.js")).field("etag")
         for path, headers in (
             ("/app/assets/app.js", {}),
@@ -534,7 +534,7 @@ async def test_the_operator_adds_and_removes_fields() -> None:
 
 async def test_a_policy_that_forgets_framing_does_not_allow_it() -> None:
     """A policy of the operator's that says nothing of `frame-ancestors` stands beside ours, and browsers enforce both."""
-    async with door(**with_headers({"set": {"content-security-policy": "default-src 'self'"}})) as world:
+    async with asgi_gateway(**with_headers({"set": {"content-security-policy": "default-src 'self'"}})) as world:
         answer = await get(world, "/app/")
         assert answer.all("content-security-policy") == ["default-src 'self'", "frame-ancestors 'self'"]
 
@@ -543,7 +543,7 @@ async def test_a_policy_that_forgets_framing_does_not_allow_it() -> None:
 async def test_a_field_of_the_files_own_is_replaced_not_doubled() -> None:
     """`set` of what a file carries anyway, its type among it, leaves one field; `Vary` for codings stays beside the operator's."""
     changes = {"set": {"Content-Type": "text/plain", "Cache-Control": "no-store", "Vary": "Origin"}, "remove": ["ETag"]}
-    async with door(**with_headers(changes)) as world:
+    async with asgi_gateway(**with_headers(changes)) as world:
         (world.folder / "dist/assets/app.js.gz").write_bytes(CODED[".gz"])
         answer = await get(world, "/app/assets/app.js", {"accept-encoding": "gzip"})
         assert (answer.field("content-type"), answer.field("cache-control")) == ("text/plain", "no-store")
@@ -557,7 +557,7 @@ async def test_a_link_that_is_put_there_meanwhile_is_not_followed(
     swapped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at a name and its opening a folder or file becomes a link out of the folder: 404, not the other file."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         (world.folder / "app.js").write_text("canary")
         resolve = os.path.realpath
 

@@ -12,7 +12,7 @@ from bff.errors import CsrfRefused, MalformedRequest
 from bff.web import guards
 from bff.web.gateway import Site
 from bff.web.guards import MAX_LOCAL_PATH, local_path
-from support.door import FETCH, FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
+from support.asgi_gateway import FETCH, FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, asgi_gateway
 from support.request_heads import BY_SERVICE_WORKERS, a_head
 
 OURS = ORIGIN.encode()
@@ -333,7 +333,7 @@ def test_no_text_raises_anything_else(value: str) -> None:
 @pytest.mark.parametrize("path", ["/bff/user", "/api/orders", "/app/", "/open"])
 async def test_host_that_is_none_is_malformed(host: str | None, path: str) -> None:
     """A missing or impossible Host is 400 on every kind of path."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask(path, FETCH, host=host)
         assert answer.status == 400
 
@@ -346,7 +346,7 @@ async def test_host_that_is_none_is_malformed(host: str | None, path: str) -> No
 @pytest.mark.parametrize("path", ["/bff/user", "/bff/login", "/api/orders", "/app/", "/open"])
 async def test_other_host_is_misdirected(host: str, path: str) -> None:
     """A host that is not ours is 421 everywhere, and what X-Forwarded-Host says changes nothing."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask(path, {**FETCH, "x-forwarded-host": "app.example.com"}, host=host)
         assert answer.status == 421
         assert host not in answer.body.decode()
@@ -355,7 +355,7 @@ async def test_other_host_is_misdirected(host: str, path: str) -> None:
 @pytest.mark.requirement("R-239")
 async def test_host_is_compared_without_case_and_a_trusted_proxy_may_name_another() -> None:
     """Host names have no case; a proxy that the operator trusts may pass on what it likes, an untrusted peer may not."""
-    async with door(trusted_proxies=["10.0.0.0/8"]) as world:
+    async with asgi_gateway(trusted_proxies=["10.0.0.0/8"]) as world:
         assert (await world.ask("/bff/user", FETCH, host="APP.Example.com")).status == 200
         assert (await world.ask("/bff/user", FETCH, host="internal:8080", client="10.1.2.3")).status == 200
         assert (await world.ask("/bff/user", FETCH, host="internal:8080", client="192.0.2.7")).status == 421
@@ -379,14 +379,14 @@ async def test_host_is_compared_without_case_and_a_trusted_proxy_may_name_anothe
 )
 async def test_a_default_port_is_no_other_host(public_url: str, host: str, status: int) -> None:
     """nginx's `$host:$server_port` is our host where `public_url` has no port; another port is another host."""
-    async with door(public_url=public_url) as world:
+    async with asgi_gateway(public_url=public_url) as world:
         assert (await world.ask("/bff/user", FETCH, host=host)).status == status
 
 
 @pytest.mark.requirement("R-310")
 async def test_the_log_names_both_hosts_of_a_misdirected_request() -> None:
     """An operator sees which host the proxy passed on, and which one it has to be."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         with capture_logs() as logs:
             await world.ask("/bff/user", FETCH, host="internal:8080")
     (entry,) = [entry for entry in logs if entry["event"] == "request.refused"]
@@ -396,7 +396,7 @@ async def test_the_log_names_both_hosts_of_a_misdirected_request() -> None:
 @pytest.mark.requirement("R-239")
 async def test_two_hosts_are_malformed() -> None:
     """Two Host lines have no single meaning, even equal ones."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         twice = [("host", "app.example.com"), ("host", "app.example.com"), *FETCH.items()]
         assert (await world.ask("/bff/user", twice, host=None)).status == 400
 
@@ -407,7 +407,7 @@ async def test_two_hosts_are_malformed() -> None:
 @pytest.mark.requirement("R-183", "R-188")
 async def test_session_of_a_cookie() -> None:
     """A cookie that we signed for a living session opens it; a dead session, a forged or an unsigned cookie opens none."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         session, headers = await world.session()
         cookie = headers["cookie"]
         for field, found in [
@@ -431,7 +431,7 @@ async def test_session_of_a_cookie() -> None:
 )
 async def test_garbage_in_the_cookie_field_is_no_session_and_no_error(garbage: str) -> None:
     """No Cookie field makes an error: `/user` answers that no user is signed in."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask("/bff/user", {**FETCH, "cookie": garbage})
         assert answer.status == 200
         assert answer.json()["authenticated"] is False
@@ -440,7 +440,7 @@ async def test_garbage_in_the_cookie_field_is_no_session_and_no_error(garbage: s
 @pytest.mark.requirement("R-188", "R-186")
 async def test_dead_cookie_is_cleared() -> None:
     """A cookie that opens nothing is removed when the page asks who is signed in."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask("/bff/user", {**FETCH, "cookie": world.cookie()})
         assert answer.field("set-cookie").startswith("__Host-Http-bff=; ")
         assert "Max-Age=0" in answer.field("set-cookie")
@@ -450,7 +450,7 @@ async def test_dead_cookie_is_cleared() -> None:
 @pytest.mark.requirement("R-182", "R-141")
 async def test_touching_and_not_touching() -> None:
     """A call moves the idle deadline, a look with `?touch=0` does not."""
-    async with door(session={"keys": ["Zk3vQ9xLw2Rb7TnYc5HsJ8dMfAe4GpUq"], "local_copy": "off"}) as world:
+    async with asgi_gateway(session={"keys": ["Zk3vQ9xLw2Rb7TnYc5HsJ8dMfAe4GpUq"], "local_copy": "off"}) as world:
         _, headers = await world.session()
         for expected in (1800, 1500, 1200):
             answer = await world.ask("/bff/user", {**FETCH, **headers}, query="touch=0")
@@ -465,7 +465,7 @@ async def test_touching_and_not_touching() -> None:
 @pytest.mark.requirement("R-182")
 async def test_a_page_that_only_looks_keeps_no_call_from_counting() -> None:
     """A call right after a look with `?touch=0` moves the idle deadline, though the session was read a moment ago."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         _, headers = await world.session()
         world.clock.advance(600)
         for query, left in (("touch=0", 1200), ("", 1800), ("touch=0", 1800)):
@@ -518,7 +518,7 @@ async def test_a_page_that_only_looks_keeps_no_call_from_counting() -> None:
 )
 async def test_who_is_let_through(path: str, method: str, headers: dict[str, str], status: int) -> None:
     """Without a session: navigations to sign-in, fetches 401, foreign calls 403, unknown paths 404; never a call to the provider."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask(path, headers, method=method)
         assert answer.status == status
         if status == 401:
@@ -543,7 +543,7 @@ async def test_login_refuses_to_come_back_elsewhere(value: str) -> None:
     """`/login` with a bad `return_to` is 400 and starts nothing."""
     from urllib.parse import quote
 
-    async with door() as world:
+    async with asgi_gateway() as world:
         query = "return_to=" + (value if value == "%ff" else quote(value, safe=""))
         answer = await world.ask("/bff/login", TYPED, query=query)
         assert answer.status == 400
@@ -554,7 +554,7 @@ async def test_login_refuses_to_come_back_elsewhere(value: str) -> None:
 @pytest.mark.parametrize("path", ["/bff/user", "/bff/login", "/api/x", "/nowhere", "/bff/callback/corp"])
 async def test_our_own_answers_are_neither_stored_nor_framed_nor_sniffed(path: str) -> None:
     """HSTS, nosniff, no-store, Referrer-Policy and a CSP that forbids framing are on every answer of our own."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask(path, {**TYPED, "x-csrf": "1"})
         assert answer.field("cache-control") == "no-store"
         assert answer.field("x-content-type-options") == "nosniff"
@@ -579,7 +579,7 @@ async def test_our_own_answers_are_neither_stored_nor_framed_nor_sniffed(path: s
 )
 async def test_no_field_opens_a_protected_route(headers: dict[str, str]) -> None:
     """No user agent and no forwarding field gets a request past the session check."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await world.ask("/api/x", {**FETCH, **headers})).status == 401
         assert (await world.ask("/api/x", headers)).status == 403
 

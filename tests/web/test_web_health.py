@@ -6,13 +6,13 @@ from bff import __version__
 from bff.errors import StoreUnavailable
 from bff.sessions.memory import MemoryStore
 from bff.web.health import management
-from support.door import FETCH, Answer, Door, door
+from support.asgi_gateway import FETCH, Answer, AsgiGateway, asgi_gateway
 from support.request_heads import a_head
 
 MANAGEMENT = ("127.0.0.1", 9090)
 
 
-async def ask(world: Door, path: str, *, method: str = "GET") -> Answer:
+async def ask(world: AsgiGateway, path: str, *, method: str = "GET") -> Answer:
     """A request that came in on the management listener."""
     return await world.ask(path, method=method, host="10.0.0.5:9090", server=MANAGEMENT)
 
@@ -28,7 +28,7 @@ async def ask(world: Door, path: str, *, method: str = "GET") -> Answer:
 )
 async def test_what_it_tells(path: str, status: int, content: dict[str, str]) -> None:
     """Alive, ready, and which version."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await ask(world, path)
         assert (answer.status, answer.json()) == (status, content)
         head = await ask(world, path, method="HEAD")
@@ -38,7 +38,7 @@ async def test_what_it_tells(path: str, status: int, content: dict[str, str]) ->
 
 async def test_metrics_are_prometheus_text() -> None:
     """`/metrics` shows our own numbers."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await ask(world, "/metrics")
         assert answer.field("content-type").startswith("text/plain; version=0.0.4")
         for name in (b"bff_logins_total", b"bff_refreshes_total", b"bff_token_call_seconds"):
@@ -50,7 +50,7 @@ async def test_metrics_are_prometheus_text() -> None:
 )
 async def test_nothing_else(method: str, path: str, status: int) -> None:
     """Other paths and methods are refused."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await ask(world, path, method=method)).status == status
 
 
@@ -58,7 +58,7 @@ async def test_nothing_else(method: str, path: str, status: int) -> None:
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/version"])
 async def test_never_on_the_public_listener(path: str) -> None:
     """The public listener knows none of these paths, whatever Host or user agent says."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await world.ask(path, {**FETCH, "user-agent": "kube-probe/1.30"})).status == 404
         assert (await world.ask(path, FETCH, host="127.0.0.1:9090")).status == 404
 
@@ -67,7 +67,7 @@ async def test_never_on_the_public_listener(path: str) -> None:
 @pytest.mark.parametrize("path", ["/bff/user", "/api/x", "/app/"])
 async def test_nothing_public_on_the_management_listener(path: str) -> None:
     """The management listener forwards nothing and knows no sessions."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await ask(world, path)).status == 404
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bff.web.page_template import render
 from bff.web.pages import Look, bounce_page, requested_path
-from support.door import FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, door
+from support.asgi_gateway import FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, asgi_gateway
 from support.request_heads import a_head
 
 HOSTILE = "/a/%22%3E%3Cscript%3E;'\"><script>alert(1)</script>&x={url}"
@@ -103,7 +103,7 @@ def test_what_is_too_long_to_come_back_to_loses_its_query() -> None:
 @pytest.mark.requirement("R-007", "R-300")
 async def test_a_sign_in_from_elsewhere_is_bounced_once_and_then_begins() -> None:
     """First our page, then, from our own site, the redirect; never the page again."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         first = await world.ask("/bff/login", FROM_ELSEWHERE, query="a=1")
         assert first.status == 200
         assert first.field("content-type") == "text/html; charset=utf-8"
@@ -131,7 +131,7 @@ async def test_another_site_leads_to_a_page_by_a_click_only(
     site: str, signed_in: bool, dest: str, path: str, query: str
 ) -> None:
     """A page load of another origin, or a sign-in that would end on one, is answered with a link and goes nowhere by itself."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         cookie = (await world.session())[1] if signed_in else {}
         asked = {**NAVIGATION, "sec-fetch-site": site, "sec-fetch-dest": dest, **cookie}
         answer = await world.ask(path, asked, query=query)
@@ -153,7 +153,7 @@ async def test_a_route_may_let_other_sites_lead_to_its_pages() -> None:
         "csrf": "origin",
         "cross_site_pages": True,
     }
-    async with door(routes=[pages]) as world:
+    async with asgi_gateway(routes=[pages]) as world:
         for path, query in (("/pages/report", "a=1"), ("/bff/login", "return_to=/pages/report")):
             answer = await world.ask(path, FROM_ELSEWHERE, query=query)
             assert refresh_url(Page(answer.body.decode())) == f"{path}?{query}"
@@ -162,7 +162,7 @@ async def test_a_route_may_let_other_sites_lead_to_its_pages() -> None:
 @pytest.mark.requirement("R-007")
 async def test_navigation_to_sign_in_remembers_where_it_was_going() -> None:
     """The redirect leads to `/login` with the path that was asked for, escaped."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask("/pages/a", TYPED, query="x=1&y=%26")
         assert answer.field("location") == "/bff/login?provider=corp&return_to=/pages/a%3Fx%3D1%26y%3D%2526"
 
@@ -170,7 +170,7 @@ async def test_navigation_to_sign_in_remembers_where_it_was_going() -> None:
 @pytest.mark.requirement("R-309", "R-301")
 async def test_a_typed_address_meets_one_page_that_keeps_its_fragment() -> None:
     """The guarded page is a redirect; `/login` then is a page, once, whatever the browser says about sites afterwards."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         guarded = await world.ask("/pages/a", TYPED, query="x=" + "%26" * 600)
         path, _, query = guarded.field("location").partition("?")
         first = await world.ask(path, TYPED, query=query)
@@ -189,7 +189,7 @@ async def test_a_typed_address_meets_one_page_that_keeps_its_fragment() -> None:
 @pytest.mark.parametrize("return_to", ["/", "/app/x", "/pages/x"])
 async def test_other_page_loads_begin_to_sign_in_at_once(change: dict[str, str], return_to: str) -> None:
     """A service worker's request, a link of the app, a sign-in that ends on the app itself: a redirect to the provider."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         asked = TYPED if return_to != "/pages/x" else {**TYPED, **change}
         assert (await world.ask("/bff/login", asked, query=f"return_to={return_to}")).status == 303
 
@@ -198,7 +198,7 @@ async def test_other_page_loads_begin_to_sign_in_at_once(change: dict[str, str],
 @pytest.mark.parametrize("headers", [FROM_ELSEWHERE, TYPED])
 async def test_a_long_way_back_survives_the_page_before_a_sign_in(headers: dict[str, str]) -> None:
     """The page that leads on to `/login` holds the whole of a `return_to` of 2,000 bytes, escaped as it came."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         query = "return_to=" + quote("/pages/x?y=" + "%26" * 600, safe="")
         page = Page((await world.ask("/bff/login", headers, query=query)).body.decode())
         assert (links(page)[0] or "").startswith(f"/bff/login?{query}")
@@ -207,7 +207,7 @@ async def test_a_long_way_back_survives_the_page_before_a_sign_in(headers: dict[
 @pytest.mark.requirement("R-301")
 async def test_a_third_round_within_a_minute_is_stopped() -> None:
     """Two sign-ins that led to the page and have not helped: the third is a page with a button, until the minute is over."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         now = int(world.clock())
         cookie = {"cookie": f"__Host-Http-bff-rounds={now - 5}.{now - 30}"}
         stopped = await world.ask("/pages/a", {**TYPED, **cookie})
@@ -221,7 +221,7 @@ async def test_a_third_round_within_a_minute_is_stopped() -> None:
 @pytest.mark.requirement("R-301")
 async def test_a_guarded_page_for_failed_sign_ins_is_no_circle() -> None:
     """A provider that refuses at once leads to the page; it says that a sign-in is needed, and a person decides."""
-    async with door(pages={"sign_in_error": "/pages/sorry?from=bff"}) as world:
+    async with asgi_gateway(pages={"sign_in_error": "/pages/sorry?from=bff"}) as world:
         failed = await world.ask("/bff/callback/corp", NAVIGATION, query="state=x&code=y")
         path, _, query = failed.field("location").partition("?")
         shown = await world.ask(path, NAVIGATION, query=query)
@@ -236,7 +236,7 @@ async def test_a_guarded_page_for_failed_sign_ins_is_no_circle() -> None:
 )
 async def test_a_broken_mark_stops_nothing(value: str) -> None:
     """What is no time of the last minute is no round."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         cookie = {"cookie": f"__Host-Http-bff-rounds={value}"}
         assert (await world.ask("/pages/a", {**TYPED, **cookie})).status == 303
 
@@ -244,7 +244,7 @@ async def test_a_broken_mark_stops_nothing(value: str) -> None:
 @pytest.mark.requirement("R-007")
 async def test_browser_that_follows_is_at_the_provider_after_two_steps() -> None:
     """A click, redirect, provider: no sequence of these loops, whatever the browser says about sites."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         path, headers, seen = "/pages/orders", FROM_ELSEWHERE, []
         for _ in range(6):
             target, _, query = path.partition("?")
@@ -264,5 +264,5 @@ async def test_browser_that_follows_is_at_the_provider_after_two_steps() -> None
 @pytest.mark.requirement("R-021")
 async def test_head_of_a_cross_site_navigation_has_no_body_trouble() -> None:
     """A HEAD is answered like its GET."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert (await world.ask("/pages/orders", FROM_ELSEWHERE, method="HEAD")).status == 200

@@ -14,7 +14,7 @@ from bff import errors
 from bff.web.page_texts import BY_REASON, BY_TYPE
 from bff.web.pages import Look
 from bff.web.problems import LAST_RESORT, TABLE, Shown, SignInFailed, problem_of
-from support.door import FETCH, FROM_ELSEWHERE, NAVIGATION, TYPED, Answer, door
+from support.asgi_gateway import FETCH, FROM_ELSEWHERE, NAVIGATION, TYPED, Answer, asgi_gateway
 from support.request_heads import a_head
 from support.sample_errors import sample_error
 
@@ -129,7 +129,7 @@ def test_the_start_page_leads_not_to_itself_twice() -> None:
 @pytest.mark.requirement("R-310", "R-302")
 async def test_a_misdirected_person_sees_both_hosts_and_the_way() -> None:
     """421: the host that the request names, escaped, the one of this site, and a link to it."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         answer = await world.ask("/bff/login", TYPED, host="internal:8080")
         page = Html(answer.body.decode())
         assert answer.status == 421
@@ -167,7 +167,7 @@ def hashed(answer: Answer, tag: str) -> set[str]:
 @pytest.mark.requirement("R-302", "R-309")
 async def test_the_policy_allows_what_is_on_the_page_and_nothing_else() -> None:
     """Style and script are allowed by their hashes; a page that tells a problem has no script and allows none."""
-    async with door(pages={"logo": "/app/logo.svg"}) as world:
+    async with asgi_gateway(pages={"logo": "/app/logo.svg"}) as world:
         refused = await world.ask("/nowhere", TYPED)
         leads_on = await world.ask("/bff/login", FROM_ELSEWHERE)
     for answer in (refused, leads_on):
@@ -200,7 +200,7 @@ async def test_the_policy_allows_what_is_on_the_page_and_nothing_else() -> None:
 )
 async def test_a_navigation_gets_a_page_and_a_fetch_a_problem(path: str, method: str, status: int) -> None:
     """The same request, opened and fetched: the same status, in the shape that its caller can use."""
-    async with door() as world:
+    async with asgi_gateway() as world:
         opened = await world.ask(path, NAVIGATION, method=method)
         without_metadata = await world.ask(
             path, {"accept": NAVIGATION["accept"], "origin": "https://app.example.com"}, method=method
@@ -218,19 +218,19 @@ async def test_a_navigation_gets_a_page_and_a_fetch_a_problem(path: str, method:
 async def test_the_operator_sets_title_logo_and_help() -> None:
     """They stand on every page; without them the page says the host."""
     pages = {"title": "Shop & Co", "logo": "/app/logo.svg", "support_url": "https://help.example.com/"}
-    async with door(pages=pages) as world:
+    async with asgi_gateway(pages=pages) as world:
         page = Html((await world.ask("/nowhere", TYPED)).body.decode())
     assert "Shop & Co" in " ".join(page.texts)
     assert ("img", {"src": "/app/logo.svg", "alt": ""}) in page.tags
     assert "https://help.example.com/" in page.links
-    async with door() as world:
+    async with asgi_gateway() as world:
         assert "app.example.com" in (await world.ask("/nowhere", TYPED)).body.decode()
 
 
 @pytest.mark.requirement("R-302")
 async def test_a_failed_sign_in_ends_on_a_page_of_the_app() -> None:
     """With `pages.sign_in_error` a person comes to the app, which is told what it needs; a fetch gets the problem."""
-    async with door(pages={"sign_in_error": "/app/sorry?from=bff"}) as world:
+    async with asgi_gateway(pages={"sign_in_error": "/app/sorry?from=bff"}) as world:
         with capture_logs() as logs:
             answer = await world.ask("/bff/callback/corp", NAVIGATION, query="state=x&code=y")
         fetched = await world.ask("/bff/callback/corp", FETCH, query="state=x&code=y")

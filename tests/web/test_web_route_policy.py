@@ -5,7 +5,7 @@ import pytest
 from bff.config.model import RouteConfig, TokenKind
 from bff.sessions.model import Target
 from bff.web.route_policy import route_policy, sign_in_target, user_targets
-from support.door import door
+from support.asgi_gateway import asgi_gateway
 
 
 def policy_of(**settings: object) -> object:
@@ -51,7 +51,7 @@ async def test_sign_in_asks_for_what_users_routes_need() -> None:
         {"path": "/e", "upstream": upstream, "resource": "https://b.example.com"},
         {"path": "/f", "upstream": upstream, "token": "none"},
     ]
-    async with door(routes=routes) as world:
+    async with asgi_gateway(routes=routes) as world:
         config = world.app.gateway.config
         resources = [target.resource for target in user_targets(config, "corp") if target.resource]
         assert resources == ["https://b.example.com", "https://c.example.com"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from bff.cli.columns import aligned
 from bff.config.model import Config, RouteConfig, TokenKind
 
 HEAD = ("PATH", "TO", "TOKEN", "PROVIDER", "CSRF", "METHODS", "MORE")
@@ -10,9 +11,7 @@ HEAD = ("PATH", "TO", "TOKEN", "PROVIDER", "CSRF", "METHODS", "MORE")
 def table(config: Config) -> list[str]:
     """The lines of the table."""
     routes = sorted(config.routes, key=lambda route: len(route.path.raw), reverse=True)
-    rows = [HEAD, *map(_row, routes)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned([HEAD, *map(_row, routes)])
 
 
 def _row(route: RouteConfig) -> Sequence[str]:

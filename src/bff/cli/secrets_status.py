@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import click
 
+from bff.cli.columns import aligned
 from bff.cli.session_views import iso, plain
 from bff.config.model import Config
 from bff.errors import StoreUnavailable
@@ -59,10 +60,8 @@ def status(config: Config, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"secrets": [_as_json(one) for one in told]}, indent=2))
         return 0
-    rows = [HEAD, *map(_row, told)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in aligned([HEAD, *map(_row, told)]):
+        click.echo(line)
     if config.session.store.in_memory:
         click.echo(IN_MEMORY, err=True)
     return 0

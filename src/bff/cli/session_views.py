@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from bff.cli.columns import aligned
 from bff.config.model import Config
 from bff.oauth.jws import unverified_claims
 from bff.sessions.model import AccessToken, Grant, LiveSession, Target, freshness, shown_id
@@ -94,9 +95,7 @@ def _routes(provider: str, target: Target, config: Config) -> list[str]:
 
 def table(found: Sequence[LiveSession], config: Config) -> list[str]:
     """The lines of `bff sessions list`."""
-    rows = [HEAD, *(_row(live, config) for live in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned([HEAD, *(_row(live, config) for live in found)])
 
 
 def _row(live: LiveSession, config: Config) -> tuple[str, ...]:

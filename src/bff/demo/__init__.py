@@ -5,5 +5,5 @@ answers loopback only; the *sample API* is an upstream that really verifies its 
 what a gateway does; a *world* is all of them running in one process; to *eject* is to write them down for the user to
 edit.
 
-The same apps are the tests' provider and upstream, so nothing here is a stub. Only `cli/` may import this room.
+The same apps are the tests' provider and upstream, so nothing here is a stub. Only `cli/` may import this package.
 """

@@ -76,8 +76,7 @@ class Forwarder:
         if renew is not None:
 
             def again(authority: bytes) -> UpstreamRequest:
-                made = self.request(match=match, head=head, credentials=renew(authority), operators=operators)
-                return replace(made, authority=authority)
+                return self._to(authority, match, head, credentials=renew(authority), operators=operators)
 
         response = await self.upstreams[route.prefix].send(
             request, receive, max_body=route.max_body, owner=owner, renew=again, is_outdated=is_outdated
@@ -131,25 +130,20 @@ class Forwarder:
                 browser.
         """
 
-        def handshake(authority: bytes, carried: FieldBlock) -> UpstreamRequest:
-            made = self.request(match=match, head=head, credentials=carried, operators=operators)
-            return replace(made, authority=authority)
-
         async def request_for(authority: bytes) -> UpstreamRequest:
-            return handshake(authority, await credentials(authority))
+            return self._to(authority, match, head, credentials=await credentials(authority), operators=operators)
+
+        async def again() -> RequestFor | None:
+            others = await instead()
+            if others is None:
+                return None
+
+            async def with_others(authority: bytes) -> UpstreamRequest:
+                return self._to(authority, match, head, credentials=others, operators=operators)
+
+            return with_others
 
         with self.upstreams[match.route.prefix].websocket_place(owner) as place:
-
-            async def again() -> RequestFor | None:
-                others = await instead()
-                if others is None:
-                    return None
-
-                async def with_others(authority: bytes) -> UpstreamRequest:
-                    return handshake(authority, others)
-
-                return with_others
-
             await forward_websocket(
                 route=match.route,
                 request_for=request_for,
@@ -160,6 +154,17 @@ class Forwarder:
                 send=send,
                 ended=ended,
             )
+
+    def _to(
+        self, authority: bytes, match: Match, head: RequestHead, *, credentials: FieldBlock, operators: FieldBlock
+    ) -> UpstreamRequest:
+        """The request for the upstream of this authority, one of a list.
+
+        Raises:
+            MalformedRequest, HeadTooLarge, LoopDetected, MaxForwardsReached: it cannot be forwarded.
+        """
+        made = self.request(match=match, head=head, credentials=credentials, operators=operators)
+        return replace(made, authority=authority)
 
 
 def upstream_of(route: Route, pools: UpstreamPools) -> Upstream:

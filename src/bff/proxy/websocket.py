@@ -42,7 +42,7 @@ _OF_THE_UPGRADE = b"sec-websocket-"
 
 RequestFor = Callable[
     [bytes], Awaitable[UpstreamRequest]
-]  # the handshake for an upstream, by its authority, as it is written now
+]  # the handshake for an upstream, by its authority, as it is now
 Again = Callable[[], Awaitable[RequestFor | None]]  # others in the place of a rejected one; None: there are none
 
 
@@ -83,19 +83,10 @@ async def forward_websocket(
 
     if (await receive())["type"] != "websocket.connect":
         return
-    seconds = route.config.timeouts.first_byte
-    try:
-        connection = await _connected(make, request_for, place, seconds=seconds)
-    except InvalidStatus as refusal:
-        others = await again() if refusal.response.status_code == 401 else None
-        if others is None:
-            await _refuse(scope, send, refusal.response, route.response_rules)
-            return
-        try:
-            connection = await _connected(make, others, place, seconds=seconds)
-        except InvalidStatus as second:
-            await _refuse(scope, send, second.response, route.response_rules)
-            return
+    connection = await _asked(make, request_for, again, place, seconds=route.config.timeouts.first_byte)
+    if isinstance(connection, Response):
+        await _refuse(scope, send, connection, route.response_rules)
+        return
     try:
         limits = Limits(message_bytes=route.max_body, close_seconds=close_seconds)
         fields = _accepted(connection, route.response_rules)
@@ -144,6 +135,26 @@ def _connection(
         logger=_SILENT,
     )
     return _Connection(protocol, close_timeout=close_seconds, max_queue=MAX_QUEUE)
+
+
+async def _asked(
+    make: Callable[[], _Connection], request_for: RequestFor, again: Again, place: WebSocketPlace, *, seconds: float
+) -> _Connection | Response:
+    """The connection to a member that takes the handshake, or the refusal; a 401 is followed by one more handshake (R-350).
+
+    Raises:
+        UpstreamUnreachable, UpstreamTimeout, UpstreamBroke, UpstreamBusy: there is no answer.
+    """
+    try:
+        return await _connected(make, request_for, place, seconds=seconds)
+    except InvalidStatus as refusal:
+        others = await again() if refusal.response.status_code == 401 else None
+        if others is None:
+            return refusal.response
+    try:
+        return await _connected(make, others, place, seconds=seconds)
+    except InvalidStatus as refusal:
+        return refusal.response
 
 
 async def _connected(

@@ -1,6 +1,6 @@
 """The gateway as an ASGI application without a server: requests go in as scopes, answers come out as they were sent.
 
-For what the door decides by itself. Nothing is streamed here and no upstream is there; journeys do that over real sockets.
+For what the gateway decides by itself. Nothing is streamed here and no upstream is there; journeys do that over real sockets.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Answer:
 
 
 @dataclass(slots=True, kw_only=True)
-class Door:
+class AsgiGateway:
     """The gateway, its clock, and a provider behind it."""
 
     app: App
@@ -153,7 +153,7 @@ async def _answer(app: App, scope: dict[str, Any], body: bytes) -> Answer:
 
 
 @asynccontextmanager
-async def door(**settings: Any) -> AsyncIterator[Door]:
+async def asgi_gateway(**settings: Any) -> AsyncIterator[AsgiGateway]:
     """The gateway at https://app.example.com with one provider and some routes; keyword arguments change its configuration."""
     clock, internet = FakeClock(), FakeInternet()
     corp = fake_host(internet, name="corp", port=7001, clock=clock)
@@ -161,7 +161,7 @@ async def door(**settings: Any) -> AsyncIterator[Door]:
         folder = Path(name)
         app = create_app(configured(folder, corp.issuer, **settings), clock=clock, provider_transport=internet)
         async with running(lambda: app.gateway, app.process):
-            yield Door(app=app, clock=clock, internet=internet, corp=corp, folder=folder)
+            yield AsgiGateway(app=app, clock=clock, internet=internet, corp=corp, folder=folder)
 
 
 def configured(folder: Path, issuer: str, **settings: Any) -> Config:

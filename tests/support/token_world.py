@@ -1,9 +1,9 @@
-"""Two workers' token rooms over one store and two providers, and a clock that a test moves.
+"""Two workers' `tokens/` packages over one store and two providers, and a clock that a test moves.
 
-async with token_room() as room:
-    session = await room.sign_in("corp")
-    room.clock.advance(550)                      # stale
-    token = await room.usable(session, "corp")
+async with token_world() as world:
+    session = await world.sign_in("corp")
+    world.clock.advance(550)                      # stale
+    token = await world.usable(session, "corp")
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class TroubledStore(MemoryStore):
 
 @dataclass(slots=True, kw_only=True)
 class Worker:
-    """One process's part of the room."""
+    """The `tokens/` package of one process."""
 
     tasks: BackgroundTasks
     shared: Renewing
@@ -82,8 +82,8 @@ class Worker:
 
 
 @dataclass(slots=True, kw_only=True)
-class TokenRoom:
-    """Everything a test of the room talks to."""
+class TokenWorld:
+    """Everything a test of `tokens/` talks to."""
 
     clock: FakeClock
     internet: FakeInternet
@@ -208,13 +208,13 @@ def worker(*, store: MemoryStore, providers: dict[str, Provider], clock: FakeClo
 
 
 @asynccontextmanager
-async def token_room(
+async def token_world(
     *,
     lifetime_seconds: int = LIFETIME,
     workers: int = 1,
     pauses: Mapping[str, float] = MappingProxyType({}),
     **config: Any,
-) -> AsyncIterator[TokenRoom]:
+) -> AsyncIterator[TokenWorld]:
     """Two providers, one store, and so many workers; keyword arguments go into corp's configuration."""
     clock, internet = FakeClock(), FakeInternet()
     fakes = {
@@ -226,14 +226,14 @@ async def token_room(
         "partner": provider_at(internet, fakes["partner"], clock=clock, name="partner"),
     }
     store = TroubledStore(clock)
-    room = TokenRoom(clock=clock, internet=internet, store=store, fakes=fakes, providers=providers)
-    room.workers = [worker(store=store, providers=providers, clock=clock, **pauses) for _ in range(workers)]
+    world = TokenWorld(clock=clock, internet=internet, store=store, fakes=fakes, providers=providers)
+    world.workers = [worker(store=store, providers=providers, clock=clock, **pauses) for _ in range(workers)]
     try:
-        yield room
+        yield world
     finally:
         for fake in fakes.values():
             fake.behave()
-        await room.settled()
+        await world.settled()
         for provider in providers.values():
             await provider.close()
 

@@ -75,7 +75,7 @@ def an_upstream_tls(settings: TlsSettings = TlsSettings()) -> UpstreamTls:  # no
     return UpstreamTls(settings, unusable=print)
 
 
-class RoomPool(UpstreamPool):
+class WholeUpstream(UpstreamPool):
     """A pool that is all of an upstream."""
 
     async def send(
@@ -96,10 +96,10 @@ async def pool_to(
     max_age: float = 3600.0,
     tls: UpstreamTls | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[RoomPool]:
+) -> AsyncIterator[WholeUpstream]:
     """A pool that must have nothing under way when the test is over."""
     url = parse_upstream(upstream if isinstance(upstream, str) else upstream.url)
-    pool = RoomPool(
+    pool = WholeUpstream(
         Dialer(url, tls=tls, clock=clock),
         timeouts=timeouts,
         max_connections=max_connections,
@@ -125,7 +125,7 @@ async def until(condition: object) -> None:
 
 
 async def fetch(
-    pool: RoomPool, request: UpstreamRequest, browser: AsgiBrowser | None = None, *, max_body: int = 1 << 30
+    pool: WholeUpstream, request: UpstreamRequest, browser: AsgiBrowser | None = None, *, max_body: int = 1 << 30
 ) -> AsgiBrowser:
     """One exchange from end to end; the browser that saw it."""
     browser = browser or AsgiBrowser()

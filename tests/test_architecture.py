@@ -89,6 +89,8 @@ PURE = (
     "proxy/routes.py",
     "proxy/fields.py",
     "proxy/rewrite.py",
+    "proxy/upload.py",
+    "proxy/upstream_request.py",
 )
 
 

@@ -112,12 +112,22 @@ class MalformedRequest(BrowserError):
 class CallbackRefused(BrowserError):
     """An authorization response that does not belong to this browser, transaction and provider.
 
-    `reason` is a short stable word for logs and tests, e.g. `state_unknown`, `iss_mismatch`, `nonce_mismatch`.
+    `reason` is a short stable word for logs and tests, e.g. `state_unknown`, `iss_mismatch`, `nonce_mismatch`. `by_provider`: it is
+    the provider's own error code (RFC 6749 section 4.1.2.1), and no check of ours has failed.
     """
 
-    def __init__(self, detail: str, *, reason: str, found: str | None = None, configured: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        reason: str,
+        by_provider: bool = False,
+        found: str | None = None,
+        configured: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.by_provider = by_provider
         self.found = found
         self.configured = configured
 

@@ -48,7 +48,10 @@ REFUSED = [
     ("end_session_params: {'a b': x}", "is no parameter name"),
     ("proxy: https://proxy:3128", "is no outbound proxy"),
     ("proxy: http://proxy", "is no outbound proxy"),
-    ("proxy: http://user:secret@proxy:3128", "has a user name"),
+    ("proxy: http://user:secret@proxy:3128", "as `proxy_credentials`"),
+    ("proxy: http://user%40corp:se%3Acret@proxy:3128", "as `proxy_credentials`"),
+    ("proxy_credentials: {env: CORP_SECRET}", "is no user name and password"),
+    ("proxy_credentials: user:secret", "secret"),
     ("proxy: http://proxy:3128/path", "is no outbound proxy"),
     ("userinfo_path: data.", "is no path of members"),
     ("subject_claim: id", "is for plain OAuth 2.0"),
@@ -65,6 +68,35 @@ def test_what_a_key_does_not_take(line: str, message: str) -> None:
     assert found.line == 8
     assert found.key.startswith(f"providers.corp.{line.partition(':')[0]}")
     assert message in found.message
+
+
+@pytest.mark.requirement("R-334", "R-172")
+@pytest.mark.parametrize("content", ["no-colon", ":no-user", "user:two\nlines", "user:a\x00b"])
+def test_credentials_of_a_proxy_that_are_none(content: str, tmp_path: Path) -> None:
+    """A file without user name and password is a problem of its key, and nothing of it is repeated."""
+    (tmp_path / "proxy").write_text(content)
+    lines = ("proxy: http://proxy:3128", "proxy_credentials: {file: proxy}")
+    found = problem(with_provider_keys(*lines), folder=tmp_path)
+    assert (found.line, found.key) == (9, "providers.corp.proxy_credentials")
+    assert content not in found.message
+
+
+@pytest.mark.requirement("R-334", "R-172")
+def test_credentials_of_a_proxy(tmp_path: Path) -> None:
+    """They are read from their own file, shown nowhere, and of no use without a proxy; a file that others can read is a warning."""
+    file = tmp_path / "proxy"
+    file.write_text("user:se:cret\n")
+    file.chmod(0o600)
+    line = "proxy_credentials: {file: proxy}"
+    text = with_provider_keys("proxy: http://proxy:3128", line)
+    corp = loaded(text, tmp_path).providers["corp"]
+    assert corp.proxy_credentials is not None
+    assert corp.proxy_credentials.read() == "user:se:cret"
+    assert "se:cret" not in corp.model_dump_json() + repr(corp)
+    assert warnings(text, tmp_path) == []
+    file.chmod(0o644)
+    assert "proxy_credentials: " in "".join(warnings(text, tmp_path))
+    assert "of no use without `proxy`" in problem(with_provider_keys(line), folder=tmp_path).message
 
 
 def test_two_policies_of_one_issuer(tmp_path: Path) -> None:

@@ -146,6 +146,8 @@ def test_demand_of_a_provider(response: ProviderResponse, challenged: bool) -> N
         ('DPoP error="use_dpop_nonce", error_description="x"', True),
         ('Bearer realm="x", DPoP algs="ES256", error="use_dpop_nonce"', True),
         ("dpop error=use_dpop_nonce", True),
+        ('DPoP algs="ES256" , error\t= "use_dpop_nonce"', True),
+        ('DPoP error ="invalid_token", Bearer error= "invalid_token"', False),
         ('Bearer error="use_dpop_nonce"', False),
         ('DPoP error="invalid_token"', False),
         ("", False),

@@ -50,6 +50,9 @@ def test_browser_carries_a_reference_only(status: int) -> None:
     [
         (json_response({"error": "invalid_request"}, status=400), ProviderRefused),
         (json_response({"error": "invalid_client"}, status=401), ProviderRefused),
+        (json_response({"error": "invalid_request"}, status=200), ProviderRefused),
+        (json_response({"error": {"code": "invalid_scope"}}, status=201), ProviderRefused),
+        (json_response({"error": "slow_down"}, status=201), ProviderUnavailable),
         (json_response({"error": "temporarily_unavailable"}, status=400), ProviderUnavailable),
         (ProviderResponse(status=503), ProviderUnavailable),
         (ProviderResponse(status=302), ProviderMisbehaved),

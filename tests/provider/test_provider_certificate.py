@@ -109,6 +109,25 @@ async def test_new_certificate_is_shown_after_the_files_changed(tmp_path: Path) 
 
 
 @pytest.mark.requirement("R-091")
+async def test_a_connection_that_shows_the_former_certificate_gets_no_further_call(tmp_path: Path) -> None:
+    """A busy connection is never idle: without this a provider that has ended the former certificate would see it for ever."""
+    async with world(tmp_path) as (theirs, ours, shown):
+        theirs.keeps = True
+
+        async def name() -> str:
+            await ours.client_credentials(scope=None, resource=None, audience=None)
+            return theirs.calls[-1].common_name
+
+        assert [await name(), await name()] == ["shop", "shop"]
+        assert theirs.connections == 1
+        newer = client_files(tmp_path, name="newer", authority=theirs.authority)
+        newer[1].rename(shown.key)
+        newer[0].rename(shown.certificate)
+        assert [await name(), await name()] == ["newer", "newer"]
+        assert theirs.connections == 2
+
+
+@pytest.mark.requirement("R-091")
 async def test_without_a_usable_certificate_nothing_is_sent(tmp_path: Path) -> None:
     """A certificate that never could be read ends the call before a connection."""
     async with world(tmp_path) as (theirs, ours, shown):

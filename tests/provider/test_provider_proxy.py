@@ -1,16 +1,20 @@
 """An outbound proxy towards one provider: a real one, which opens tunnels."""
 
 import asyncio
+import base64
 import contextlib
+import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from bff.config.values.secrets import FileSecret, LiteralSecret
 from bff.errors import ProviderUnavailable
 from bff.provider.client import Provider
 from support.fake_internet import SECRET, FakeClock, provider_config
@@ -26,7 +30,8 @@ class TunnelProxy:
     """A proxy that opens tunnels to one server, whatever name it is asked for, and remembers what it saw of each."""
 
     server_port: int
-    refuses: bool = False
+    answers: bytes | None = None  # to CONNECT, instead of a tunnel; empty: it hangs up
+    hangs: bool = False  # until the client has gone
     asked: list[bytes] = field(default_factory=list)
     carried: bytearray = field(default_factory=bytearray)
     open: int = 0
@@ -36,8 +41,10 @@ class TunnelProxy:
         """One connection of a client."""
         self.open += 1
         self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-        if self.refuses:
-            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+        if self.hangs:
+            await reader.read()
+        elif self.answers is not None:
+            writer.write(self.answers)
         else:
             there, back = await asyncio.open_connection("127.0.0.1", self.server_port)
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -78,11 +85,16 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def behind_a_proxy(
-    context: ssl.SSLContext, *, refuses: bool = False, **config: Any
+    context: ssl.SSLContext,
+    *,
+    server: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] = token_endpoint,
+    answers: bytes | None = None,
+    hangs: bool = False,
+    **config: Any,
 ) -> AsyncIterator[tuple[Provider, TunnelProxy]]:
     """A provider that nothing but the proxy can find: its name does not resolve."""
-    server = await asyncio.start_server(token_endpoint, "127.0.0.1", 0, ssl=context)
-    proxy = TunnelProxy(server_port=server.sockets[0].getsockname()[1], refuses=refuses)
+    provider = await asyncio.start_server(server, "127.0.0.1", 0, ssl=context)
+    proxy = TunnelProxy(server_port=provider.sockets[0].getsockname()[1], answers=answers, hangs=hangs)
     listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     settings = provider_config(
@@ -94,7 +106,7 @@ async def behind_a_proxy(
     finally:
         await ours.close()
         await proxy.ended()
-        for each in (listening, server):
+        for each in (listening, provider):
             each.close()
 
 
@@ -120,16 +132,119 @@ async def test_the_provider_behind_the_tunnel_is_still_verified(tmp_path: Path) 
             await exchange(ours)
 
 
-@pytest.mark.requirement("R-334")
-async def test_a_proxy_that_refuses_is_an_outage(tmp_path: Path) -> None:
-    """A tunnel that is not opened makes the provider unavailable, and nothing is sent around the proxy."""
+HTML = b"<html>The company's proxy is sorry.</html>"
+NO_TUNNEL = {
+    b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n": "proxy_407",
+    b"HTTP/1.1 403 Forbidden\r\ncontent-length: %d\r\n\r\n%b" % (len(HTML), HTML): "proxy_403",
+    b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\n\r\n" + HTML: "proxy_502",
+    b"HTTP/1.1 302 Found\r\nlocation: http://login.company.example/\r\ncontent-length: 0\r\n\r\n": "proxy_302",
+    b"HTTP/1.1 200": "not_connected",
+    b"SSH-2.0-OpenSSH_9.6\r\n": "not_connected",
+    b"": "not_connected",
+}
+
+
+@pytest.mark.requirement("R-334", "R-342")
+@pytest.mark.parametrize(
+    ("answers", "reason"), NO_TUNNEL.items(), ids=[f"{n} {r}" for n, r in enumerate(NO_TUNNEL.values())]
+)
+async def test_a_proxy_that_refuses_is_an_outage(tmp_path: Path, answers: bytes, reason: str) -> None:
+    """A tunnel that is not opened makes the provider unavailable; nothing went around the proxy, and no refresh token is spent."""
     authority = Authority(tmp_path)
     context = authority.server("login.invalid")
-    async with behind_a_proxy(context, refuses=True, ca_file=authority.file) as (ours, proxy):
-        with pytest.raises(ProviderUnavailable):
+    async with behind_a_proxy(context, answers=answers, ca_file=authority.file) as (ours, proxy):
+        with pytest.raises(ProviderUnavailable) as unavailable:
             await exchange(ours)
+        assert (unavailable.value.reason, unavailable.value.unanswered) == (reason, False)
         assert len(proxy.asked) == 1
         assert not proxy.carried
+
+
+@pytest.mark.requirement("R-334", "R-342")
+async def test_a_proxy_that_does_not_answer_is_not_waited_for_as_a_provider_is(tmp_path: Path) -> None:
+    """A refresh is heard out for `call_limit` once it is sent. Until a tunnel is open nothing is sent: `timeout` bounds the wait."""
+    authority = Authority(tmp_path)
+    context = authority.server("login.invalid")
+    async with behind_a_proxy(context, hangs=True, ca_file=authority.file, timeout=0.3) as (ours, proxy):
+        async with asyncio.timeout(60):
+            with pytest.raises(ProviderUnavailable) as unavailable:
+                await ours.refresh("a refresh token", scope=None, resource=None, audience=None)
+        assert (unavailable.value.reason, unavailable.value.unanswered) == ("not_connected", False)
+        assert len(proxy.asked) == 1
+
+
+CREDENTIALS = ["bff:secret", "bff:with:colons:and@%40/?#", "DOMAIN\\bff: spaces ", "bff:", "jürgen:pässwörd"]
+
+
+@pytest.mark.requirement("R-334", "R-172")
+@pytest.mark.parametrize("credentials", CREDENTIALS)
+async def test_the_proxy_alone_sees_its_password(tmp_path: Path, credentials: str) -> None:
+    """User and password go out as they are written, with CONNECT; the provider gets no such field, and no log has them."""
+    authority, got = Authority(tmp_path), bytearray()
+
+    async def noting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.extend(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(ANSWER)
+        await _closed(writer)
+
+    context = authority.server("login.invalid")
+    with capture_logs() as logs:
+        async with behind_a_proxy(
+            context, server=noting, ca_file=authority.file, proxy_credentials=LiteralSecret(value=credentials)
+        ) as (ours, proxy):
+            await exchange(ours)
+            (asked,) = proxy.asked
+    sent = re.search(rb"(?i)proxy-authorization: Basic (\S+)\r\n", asked)
+    assert sent is not None
+    assert base64.b64decode(sent[1]).decode() == credentials
+    assert b"proxy-authorization" not in got.lower()
+    assert credentials not in str(logs)
+
+
+@pytest.mark.requirement("R-334", "R-170")
+async def test_a_new_password_for_the_proxy_is_used_by_the_next_call(tmp_path: Path) -> None:
+    """The file is read again; a tunnel that the former password opened gets no further call. A file that vanishes changes nothing."""
+    authority, file = Authority(tmp_path), tmp_path / "proxy"
+    file.write_text("bff:first\n")
+
+    async def keeping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                lines = head.lower().split(b"\r\n")
+                await reader.readexactly(next(int(line[15:]) for line in lines if line.startswith(b"content-length:")))
+                writer.write(ANSWER)
+        await _closed(writer)
+
+    context = authority.server("login.invalid")
+    async with behind_a_proxy(
+        context, server=keeping, ca_file=authority.file, proxy_credentials=FileSecret(path=file)
+    ) as (ours, proxy):
+        await exchange(ours)
+        await exchange(ours)
+        file.write_text("bff:second\n")
+        await exchange(ours)
+        file.unlink()
+        await exchange(ours)
+        first, second = (base64.b64encode(text) for text in (b"bff:first", b"bff:second"))
+        assert [first in asked for asked in proxy.asked] == [True, False]
+        assert second in proxy.asked[1]
+
+
+@pytest.mark.requirement("R-342")
+async def test_what_went_through_a_tunnel_may_be_spent(tmp_path: Path) -> None:
+    """Once the request is in the tunnel, a connection that breaks leaves open what became of the refresh token."""
+    authority = Authority(tmp_path)
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await _closed(writer)
+
+    context = authority.server("login.invalid")
+    async with behind_a_proxy(context, server=hang_up, ca_file=authority.file) as (ours, _):
+        with pytest.raises(ProviderUnavailable) as unavailable:
+            await ours.refresh("a refresh token", scope=None, resource=None, audience=None)
+        assert (unavailable.value.reason, unavailable.value.unanswered) == ("cut_off", True)
 
 
 @pytest.mark.requirement("R-334")

@@ -5,8 +5,9 @@ import pytest
 from bff.config.model import RouteConfig
 from bff.errors import HeadTooLarge, LoopDetected, MalformedRequest, MaxForwardsReached
 from bff.proxy.fields import HOP_BY_HOP, OURS_BY_PREFIX, OURS_TO_SAY
-from bff.proxy.rewrite import MAX_FIELDS, UpstreamRequest, upstream_request
+from bff.proxy.rewrite import MAX_FIELDS, upstream_request
 from bff.proxy.routes import RouteTable
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_head import NO_FIELDS, Field, Peer, field_block, request_head
 from support.rewriting import BROWSER, OURS, REQUEST_ID, VIA, rewrite, values
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bff.errors import BrowserError
 from bff.proxy.fields import HOP_BY_HOP
 from bff.proxy.response_rewrite import response_fields
-from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_head import Field
 from support.rewriting import OURS, rewrite, values
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bff.proxy.browser import Browser
+from bff.proxy.browser import Browser, Message, Receive
 from support.asgi_browser import AsgiBrowser
 from support.upstream_pools import until
 
@@ -119,6 +119,37 @@ async def test_closing_lets_go_of_a_pending_receive() -> None:
     assert cleaned
     source.leave()
     assert Browser(source.receive, wake=lambda: None).poll() == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize("by_hand", [True, False], ids=["stepped", "awaited"])
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "not asked for"])
+async def test_messages_that_are_handed_on_are_all_there(asked: bool, by_hand: bool) -> None:
+    """Also the one that was asked for already, with a server that loses it when its `receive` is given up."""
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return await coming.get()
+
+    async def read_on(messages: Receive) -> list[Message]:
+        if not by_hand:
+            return [await messages() for _ in range(2)]
+        read: list[Message] = []
+        second = Browser(messages, wake=lambda: read.extend(filter(None, [second.poll()])))
+        while len(read) < 2:
+            read.extend(filter(None, [second.poll()]))
+            await asyncio.sleep(0)
+        return read
+
+    coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    first = Browser(receive, wake=lambda: None)
+    if asked:
+        assert first.poll() is None
+        await asyncio.sleep(0)
+        assert first.poll() is None
+    reading = asyncio.create_task(read_on(first.hand_on()))
+    for number in range(2):
+        coming.put_nowait({"type": "http.request", "body": b"%d" % number, "more_body": True})
+    assert [message["body"] for message in await reading] == [b"0", b"1"]
 
 
 async def test_what_receive_raises_is_raised() -> None:

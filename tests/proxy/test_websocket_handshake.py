@@ -8,7 +8,7 @@ from websockets.headers import parse_extension
 from websockets.utils import accept_key
 
 from bff.errors import MalformedRequest, UpstreamBroke, WebSocketVersion
-from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.proxy.websocket_handshake import (
     Offer,
     accepted_fields,

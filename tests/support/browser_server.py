@@ -15,8 +15,9 @@ from bff.config.model import LimitsConfig
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.errors import BrowserError
 from bff.request_head import RequestHead
-from bff.server.connection import BrowserConnection, Served
+from bff.server.connection import BrowserConnection
 from bff.server.descriptors import Descriptors
+from bff.server.served import Served
 from bff.tokens.background import BackgroundTasks
 from bff.web.answers import OwnAnswer
 from bff.web.problems import problem_of

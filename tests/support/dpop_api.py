@@ -26,6 +26,7 @@ class DpopApi:
     behind: Any
     nonce: str | None = None
     scheme: str = "DPoP"  # as it spells it in challenges
+    hears_out: bool = False  # reads all content before it refuses
     next_nonce: str | None = None  # goes out with each answer, as the nonce from then on
     keys: list[str] = field(default_factory=list)  # the thumbprint of each proof that held
     refused: list[str] = field(default_factory=list)
@@ -78,6 +79,8 @@ class DpopApi:
         headers = [(b"www-authenticate", b'%b error="%b", algs="ES256"' % (self.scheme.encode(), error.encode()))]
         if self.nonce is not None:
             headers.append((b"dpop-nonce", self.nonce.encode()))
+        while self.hears_out and (await receive()).get("more_body"):
+            pass
         kind = "http.response" if scope["type"] == "http" else "websocket.http.response"
         await send({"type": f"{kind}.start", "status": 401, "headers": headers})
         await send({"type": f"{kind}.body", "body": b""})

@@ -8,7 +8,8 @@ from msgspec.structs import astuple
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError
 from bff.request_head import Peer
-from bff.server.request_reader import Content, Message, RequestReader
+from bff.server.judged_head import Message
+from bff.server.request_reader import Content, RequestReader
 
 PEER = Peer("192.0.2.7", False)
 TRUSTED = Peer("192.0.2.8", True)

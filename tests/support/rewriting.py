@@ -3,8 +3,9 @@
 from msgspec.structs import replace
 
 from bff.config.model import RouteConfig
-from bff.proxy.rewrite import UpstreamRequest, upstream_request
+from bff.proxy.rewrite import upstream_request
 from bff.proxy.routes import RouteTable
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_head import Field, Peer, field_block, request_head
 
 ROUTES = RouteTable(

@@ -1,9 +1,10 @@
 """A provider behind TLS that asks each client for a certificate: discovery, and a token endpoint at every path that ends in `/token`.
 
-It is as small as the tests of our certificate need it: one request a connection, read whole.
+It is as small as the tests of our certificate need it. `keeps` says whether a connection serves further requests.
 """
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -30,9 +31,19 @@ class TlsProvider:
     authority: Authority
     url: str = ""
     calls: list[TlsCall] = field(default_factory=list)
+    keeps: bool = False
+    connections: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request."""
+        """Answer the requests of one connection."""
+        self.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            await self._answer_one(reader, writer)
+            while self.keeps:
+                await self._answer_one(reader, writer)
+        writer.close()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         path = head.split(" ")[1]
         lengths = [line.split(":")[1] for line in head.lower().split("\r\n") if line.startswith("content-length:")]
@@ -43,12 +54,11 @@ class TlsProvider:
             names = [value for ((key, value),) in certificate.get("subject", ()) if key == "commonName"]
             self.calls.append(TlsCall(path=path, common_name="".join(names), form=form))
         writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-            % len(body)
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: %b\r\nContent-Length: %d\r\n\r\n"
+            % (b"keep-alive" if self.keeps else b"close", len(body))
         )
         writer.write(body)
         await writer.drain()
-        writer.close()
 
     def _answer(self, path: str) -> dict[str, object]:
         if path.endswith("/token"):

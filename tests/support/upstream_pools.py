@@ -13,8 +13,8 @@ from bff.proxy.dialing import Dialer, TlsSettings, UpstreamTls
 from bff.proxy.places import Owner
 from bff.proxy.pool import UpstreamPool
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.upstream import Member, Upstream
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_head import NO_FIELDS, field_block
 from support.asgi_browser import AsgiBrowser
 from support.pool_usage import usage

@@ -15,9 +15,10 @@ from bff.errors import BffError
 from bff.proxy.forward import upstream_of
 from bff.proxy.places import Owner
 from bff.proxy.pools import UpstreamPools
-from bff.proxy.rewrite import UpstreamRequest, upstream_request
+from bff.proxy.rewrite import upstream_request
 from bff.proxy.routes import Match, Route, RouteTable
 from bff.proxy.upstream import WebSocketPlace
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.proxy.websocket import CLOSE_TIMEOUT, RequestFor, forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, field_block, head_of_scope
 from support.watching import Watching

@@ -10,6 +10,8 @@ CLAIMS = {
     "realm_access": {"roles": ["reader"], "deep": {"er": 1}},
     "a.b": "by its name",
     "a": {"b": "by its path"},
+    "https://example.com/app": {"roles": ["owner"], "v1.2": {"roles": ["tester"]}},
+    "resource_access": {"orders.example.com": {"roles": ["clerk"]}, "orders": {"example": "another"}},
     "nothing": None,
 }
 
@@ -22,6 +24,15 @@ CLAIMS = {
         ("realm_access.roles", ["reader"]),
         ("realm_access.deep.er", 1),
         ("a.b", "by its name"),
+        ("https://example.com/app.roles", ["owner"]),
+        ("https://example.com/app.v1.2.roles", ["tester"]),
+        ("resource_access.orders.example.com.roles", ["clerk"]),
+        ("resource_access.orders.example", "another"),
+        ("resource_access.orders.example.net", None),
+        (".a", None),
+        ("a.", None),
+        ("a..b", None),
+        ("", None),
         ("email.domain", None),
         ("realm_access.other", None),
         ("other", None),
@@ -30,7 +41,7 @@ CLAIMS = {
     ],
 )
 def test_claim_is_found_by_name_and_then_by_path(name: str, value: object) -> None:
-    """A claim's whole name comes first, then the path that its dots make through objects; what is absent is None."""
+    """A claim's whole name comes first, then the path that its dots make through objects, whose names may hold dots; else None."""
     assert claim(CLAIMS, name) == value
 
 

@@ -25,8 +25,8 @@ async def test_content_that_passed_comes_again_and_then_the_rest() -> None:
     receive, left = receiving(b"one", b"two", b"three")
     content = KeptContent(receive)
     assert [(await content())["body"] for _ in range(2)] == [b"one", b"two"]
-    again = content.again()
-    assert again is not None
+    assert content.is_whole
+    again = content.again(receive)
     assert [(await again())["body"] for _ in range(3)] == [b"one", b"two", b"three"]
     assert (await again())["type"] == "http.disconnect"
     assert not left
@@ -38,7 +38,7 @@ async def test_as_much_as_fits_is_kept() -> None:
         receive, _ = receiving(b"x" * 1000, b"x" * (size - 1000))
         content = KeptContent(receive)
         assert len((await content())["body"]) + len((await content())["body"]) == size
-        assert (content.again() is not None) == kept
+        assert content.is_whole == kept
         assert bool(content._kept) == kept
 
 
@@ -48,4 +48,4 @@ async def test_content_passes_unchanged_when_there_is_too_much() -> None:
     receive, _ = receiving(*bodies)
     content = KeptContent(receive)
     assert [(await content())["body"] for _ in bodies] == bodies
-    assert content.again() is None
+    assert not content.is_whole

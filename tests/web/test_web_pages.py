@@ -113,6 +113,34 @@ def test_a_page_says_when_to_come_back(kind: type[Exception]) -> None:
     assert page.links[0] == "/a"
 
 
+@pytest.mark.requirement("R-302", "R-346")
+def test_a_page_says_when_the_provider_wants_to_be_asked_again() -> None:
+    """Field and text have one time: that of the provider's own `Retry-After`."""
+    error = errors.ProviderUnavailable("x", provider="corp", retry_after_seconds=77.4)
+    _, page = page_of(error)
+    assert "in 78 seconds" in " ".join(page.texts)
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize(("by_provider", "words"), [(True, "an error of its own"), (False, "failed a security check")])
+def test_an_error_code_that_is_not_known_is_no_failed_check(by_provider: bool, words: str) -> None:
+    """Providers have codes of their own (`user_blocked`); a person is not told of a security check that none of them failed."""
+    refused = errors.CallbackRefused("x", reason="user_blocked", by_provider=by_provider)
+    _, page = page_of(SignInFailed(refused, provider="corp", return_to="/"))
+    assert words in " ".join(page.texts)
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize("error", ["invalid_client", "invalid_scope", "invalid_request", "invalid_dpop_proof"])
+def test_a_sign_in_that_the_provider_does_not_begin_says_whose_matter_it_is(error: str) -> None:
+    """A pushed request that is refused: to try again may be no help, and the page says whom to tell."""
+    refused = errors.ProviderRefused("x", provider="corp", error=error)
+    status, page = page_of(refused, path=b"/bff/login")
+    assert status == 502
+    assert "not set up as the other expects" in " ".join(page.texts)
+    assert page.links == ["/bff/login", "/"]
+
+
 def test_a_post_is_not_repeated_by_a_link() -> None:
     """After a form there is no button to try again: a link would be another request."""
     _, page = page_of(an_error(errors.UpstreamTimeout), method=b"POST")

@@ -17,10 +17,11 @@ from bff.errors import (
 )
 from bff.proxy.browser import Message as Sent
 from bff.proxy.pool import judge_length
-from bff.proxy.rewrite import UpstreamRequest, upstream_url
+from bff.proxy.upstream_request import UpstreamRequest, upstream_url
 from bff.proxy.websocket_handshake import Offer, parse_offer, with_offer
 from bff.request_head import NO_FIELDS, Field, FieldBlock, RequestHead, field_block, field_lines
-from bff.server.request_reader import Message, RequestReader
+from bff.server.judged_head import Message
+from bff.server.request_reader import RequestReader
 from bff.sessions.model import AccessToken, LiveSession
 from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken, bearer
 from bff.web import admission, cookies, cross_origin, endpoints, guards

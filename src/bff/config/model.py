@@ -89,6 +89,7 @@ CaFile = Annotated[Path, Checked(certificates.authorities)]
 # A dump shows references, never the secrets: pydantic would dump the fields of a dataclass.
 Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
 ClientKey = Annotated[Secret, Checked(secrets.client_key), PlainSerializer(repr, return_type=str)]
+ProxyCredentials = Annotated[Secret, Checked(secrets.proxy_credentials), PlainSerializer(repr, return_type=str)]
 ClientAssertion = Annotated[Secret, Checked(secrets.client_assertion), PlainSerializer(repr, return_type=str)]
 ClientAuth = Literal[
     "client_secret_basic",
@@ -192,6 +193,7 @@ class ProviderConfig(Model):
     )
     ca_file: CaFile | None = None
     proxy: Annotated[str, Spelt(urls.proxy)] | None = None  # for every call to this provider
+    proxy_credentials: ProxyCredentials | None = None  # `user:password`, for the proxy only
     insecure_http: bool = False  # its URLs may be http outside loopback
     insecure_no_nonce: bool = False  # an ID token without a nonce is taken
 

@@ -23,6 +23,7 @@ def check_providers(config: Config, findings: Findings) -> None:
         _check_discovery(provider, path, findings)
         _check_tenants(provider, path, findings)
         _check_plain_http(provider, path, findings)
+        _check_proxy(provider, path, findings)
         _warn_of_weaknesses(provider, path, findings)
         check_client_auth(provider, path, findings)
         check_requests(provider, path, findings)
@@ -104,6 +105,11 @@ def _check_plain_http(provider: ProviderConfig, path: KeyPath, findings: Finding
                 (*path, key),
                 "is plain http outside loopback: use https, or `insecure_http: true` where the network itself encrypts",
             )
+
+
+def _check_proxy(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
+    if provider.proxy_credentials is not None and provider.proxy is None and findings.sound((*path, "proxy")):
+        findings.report_key((*path, "proxy_credentials"), "is of no use without `proxy`, which it is for")
 
 
 def _warn_of_weaknesses(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:

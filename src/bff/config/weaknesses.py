@@ -49,6 +49,8 @@ def _secrets(config: Config, findings: Findings) -> Iterator[tuple[KeyPath, Secr
             yield (*at, "client_secrets", index) if several else (*at, "client_secret"), secret
         for index, secret in enumerate(provider.client_keys):
             yield (*at, "client_keys", index), secret
+        if provider.proxy_credentials is not None:
+            yield (*at, "proxy_credentials"), provider.proxy_credentials
         if provider.client_assertion is not None:
             yield (*at, "client_assertion"), provider.client_assertion
         if provider.client_certificate is not None:

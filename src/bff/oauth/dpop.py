@@ -22,7 +22,8 @@ from bff.signing_key import SigningKey
 
 _NONCE = re.compile(r"[!#-\[\]-~]{1,512}")  # section 8.1: 1*NQCHAR; the bound is ours
 _LONGEST_CHALLENGE = 2048  # characters that are looked at: the search takes the square of their number
-_CHALLENGE = re.compile(r'\bDPoP\b.*\berror="?use_dpop_nonce\b', re.IGNORECASE)
+# RFC 9110 section 11.2 has whitespace round the "=", which "recipients MUST parse"
+_CHALLENGE = re.compile(r'\bDPoP\b.*\berror[ \t]*=[ \t]*"?use_dpop_nonce\b', re.IGNORECASE)
 
 
 class Nonces:

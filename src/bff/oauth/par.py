@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bff.errors import ProviderMisbehaved
 from bff.oauth.client_auth import Authentication, form_request
-from bff.oauth.error_response import raise_error_response
+from bff.oauth.error_response import has_error_member, raise_error_member, raise_error_response
 from bff.oauth.form import Fields
 from bff.oauth.messages import ProviderRequest, ProviderResponse, parse_json_object
 
@@ -34,12 +34,15 @@ def parse_par_response(response: ProviderResponse, *, provider: str) -> PushedRe
 
     Raises:
         ProviderUnavailable: 408, 429, 5xx, or an error code that says "later".
-        ProviderRefused: an OAuth error response (section 2.3).
+        ProviderRefused: an OAuth error response (section 2.3), also with status 200 or 201.
         ProviderMisbehaved: `status`, `not_json`, `error_response` or `request_uri`.
     """
     if response.status not in {200, 201}:  # section 2.2 says 201; some say 200
         raise_error_response(response, provider=provider)
-    request_uri = parse_json_object(response, provider=provider).get("request_uri")
+    members = parse_json_object(response, provider=provider)
+    if "request_uri" not in members and has_error_member(members):  # with a status of success, as at the token endpoint
+        raise_error_member(members, response, provider=provider)
+    request_uri = members.get("request_uri")
     if not isinstance(request_uri, str) or _REQUEST_URI.fullmatch(request_uri) is None:
         raise ProviderMisbehaved(
             "took a pushed request and gave no request_uri", provider=provider, reason="request_uri"

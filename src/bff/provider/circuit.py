@@ -173,4 +173,4 @@ class Circuit:
 
 def is_trouble(error: ProviderUnavailable) -> bool:
     """Whether the provider is in trouble, and not only this one session's call."""
-    return error.reason in _TROUBLE or error.reason.startswith("http_")
+    return error.reason in _TROUBLE or error.reason.startswith(("http_", "proxy_"))

@@ -54,6 +54,7 @@ class Provider:
             timeout_seconds=config.timeout,
             ca_file=config.ca_file,
             proxy=config.proxy,
+            proxy_credentials=config.proxy_credentials,
             client_certificate=config.client_certificate,
             skew=self.skew,
             transport=transport,

@@ -1,6 +1,6 @@
 """The certificate that we show to a provider in TLS (RFC 8705), read again when its files change.
 
-An idle connection that shows the old one is closed within seconds (`http.py`).
+The connections that show the old one get no further call (`http.py`).
 """
 
 import ssl
@@ -25,15 +25,17 @@ class ClientCertificate:
         """By what the certificate that is shown is known (`secret_uses.py`)."""
         return digest(self._kept.certificate)
 
-    def refresh(self) -> None:
-        """Load the files if they have changed.
+    def refresh(self) -> bool:
+        """Load the files if they have changed; whether new connections show another certificate than before.
 
         Raises:
             SecretUnavailable: they cannot be used, and never could be.
         """
+        former = self._kept.certificate
         try:
             self._kept.refresh()
         except OSError as error:
             if not self._kept.is_loaded:
                 raise SecretUnavailable(self._file, reason=type(error).__name__) from None
             telemetry.credential_unusable(provider=self._provider, reason=self._file)
+        return former not in {"", self._kept.certificate}

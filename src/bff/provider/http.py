@@ -7,10 +7,13 @@
   decompression bomb (R-116).
 - The environment is not read: a proxy variable or a netrc file cannot redirect a secret. A proxy of the configuration is
   asked for a tunnel (CONNECT) to an https URL, and sees no more than its host; it sees all of an http one.
+- Until the connection stands, tunnel and TLS included, nothing of a request is sent (`connecting.py`): a failure before
+  that spends no code and no refresh token, and comes within `LONGEST_CONNECT_SECONDS`.
 """
 
 import asyncio
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
@@ -18,10 +21,12 @@ import httpx2
 
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import WatchedFile
+from bff.config.values.secrets import Secret
 from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
+from bff.provider.connecting import Connecting
 from bff.secret_uses import SecretUses
 from bff.telemetry import tokens as telemetry
 from bff.telemetry.traces import Attributes, client_span, http_answered, http_call
@@ -45,6 +50,7 @@ class ProviderHttp:
         timeout_seconds: float,
         ca_file: Path | None,
         proxy: str | None = None,
+        proxy_credentials: Secret | None = None,
         client_certificate: CertificateConfig | None = None,
         skew: ClockSkew | None = None,
         transport: Transport | None = None,
@@ -56,6 +62,7 @@ class ProviderHttp:
         self._timeout_seconds = timeout_seconds
         self._transport = transport
         self._proxy = proxy
+        self._proxy_credentials = proxy_credentials
         self._pair = client_certificate
         self._ca_file = ca_file
         self._authorities = WatchedFile(ca_file)
@@ -67,19 +74,24 @@ class ProviderHttp:
         Raises:
             ProviderUnavailable: not a URL that can be called, no connection, TLS refused, too slow, or cut off.
             ProviderMisbehaved: the response is larger than `MAX_RESPONSE_BYTES`, or has a content coding.
-            SecretUnavailable: there is no usable client certificate, where one is configured.
+            SecretUnavailable: there is no usable client certificate, or password for the proxy, where one is configured.
         """
         line = await self._current_line()
-        if line.certificate is not None:
-            line.certificate.refresh()
         sent_at = 0.0 if self._skew is None else self._skew.now()
         line.calls += 1
+        connecting = Connecting(min(self._timeout_seconds, LONGEST_CONNECT_SECONDS))
         try:
             with client_span(request.method, self._described(request)) as parent:
                 headers = [*request.headers, *((name.decode(), value.decode()) for name, value in parent)]
                 async with (
-                    asyncio.timeout(limit_seconds or self._timeout_seconds),
-                    line.client.stream(request.method, request.url, headers=headers, content=request.body) as response,
+                    asyncio.timeout(limit_seconds or self._timeout_seconds) as deadline,
+                    line.client.stream(
+                        request.method,
+                        request.url,
+                        headers=headers,
+                        content=request.body,
+                        extensions={"trace": connecting.note(deadline)},
+                    ) as response,
                 ):
                     body = await self._bounded_body(response)
                 http_answered(response.status_code)
@@ -87,8 +99,8 @@ class ProviderHttp:
             raise ProviderUnavailable(
                 type(error).__name__,
                 provider=self._provider,
-                reason=_reason(error),
-                unanswered=not isinstance(error, _NOT_SENT),
+                reason=_reason(error, connecting),
+                unanswered=not (connecting.under_way or isinstance(error, _NOT_SENT)),
             ) from error
         finally:
             line.calls -= 1
@@ -119,18 +131,33 @@ class ProviderHttp:
         if line.certificate is not None and self._uses is not None and url.startswith("https:"):
             self._uses.note(self._provider, "client_certificate", line.certificate.digest)
 
-    # --- the connections, anew when the CA file has changed ---
+    # --- the connections, anew when the CA file or our credentials have changed ---
 
     async def _current_line(self) -> "_Line":
-        """For a call that begins now. A file that cannot be used leaves the former authorities in use."""
+        """For a call that begins now. A file that cannot be used leaves the former authorities, or the former certificate, in use.
+
+        Raises:
+            SecretUnavailable: there never was a usable client certificate, or password for the proxy, where one is configured.
+        """
+        former = self._line
         if self._authorities.has_changed():
             try:
-                former, self._line = self._line, self._new_line()
+                self._line = self._new_line()
             except OSError:  # ssl.SSLError is one
                 telemetry.credential_unusable(provider=self._provider, reason=f"file {self._ca_file}")
-            else:
-                await self._close_if_left(former)
+        if self._has_other_credentials(self._line):
+            self._line = self._line_with(self._line.context, self._line.certificate)
+        await self._close_if_left(former)
         return self._line
+
+    def _has_other_credentials(self, line: "_Line") -> bool:
+        """Whether its connections show credentials that are not ours any more: they keep those that they began with, and a busy
+        connection would show them for ever."""
+        shows_another = line.certificate is not None and line.certificate.refresh()
+        return shows_another or line.proxy_credentials != self._read_proxy_credentials()
+
+    def _read_proxy_credentials(self) -> str | None:
+        return None if self._proxy_credentials is None else self._proxy_credentials.read()
 
     async def _close_if_left(self, line: "_Line") -> None:
         """Close connections that no call will use again."""
@@ -140,20 +167,23 @@ class ProviderHttp:
     def _new_line(self) -> "_Line":
         """Raises: OSError: the CA file cannot be used."""
         context = client_context(ca_file=self._ca_file, shared=self._pair is None)
+        certificate = None if self._pair is None else ClientCertificate(self._pair, context, provider=self._provider)
+        return self._line_with(context, certificate)
+
+    def _line_with(self, context: ssl.SSLContext, certificate: ClientCertificate | None) -> "_Line":
+        credentials = self._read_proxy_credentials()
         client = httpx2.AsyncClient(
             transport=self._transport,
-            proxy=self._proxy,
+            proxy=None if self._proxy is None else httpx2.Proxy(self._proxy, auth=_user_and_password(credentials)),
             verify=context,
             follow_redirects=False,
             trust_env=False,
-            # `send` bounds the whole call; a connection that is not made in time has carried nothing
-            timeout=httpx2.Timeout(None, connect=min(self._timeout_seconds, LONGEST_CONNECT_SECONDS)),
+            timeout=None,  # `send` bounds the call, and the connection for it
             limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=16),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
             headers={"accept-encoding": "identity"},
         )
-        shown = None if self._pair is None else ClientCertificate(self._pair, context, provider=self._provider)
-        return _Line(client, shown)
+        return _Line(client, context, certificate, credentials)
 
     async def _bounded_body(self, response: httpx2.Response) -> bytes:
         if response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
@@ -170,10 +200,12 @@ class ProviderHttp:
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """Connections that trust the same authorities, and how many calls are under way on them."""
+    """Connections that trust the same authorities and show the same credentials, and how many calls are under way on them."""
 
     client: httpx2.AsyncClient
+    context: ssl.SSLContext
     certificate: ClientCertificate | None
+    proxy_credentials: str | None = field(repr=False)  # `user:password`
     calls: int = 0
 
 
@@ -186,9 +218,18 @@ _NOT_SENT = (
 )
 
 
-def _reason(error: Exception) -> str:
+def _user_and_password(credentials: str | None) -> tuple[str, str] | None:
+    if credentials is None:
+        return None
+    user, _, password = credentials.partition(":")  # RFC 7617 section 2: a user name holds no colon
+    return user, password
+
+
+def _reason(error: Exception, connecting: Connecting) -> str:
     """What failed, in a word for the log."""
-    if isinstance(error, _NOT_SENT):
+    if connecting.refused_by_proxy is not None:
+        return f"proxy_{connecting.refused_by_proxy}"
+    if connecting.under_way or isinstance(error, _NOT_SENT):
         return "not_connected"
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return "timeout"

@@ -60,6 +60,18 @@ class Browser:
         self._call_back(waited)
         return None
 
+    def hand_on(self) -> Receive:
+        """Stops listening. Gives the messages that would have come next: first the one that was asked for, so that none is lost."""
+        if self._steps is None:
+            return self._receive
+        asked: list[Awaitable[Message]] = [_Asked(self._steps, self._waited)]
+        self._steps = self._waited = None
+
+        def messages() -> Awaitable[Message]:
+            return asked.pop() if asked else self._receive()
+
+        return messages
+
     def close(self) -> None:
         """Stops listening. The message that would have come next may be lost."""
         steps, self._steps, self._waited = self._steps, None, None
@@ -77,3 +89,17 @@ class Browser:
 
     def _woken(self, _: object) -> None:
         self._wake()
+
+
+class _Asked:
+    """A message that was asked for already: `steps` goes on once `waited` is done."""
+
+    def __init__(self, steps: Generator[Waited | None, None, Message], waited: Waited | None) -> None:
+        self._steps = steps
+        self._waited = waited
+
+    def __await__(self) -> Generator[Waited | None, None, Message]:
+        if self._waited is not None and not self._waited.done():
+            self._waited._asyncio_future_blocking = True  # what a future does when it is awaited
+            yield self._waited
+        return (yield from self._steps)

@@ -19,9 +19,10 @@ from bff.proxy.places import Owner
 from bff.proxy.pools import UpstreamPools
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.response_rewrite import response_fields
-from bff.proxy.rewrite import UpstreamRequest, plain_fields, upstream_request
+from bff.proxy.rewrite import plain_fields, upstream_request
 from bff.proxy.routes import Match, Route
 from bff.proxy.upstream import Member, Renew, Upstream
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.proxy.websocket import RequestFor, forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 

@@ -22,8 +22,8 @@ from bff.proxy.connection import Connection
 from bff.proxy.dialing import Dialer
 from bff.proxy.places import Kind, Owner, Places
 from bff.proxy.response import Outdated, UpstreamResponse
-from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.standing import Standing
+from bff.proxy.upstream_request import UpstreamRequest
 
 P = TypeVar("P", bound=asyncio.Protocol)
 

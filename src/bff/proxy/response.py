@@ -23,9 +23,9 @@ from bff.proxy.browser import Browser, Message, Receive, Send
 from bff.proxy.connection import Connection
 from bff.proxy.places import Owner, Places
 from bff.proxy.reader import ResponseReader
-from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.timeouts import Patience, Phase
-from bff.proxy.writer import Upload, request_head
+from bff.proxy.upload import Upload
+from bff.proxy.upstream_request import UpstreamRequest, written_head
 from bff.request_head import Field
 
 if TYPE_CHECKING:
@@ -164,6 +164,11 @@ class UpstreamResponse:
         finally:
             self.discard()
 
+    def hand_on(self) -> Receive:
+        """The browser's messages that a task's exchange has not taken. It takes no more: call `discard`, or raise."""
+        browser, self._browser = self._browser, None
+        return cast(Receive, self._receive) if browser is None else browser.hand_on()
+
     def discard(self) -> None:
         """Ends it here. A connection whose response is not complete is closed."""
         if self._browser is not None:
@@ -219,7 +224,7 @@ class UpstreamResponse:
         connection.holder = self
         self.connection_was_used = connection.reused
         self._phase = _HEAD if upload is None else _UPLOAD
-        head, begun = request_head(request), self._begun
+        head, begun = written_head(request), self._begun
         connection.start(
             self.reader,
             wake=self.wake if self.follower is None else self.follower,
@@ -243,7 +248,7 @@ class UpstreamResponse:
             Outdated: it has.
         """
         if self.is_outdated is not None and self.is_outdated():
-            raise Outdated(_from_the_first(self._begun, cast(Receive, self._receive)))
+            raise Outdated(_from_the_first(self._begun, self.hand_on()))
 
     def forget_connection(self) -> None:
         """Leave the connection that broke, if there is one: the place stays with the exchange."""

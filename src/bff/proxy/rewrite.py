@@ -29,6 +29,7 @@ from bff.proxy.fields import (
 )
 from bff.proxy.hops import earlier_hops, fresh_trace, trace
 from bff.proxy.routes import Match, Route
+from bff.proxy.upstream_request import CONTENT_IS_IGNORED, UpstreamRequest, control_character, request_with
 from bff.request_head import (
     NO_FIELDS,
     NUMBER,
@@ -39,7 +40,6 @@ from bff.request_head import (
     RequestHead,
     field_block,
 )
-from bff.request_id import NAME as REQUEST_ID
 
 MAX_FIELDS = 100
 
@@ -47,46 +47,6 @@ Special = tuple[Verdict, bytes]  # a verdict that needs the value, too, and the 
 
 # Looked up for each field of each request: a module's global costs 20 ns, a member of an Enum 60.
 _PASS, _DROP, _COOKIE, _CONNECTION = Verdict.PASS, Verdict.DROP, Verdict.COOKIE, Verdict.CONNECTION
-
-_QUERY = bytes(c for c in range(0x21, 0x7F) if c != 0x23)  # visible ASCII, as browsers send it; never `#`
-# RFC 9110 section 9.3.1: "content received in a GET request has no generally defined semantics".
-_CONTENT_IS_IGNORED = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
-
-
-class UpstreamRequest(Struct, frozen=True):
-    """What is written to an upstream: its Host, the browser's fields that pass, then ours, the request's id at the end.
-
-    Content follows if `chunked`, or if `content_length` (bytes) is above zero.
-    """
-
-    method: bytes
-    target: bytes
-    authority: bytes
-    passed: FieldBlock
-    ours: tuple[FieldBlock, ...]
-    content_length: int | None
-    chunked: bool
-    request_id: bytes | None = None
-
-    @property
-    def fields(self) -> list[Field]:
-        """Everything, framing included; names are lower case."""
-        ours = (field for block in self.ours for field in block.fields)
-        last = () if self.request_id is None else ((REQUEST_ID, self.request_id),)
-        return [(b"host", self.authority), *self.passed.fields, *ours, *last]
-
-    @property
-    def has_content(self) -> bool:
-        """Whether the browser sends content with it."""
-        return self.chunked or bool(self.content_length)
-
-    @property
-    def ends_connection(self) -> bool:
-        """Whether the connection must not serve another request (CL.0, R-367).
-
-        An upstream that ignores the content of such a method takes it for the next request, whose answer another browser would get.
-        """
-        return self.has_content and self.method in _CONTENT_IS_IGNORED
 
 
 def upstream_request(
@@ -154,41 +114,6 @@ def plain_fields(head: RequestHead, route: Route, *, public_scheme: bytes, publi
     return PlainFields(kept.passed, ours, length)
 
 
-def request_with(
-    match: Match,
-    head: RequestHead,
-    passed: FieldBlock,
-    ours: tuple[FieldBlock, ...],
-    content_length: int | None = None,
-    chunked: bool = False,
-) -> UpstreamRequest:
-    """The request with these fields, which are the browser's that pass, then ours in their order.
-
-    Raises:
-        MalformedRequest: the query has no single meaning; a field of the operator's or ours holds a control character.
-    """
-    route = match.route
-    target = route.base_path + match.rest or b"/"
-    if head.query:
-        if head.query.translate(None, _QUERY):
-            raise MalformedRequest("the query holds a character that queries do not have")
-        target = b"".join((target, b"?", head.query))
-    for block in ours:
-        if block.splits_lines:
-            raise _control_character()
-    return UpstreamRequest(head.method, target, route.authority, passed, ours, content_length, chunked, head.request_id)
-
-
-def upstream_url(match: Match, authority: bytes | None = None) -> str:
-    """The URL that an upstream of the match's route sees, without the query; `authority`: its `Host`, of the first unless said."""
-    route = match.route
-    if not route.upstreams:
-        raise ValueError("the route has no upstream")
-    scheme = "https" if route.upstreams[0].tls else "http"
-    path = route.base_path + match.rest or b"/"
-    return f"{scheme}://{(authority or route.authority).decode('ascii')}{path.decode('latin-1')}"
-
-
 class _Kept(Struct, frozen=True):
     """What of a browser's fields goes on: `passed` in their order; `special` is judged for each request."""
 
@@ -234,12 +159,8 @@ def _sorted(section: FieldSection, rules: RequestRules) -> _Kept:
         passed = without(passed, connection_options(listed))
     block = field_block(passed)
     if block.splits_lines:
-        raise _control_character()
+        raise control_character()
     return _Kept(block, special)
-
-
-def _control_character() -> MalformedRequest:
-    return MalformedRequest("a header field holds a control character")
 
 
 def _values(special: list[Special], verdict: Verdict) -> list[bytes]:
@@ -270,7 +191,7 @@ def _framing_fields(method: bytes, *, content_length: int | None, chunked: bool)
         fields.append((b"content-length", b"%d" % content_length))
     elif chunked:
         fields.append((b"transfer-encoding", b"chunked"))
-    if (chunked or content_length) and method in _CONTENT_IS_IGNORED:
+    if (chunked or content_length) and method in CONTENT_IS_IGNORED:
         fields.append((b"connection", b"close"))
     return fields
 

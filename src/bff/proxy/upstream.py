@@ -25,7 +25,7 @@ from bff.proxy.browser import Receive
 from bff.proxy.places import Owner
 from bff.proxy.pool import P, UpstreamPool, judge_length
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.upstream_request import UpstreamRequest
 
 Renew = Callable[[bytes], UpstreamRequest]  # the request for a member, by its authority
 

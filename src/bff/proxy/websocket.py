@@ -23,9 +23,9 @@ from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.field_rules import ResponseRules
 from bff.proxy.fields import is_token
 from bff.proxy.response_rewrite import response_fields
-from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.routes import Route
 from bff.proxy.upstream import WebSocketPlace
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.proxy.websocket_messages import Limits, converse
 from bff.request_head import Field
 

@@ -20,7 +20,7 @@ from bff.errors import MalformedRequest, UpstreamBroke, WebSocketVersion
 from bff.proxy.field_rules import PLAIN_RESPONSE, ResponseRules
 from bff.proxy.fields import is_token
 from bff.proxy.response_rewrite import response_fields
-from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_head import Field, RequestHead, field_block
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3

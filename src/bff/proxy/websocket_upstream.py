@@ -10,9 +10,8 @@ from typing import cast
 
 from bff.errors import UpstreamBroke, UpstreamTimeout
 from bff.proxy.reader import UpgradeReader
-from bff.proxy.rewrite import UpstreamRequest
 from bff.proxy.upstream import WebSocketPlace
-from bff.proxy.writer import request_head
+from bff.proxy.upstream_request import UpstreamRequest, written_head
 
 MAX_REFUSAL = 1024 * 1024  # bytes of content in an answer that is no 101
 
@@ -39,7 +38,7 @@ class UpstreamHandshake(asyncio.Protocol):
     async def answer(self, request: UpstreamRequest) -> None:
         """Write the request, and wait until `reader` has all of the answer, or knows that it is broken."""
         if self.is_usable:
-            self.transport.write(request_head(request))
+            self.transport.write(written_head(request))
         await self._answered
 
     def abort(self) -> None:

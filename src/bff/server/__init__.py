@@ -4,7 +4,8 @@ Nouns: a *message* is one request as the reader reports it: its head, then its c
 run by a task; the *lane* forwards a message by callbacks, without a task, when nothing has to be waited for; a *refusal* is the last
 answer of a connection whose next message cannot be read.
 
-    request_reader   bytes in, messages and judgements out (pure)     chunked   the chunked coding (pure)
+    request_reader   bytes in, messages and refusals out (pure)       chunked   the chunked coding (pure)
+    judged_head      what one whole head means (pure)                 served    what the server knows of its application
     connection       one connection of a browser: order, deadlines, close
     exchange         one message answered by an ASGI application       lane      one message forwarded at once
     output           what is written, and how long a browser may leave it unread

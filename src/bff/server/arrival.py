@@ -15,8 +15,9 @@ import ssl
 from typing import cast
 
 from bff.clock import steady
-from bff.server.connection import BrowserConnection, Served, ServerState, is_too_many, local_port
+from bff.server.connection import BrowserConnection, local_port
 from bff.server.listener_tls import ListenerTls
+from bff.server.served import Served, ServerState, is_too_many
 from bff.telemetry import running as telemetry
 
 SHUTDOWN_SECONDS = 5.0  # that a browser may take to answer the end of TLS; the answer before it has been sent

@@ -11,8 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from bff.clock import steady
 from bff.server.answer import CONTINUE, Answer, AnswerError, closing_answer
+from bff.server.judged_head import Message
 from bff.server.output import Output
-from bff.server.request_reader import Message
 from bff.telemetry import requests as telemetry
 from bff.web.api import BegunStream, BrokenTransfer
 

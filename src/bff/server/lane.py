@@ -19,12 +19,13 @@ from bff.errors import BffError
 from bff.proxy import destinations
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
-from bff.proxy.rewrite import PlainFields, UpstreamRequest, request_with
+from bff.proxy.rewrite import PlainFields
 from bff.proxy.routes import Match
+from bff.proxy.upstream_request import UpstreamRequest, request_with
 from bff.request_head import NO_FIELDS, FieldBlock, Peer, RequestHead
 from bff.server.exchange import Exchange
+from bff.server.judged_head import Message
 from bff.server.lane_call import FollowedStream, LaneCall, LaneSide
-from bff.server.request_reader import Message
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces

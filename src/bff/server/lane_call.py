@@ -13,11 +13,11 @@ from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
 from bff.proxy.browser import Receive, Send
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.response_rewrite import response_fields, response_lines
-from bff.proxy.rewrite import UpstreamRequest
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import Answer, whole_answer
 from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
-from bff.server.request_reader import Message
+from bff.server.judged_head import Message
 from bff.sessions.model import is_over
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces

@@ -18,11 +18,12 @@ from bff.config.model import Address, LimitsConfig
 from bff.errors import BrowserError
 from bff.request_head import RequestHead
 from bff.server.arrival import TlsArrival
-from bff.server.connection import BrowserConnection, Served, ServerState
+from bff.server.connection import BrowserConnection
 from bff.server.descriptors import Descriptors
 from bff.server.exchange import AsgiApp
 from bff.server.lane import Lane
 from bff.server.listener_tls import ListenerTls
+from bff.server.served import Served, ServerState
 from bff.tokens.background import BackgroundTasks
 from bff.web.answers import OwnAnswer
 from bff.web.app import App

@@ -11,64 +11,31 @@ asks for it, so requests that wait for the answer to another cost their bytes an
     TUNNEL    nothing: a WebSocket's bytes      -                                                      -
     STOPPED   nothing: what comes is dropped    -                                                      -
 
-A head is kept as bytes until its empty line is there, and only then parsed, at once: llhttp judges it, and its lines are its fields.
-So an unfinished head costs its own length and no more, and what a head means cannot depend on how it was cut into segments.
-Each head that is judged gets a parser of its own (0.6 us): llhttp refuses what follows a `Proxy-Connection: close`, which ends no
-connection (RFC 9112 section 9.3), so the next request of another user on a proxy's connection would be refused.
+A head is kept as bytes until its empty line is there, and only then judged, at once (`judged_head.py`). So an unfinished head costs
+its own length and no more, and what a head means cannot depend on how it was cut into segments.
 A page repeats its fields: lines that llhttp has accepted, and that say nothing about content, protocol or the connection, are not
 judged again; of a plain request line that comes before them only the bytes are (llhttp: 9,400 of 160,000 instructions a call).
-
-What is judged here, because a hop before us must not read it otherwise:
-    lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
-               (https://www.rfc-editor.org/rfc/rfc9112#section-2.2): proxies disagree about it. The tests hold llhttp to that
-    target     the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
-    framing    one Content-Length of digits, or `Transfer-Encoding: chunked` alone and in HTTP/1.1 only (RFC 9112 section 6.1)
-    version    1.1 and 1.0
-    upgrades   `websocket` in HTTP/1.1 without content; every other one is ignored, as RFC 9110 section 7.8 allows
 """
 
 import re
 from enum import Enum, auto
 
-import httptools
 from msgspec import Struct
 
 from bff.config.model import LimitsConfig
-from bff.errors import (
-    BrowserError,
-    HeadTooLarge,
-    MalformedRequest,
-    NotImplementedHere,
-    TargetTooLong,
-    VersionNotSupported,
-)
-from bff.proxy.fields import connection_options
-from bff.proxy.response_head import JUDGE
-from bff.proxy.rewrite import MAX_FIELDS
-from bff.request_head import (
-    NUMBER,
-    FieldSection,
-    Peer,
-    RequestHead,
-    field_section,
-    kept_section,
-    request_id_of,
-    section_of_lines,
-)
+from bff.errors import BrowserError, MalformedRequest
+from bff.request_head import Peer, RequestHead, kept_section
 from bff.request_id import cut_out, new_request_id
 from bff.server.chunked import ChunkedError, ChunkedReader
 from bff.server.guessed_head import guessed_head
+from bff.server.judged_head import Message, given_id, judge_size, judged_head
 
 _END = b"\r\n\r\n"
-_VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 # A request line that llhttp accepts before fields that it has accepted, and that leaves nothing to be judged: method, path, query.
 # The target is visible ASCII without `#`.
 _PLAIN_LINE = re.compile(
     rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$->@-~]*)(?:\?([!\"$-~]*))? HTTP/1\.1",
 )
-_NO_OPTIONS: frozenset[bytes] = frozenset()
-# The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
-_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 class Phase(Enum):
@@ -82,20 +49,6 @@ class Phase(Enum):
 
 
 _HEAD, _LENGTH, _CHUNKS, _TUNNEL, _STOPPED = Phase  # a module's global costs a third of an Enum's member
-
-
-class Message(Struct, frozen=True):
-    """A request whose head has come. With `has_content` there follows `Content`, up to the `last`.
-
-    `expects_continue`: the browser may wait for `100 Continue` before it sends content (RFC 9110 section 10.1.1).
-    """
-
-    head: RequestHead
-    version: bytes  # b"1.1" or b"1.0"
-    keep_alive: bool
-    has_content: bool
-    expects_continue: bool
-    is_websocket: bool
 
 
 class Content(Struct, frozen=True):
@@ -210,7 +163,7 @@ class RequestReader:
         """Keep the beginning of a head, unless it cannot be one."""
         self._head = bytearray(data)
         self._lines = data.count(b"\n")
-        return self._too_large(data, self._lines)
+        return self._judge_size(data, self._lines)
 
     def _go_on_with_head(self, data: bytes) -> Event | None:
         head = self._head
@@ -219,20 +172,17 @@ class RequestReader:
         end = head.find(_END, searched)
         if end < 0:
             self._lines += data.count(b"\n")
-            return self._too_large(head, self._lines)
+            return self._judge_size(head, self._lines)
         self._head, self.unread = bytearray(), bytes(head[end + 4 :])
         whole = bytes(head[: end + 4])
         return self._known(whole) or self._judge(whole)
 
-    def _too_large(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
-        """The judgement of a head's beginning and size, the same for a whole one and for what has come of it."""
+    def _judge_size(self, head: bytes | bytearray, lines: int) -> BrowserError | None:
         self.is_head_request = head[:5] == b"HEAD "
-        if head[0] not in _LETTERS:
-            return self._refused(MalformedRequest("This is not HTTP."), head)
-        if len(head) > self._limits.max_target and _target_length(head) > self._limits.max_target:
-            return self._refused(self._target_too_long(), head)
-        if len(head) > self._limits.max_head or lines > MAX_FIELDS + 2:
-            return self._refused(self._head_too_large(), head)
+        try:
+            judge_size(head, lines=lines, limits=self._limits)
+        except BrowserError as error:
+            return self._refused(error, head)
         return None
 
     def _known(self, head: bytes) -> Message | None:
@@ -249,37 +199,18 @@ class RequestReader:
             return None
         method, path, query = plain.groups(b"")
         self.is_head_request = method == b"HEAD"
-        request_id = self._request_id(section, given) if self._peer.trusted else new_request_id()  # without a call
+        request_id = given_id(section, given, self._peer) if self._peer.trusted else new_request_id()  # without a call
         request = RequestHead(method, path, query, section, section.fields, section.named, self._peer, request_id)
         if section.length:
             self._left, self._keep_alive = section.length, True
             self.phase, self.in_content = _LENGTH, True
         return Message(request, b"1.1", True, section.length > 0, False, False)
 
-    def _request_id(self, section: FieldSection, given: bytes | None) -> bytes:
-        """The id of a request: that which its trusted peer has `given`, else a new one."""
-        return given if given is not None and self._peer.trusted else request_id_of(section, self._peer)
-
     def _judge(self, head: bytes) -> Event:
         """The message of a head, or what is wrong with it."""
         self.is_head_request = head[:5] == b"HEAD "
-        words = head.partition(b"\r\n")[0].split(b" ")
-        lines = head.count(b"\n")
-        if len(head) > self._surely_small or lines > MAX_FIELDS + 2:
-            too_large = self._too_large(head, lines)
-            if too_large is not None:
-                return too_large
         try:
-            httptools.HttpRequestParser(JUDGE).feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass  # whether there is one is judged below
-        except httptools.HttpParserError:
-            words = []
-        if len(words) != 3:  # the parser takes more than one space, which RFC 9112 section 3 does not know
-            return self._refused(MalformedRequest("This is not HTTP, or has more than one meaning."), head)
-        method, target, version = words
-        try:
-            message = self._message(method, target, version, *cut_out(head.partition(b"\r\n")[2]))
+            message, self._left = judged_head(head, peer=self._peer, limits=self._limits)
         except BrowserError as error:
             return self._refused(error, head)
         if message.has_content or message.is_websocket or not message.keep_alive:
@@ -297,63 +228,6 @@ class RequestReader:
         else:
             self._chunks = ChunkedReader()
             self.phase, self.in_content = _CHUNKS, True
-
-    def _message(self, method: bytes, target: bytes, version: bytes, lines: bytes, given: bytes | None) -> Message:
-        """The message of a head; its fields are `lines`, but for the line of an id that was `given`.
-
-        Raises:
-            BrowserError: it cannot be served.
-        """
-        if version not in _VERSIONS:
-            if method == b"PRI":  # RFC 9113 section 3.4: the preface of HTTP/2
-                raise MalformedRequest("This server does not speak HTTP/2.")
-            raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
-        if method == b"CONNECT":
-            raise NotImplementedHere("There is no CONNECT here.")
-        section = section_of_lines(lines)
-        if target[:1] != b"/" or b"#" in target:
-            target, section = _origin_form(target, section)
-        path, _, query = target.partition(b"?")
-        named = section.named
-        request_id = self._request_id(section, given)
-        head = RequestHead(method, path, query, section, section.fields, named, self._peer, request_id)
-        is_1_1 = version == b"HTTP/1.1"
-        has_content = (b"content-length" in named or b"transfer-encoding" in named) and self._framing(head, is_1_1)
-        options = _NO_OPTIONS
-        some_repeated = len(named) != len(section.fields)  # `named` has the last of several `Connection` lines only
-        if b"connection" in named and (some_repeated or named[b"connection"] != b"keep-alive"):
-            options = connection_options(value for name, value in section.fields if name == b"connection")
-        is_websocket = is_1_1 and b"upgrade" in options and _names_websocket(head)
-        if is_websocket and has_content:
-            raise MalformedRequest("A WebSocket handshake has no content.")
-        return Message(
-            head,
-            b"1.1" if is_1_1 else b"1.0",
-            is_1_1 and b"close" not in options,
-            has_content,
-            is_1_1 and b"expect" in named and named[b"expect"].lower() == b"100-continue",
-            is_websocket,
-        )
-
-    def _framing(self, head: RequestHead, is_1_1: bool) -> bool:
-        """Whether content follows a head with either field; without them there is none (RFC 9112 section 6.3)."""
-        named = head.named
-        coding, length = named.get(b"transfer-encoding"), named.get(b"content-length")
-        self._left = 0
-        if coding is not None and length is not None:
-            raise MalformedRequest("Both Content-Length and Transfer-Encoding.")
-        if length is not None:
-            lengths = [value for name, value in head.fields if name == b"content-length"]
-            if len(lengths) != 1 or NUMBER.fullmatch(length) is None:
-                raise MalformedRequest("Content-Length is not one number.")
-            self._left = int(length)
-            return self._left > 0
-        codings = b",".join(value for name, value in head.fields if name == b"transfer-encoding").lower()
-        if codings != b"chunked" or not is_1_1:
-            below_chunked = codings.replace(b" ", b"").replace(b"\t", b"").endswith(b",chunked")
-            kind = NotImplementedHere if below_chunked and is_1_1 else MalformedRequest
-            raise kind("The only transfer coding is chunked, and only in HTTP/1.1.")
-        return True
 
     # --- content ---
 
@@ -388,58 +262,7 @@ class RequestReader:
         else:
             self.stop()
 
-    # --- judgements ---
-
     def _refused(self, error: BrowserError, head: bytes | bytearray = b"") -> BrowserError:
         self.stop()
         self._refused_head = bytes(head[: self._limits.max_head])
         return error
-
-    def _target_too_long(self) -> TargetTooLong:
-        return TargetTooLong(f"The request target is longer than {self._limits.max_target} bytes.")
-
-    def _head_too_large(self) -> HeadTooLarge:
-        return HeadTooLarge(
-            f"The header fields are larger than {self._limits.max_head} bytes, or more than {MAX_FIELDS}."
-        )
-
-
-def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:
-    """The target as a path, and the fields; of an absolute-form the authority becomes the Host field (RFC 9112 section 3.2.2).
-
-    Raises:
-        MalformedRequest: it is neither.
-    """
-    if b"#" in target:
-        raise MalformedRequest("A fragment is no part of a request target.")
-    if target[:1] == b"/" or target == b"*":
-        return target, section
-    scheme, separator, rest = target.partition(b"://")
-    if not separator or scheme.lower() not in {b"http", b"https"}:
-        raise MalformedRequest("The request target is neither a path nor an http URL.")
-    end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
-    authority, path = rest[:end], rest[end:]
-    fields = [*section.fields]
-    hosts = [index for index, (name, _) in enumerate(fields) if name == b"host"]
-    if len(hosts) != 1 or not authority:
-        raise MalformedRequest("The Host field, or the host in the request target, is missing or there twice.")
-    fields[hosts[0]] = (b"host", authority)
-    return path if path.startswith(b"/") else b"/" + path, field_section(fields)
-
-
-def _target_length(head: bytes | bytearray) -> int:
-    """Bytes of the target, or of what has come of it."""
-    line_end = head.find(b"\r\n")
-    begin = head.find(b" ") + 1
-    if begin == 0 or -1 < line_end < begin:
-        return 0
-    end = head.find(b" ", begin, len(head) if line_end < 0 else line_end)
-    if end < 0:
-        # The "\r" of a line end whose "\n" has not come is no part of the target.
-        end = len(head) - head.endswith(b"\r") if line_end < 0 else line_end
-    return end - begin
-
-
-def _names_websocket(head: RequestHead) -> bool:
-    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1); with another method than GET it is refused."""
-    return head.named.get(b"upgrade", b"").lower() == b"websocket"

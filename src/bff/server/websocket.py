@@ -21,15 +21,15 @@ from bff.clock import steady
 from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
 from bff.proxy.field_rules import ResponseRules
-from bff.proxy.rewrite import UpstreamRequest, upstream_url
 from bff.proxy.upstream import WebSocketPlace
+from bff.proxy.upstream_request import UpstreamRequest, upstream_url
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
 from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
 from bff.request_head import Field, RequestHead
 from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import STATUS_LINE, closing_answer
+from bff.server.judged_head import Message
 from bff.server.output import Output
-from bff.server.request_reader import Message
 from bff.server.tunnel import Stoppable, Tunnel
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces

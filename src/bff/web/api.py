@@ -26,7 +26,7 @@ from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import Outdated, UpstreamResponse
-from bff.proxy.rewrite import upstream_url
+from bff.proxy.upstream_request import upstream_url
 from bff.request_head import Field, FieldBlock, RequestHead, field_block, field_section
 from bff.sessions.model import AccessToken, LiveSession
 from bff.telemetry import requests as telemetry

@@ -161,7 +161,8 @@ async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefus
         return navigation.way_back(gateway, call.head, call.return_to, more=())
     never_asks = call.provider.config.authorization_params.get("prompt") == "none"
     if refused.error not in BEGIN_AGAIN or call.transaction.begun_again or never_asks:
-        raise CallbackRefused("The provider did not sign you in. Try again.", reason=refused.error) from refused
+        detail = "The provider did not sign you in. Try again."
+        raise CallbackRefused(detail, reason=refused.error, by_provider=True) from refused
     telemetry.login_begun_again(provider=call.provider.name, reason=refused.error)
     browser = await transactions.beginning_browser(gateway, call.head)
     again = transactions.begin(

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 
 
 def claim(claims: Mapping[str, object], name: str) -> object:
-    """A claim by its name (`https://example.com/roles`), else by a path through objects (`realm_access.roles`); None: absent."""
+    """A claim by its name (`https://example.com/roles`), else by a path through objects (`realm_access.roles`); None: absent.
+
+    A name on the way may hold dots itself (Keycloak's `resource_access.orders.example.com.roles`): the longest that is there counts.
+    """
     found = claims.get(name)
-    if found is not None:
-        return found
-    found = claims
-    for step in name.split("."):
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(step)
+    before, dot, _ = name.rpartition(".")
+    while found is None and dot:
+        inner = claims.get(before)
+        if isinstance(inner, Mapping):
+            found = claim(inner, name[len(before) + 1 :])
+        before, dot, _ = before.rpartition(".")
     return found
 
 

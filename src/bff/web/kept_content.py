@@ -15,23 +15,26 @@ class KeptContent:
         self._kept: deque[Message] = deque()
         self._size = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all messages that were handed out are kept."""
+        return self._size <= MAX_KEPT_BYTES
+
     async def __call__(self) -> Message:
         """The next message."""
         message = await self._receive()
-        if message["type"] == "http.request" and self._size <= MAX_KEPT_BYTES:
+        if message["type"] == "http.request" and self.is_whole:
             self._size += len(message.get("body", b""))
             self._kept.append(message)
-            if self._size > MAX_KEPT_BYTES:
+            if not self.is_whole:
                 self._kept.clear()
         return message
 
-    def again(self) -> Receive | None:
-        """All messages from the first on, then those that have not come yet; None: there was too much content to keep."""
-        if self._size > MAX_KEPT_BYTES:
-            return None
-        kept, receive = self._kept, self._receive
+    def again(self, left: Receive) -> Receive:
+        """All messages from the first on: those that are kept, then those of `left`, which nobody has taken yet."""
+        kept, self._kept = self._kept, deque()
 
         async def repeated() -> Message:
-            return kept.popleft() if kept else await receive()
+            return kept.popleft() if kept else await left()
 
         return repeated

@@ -29,6 +29,21 @@ _SIGN_IN_OR_APP = (Button.SIGN_IN, Button.APP)
 _AGAIN_OR_APP = (Button.AGAIN, Button.APP)
 _SOFTWARE = "This is a matter for the people who run this site: tell them the reference below."
 
+_REFUSES_THE_APP = "The sign-in service refuses this app: one of the two is not set up as the other expects."
+
+# Error codes of a provider that only the operator can mend.
+NOT_SET_UP = frozenset(
+    {
+        *("invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope"),
+        *("invalid_request_object", "request_not_supported", "request_uri_not_supported"),
+        *("registration_not_supported", "invalid_authorization_details", "invalid_target", "invalid_client"),
+        *("invalid_dpop_proof", "use_dpop_nonce", "unsupported_grant_type"),
+    }
+)
+
+# In an answer to us, such as to a pushed request, or at a refresh: the person may be signed in.
+APP_REFUSED = PageText("You cannot sign in right now", _REFUSES_THE_APP, _SOFTWARE, _AGAIN_OR_APP)
+
 SIGN_IN_FAILED = PageText(
     "You were not signed in",
     "The sign-in could not be completed: the answer of the sign-in service failed a security check.",
@@ -36,13 +51,23 @@ SIGN_IN_FAILED = PageText(
     _SIGN_IN_OR_APP,
 )
 
+SIGN_IN_DECLINED = PageText(
+    "You were not signed in",
+    "The sign-in service ended the sign-in with an error of its own.",
+    "Sign in again. If it fails again, tell the people who run this site the reference below.",
+    _SIGN_IN_OR_APP,
+)
+
 # Reasons of a refused callback: of ours, and errors of providers (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
 BY_REASON: dict[str, PageText] = {
-    "access_denied": PageText(
-        "You were not signed in",
-        "The sign-in was cancelled, or your account may not use this app.",
-        "Sign in again, with another account if you have one.",
-        _SIGN_IN_OR_APP,
+    **dict.fromkeys(
+        ("access_denied", "user_cancelled_login", "user_cancelled_authorize"),  # the last two are LinkedIn's
+        PageText(
+            "You were not signed in",
+            "The sign-in was cancelled, or your account may not use this app.",
+            "Sign in again, with another account if you have one.",
+            _SIGN_IN_OR_APP,
+        ),
     ),
     "state_expired": PageText(
         "The sign-in took too long",
@@ -80,6 +105,12 @@ BY_REASON: dict[str, PageText] = {
         "Sign in again.",
         _SIGN_IN_OR_APP,
     ),
+    "invalid_request_uri": PageText(
+        "The sign-in took too long",
+        "The sign-in service does not know any more what this app asked of it.",
+        "Sign in again.",
+        _SIGN_IN_OR_APP,
+    ),
     "temporarily_unavailable": PageText(
         "You cannot sign in right now",
         "The sign-in service is busy or being worked on.",
@@ -107,19 +138,7 @@ BY_REASON: dict[str, PageText] = {
             _SIGN_IN_OR_APP,
         ),
     ),
-    **dict.fromkeys(
-        (
-            *("invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope"),
-            *("invalid_request_object", "request_not_supported", "request_uri_not_supported"),
-            *("registration_not_supported", "invalid_authorization_details"),
-        ),
-        PageText(
-            "You were not signed in",
-            "The sign-in service refuses this app: one of the two is not set up as the other expects.",
-            _SOFTWARE,
-            _SIGN_IN_OR_APP,
-        ),
-    ),
+    **dict.fromkeys(NOT_SET_UP, PageText("You were not signed in", _REFUSES_THE_APP, _SOFTWARE, _SIGN_IN_OR_APP)),
 }
 
 BY_TYPE: dict[str, PageText] = {
@@ -267,8 +286,11 @@ BY_TYPE: dict[str, PageText] = {
 }
 
 
-def text_of(kind: str, *, reason: str | None) -> PageText:
+def text_of(kind: str) -> PageText:
     """The text for a problem of this kind; one that has no text of its own is told as a mistake of ours."""
-    if kind == "callback-refused" and reason in BY_REASON:
-        return BY_REASON[reason]
     return BY_TYPE.get(kind, BY_TYPE["internal-error"])
+
+
+def refused_sign_in(reason: str, *, by_provider: bool) -> PageText:
+    """The text for a refused callback; `by_provider`: the reason is the provider's own error code, known to us or not."""
+    return BY_REASON.get(reason, SIGN_IN_DECLINED if by_provider else SIGN_IN_FAILED)

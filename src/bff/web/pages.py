@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from bff.config.model import Config
-from bff.errors import MalformedRequest, MisdirectedRequest
+from bff.errors import CallbackRefused, MalformedRequest, MisdirectedRequest, ProviderRefused
 from bff.request_head import Field, RequestHead
 from bff.web.answers import OwnAnswer, answer
 from bff.web.guards import MAX_LOCAL_PATH, local_path
 from bff.web.page_template import Link, Page, policy, render
-from bff.web.page_texts import Button, PageText, text_of
+from bff.web.page_texts import APP_REFUSED, NOT_SET_UP, Button, PageText, refused_sign_in, text_of
 
 HTML = "text/html; charset=utf-8"
 MAX_SHOWN_PATH = 100  # characters
@@ -55,7 +55,7 @@ def look_of(config: Config) -> Look:
 
 def problem_page(told: Told, error: Exception, head: RequestHead, look: Look) -> Page:
     """The page that tells a problem."""
-    text = text_of(told.kind, reason=getattr(error, "reason", None))
+    text = _text_of(error, kind=told.kind)
     links = (_link(button, told, head) for button in _buttons(text, told, head))
     return Page(
         site=look.site,
@@ -123,6 +123,14 @@ def requested_path(head: RequestHead, *, longest: int = MAX_LOCAL_PATH) -> str:
 def with_return_to(login_url: str, return_to: str) -> str:
     """Where a sign-in starts that comes back to `return_to`."""
     return f"{login_url}&return_to={quote(return_to, safe='/')}"
+
+
+def _text_of(error: Exception, *, kind: str) -> PageText:
+    if isinstance(error, CallbackRefused):
+        return refused_sign_in(error.reason, by_provider=error.by_provider)
+    if isinstance(error, ProviderRefused) and error.error in NOT_SET_UP:
+        return APP_REFUSED
+    return text_of(kind)
 
 
 def _hosts(error: Exception) -> str:

@@ -152,7 +152,7 @@ def _answer(
         detail=detail,
         request_id=request_id,
         login_url=_sign_in_again(error, head, base_path),
-        retry_after=RETRY_AFTER_SECONDS if row.status == 503 else None,
+        retry_after=_retry_after_seconds(cause) if row.status == 503 else None,
     )
     return page_answer(row.status, problem_page(told, cause, head, shown.look), https=https, more=more)
 

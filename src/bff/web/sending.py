@@ -14,8 +14,8 @@ from bff.errors import UpstreamBusy
 from bff.proxy.browser import Receive
 from bff.proxy.places import Owner
 from bff.proxy.response import Outdated, UpstreamResponse
-from bff.proxy.rewrite import upstream_url
 from bff.proxy.routes import Match
+from bff.proxy.upstream_request import upstream_url
 from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 from bff.sessions.model import AccessToken, is_over
 from bff.tokens.proofs import challenged
@@ -114,9 +114,9 @@ async def _send(
         return await forward(receive)
     content = KeptContent(receive)
     response = await forward(content)
-    again = content.again()
-    if not _demands_nonce(gateway, match, response) or again is None:
+    if not _demands_nonce(gateway, match, response) or not content.is_whole:
         return response
+    again = content.again(response.hand_on())
     response.discard()
     response = await forward(again)
     _demands_nonce(gateway, match, response)

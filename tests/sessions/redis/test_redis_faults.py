@@ -11,7 +11,7 @@ from bff.sessions.model import Session
 from bff.sessions.redis.store import RedisStore
 from support.cutting_relay import CuttingRelay
 from support.free_ports import free_port
-from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, end_all, with_note
+from support.session_samples import ISSUER, NOW, Heard, a_grant, a_session, end_all, once_it_answers, with_note
 from support.valkey_server import ValkeyServer
 
 MakeStore = Callable[..., RedisStore]
@@ -59,7 +59,8 @@ async def test_a_server_that_stops_answering_is_given_up_and_found_again(
     server: ValkeyServer = request.getfixturevalue("shared_cluster" if cluster else "valkey")
     url = server.url.replace("redis:", "redis+cluster:") if cluster else server.url
     store = redis_store(url, connect_timeout_seconds=0.2, command_timeout_seconds=0.2)
-    session = await store.create(a_session(), now=NOW)
+    session = await redis_store(url).create(a_session(), now=NOW)
+    await once_it_answers(store.ping)
     server.pause()
     try:
         async with asyncio.timeout(10):
@@ -71,7 +72,7 @@ async def test_a_server_that_stops_answering_is_given_up_and_found_again(
                 )
     finally:
         server.go_on()
-    assert await store.read(session.key, touch=True, now=NOW) is not None
+    assert await once_it_answers(lambda: store.read(session.key, touch=True, now=NOW)) is not None
 
 
 @pytest.mark.requirement("R-190")

@@ -8,7 +8,7 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.sessions.redis.server import CLUSTER_COMMANDS_AT_ONCE
 from bff.sessions.redis.store import RedisStore
-from support.session_samples import NOW
+from support.session_samples import NOW, once_it_answers
 from support.valkey_server import ValkeyServer
 
 MakeStore = Callable[..., RedisStore]
@@ -82,7 +82,7 @@ async def test_who_gave_up_waiting_for_his_turn_at_a_cluster_leaves_nothing_behi
     """However many ask a Cluster that does not answer, afterwards no more is under way than may be at once."""
     url = shared_cluster.url.replace("redis:", "redis+cluster:")
     store = redis_store(url, connect_timeout_seconds=0.2, command_timeout_seconds=0.2)
-    await store.ping()
+    await once_it_answers(store.ping)
     before = asyncio.all_tasks()
     shared_cluster.pause()
     try:
@@ -96,4 +96,4 @@ async def test_who_gave_up_waiting_for_his_turn_at_a_cluster_leaves_nothing_behi
         assert len(ours) <= CLUSTER_COMMANDS_AT_ONCE
     finally:
         shared_cluster.go_on()
-    assert await store.read("0" * 64, touch=True, now=NOW) is None
+    assert await once_it_answers(lambda: store.read("0" * 64, touch=True, now=NOW)) is None

@@ -167,6 +167,14 @@ def client_assertion(secret: Secret) -> None:
         raise SpellingError("holds no signed JWT: three parts of base64url with points between them")
 
 
+def proxy_credentials(secret: Secret) -> None:
+    """Refuse what is no user name and password of Basic authentication (RFC 7617 section 2)."""
+    available(secret)
+    text = secret.read()
+    if text.find(":") < 1 or not text.isprintable():
+        raise SpellingError("is no user name and password: write USER:PASSWORD as one line, without percent-encoding")
+
+
 def client_key(secret: Secret) -> None:
     """Refuse what is no private key that we may sign with."""
     available(secret)

@@ -166,6 +166,10 @@ def endpoint(text: str) -> str:
 
 def proxy(text: str) -> str:
     """An outbound HTTP proxy: `http://host:port` and nothing more."""
+    if "@" in text:
+        raise SpellingError(
+            "has a user name in it: write user and password as `proxy_credentials`, a secret of its own"
+        )
     url = _http(text)
     if url.scheme != "http" or url.port is None or url.path.strip("/") or url.has_query or url.has_fragment:
         raise SpellingError("is no outbound proxy: write http://host:port")

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import ContentTooLarge, MalformedRequest
-from bff.proxy.rewrite import UpstreamRequest
-from bff.proxy.writer import Upload, request_head
+from bff.proxy.upload import Upload
+from bff.proxy.upstream_request import UpstreamRequest, written_head
 from bff.request_head import field_block
 
 
@@ -14,7 +14,7 @@ def test_a_head_is_one_line_a_field() -> None:
     """Request line, fields in their order, an empty line."""
     passed, ours = field_block([(b"x-empty", b"")]), field_block([(b"accept", b"a"), (b"accept", b"b")])
     request = UpstreamRequest(b"GET", b"/v2?q=1", b"orders:8000", passed, (ours,), None, False)
-    assert request_head(request) == (
+    assert written_head(request) == (
         b"GET /v2?q=1 HTTP/1.1\r\nhost: orders:8000\r\nx-empty: \r\naccept: a\r\naccept: b\r\n\r\n"
     )
 

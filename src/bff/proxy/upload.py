@@ -1,20 +1,6 @@
-"""A request as it is written to an upstream, sans-I/O: its head, then its content, counted, held to what was announced, framed."""
+"""A request's content on its way to an upstream, sans-I/O: counted, held to what was announced, framed."""
 
 from bff.errors import ContentTooLarge, MalformedRequest
-from bff.proxy.rewrite import UpstreamRequest
-
-
-def request_head(request: UpstreamRequest) -> bytes:
-    """Request line and fields (RFC 9112 sections 3 and 5). The rewrite has refused blocks that split lines."""
-    # Joined, because `%` costs three times as much: 0.4 us for this head.
-    pieces = [request.method, b" ", request.target, b" HTTP/1.1\r\nhost: ", request.authority, b"\r\n"]
-    pieces.append(request.passed.lines)
-    for block in request.ours:
-        pieces.append(block.lines)  # noqa: PERF401 - a comprehension is a call of its own before Python 3.12
-    if request.request_id is not None:
-        pieces += (b"x-request-id: ", request.request_id, b"\r\n")
-    pieces.append(b"\r\n")
-    return b"".join(pieces)
 
 
 class Upload:

@@ -1,0 +1,194 @@
+"""What one whole head means, sans-I/O: a message, or a refusal.
+
+llhttp judges the head, and its lines are its fields. Each head gets a parser of its own (0.6 us): llhttp refuses what follows a
+`Proxy-Connection: close`, which ends no connection (RFC 9112 section 9.3), so the next request of another user on a proxy's connection
+would be refused.
+
+What is judged here, because a hop before us must not read it otherwise:
+    lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
+               (https://www.rfc-editor.org/rfc/rfc9112#section-2.2): proxies disagree about it. The tests hold llhttp to that
+    target     the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
+    framing    one Content-Length of digits, or `Transfer-Encoding: chunked` alone and in HTTP/1.1 only (RFC 9112 section 6.1)
+    version    1.1 and 1.0
+    upgrades   `websocket` in HTTP/1.1 without content; every other one is ignored, as RFC 9110 section 7.8 allows
+"""
+
+import httptools
+from msgspec import Struct
+
+from bff.config.model import LimitsConfig
+from bff.errors import (
+    HeadTooLarge,
+    MalformedRequest,
+    NotImplementedHere,
+    TargetTooLong,
+    VersionNotSupported,
+)
+from bff.proxy.fields import connection_options
+from bff.proxy.response_head import JUDGE
+from bff.proxy.rewrite import MAX_FIELDS
+from bff.request_head import (
+    NUMBER,
+    FieldSection,
+    Peer,
+    RequestHead,
+    field_section,
+    request_id_of,
+    section_of_lines,
+)
+from bff.request_id import cut_out
+
+_VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+# The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+class Message(Struct, frozen=True):
+    """A request whose head has come. With `has_content` there follows `Content`, up to the `last`.
+
+    `expects_continue`: the browser may wait for `100 Continue` before it sends content (RFC 9110 section 10.1.1).
+    """
+
+    head: RequestHead
+    version: bytes  # b"1.1" or b"1.0"
+    keep_alive: bool
+    has_content: bool
+    expects_continue: bool
+    is_websocket: bool
+
+
+def judge_size(head: bytes | bytearray, *, lines: int, limits: LimitsConfig) -> None:
+    """The judgement of a head's beginning and size, the same for a whole one and for what has come of it in so many `lines`.
+
+    Raises:
+        MalformedRequest, TargetTooLong, HeadTooLarge: it cannot become a head that is served.
+    """
+    if head[0] not in _LETTERS:
+        raise MalformedRequest("This is not HTTP.")
+    if len(head) > limits.max_target and _target_length(head) > limits.max_target:
+        raise TargetTooLong(f"The request target is longer than {limits.max_target} bytes.")
+    if len(head) > limits.max_head or lines > MAX_FIELDS + 2:
+        raise HeadTooLarge(f"The header fields are larger than {limits.max_head} bytes, or more than {MAX_FIELDS}.")
+
+
+def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Message, int]:
+    """The message of a whole head, and what its Content-Length announces (bytes; 0 without one).
+
+    Raises:
+        BrowserError: it cannot be served.
+    """
+    line, _, lines = head.partition(b"\r\n")
+    judge_size(head, lines=head.count(b"\n"), limits=limits)
+    words = line.split(b" ")
+    try:
+        httptools.HttpRequestParser(JUDGE).feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # whether there is one is judged below
+    except httptools.HttpParserError:
+        words = []
+    if len(words) != 3:  # the parser takes more than one space, which RFC 9112 section 3 does not know
+        raise MalformedRequest("This is not HTTP, or has more than one meaning.")
+    method, target, version = words
+    if version not in _VERSIONS:
+        if method == b"PRI":  # RFC 9113 section 3.4: the preface of HTTP/2
+            raise MalformedRequest("This server does not speak HTTP/2.")
+        raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
+    if method == b"CONNECT":
+        raise NotImplementedHere("There is no CONNECT here.")
+    fields, given = cut_out(lines)
+    section = section_of_lines(fields)
+    if target[:1] != b"/" or b"#" in target:
+        target, section = _origin_form(target, section)
+    path, _, query = target.partition(b"?")
+    request_id = given_id(section, given, peer)
+    request = RequestHead(method, path, query, section, section.fields, section.named, peer, request_id)
+    return _message(request, is_1_1=version == b"HTTP/1.1")
+
+
+def given_id(section: FieldSection, given: bytes | None, peer: Peer) -> bytes:
+    """The id of a request: that which its trusted peer has `given`, else a new one."""
+    return given if given is not None and peer.trusted else request_id_of(section, peer)
+
+
+def _message(head: RequestHead, *, is_1_1: bool) -> tuple[Message, int]:
+    """Raises: BrowserError: framing, or the protocol to switch to."""
+    named = head.named
+    has_content, length = _framing(head, is_1_1=is_1_1)
+    options = _NO_OPTIONS
+    some_repeated = len(named) != len(head.fields)  # `named` has the last of several `Connection` lines only
+    if b"connection" in named and (some_repeated or named[b"connection"] != b"keep-alive"):
+        options = connection_options(value for name, value in head.fields if name == b"connection")
+    is_websocket = is_1_1 and b"upgrade" in options and _names_websocket(head)
+    if is_websocket and has_content:
+        raise MalformedRequest("A WebSocket handshake has no content.")
+    message = Message(
+        head,
+        b"1.1" if is_1_1 else b"1.0",
+        is_1_1 and b"close" not in options,
+        has_content,
+        is_1_1 and b"expect" in named and named[b"expect"].lower() == b"100-continue",
+        is_websocket,
+    )
+    return message, length
+
+
+def _framing(head: RequestHead, *, is_1_1: bool) -> tuple[bool, int]:
+    """Whether content follows, and what Content-Length announces; without both fields there is none (RFC 9112 section 6.3)."""
+    coding, length = head.named.get(b"transfer-encoding"), head.named.get(b"content-length")
+    if coding is None and length is None:
+        return False, 0
+    if coding is not None and length is not None:
+        raise MalformedRequest("Both Content-Length and Transfer-Encoding.")
+    if length is not None:
+        lengths = [value for name, value in head.fields if name == b"content-length"]
+        if len(lengths) != 1 or NUMBER.fullmatch(length) is None:
+            raise MalformedRequest("Content-Length is not one number.")
+        return int(length) > 0, int(length)
+    codings = b",".join(value for name, value in head.fields if name == b"transfer-encoding").lower()
+    if codings != b"chunked" or not is_1_1:
+        below_chunked = codings.replace(b" ", b"").replace(b"\t", b"").endswith(b",chunked")
+        kind = NotImplementedHere if below_chunked and is_1_1 else MalformedRequest
+        raise kind("The only transfer coding is chunked, and only in HTTP/1.1.")
+    return True, 0
+
+
+def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:
+    """The target as a path, and the fields; of an absolute-form the authority becomes the Host field (RFC 9112 section 3.2.2).
+
+    Raises:
+        MalformedRequest: it is neither.
+    """
+    if b"#" in target:
+        raise MalformedRequest("A fragment is no part of a request target.")
+    if target[:1] == b"/" or target == b"*":
+        return target, section
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in {b"http", b"https"}:
+        raise MalformedRequest("The request target is neither a path nor an http URL.")
+    end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+    authority, path = rest[:end], rest[end:]
+    fields = [*section.fields]
+    hosts = [index for index, (name, _) in enumerate(fields) if name == b"host"]
+    if len(hosts) != 1 or not authority:
+        raise MalformedRequest("The Host field, or the host in the request target, is missing or there twice.")
+    fields[hosts[0]] = (b"host", authority)
+    return path if path.startswith(b"/") else b"/" + path, field_section(fields)
+
+
+def _target_length(head: bytes | bytearray) -> int:
+    """Bytes of the target, or of what has come of it."""
+    line_end = head.find(b"\r\n")
+    begin = head.find(b" ") + 1
+    if begin == 0 or -1 < line_end < begin:
+        return 0
+    end = head.find(b" ", begin, len(head) if line_end < 0 else line_end)
+    if end < 0:
+        # The "\r" of a line end whose "\n" has not come is no part of the target.
+        end = len(head) - head.endswith(b"\r") if line_end < 0 else line_end
+    return end - begin
+
+
+def _names_websocket(head: RequestHead) -> bool:
+    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1); with another method than GET it is refused."""
+    return head.named.get(b"upgrade", b"").lower() == b"websocket"

@@ -334,10 +334,19 @@ def test_booleans(tmp_path: Path, written: str, value: bool) -> None:
     assert loaded(f"{TWELVE_LINES}log: {{access: {written}}}\n", tmp_path).log.access is value
 
 
-@pytest.mark.parametrize("written", ["yes", "no", "on", "off", "1", "tRue", "y"])
-def test_words_that_are_no_booleans(written: str) -> None:
-    """The booleans of YAML 1.1 are texts."""
-    assert problem(f"{TWELVE_LINES}log: {{access: {written}}}\n").key == "log.access"
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *((word, "true") for word in ("yes", "Yes", "on", "1", "tRue", "y", "'ON'")),
+        *((word, "false") for word in ("no", "NO", "off", "0", "n", "fasle")),
+    ],
+)
+def test_words_that_are_no_booleans(written: str, meant: str) -> None:
+    """The booleans of YAML 1.1 are texts, and the message says which word was probably meant."""
+    found = problem(f"{TWELVE_LINES}log: {{access: {written}}}\n")
+    assert found.key == "log.access"
+    assert found.message.startswith("is not one of true, false")
+    assert found.message.endswith(f"`{meant}`?" if "mean" in found.message else f"write `{meant}`")
 
 
 def test_texts_are_never_reinterpreted(tmp_path: Path) -> None:

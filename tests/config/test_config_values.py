@@ -264,7 +264,7 @@ def test_an_unclean_upstream_is_refused(url: str) -> None:
         ("/a%2fb", "refused"),
         ("/a?b", "refused"),
         ("'/a#b'", "refused"),
-        ("/a/*", "refused"),
+        ("/a/*", "leave the * out"),
         (r"/a\b", "refused"),
         ("/ä", "refused"),
         ("'/a b'", "refused"),

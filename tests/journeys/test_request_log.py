@@ -94,6 +94,30 @@ async def test_a_refused_request_has_one_line(path: str, options: dict[str, Any]
 
 
 @pytest.mark.requirement("R-363")
+@pytest.mark.parametrize(
+    ("path", "reason", "remedy"),
+    [
+        ("/nowhere/x", None, "`bff routes` lists them"),
+        ("/app/old-build.js", "no_file", "build the app again"),
+        (f"/app/{'x/' * 40}", "no_file", "build the app again"),
+        ("/bff/nothing", "no_endpoint", "docs/reference/endpoints.md"),
+        ("/bff/frontchannel-logout/corp", "no_endpoint", "docs/reference/endpoints.md"),
+        ("/asked/x", "only_asked", "forward_auth.listen"),
+    ],
+)
+async def test_each_404_says_what_is_missing(path: str, reason: str | None, remedy: str) -> None:
+    """No route, no file, no endpoint, and a path that only a proxy asks about each have a remedy of their own."""
+    routes = [{"path": "/app", "files": "dist"}, {"path": "/asked", "provider": "corp"}]
+    async with gateway_world(routes=routes, forward_auth=True) as world:
+        browser = await world.browser()
+        with capture_logs() as events:
+            assert (await browser.fetch(path)).status_code == 404
+    (line,) = events
+    assert (line["event"], line["why"], line.get("reason")) == ("request.refused", "no_route", reason)
+    assert remedy in line["remedy"]
+
+
+@pytest.mark.requirement("R-363")
 async def test_a_page_load_that_goes_to_sign_in_says_why() -> None:
     """The redirect's line has the reason that a call's refusal would have."""
     routes = [{"path": "/pages", "upstream": "{upstream}", "provider": "corp", "csrf": "origin"}]

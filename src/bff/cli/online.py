@@ -18,6 +18,7 @@ from bff.config.model import Config, RouteConfig, TokenKind
 from bff.config.values.urls import UpstreamUrl
 from bff.errors import (
     BffError,
+    ProviderError,
     ProviderMisbehaved,
     ProviderRefused,
     ProviderUnavailable,
@@ -29,9 +30,11 @@ from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
 from bff.oauth.messages import shown
 from bff.provider.client import Provider
+from bff.provider.documents import metadata_location
 from bff.provider.features import unsupported
 from bff.proxy.probe import probe
 from bff.sessions.opening import open_store
+from bff.telemetry.remedies import REMEDIES
 from bff.web.route_policy import user_targets
 
 _MOST_REDIRECTS = 4
@@ -42,6 +45,12 @@ _UPSTREAM_FAILURES = {
     "tls": "TLS fails",
     "unreachable": "it cannot be reached",
     "connect": "no connection in time",
+}
+_ADVICE = {
+    "invalid_client": "compare client_id, client_secret and client_auth with what is registered at the provider",
+    "unauthorized_client": "let the client use this grant type at the provider",
+    "invalid_scope": "compare `scope` with what the provider lets this client ask for",
+    "invalid_target": "compare `resource` and `audience` with the APIs that the provider knows",
 }
 
 
@@ -61,14 +70,15 @@ async def check_online(config: Config) -> int:
 async def _ask_provider(config: Config, provider: Provider) -> int:
     """How many of the questions failed; without metadata the others cannot be asked."""
     name = f"provider {provider.name}"
-    if await _failed(f"{name}: metadata{await _issuers(provider)}", provider.metadata()):
+    at = metadata_location(provider.config)
+    if await _failed(f"{name}: metadata{await _issuers(provider)}", provider.metadata(), at=at):
         return 1
     failures = await _lacking(name, provider)
     failures += await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
     if any(route.provider == provider.name and route.token is not TokenKind.CLIENT for route in config.routes):
         failures += await _ask_redirect_uri(name, config, provider)
     if "openid" in provider.config.scope.split():
-        failures += await _failed(f"{name}: keys", provider.keys())
+        failures += await _failed(f"{name}: keys", provider.keys(), at=(await provider.metadata()).jwks_uri)
     return failures + _compare_clocks(name, provider)
 
 
@@ -94,22 +104,26 @@ def _compare_clocks(name: str, provider: Provider) -> int:
     return int(apart)
 
 
-async def _failed(what: str, question: Awaitable[object]) -> int:
+async def _failed(what: str, question: Awaitable[object], *, at: str | None = None) -> int:
+    """1 if there is no good answer; `at` is the URL that is asked, shown where it failed."""
     try:
         await question
     except BffError as error:
-        click.echo(f"FAIL {what}: {_message(error)}")
+        click.echo(f"FAIL {what}{f' ({at})' if at else ''}: {_message(error)}")
         return 1
     click.echo(f"ok   {what}")
     return 0
 
 
 def _message(error: BffError) -> str:
-    """The error; with its cause if there was no answer, because a cause without an answer cannot quote one."""
+    """The error and what to do about it; with its cause if there was no answer, because such a cause cannot quote one."""
+    said = str(error).removeprefix(f"provider {error.provider}: ") if isinstance(error, ProviderError) else str(error)
+    if isinstance(error, ProviderRefused) and error.error in _ADVICE:
+        return f"{said}: {_ADVICE[error.error]}"
     if not isinstance(error, StoreUnavailable | ProviderUnavailable) or error.__cause__ is None:
-        return str(error)
+        return said
     cause = str(error.__cause__).partition("<")[0].rstrip(" :")  # redis-py shows its objects' insides
-    return f"{error}: {cause}" if cause else str(error)
+    return f"{said}: {cause}" if cause else said
 
 
 async def _ask_store(config: Config) -> None:
@@ -215,5 +229,6 @@ async def _upstream_line(upstream: UpstreamUrl, route: RouteConfig) -> str:
     except UpstreamError as error:
         words = _UPSTREAM_FAILURES.get(error.reason or "", error.reason or error.what)
         cause = f": {shown(str(error.__cause__))}" if str(error.__cause__ or "") else ""
-        return f"FAIL upstream {upstream.origin}: {words}{cause}"
+        advice = REMEDIES.get(error.reason or "")
+        return f"FAIL upstream {upstream.origin}: {words}{cause}{f'; {advice}' if advice else ''}"
     return f"ok   upstream {upstream.origin}"

@@ -4,6 +4,10 @@ REMEDIES = {
     # the kinds of problems
     "csrf-refused": "calls must come from pages of public_url and carry X-CSRF: 1; for what cannot send it: csrf: origin",
     "no-route": "no route begins with this path: `bff routes` lists them, `bff explain` judges one request",
+    "no_file": "the folder of this `files` route has no such file: build the app again, or correct the link",
+    "no_endpoint": "there is no such endpoint below base_path: docs/reference/endpoints.md lists them",
+    "no_websocket": "`websocket: true` on the route lets WebSockets pass",
+    "only_asked": "the route has no upstream: a proxy asks about it at forward_auth.listen, and forwards it itself",
     "method-not-allowed": "the route's methods do not list it: `bff routes`",
     "misdirected-request": "have the proxy in front pass the Host field on, or add its address to trusted_proxies",
     "plain-http": "have the proxy in front redirect http to https, and pass the X-Forwarded-Proto of one before it on",

@@ -120,7 +120,7 @@ async def test_a_secret_that_the_provider_does_not_know(tmp_path: Path, provider
     status, lines = await check(tmp_path, provider)
     assert status == 1
     told = line_of(lines, "client authentication")
-    assert told.startswith("FAIL provider corp: client authentication: refused: invalid_client: compare client_id")
+    assert told.startswith("FAIL provider corp: client authentication: refused: invalid_client; compare client_id")
 
 
 async def test_a_redirect_uri_that_is_not_registered(tmp_path: Path) -> None:

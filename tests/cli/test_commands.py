@@ -162,7 +162,7 @@ def test_check_online_tells_why_a_store_does_not_answer(tmp_path: Path) -> None:
     session = {"store": f"redis+sentinel://:hunter2@127.0.0.1:{free_port()}/shop", "keys": [KEY]}
     ran = bff("check", "--online", "-c", str(configuration(tmp_path, session=session)))
     assert (
-        "FAIL store: the session store: MasterNotFoundError (store_no_primary): No master found for 'shop'\n"
+        "FAIL store: the session store: MasterNotFoundError (store_no_primary): No master found for 'shop'; no Sentinel"
         in ran.stdout
     )
     assert "hunter2" not in ran.stdout + ran.stderr
@@ -214,9 +214,10 @@ def test_a_temporary_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("R-277")
-def test_a_misspelt_log_level_is_said(tmp_path: Path) -> None:
-    """The variable is judged like the file: a level that does not exist starts nothing."""
-    ran = bff("serve", "-c", str(configuration(tmp_path)), BFF_LOG_LEVEL="chatty")
+@pytest.mark.parametrize("verb", ["check", "serve"])
+def test_a_misspelt_log_level_is_said(tmp_path: Path, verb: str) -> None:
+    """The variable is judged like the file: a level that does not exist starts nothing, and `check` says so before."""
+    ran = bff(verb, "-c", str(configuration(tmp_path)), BFF_LOG_LEVEL="chatty")
     assert ran.returncode == 2
     assert "BFF_LOG_LEVEL is not one of debug, info, warning" in ran.stderr
 

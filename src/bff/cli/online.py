@@ -12,17 +12,15 @@ from urllib.parse import urljoin, urlsplit
 
 import click
 
+from bff.cli.failures import described
 from bff.cli.redirect_uri import Seen, judge, leads_to, seen
 from bff.clock import wall
 from bff.config.model import Config, RouteConfig, TokenKind
 from bff.config.values.urls import UpstreamUrl
 from bff.errors import (
     BffError,
-    ProviderError,
     ProviderMisbehaved,
     ProviderRefused,
-    ProviderUnavailable,
-    StoreUnavailable,
     UpstreamError,
 )
 from bff.oauth import authorization
@@ -45,12 +43,6 @@ _UPSTREAM_FAILURES = {
     "tls": "TLS fails",
     "unreachable": "it cannot be reached",
     "connect": "no connection in time",
-}
-_ADVICE = {
-    "invalid_client": "compare client_id, client_secret and client_auth with what is registered at the provider",
-    "unauthorized_client": "let the client use this grant type at the provider",
-    "invalid_scope": "compare `scope` with what the provider lets this client ask for",
-    "invalid_target": "compare `resource` and `audience` with the APIs that the provider knows",
 }
 
 
@@ -109,21 +101,10 @@ async def _failed(what: str, question: Awaitable[object], *, at: str | None = No
     try:
         await question
     except BffError as error:
-        click.echo(f"FAIL {what}{f' ({at})' if at else ''}: {_message(error)}")
+        click.echo(f"FAIL {what}{f' ({at})' if at else ''}: {described(error)}")
         return 1
     click.echo(f"ok   {what}")
     return 0
-
-
-def _message(error: BffError) -> str:
-    """The error and what to do about it; with its cause if there was no answer, because such a cause cannot quote one."""
-    said = str(error).removeprefix(f"provider {error.provider}: ") if isinstance(error, ProviderError) else str(error)
-    if isinstance(error, ProviderRefused) and error.error in _ADVICE:
-        return f"{said}: {_ADVICE[error.error]}"
-    if not isinstance(error, StoreUnavailable | ProviderUnavailable) or error.__cause__ is None:
-        return said
-    cause = str(error.__cause__).partition("<")[0].rstrip(" :")  # redis-py shows its objects' insides
-    return f"{said}: {cause}" if cause else said
 
 
 async def _ask_store(config: Config) -> None:
@@ -167,7 +148,7 @@ async def _ask_redirect_uri(name: str, config: Config, provider: Provider) -> in
         unregistered = f"{provider.redirect_uri}/bff-check-{secrets.token_hex(4)}"
         other = await _tried(config, provider, unregistered) if ours.end == "went on" else None
     except BffError as error:
-        click.echo(f"FAIL {what}: {_message(error)}")
+        click.echo(f"FAIL {what}: {described(error)}")
         return 1
     verdict = judge(ours, other=other, redirect_uri=provider.redirect_uri)
     mark = {True: "ok  ", False: "FAIL", None: "?   "}[verdict.holds]

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bff.config.model import CertificateConfig, ProviderConfig
-from bff.errors import ProviderMisbehaved, SecretUnavailable
+from bff.errors import ProviderMisbehaved, ProviderUnavailable, SecretUnavailable
 from bff.provider.client import Provider
 from bff.secret_uses import SecretUses, digest
 from support.provider_pair import pair
@@ -82,6 +82,61 @@ async def test_endpoint_of_the_configuration_wins(tmp_path: Path) -> None:
         await ours.client_credentials(scope=None, resource=None, audience=None)
         await ours.close()
         assert theirs.calls[-1].path == "/written/token"
+
+
+CALLED = ("token", "revocation", "userinfo", "pushed_authorization_request")
+
+
+async def call_all(ours: Provider) -> None:
+    """Every kind of call that shows the certificate."""
+    await ours.client_credentials(scope=None, resource=None, audience=None)
+    await ours.revoke("rt", token_type_hint="refresh_token")
+    await ours.identity.userinfo("at", subject="alice")
+    await ours.authorization_url((("client_id", "shop"),))
+
+
+@pytest.mark.requirement("R-091")
+@pytest.mark.parametrize(
+    "aliased",
+    [(), *[(name,) for name in CALLED], ("token", "userinfo"), CALLED],
+    ids=lambda names: " ".join(names) or "none",
+)
+async def test_an_alias_stands_for_its_own_endpoint_only(tmp_path: Path, aliased: tuple[str, ...]) -> None:
+    """RFC 8705 section 5: an endpoint that is not in `mtls_endpoint_aliases` is called at its conventional URL."""
+    async with world(tmp_path, par="required") as (theirs, ours, _):
+        unused = {"introspection_endpoint": "http://elsewhere.example/introspect", "device_authorization_endpoint": 7}
+        theirs.aliases = {**{f"{name}_endpoint": "{url}/mtls/" + name for name in aliased}, **unused}
+        await call_all(ours)
+        assert [call.path for call in theirs.calls] == [
+            f"/mtls/{name}" if name in aliased else f"/{name}" for name in CALLED
+        ]
+        assert {call.common_name for call in theirs.calls} == {"shop"}
+
+
+@pytest.mark.requirement("R-091", "R-329")
+@pytest.mark.parametrize(
+    "alias", ["http://127.0.0.1:9/token", "", "/token", 7, ["{url}/mtls/token"], "https://u@h/token"]
+)
+async def test_an_alias_that_is_no_https_url_is_not_called(tmp_path: Path, alias: object) -> None:
+    """Nothing is sent there, nor to the endpoint that asks for no certificate."""
+    async with world(tmp_path) as (theirs, ours, _):
+        theirs.aliases = {"token_endpoint": alias}
+        with pytest.raises(ProviderMisbehaved) as refused:
+            await ours.client_credentials(scope=None, resource=None, audience=None)
+        assert refused.value.reason == "endpoint"
+        assert theirs.calls == []
+
+
+@pytest.mark.requirement("R-091", "R-076")
+async def test_an_alias_on_another_host_proves_its_own_name(tmp_path: Path) -> None:
+    """A server there without a certificate that we trust gets no request, and our refresh token is not spent."""
+    other = Authority(tmp_path, "other")
+    async with world(tmp_path) as (theirs, ours, _), tls_provider(other) as elsewhere:
+        theirs.aliases = {"token_endpoint": f"{elsewhere.url}/mtls/token"}
+        with pytest.raises(ProviderUnavailable) as unavailable:
+            await ours.refresh("rt", scope=None, resource=None, audience=None)
+        assert (unavailable.value.reason, unavailable.value.unanswered) == ("not_connected", False)
+        assert elsewhere.calls == theirs.calls == []
 
 
 @pytest.mark.requirement("R-091")

@@ -97,7 +97,9 @@ class ProviderHttp:
                 http_answered(response.status_code)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ProviderUnavailable(
-                type(error).__name__,
+                "no connection in time"
+                if connecting.under_way and type(error) is TimeoutError
+                else type(error).__name__,
                 provider=self._provider,
                 reason=_reason(error, connecting),
                 unanswered=not (connecting.under_way or isinstance(error, _NOT_SENT)),

@@ -244,7 +244,7 @@ def test_an_upstream_is_parsed_once(url: str, authority: bytes, base_path: bytes
     ],
 )
 def test_an_unclean_upstream_is_refused(url: str) -> None:
-    """C-47: user information, queries, fragments, odd hosts and unclean paths are configuration errors."""
+    """User information, queries, fragments, odd hosts and unclean paths are configuration errors (CVE-2021-41945)."""
     with pytest.raises(SpellingError):
         urls.parse_upstream(url)
 

@@ -55,6 +55,7 @@ LIBRARIES = {  # library -> the files or packages that may import it
     "httptools": ("proxy/", "server/"),
     "httpx2": (
         "provider/http.py",
+        "provider/no_answer.py",
         "demo/",
         "web/app.py",
         "web/gateway.py",

@@ -56,6 +56,7 @@ LIBRARIES = {  # library -> the files or packages that may import it
     "httptools": ("proxy/", "server/"),
     "httpx2": (
         "provider/http.py",
+        "provider/no_answer.py",
         "demo/",
         "web/app.py",
         "web/gateway.py",
@@ -220,7 +221,7 @@ def test_every_package_has_a_layer() -> None:
 @pytest.mark.requirement("R-239", "R-242")
 @pytest.mark.parametrize("package", ["web", "proxy"])
 def test_no_decision_reads_a_decoded_path(package: str) -> None:
-    """`scope["path"]` and `request.url` are read nowhere: paths are judged in the one form that is forwarded (C-12 to C-14)."""
+    """`scope["path"]` and `request.url` are read nowhere: paths are judged in the one form that is forwarded (CVE-2026-48710)."""
     for file in sources(SOURCE / package):
         for node in ast.walk(parsed(file)):
             if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):

@@ -182,7 +182,11 @@ class NotPermitted(BrowserError):
 
 
 class NoRoute(BrowserError):
-    """Nothing is configured for this path, so nothing is forwarded."""
+    """Nothing is configured for this path, so nothing is forwarded; `reason`: where a route takes the path, what it lacks."""
+
+    def __init__(self, detail: str, *, reason: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class MethodNotAllowed(BrowserError):

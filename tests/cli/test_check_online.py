@@ -101,6 +101,28 @@ async def test_both_issuers_are_shown(tmp_path: Path, provider: FakeProvider) ->
     assert shown(provider.issuer) in told
 
 
+async def test_what_was_asked_is_shown_where_it_failed(tmp_path: Path, provider: FakeProvider) -> None:
+    """Metadata and keys that cannot be had are named by their URL, and the provider's name stands there once."""
+    provider.misbehave(answers={"/jwks": Answer(status=404)})
+    status, lines = await check(tmp_path, provider)
+    assert status == 1
+    assert line_of(lines, "keys") == f"FAIL provider corp: keys ({provider.issuer}/jwks): answered 404"
+    provider.misbehave(answers={"/.well-known/openid-configuration": Answer(status=404)})
+    status, lines = await check(tmp_path, provider)
+    assert status == 1
+    url = f"{provider.issuer}/.well-known/openid-configuration"
+    assert line_of(lines, "metadata") == f"FAIL provider corp: metadata ({url}): answered 404"
+
+
+async def test_a_secret_that_the_provider_does_not_know(tmp_path: Path, provider: FakeProvider) -> None:
+    """`invalid_client` is told with the keys of the file that may be wrong."""
+    provider.misbehave(answers={"/token": oauth_error("invalid_client", status=401)})
+    status, lines = await check(tmp_path, provider)
+    assert status == 1
+    told = line_of(lines, "client authentication")
+    assert told.startswith("FAIL provider corp: client authentication: refused: invalid_client; compare client_id")
+
+
 async def test_a_redirect_uri_that_is_not_registered(tmp_path: Path) -> None:
     """The provider's refusal is told with what to register."""
     async with fake_provider(clients=[shop(PUBLIC, provider="other")]) as fake:
@@ -181,6 +203,7 @@ async def test_each_failure_of_an_upstream_has_its_word(tmp_path: Path, provider
     assert status == 1
     assert "its name is not found" in line_of(lines, "upstream http://nowhere.invalid")
     assert "it refuses connections" in line_of(lines, "FAIL upstream http://127.0.0.1")
+    assert "start the API" in line_of(lines, "FAIL upstream http://127.0.0.1")
     assert "its certificate cannot be trusted" in line_of(lines, "FAIL upstream https://127.0.0.1")
     assert line_of(lines, "ok   upstream https://127.0.0.1")
 

@@ -143,7 +143,8 @@ def test_check_online_asks_everybody(tmp_path: Path) -> None:
     failed = [line for line in ran.stdout.splitlines() if line.startswith("FAIL")]
     assert len(failed) == 2
     assert failed[1].startswith("FAIL upstream http://127.0.0.1:9: it refuses connections")
-    assert re.fullmatch("FAIL provider corp: metadata: provider corp: ConnectError: .+", failed[0])
+    asked = "http://127.0.0.1:9/.well-known/openid-configuration"
+    assert failed[0].startswith(f"FAIL provider corp: metadata ({asked}): ConnectError: ")
     assert "error" not in ran.stderr
 
 
@@ -161,22 +162,32 @@ def test_check_online_tells_why_a_store_does_not_answer(tmp_path: Path) -> None:
     session = {"store": f"redis+sentinel://:hunter2@127.0.0.1:{free_port()}/shop", "keys": [KEY]}
     ran = bff("check", "--online", "-c", str(configuration(tmp_path, session=session)))
     assert (
-        "FAIL store: the session store: MasterNotFoundError (store_no_primary): No master found for 'shop'\n"
+        "FAIL store: the session store: MasterNotFoundError (store_no_primary): No master found for 'shop'; no Sentinel"
         in ran.stdout
     )
     assert "hunter2" not in ran.stdout + ran.stderr
 
 
-def test_a_taken_port_is_said(tmp_path: Path) -> None:
-    """A port that is taken ends the start with exit code 3 and a sentence."""
+@pytest.mark.parametrize("key", ["listen", "management"])
+def test_a_taken_port_is_said(tmp_path: Path, key: str) -> None:
+    """A port that is taken ends the start with exit code 3, and a sentence that names the key and what to do."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        file = configuration(tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        file = configuration(tmp_path, **{key: f"127.0.0.1:{taken.getsockname()[1]}"})
         ran = bff("serve", "-c", str(file))
     assert ran.returncode == 3
-    address = json.loads(file.read_text())["listen"]
-    assert ran.stderr == f"error: cannot listen on {address}: Address already in use\n"
+    address = json.loads(file.read_text())[key]
+    said = f"error: {key}: cannot listen on {address}: Address already in use"
+    assert ran.stderr == f"{said}; stop what listens there, or choose another port\n"
+
+
+def test_an_address_of_another_machine_is_said(tmp_path: Path) -> None:
+    """An address that this machine does not have is no taken port."""
+    ran = bff("serve", "-c", str(configuration(tmp_path, management="192.0.2.1:9090")))
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("error: management: cannot listen on 192.0.2.1:9090: ")
+    assert ran.stderr.endswith("; this machine has no such address\n")
 
 
 def test_memory_sessions_are_for_one_worker(tmp_path: Path) -> None:
@@ -203,9 +214,10 @@ def test_a_temporary_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("R-277")
-def test_a_misspelt_log_level_is_said(tmp_path: Path) -> None:
-    """The variable is judged like the file: a level that does not exist starts nothing."""
-    ran = bff("serve", "-c", str(configuration(tmp_path)), BFF_LOG_LEVEL="chatty")
+@pytest.mark.parametrize("verb", ["check", "serve"])
+def test_a_misspelt_log_level_is_said(tmp_path: Path, verb: str) -> None:
+    """The variable is judged like the file: a level that does not exist starts nothing, and `check` says so before."""
+    ran = bff(verb, "-c", str(configuration(tmp_path)), BFF_LOG_LEVEL="chatty")
     assert ran.returncode == 2
     assert "BFF_LOG_LEVEL is not one of debug, info, warning" in ran.stderr
 

@@ -403,7 +403,14 @@ async def test_explain_shows_what_the_upstream_would_receive(tmp_path: Any) -> N
     [
         (("GET", "/api/x"), ("401 urn:bff:problem:login-required", "provider: corp")),
         (("GET", "/api/x", "--signed-in", "corp"), ("403 urn:bff:problem:not-permitted", "reason: claim groups")),
-        (("GET", "/api/x", "--no-csrf"), ("403 urn:bff:problem:csrf-refused", "same_site  refused")),
+        (
+            ("GET", "/api/x", "--no-csrf"),
+            (
+                "403 urn:bff:problem:csrf-refused",
+                "same_site  refused",
+                "remedy: calls must come from pages of public_url",
+            ),
+        ),
         (("GET", "/api/x", "--page"), ("403 urn:bff:problem:not-a-page",)),
         (("GET", "https://other.example/open"), ("421 urn:bff:problem:misdirected-request", "route      refused")),
         (("POST", "/open"), ("405 urn:bff:problem:method-not-allowed",)),

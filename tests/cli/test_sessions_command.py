@@ -220,11 +220,13 @@ async def test_a_store_in_memory_is_refused(verb: list[str]) -> None:
 
 
 async def test_a_store_that_does_not_answer_is_said() -> None:
-    """Exit code 1 and one line."""
+    """Exit code 1 and one line, with the cause and what to look at."""
     async with gateway_world(store=f"redis://127.0.0.1:{free_port()}") as world:
         ran = await sessions(world, "list")
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: the session store:")
+    assert "; no connection to session.store" in ran.stderr
+    assert ran.stderr.count("\n") == 1
     assert "Traceback" not in ran.stderr
 
 

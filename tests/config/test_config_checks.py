@@ -279,7 +279,7 @@ def test_files(tmp_path: Path) -> None:
     text = changed("upstream: http://api:8000", "files: ./dist")
     assert problem(text, folder=tmp_path).message.startswith("there is no such folder")
     (tmp_path / "dist").mkdir()
-    assert problem(text, folder=tmp_path).message == "the folder has no index.html"
+    assert problem(text, folder=tmp_path).message.startswith("the folder has no index.html: build the app")
     (tmp_path / "dist" / "index.html").touch()
     assert loaded(text, tmp_path).routes[0].token is TokenKind.NONE
 

@@ -69,6 +69,15 @@ def test_suggestions() -> None:
     assert said["routes[1].provider"].endswith("; did you mean `corp`?")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("basic", "client_secret_basic"), ("Post", "client_secret_post"), ("secret", None)]
+)
+def test_a_part_of_one_word_suggests_it(written: str, meant: str | None) -> None:
+    """People write `basic`, as other programs have it; a part of several words suggests none."""
+    message = problem(changed("client_id: shop", f"client_id: shop\n    client_auth: {written}")).message
+    assert message.endswith(f"; did you mean `{meant}`?") if meant else "did you mean" not in message
+
+
 def test_format(tmp_path: Path) -> None:
     """A problem is one line that editors can jump from: file, line, column, key, what is wrong."""
     path = write(changed("client_id: shop", "client_idd: shop"), tmp_path)
@@ -334,10 +343,19 @@ def test_booleans(tmp_path: Path, written: str, value: bool) -> None:
     assert loaded(f"{TWELVE_LINES}log: {{access: {written}}}\n", tmp_path).log.access is value
 
 
-@pytest.mark.parametrize("written", ["yes", "no", "on", "off", "1", "tRue", "y"])
-def test_words_that_are_no_booleans(written: str) -> None:
-    """The booleans of YAML 1.1 are texts."""
-    assert problem(f"{TWELVE_LINES}log: {{access: {written}}}\n").key == "log.access"
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *((word, "true") for word in ("yes", "Yes", "on", "1", "tRue", "y", "'ON'")),
+        *((word, "false") for word in ("no", "NO", "off", "0", "n", "fasle")),
+    ],
+)
+def test_words_that_are_no_booleans(written: str, meant: str) -> None:
+    """The booleans of YAML 1.1 are texts, and the message says which word was probably meant."""
+    found = problem(f"{TWELVE_LINES}log: {{access: {written}}}\n")
+    assert found.key == "log.access"
+    assert found.message.startswith("is not one of true, false")
+    assert found.message.endswith(f"`{meant}`?" if "mean" in found.message else f"write `{meant}`")
 
 
 def test_texts_are_never_reinterpreted(tmp_path: Path) -> None:

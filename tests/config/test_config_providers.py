@@ -99,6 +99,18 @@ def test_credentials_of_a_proxy(tmp_path: Path) -> None:
     assert "of no use without `proxy`" in problem(with_provider_keys(line), folder=tmp_path).message
 
 
+@pytest.mark.requirement("R-334")
+def test_no_proxy_is_asked_for_an_ipv6_address(tmp_path: Path) -> None:
+    """It is told before the first sign-in; without a proxy, or with a name, it is no problem."""
+    address = "https://[2001:db8::1]"
+    found = problem(with_provider_keys("proxy: http://proxy:3128", issuer=address))
+    assert (found.key, "write a host name" in found.message) == ("providers.corp.issuer", True)
+    found = problem(with_provider_keys("proxy: http://proxy:3128", f"token_endpoint: '{address}/token'"))
+    assert (found.line, found.key) == (9, "providers.corp.token_endpoint")
+    loaded(with_provider_keys(issuer=address), tmp_path)
+    loaded(with_provider_keys("proxy: http://[2001:db8::2]:3128"), tmp_path)
+
+
 def test_two_policies_of_one_issuer(tmp_path: Path) -> None:
     """Azure AD B2C has one issuer for all policies: two providers may name it, each with the metadata of its own policy."""
     tenant = "https://shop.b2clogin.com/shop.onmicrosoft.com"

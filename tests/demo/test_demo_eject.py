@@ -1,5 +1,6 @@
 """What `bff demo --eject` writes: a configuration that loads, programs that run, secrets that only their owner reads."""
 
+import ast
 import os
 import re
 import runpy
@@ -28,8 +29,19 @@ def test_everything_is_written(tmp_path: Path) -> None:
         "README.md",
         "secrets/session-key",
         "secrets/client-secret",
+        "secrets/.gitignore",
     }
     assert all(path.stat().st_size for path in written)
+
+
+@pytest.mark.parametrize("name", ["api.py", "provider.py"])
+def test_what_a_program_imports_it_uses(tmp_path: Path, name: str) -> None:
+    """The files are read to learn from them: no import stands there for nothing."""
+    eject(tmp_path)
+    tree = ast.parse((tmp_path / name).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
+    assert imported <= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {"annotations"}
 
 
 def test_the_configuration_can_be_run(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`docs/explanation/`: numbers and rules that the threat model promises are those of the code, and the walks name files that exist."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from support.documented import ROOT, page, rows, section
 from support.session_samples import NOW, a_grant
 
 THREATS = page("explanation/threat-model.md")
+WALKS = page("explanation/walks.md")
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -135,3 +137,18 @@ def test_the_trace_of_a_call_is_counted_right() -> None:
     steps = re.findall(r"^ *\d+  (\S+) +\S+$", trace, flags=re.MULTILINE)
     assert trace.startswith(f"{len(steps)} calls of our own functions in {len(set(steps))} files\n")
     assert [name for name in set(steps) if not (ROOT / "src" / "bff" / name).is_file()] == []
+
+
+def named_invariants(file: Path) -> set[int]:
+    """The numbers of the invariants that a file's comments name."""
+    named = re.findall(r"[Ii]nvariants? (\d+)(?: (?:and|to) (\d+))?", file.read_text(encoding="utf-8"))
+    return {int(number) for pair in named for number in pair if number}
+
+
+def test_invariants_are_listed_by_the_numbers_that_the_code_names() -> None:
+    """Each number that a comment names is a row, and each file of a row says that it keeps this invariant."""
+    source = ROOT / "src" / "bff"
+    listed = {int(row[0]): re.findall(r"`([\w/]+\.py)`", row[2]) for row in rows(section(WALKS, "Invariants"))}
+    assert set().union(*map(named_invariants, source.rglob("*.py"))) == listed.keys()
+    unsaid = {(n, name) for n, names in listed.items() for name in names if n not in named_invariants(source / name)}
+    assert unsaid == set()

@@ -18,12 +18,12 @@ REGISTERED = {
     *("invalid_target", "invalid_dpop_proof", "use_dpop_nonce", "insufficient_user_authentication"),
     *("invalid_authorization_details", "slow_down"),
 }
-ROOMS = ["oauth", "provider", "tokens", "web/login.py"]
+PLACES = ["oauth", "provider", "tokens", "web/login.py"]
 
 
 def reasons() -> set[str]:
     """Every `reason="..."` in the code that signs people in and keeps their tokens."""
-    files = [file for room in ROOMS for file in _files(room)]
+    files = [file for place in PLACES for file in _files(place)]
     words = [node.value for file in files for node in ast.walk(ast.parse(file.read_text())) if _is_reason(node)]
     return {word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)}
 
@@ -40,9 +40,9 @@ def _reads_claim(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr in names and bool(call.args)
 
 
-def _files(room: str) -> list:
-    place = ROOT / "src" / "bff" / room
-    return [place] if place.suffix else sorted(place.rglob("*.py"))
+def _files(place: str) -> list:
+    path = ROOT / "src" / "bff" / place
+    return [path] if path.suffix else sorted(path.rglob("*.py"))
 
 
 def _is_reason(node: ast.AST) -> bool:

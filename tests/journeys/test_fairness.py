@@ -13,7 +13,7 @@ from support.gateway_world import SERVER
 from support.raw_browser import RawBrowser
 from support.raw_world import SMUGGLED, RawWorld, raw_world
 from support.scripted_upstream import Conversation, Received, response
-from support.upstream_pools import until
+from support.waiting import until
 
 PLACES = 256  # the default of `max_connections`
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3

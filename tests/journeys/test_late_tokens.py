@@ -18,7 +18,7 @@ from support.raw_browser import Reply
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Received, response
 from support.switched_lane import switched
-from support.upstream_pools import until
+from support.waiting import until
 
 LATER = 700.0
 CONTENT = b"0123456789" * 2000

@@ -10,8 +10,8 @@ from support.http_client import http_client
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation
 from support.switched_lane import switched
-from support.upstream_pools import until
 from support.valkey_server import ValkeyServer
+from support.waiting import until
 
 
 async def series(world: GatewayWorld) -> dict[str, float]:

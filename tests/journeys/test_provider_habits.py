@@ -207,6 +207,34 @@ async def test_a_silent_sign_in_that_fails_comes_back_without_an_error(error: st
         assert "login.declined" not in {entry["event"] for entry in logs}
 
 
+@pytest.mark.requirement("R-315", "R-336")
+@pytest.mark.parametrize("error", ["access_denied", "server_error", "invalid_scope", "mfa_required", "user_blocked"])
+async def test_a_silent_sign_in_that_fails_otherwise_comes_back_and_is_told_of(error: str) -> None:
+    """The person has not asked for it, so no page is in the way; the operator reads the reason."""
+    async with gateway_world(corp={"login_params": {"prompt": ["none"]}}) as world:
+        browser = await world.browser()
+        begun = await browser.open_once("/bff/login?prompt=none&return_to=/orders", from_url=world.url + "/")
+        asked = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
+        with capture_logs() as logs:
+            page = await browser.navigate(refused(world, asked, error), from_url=world.corp.issuer)
+        assert (page.status_code, browser.visited[-1]) == (200, f"{world.url}/orders")
+        assert [entry["reason"] for entry in logs if entry["event"] == "login.declined"] == [error]
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize("error", ["user_blocked", "consent_expired", "x" * 64])
+async def test_a_providers_own_error_code_is_no_failed_check(world: GatewayWorld, error: str) -> None:
+    """The page says that the provider ended the sign-in, and leads to another one."""
+    browser = await world.browser()
+    begun = await browser.open_once("/bff/login?return_to=/orders", from_url=world.url + "/")
+    asked = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
+    page = await browser.open_once(refused(world, asked, error), from_url=world.corp.issuer)
+    assert page.status_code == 400
+    assert "ended the sign-in with an error of its own" in page.text
+    assert "security check" not in page.text
+    assert "return_to=/orders" in page.text
+
+
 @pytest.mark.requirement("R-304", "R-315")
 async def test_what_a_page_added_is_asked_for_again() -> None:
     """A provider that says "begin again" gets the same `login_params` in the second request, and the browser its way back."""

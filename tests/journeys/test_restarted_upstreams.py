@@ -14,7 +14,7 @@ import pytest
 
 from support.free_ports import free_port
 from support.gateway_world import GatewayWorld, gateway_world
-from support.upstream_pools import until
+from support.waiting import until
 
 API = """
 import asyncio, os

@@ -15,6 +15,7 @@ from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
 from support.gateway_world import GatewayWorld, gateway_world
 from support.valkey_server import ValkeyServer
+from support.waiting import until
 
 SESSION = "__Host-Http-bff"
 
@@ -149,7 +150,7 @@ async def test_the_end_of_a_session_ends_its_event_stream(capsys: pytest.Capture
                     async with asyncio.timeout(5):
                         async for _ in chunks:
                             pass
-            await _until(lambda: talking.open_events == 0)
+            await until(lambda: talking.open_events == 0)
     logged = "".join(capsys.readouterr())
     assert "streams.ended" in logged
     assert "upstream.broke_off" not in logged  # the API did nothing wrong
@@ -166,7 +167,7 @@ async def test_a_back_channel_logout_elsewhere_ends_streams_here(valkey: ValkeyS
             from bff.sessions.opening import open_store
 
             elsewhere = open_store(world.config.session)
-            await _until(lambda: world.app.process.copies._receives_changes)
+            await until(lambda: world.app.process.copies._receives_changes)
             for key in await elsewhere.find(issuer=issuer, subject="alice"):
                 await elsewhere.delete(key)
             await elsewhere.close()
@@ -174,7 +175,7 @@ async def test_a_back_channel_logout_elsewhere_ends_streams_here(valkey: ValkeyS
                 async with asyncio.timeout(5):
                     async for _ in chunks:
                         pass
-        await _until(lambda: talking.open_events == 0)
+        await until(lambda: talking.open_events == 0)
 
 
 async def test_a_reader_that_leaves_ends_the_upstreams_stream() -> None:
@@ -183,7 +184,7 @@ async def test_a_reader_that_leaves_ends_the_upstreams_stream() -> None:
         browser = await world.signed_in()
         async with browser.http.stream("GET", world.url + "/events", headers=_same_origin(world, browser)) as events:
             await anext(events.aiter_bytes())
-        await _until(lambda: talking.open_events == 0)
+        await until(lambda: talking.open_events == 0)
 
 
 def _same_origin(world: GatewayWorld, browser: Any) -> dict[str, str]:
@@ -192,9 +193,3 @@ def _same_origin(world: GatewayWorld, browser: Any) -> dict[str, str]:
         "host": world.url.removeprefix("http://"),
         "sec-fetch-site": "same-origin",
     }
-
-
-async def _until(holds: Any) -> None:
-    async with asyncio.timeout(5):
-        while not holds():
-            await asyncio.sleep(0.01)

@@ -20,6 +20,7 @@ from support.certified_world import CLIENT_ID, CertifiedWorld, certified_world
 from support.dpop_api import read_header
 from support.tls_certificates import Authority, client_files
 from support.valkey_server import ValkeyServer
+from support.waiting import until
 
 pytestmark = pytest.mark.node
 
@@ -67,13 +68,6 @@ async def walk_back_channel(world: CertifiedWorld) -> None:
 def grants(world: CertifiedWorld, grant_type: str) -> list[dict[str, str]]:
     """The forms of the token requests of this type that the provider took."""
     return [call.form for call in world.provider.calls("token", grant_type=grant_type) if call.status == 200]
-
-
-async def until(holds: Any) -> None:
-    """Wait for what happens in the background."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.requirement("R-001", "R-072")

@@ -7,7 +7,6 @@ which verifies signature, type, issuer, audience and expiry of each bearer by th
 import asyncio
 import base64
 import re
-from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from support.certified_world import CLIENT_ID, CLIENT_SECRET, SESSION, SESSION_KEY, CertifiedWorld, certified_world
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer
+from support.waiting import until
 
 pytestmark = pytest.mark.node
 
@@ -92,7 +92,7 @@ async def test_sign_out_here_and_at_the_provider(valkey: ValkeyServer) -> None:
         assert "Sign-out" in asked.text or "sign-out" in asked.text
         back = await world.provider.confirm_sign_out(world.browser, asked)
         assert str(back.url).startswith(world.gateway.url + "/?state=")
-        await _until(lambda: bool(world.provider.calls("revocation")))
+        await until(lambda: bool(world.provider.calls("revocation")))
         revoked = world.provider.calls("revocation")[0]
         assert revoked.status == 200
         assert revoked.form["token"] == world.provider.issued("refresh_token")[-1]
@@ -193,7 +193,7 @@ async def test_no_secret_leaves(valkey: ValkeyServer) -> None:
         ending = (await world.browser.fetch("/bff/logout", method="POST")).json()["logout_url"]
         asked = await world.browser.navigate(ending, from_url=world.gateway.url + "/")
         await world.provider.confirm_sign_out(world.browser, asked)
-        await _until(lambda: len(world.provider.calls("revocation")) > 1)
+        await until(lambda: len(world.provider.calls("revocation")) > 1)
         dumps.append(repr(valkey.dump()))
         assert world.gateway.stop() == 0
         log = world.gateway.log()
@@ -246,9 +246,3 @@ def _asked(world: CertifiedWorld) -> set[str]:
     """State and nonce of every authorization request."""
     queries = [parse_qs(urlsplit(url).query) for url in world.browser.visited if "/auth?" in url]
     return {query[name][0] for query in queries for name in ("state", "nonce")}
-
-
-async def _until(holds: Any) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.01)

@@ -96,7 +96,7 @@ def test_other_bodies_are_malformed(body: bytes, content_type: str) -> None:
 
 
 def test_a_million_fields_are_read_in_passing() -> None:
-    """A body of very many fields costs one pass and no memory for those that we do not want (defect C-44)."""
+    """A body of very many fields costs one pass and no memory for those that we do not want (CVE-2023-30798)."""
     assert parse_backchannel_body(b"a=b&" * 250_000 + b"logout_token=x", FORM) == "x"
 
 

@@ -9,7 +9,7 @@ from support.fake_internet import (
     VERIFIER,
     authorization_code,
 )
-from support.fake_provider import Answer, oauth_error
+from support.fake_provider import Answer, having, oauth_error
 from support.provider_pair import pair
 
 
@@ -106,4 +106,16 @@ async def test_a_retry_after_at_a_sign_in_holds_for_renewals() -> None:
         world.fake.misbehave(answers={"/token": Answer(status=429, fields=(("retry-after", "9"),))})
         with pytest.raises(ProviderUnavailable):
             await world.exchange()
+        assert world.ours.circuit.wait_seconds("a") == 9
+
+
+@pytest.mark.requirement("R-346", "R-044")
+async def test_a_retry_after_at_a_pushed_request_holds_for_renewals() -> None:
+    """A provider that has had enough says so wherever it is asked."""
+    async with pair(par="required") as world:
+        edit = having(pushed_authorization_request_endpoint=f"{world.fake.issuer}/revoke")
+        too_many = Answer(status=429, fields=(("retry-after", "9"),))
+        world.fake.misbehave(metadata=edit, answers={"/revoke": too_many})
+        with pytest.raises(ProviderUnavailable):
+            await world.ours.authorization_url((("client_id", "shop"),))
         assert world.ours.circuit.wait_seconds("a") == 9

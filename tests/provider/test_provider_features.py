@@ -32,6 +32,14 @@ def missing(known: dict[str, Any], **config: Any) -> str | None:
         ({"dpop_signing_algorithms": ("RS256", "ES256")}, {"dpop": "on"}, None),
         ({}, {"par": "required"}, "pushed_authorization_request_endpoint"),
         ({"pushed_authorization_request_endpoint": "https://p/par"}, {"par": "required"}, None),
+        ({"requires_pushed_requests": True}, {}, "pushed_authorization_request_endpoint"),
+        ({"requires_pushed_requests": True}, {"par": "off"}, "`par: off`"),
+        (
+            {"requires_pushed_requests": True, "pushed_authorization_request_endpoint": "https://p/par"},
+            {"par": "off"},
+            "`par: off`",
+        ),
+        ({"requires_pushed_requests": True, "pushed_authorization_request_endpoint": "https://p/par"}, {}, None),
     ],
 )
 def test_what_is_missing_is_named(known: dict[str, Any], config: dict[str, Any], named: str | None) -> None:

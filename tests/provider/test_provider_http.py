@@ -1,12 +1,13 @@
 """HTTP to a provider: sizes, stalls, cut connections, codings, redirects, cookies, TLS. Only our own errors come out."""
 
 import asyncio
+import contextlib
 import datetime
 import gzip
 import ipaddress
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,80 @@ async def test_broken_http_is_an_outage(said: bytes) -> None:
         with pytest.raises(ProviderError):
             await exchange(ours)
         await ours.close()
+
+
+def all_calls(ours: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Every kind of call to a provider."""
+    return {
+        "keys": ours.keys,
+        "code": lambda: exchange(ours),
+        "refresh": lambda: ours.refresh("rt", scope=None, resource=None, audience=None),
+        "client credentials": lambda: ours.client_credentials(scope=None, resource=None, audience=None),
+        "userinfo": lambda: ours.identity.userinfo("at", subject="alice"),
+        "pushed request": lambda: ours.authorization_url((("client_id", "shop"),)),
+        "revocation": lambda: ours.revoke("rt", token_type_hint="refresh_token"),
+    }
+
+
+CALLS = ("keys", "code", "refresh", "client credentials", "userinfo", "pushed request", "revocation")
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+WITHOUT_END: dict[str, tuple[bytes, bytes]] = {
+    "nothing": (b"", b""),
+    "half a head": (HEAD, b""),
+    "interim answers": (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"),
+    "less content than announced": (HEAD + b"content-length: 900\r\n\r\n{}", b""),
+    "a length beyond all bounds": (HEAD + b"content-length: 99999999999999999999\r\n\r\n{}", b""),
+    "a chunk that does not come": (HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n", b""),
+    "content until the connection closes": (HEAD + b"\r\n{}", b""),
+}
+
+
+@pytest.mark.requirement("R-085", "R-279", "R-342")
+@pytest.mark.parametrize(
+    ("call", "case"),
+    [
+        *[("refresh", case) for case in WITHOUT_END],
+        *[(call, "interim answers") for call in CALLS if call != "refresh"],
+    ],
+)
+async def test_an_answer_without_end_is_given_up(call: str, case: str) -> None:
+    """Whatever trickles in, each call has one limit for all of its answer; what was sent may be spent."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.clear()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(first)
+        with contextlib.suppress(OSError):
+            while then and not reader.at_eof():
+                writer.write(then)
+                await writer.drain()
+                await asyncio.sleep(0)  # the other side reads on this loop as well
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        ended.set()
+
+    (first, then), ended = WITHOUT_END[case], asyncio.Event()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        endpoints = {
+            name: f"{origin}/{name}"
+            for name in ("authorization_endpoint", "jwks_uri", "userinfo_endpoint", "revocation_endpoint")
+        }
+        ours = without_discovery(
+            server.sockets[0].getsockname()[1],
+            timeout=1.0,
+            call_limit=1.0,
+            par="required",
+            pushed_authorization_request_endpoint=f"{origin}/par",
+            **endpoints,
+        )
+        async with asyncio.timeout(60):
+            with pytest.raises(ProviderUnavailable) as unavailable:
+                await all_calls(ours)[call]()
+            await ours.close()
+            await ended.wait()
+    assert (unavailable.value.reason, unavailable.value.unanswered) == ("timeout", True)
 
 
 @pytest.mark.requirement("R-077")

@@ -21,6 +21,7 @@ from support.foreign_world import ForeignWorld, foreign_world
 from support.keycloak import Keycloak
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer
+from support.waiting import until
 
 pytestmark = pytest.mark.providers
 
@@ -107,13 +108,6 @@ async def signed_in(world: ForeignWorld, keycloak: Keycloak, *, user: str = "ali
     page = await keycloak.sign_in(world.browser, await world.begin(), user=user)
     assert str(page.url) == world.gateway.url + "/", f"{page.status_code} {page.url} {page.text[:600]}"
     return page
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what happens in the background."""
-    async with asyncio.timeout(60):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 async def renewed(world: ForeignWorld, *, times: int, path: str = "/api/orders") -> set[str]:

@@ -14,7 +14,7 @@ from support.asgi_browser import AsgiBrowser
 from support.forwarding import Forwarding, a_config, forwarding
 from support.scripted_upstream import Conversation, Received, answering, echo, response, scripted_upstream
 from support.tls_certificates import Authority
-from support.upstream_pools import until
+from support.waiting import until
 
 
 class Recorder:

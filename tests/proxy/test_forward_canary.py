@@ -17,7 +17,7 @@ from support.forwarding import Forwarding, forwarding
 from support.mischief import Mischief, own_content
 from support.pool_usage import usage
 from support.scripted_upstream import scripted_upstream
-from support.upstream_pools import until
+from support.waiting import until
 
 CONCURRENT = 64
 USERS = 50

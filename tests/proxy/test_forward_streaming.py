@@ -10,7 +10,7 @@ import pytest
 from support.forwarding_server import Gateway, running
 from support.scripted_upstream import Conversation, Script, chunked, echo, response, saying, scripted_upstream
 from support.streaming_browser import StreamingBrowser, streaming_browser
-from support.upstream_pools import until
+from support.waiting import until
 
 MIB = 1 << 20
 PIECE = b"x" * 65536

@@ -93,5 +93,5 @@ def test_a_304_leaves_the_stored_response_alone() -> None:
 
 @pytest.mark.requirement("R-243")
 def test_a_response_value_with_line_ends_is_defused() -> None:
-    """C-42: CR, LF and NUL become spaces (RFC 9110 section 5.5)."""
+    """CR, LF and NUL become spaces (RFC 9110 section 5.5; CVE-2020-7695)."""
     assert shown((b"Location", b"/a\r\nSet-Cookie: b\x00")) == [(b"location", b"/a  Set-Cookie: b ")]

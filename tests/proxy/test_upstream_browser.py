@@ -8,7 +8,7 @@ import pytest
 
 from bff.proxy.browser import Browser, Message, Receive
 from support.asgi_browser import AsgiBrowser
-from support.upstream_pools import until
+from support.waiting import until
 
 
 async def test_messages_that_are_there_come_at_once() -> None:

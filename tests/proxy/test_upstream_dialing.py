@@ -21,7 +21,8 @@ from support.free_ports import free_port
 from support.pool_usage import usage
 from support.scripted_upstream import Conversation, ScriptedUpstream, echo, response, scripted_upstream
 from support.tls_certificates import Authority
-from support.upstream_pools import Clock, a_request, an_upstream_tls, fetch, pool_to, until
+from support.upstream_pools import Clock, a_request, an_upstream_tls, fetch, pool_to
+from support.waiting import until
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 

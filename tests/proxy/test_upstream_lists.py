@@ -24,7 +24,7 @@ from support.scripted_upstream import (
     scripted_upstream,
     silent,
 )
-from support.upstream_pools import until
+from support.waiting import until
 
 Script = Callable[[Conversation], Awaitable[None]]
 SAYS_A, SAYS_B = answering(b"a"), answering(b"b")

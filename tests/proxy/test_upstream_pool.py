@@ -31,7 +31,8 @@ from support.scripted_upstream import (
     scripted_upstream,
     silent,
 )
-from support.upstream_pools import LIMITS, MS, Clock, a_new_owner, a_request, an_upstream_tls, fetch, pool_to, until
+from support.upstream_pools import LIMITS, MS, Clock, a_new_owner, a_request, an_upstream_tls, fetch, pool_to
+from support.waiting import until
 
 HASTY = TimeoutConfig(connect=0.2, first_byte=20.0, idle=20.0)
 QUICK = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS)

@@ -231,7 +231,7 @@ async def test_a_rejected_token_is_replaced_once(refusals: int, other: str | Non
 
 @pytest.mark.requirement("R-153")
 async def test_a_redirect_is_not_followed() -> None:
-    """C-39: where it points to never hears of us, and the token goes nowhere else."""
+    """The server that it points to gets no connection, and the token goes nowhere else (CVE-2023-45289)."""
     async with upstream_server(echo) as elsewhere:
 
         def redirect(_: ServerConnection, __: Request) -> Response:

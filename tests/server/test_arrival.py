@@ -26,7 +26,7 @@ from support.raw_browser import raw_browser
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import answering, scripted_upstream
 from support.tls_certificates import Authority
-from support.upstream_pools import until
+from support.waiting import until
 from support.websocket_world import echo, upstream_server
 
 LARGE = os.urandom(3 * 1024 * 1024)

@@ -16,7 +16,7 @@ from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Script, response, saying, scripted_upstream, silent
 from support.switched_lane import switched
-from support.upstream_pools import until
+from support.waiting import until
 
 pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has a lane")
 

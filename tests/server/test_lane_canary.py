@@ -18,7 +18,7 @@ from support.pool_usage import usage
 from support.raw_browser import RawBrowser, Reply, Truncated
 from support.raw_world import RawWorld, raw_world
 from support.switched_lane import switched
-from support.upstream_pools import until
+from support.waiting import until
 
 CONCURRENT = 48
 SESSIONS = 4

@@ -11,7 +11,7 @@ from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, response
 from support.switched_lane import switched
-from support.upstream_pools import until
+from support.waiting import until
 
 
 class Slow:

@@ -40,6 +40,7 @@ from support.scripted_upstream import (
     scripted_upstream,
 )
 from support.tls_certificates import Authority
+from support.waiting import until
 from support.websocket_world import close_of, echo, upstream_server
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")
@@ -140,13 +141,6 @@ def masked(first: int, content: bytes) -> bytes:
     """A browser's frame, with a mask that changes nothing."""
     assert len(content) < 126
     return bytes([first, 0x80 | len(content)]) + bytes(4) + content
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for it."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def standstill(progress: Callable[[], int]) -> int:

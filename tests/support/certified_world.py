@@ -29,6 +29,7 @@ CLIENT_ID = "shop/web: 1"
 CLIENT_SECRET = "50% of p+ss & w:rds/are=odd, ~this too"
 SESSION_KEY = "a session key that is long enough 0123456789"
 LIFETIME_SECONDS = 600
+CORP = {"client_id": CLIENT_ID, "scope": "openid profile email offline_access orders:read"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,21 +87,9 @@ async def certified_world(
             "management": f"127.0.0.1:{management}",
             "session": {"store": valkey.url, "keys": [{"file": "session-key"}]},
             "providers": {
-                "corp": {
-                    "issuer": provider.issuer,
-                    "client_id": CLIENT_ID,
-                    **secret,
-                    "client_auth": client_auth,
-                    "scope": "openid profile email offline_access orders:read",
-                    **provider_settings,
-                }
+                "corp": {"issuer": provider.issuer, "client_auth": client_auth, **CORP, **secret, **provider_settings}
             },
-            "routes": [
-                {"path": "/api", "upstream": api, "resource": api},
-                *([_machine(api)] if machine else []),
-                {"path": "/echo", "upstream": echo, "scope": "openid profile email"},
-                {"path": "/", "upstream": echo, "token": "none"},
-            ],
+            "routes": _routes(api, echo, machine=machine),
         }
         upstream, inner = EchoUpstream(), EchoUpstream()
         behind: Any = (
@@ -124,8 +113,14 @@ async def certified_world(
                 )
 
 
-def _machine(api: str) -> dict[str, Any]:
-    return {"path": "/machine", "upstream": f"{api}/rates", "token": "client", "resource": api, "scope": "rates:read"}
+def _routes(api: str, echo: str, *, machine: bool) -> list[dict[str, Any]]:
+    rates = {"path": "/machine", "upstream": f"{api}/rates", "token": "client", "resource": api, "scope": "rates:read"}
+    return [
+        {"path": "/api", "upstream": api, "resource": api},
+        *([rates] if machine else []),
+        {"path": "/echo", "upstream": echo, "scope": "openid profile email"},
+        {"path": "/", "upstream": echo, "token": "none"},
+    ]
 
 
 def _browser(url: str, authority: Path | None) -> Browser:

@@ -133,39 +133,24 @@ async def gateway_world(
         sockets = bind_loopback(both_families=True)
         management = bind_loopback()
         asked_at = bind_loopback() if forward_auth else []
-        if forward_auth:
-            settings["forward_auth"] = {"listen": f"127.0.0.1:{port_of(asked_at)}"}
         url = f"{'https' if tls else 'http'}://localhost:{front or port_of(sockets)}"
         upstream, upstream_url = await stack.enter_async_context(echo_upstream())
-        fakes = {
-            name: await stack.enter_async_context(
-                fake_provider(
-                    clients=[shop(url, provider=name)], access_token_lifetime_seconds=lifetime_seconds, clock=clock
-                )
-            )
-            for name in ("corp", "partner")
-        }
+        fakes = await _fakes(stack, url, lifetime_seconds=lifetime_seconds, clock=clock)
         folder = Path(stack.enter_context(TemporaryDirectory()))
         _write_app(folder / "dist")
-        browsers_tls = None
-        if tls:
-            authority = Authority(folder)
-            pair = str(authority.server_file("localhost", "127.0.0.1"))
-            settings = {"tls": {"certificate": pair, "key": pair}, **settings}
-            browsers_tls = ssl.create_default_context(cafile=authority.file)
+        pair, browsers_tls = _certificate(folder) if tls else ({}, None)
         names = {"{upstream}": upstream_url, "{self}": url}
-        wanted = _named(ROUTES if routes is None else routes, names)
+        asked = {"forward_auth": {"listen": _address(asked_at)}} if forward_auth else {}
         text = {
             "public_url": url,
-            "listen": f"127.0.0.1:{port_of(sockets)}",
-            "management": f"127.0.0.1:{port_of(management)}",
+            "listen": _address(sockets),
+            "management": _address(management),
             "session": {"store": store, "keys": [SESSION_KEY], **(session or {})},
-            "providers": {
-                name: _provider(fake, _named({"corp": corp, "partner": partner}[name] or {}, {"{fake}": fake.issuer}))
-                for name, fake in fakes.items()
-            },
-            "routes": wanted,
+            "providers": _providers(fakes, corp=corp or {}, partner=partner or {}),
+            "routes": _named(ROUTES if routes is None else routes, names),
+            **pair,
             **settings,
+            **asked,
         }
         file = folder / "bff.yaml"
         file.write_text(json.dumps(text))  # YAML 1.2 contains JSON
@@ -185,13 +170,41 @@ async def gateway_world(
             corp=fakes["corp"],
             partner=fakes["partner"],
             upstream_url=upstream_url,
-            management_url=f"http://127.0.0.1:{port_of(management)}",
-            forward_auth_url=f"http://127.0.0.1:{port_of(asked_at)}" if forward_auth else None,
+            management_url=f"http://{_address(management)}",
+            forward_auth_url=f"http://{_address(asked_at)}" if forward_auth else None,
             file=file,
             tls=browsers_tls,
         )
         await stack.enter_async_context(world.browsers)
         yield world
+
+
+def _address(sockets: list[Any]) -> str:
+    return f"127.0.0.1:{port_of(sockets)}"
+
+
+async def _fakes(stack: AsyncExitStack, url: str, *, lifetime_seconds: int, clock: Clock) -> dict[str, FakeProvider]:
+    """The two providers, each with the gateway as its client."""
+    return {
+        name: await stack.enter_async_context(
+            fake_provider(
+                clients=[shop(url, provider=name)], access_token_lifetime_seconds=lifetime_seconds, clock=clock
+            )
+        )
+        for name in ("corp", "partner")
+    }
+
+
+def _certificate(folder: Path) -> tuple[dict[str, Any], ssl.SSLContext]:
+    """The section `tls`, and with what browsers trust it."""
+    authority = Authority(folder)
+    pair = str(authority.server_file("localhost", "127.0.0.1"))
+    return {"tls": {"certificate": pair, "key": pair}}, ssl.create_default_context(cafile=authority.file)
+
+
+def _providers(fakes: dict[str, FakeProvider], **settings: dict[str, Any]) -> dict[str, Any]:
+    """The section `providers`; in the settings `{fake}` stands for the provider's own issuer."""
+    return {name: _provider(fake, _named(settings[name], {"{fake}": fake.issuer})) for name, fake in fakes.items()}
 
 
 def _provider(fake: FakeProvider, settings: dict[str, Any]) -> dict[str, Any]:

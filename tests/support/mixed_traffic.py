@@ -22,7 +22,7 @@ from support.pool_usage import usage
 from support.raw_browser import RawBrowser, Truncated
 from support.raw_world import RawWorld
 from support.scripted_upstream import Conversation, PeerLeft, Received, chunked, response
-from support.upstream_pools import until
+from support.waiting import until
 
 PAUSE_SECONDS = 0.002
 

@@ -1,4 +1,4 @@
-"""A provider behind TLS that asks each client for a certificate: discovery, and a token endpoint at every path that ends in `/token`.
+"""A provider behind TLS that asks each client for a certificate: discovery, and endpoints that answer at every other path.
 
 It is as small as the tests of our certificate need it. `keeps` says whether a connection serves further requests.
 """
@@ -14,10 +14,12 @@ from urllib.parse import parse_qsl
 
 from support.tls_certificates import Authority
 
+ENDPOINTS = ("authorization", "token", "revocation", "userinfo", "pushed_authorization_request")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsCall:
-    """A call of the token endpoint, and whose certificate came with it."""
+    """A call of an endpoint, and whose certificate came with it."""
 
     path: str
     common_name: str
@@ -26,11 +28,12 @@ class TlsCall:
 
 @dataclass(slots=True, kw_only=True)
 class TlsProvider:
-    """The provider; `calls` are those of its token endpoints."""
+    """The provider; `calls` are those of its endpoints. `{url}` in an alias stands for its own."""
 
     authority: Authority
     url: str = ""
     calls: list[TlsCall] = field(default_factory=list)
+    aliases: dict[str, object] = field(default_factory=lambda: {"token_endpoint": "{url}/mtls/token"})
     keeps: bool = False
     connections: int = 0
 
@@ -49,7 +52,7 @@ class TlsProvider:
         lengths = [line.split(":")[1] for line in head.lower().split("\r\n") if line.startswith("content-length:")]
         form = dict(parse_qsl((await reader.readexactly(int(lengths[0]) if lengths else 0)).decode()))
         body = json.dumps(self._answer(path)).encode()
-        if path.endswith("/token"):
+        if not path.startswith("/.well-known/"):
             certificate = writer.get_extra_info("peercert") or {}
             names = [value for ((key, value),) in certificate.get("subject", ()) if key == "commonName"]
             self.calls.append(TlsCall(path=path, common_name="".join(names), form=form))
@@ -61,12 +64,16 @@ class TlsProvider:
         await writer.drain()
 
     def _answer(self, path: str) -> dict[str, object]:
-        if path.endswith("/token"):
-            return {"access_token": "at", "token_type": "Bearer", "expires_in": 60}
+        if not path.startswith("/.well-known/"):
+            token = {"access_token": "at", "token_type": "Bearer", "expires_in": 60}
+            return {**token, "sub": "alice", "request_uri": "urn:pushed"}  # each caller reads its own
         return {
             "issuer": self.url,
-            "token_endpoint": f"{self.url}/token",
-            "mtls_endpoint_aliases": {"token_endpoint": f"{self.url}/mtls/token"},
+            **{f"{name}_endpoint": f"{self.url}/{name}" for name in ENDPOINTS},
+            "mtls_endpoint_aliases": {
+                name: alias.format(url=self.url) if isinstance(alias, str) else alias
+                for name, alias in self.aliases.items()
+            },
         }
 
 

@@ -1,6 +1,5 @@
 """Pools in tests: one pool to a scripted upstream, and requests as the rewrite would make them."""
 
-import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +18,7 @@ from bff.request_head import NO_FIELDS, field_block
 from support.asgi_browser import AsgiBrowser
 from support.pool_usage import usage
 from support.scripted_upstream import ScriptedUpstream
+from support.waiting import until
 
 _numbers = itertools.count()
 
@@ -114,14 +114,6 @@ async def pool_to(
     finally:
         await pool.aclose()
     await until(lambda: usage(pool).connections == 0)
-
-
-async def until(condition: object) -> None:
-    """Lets the loop turn until `condition()` holds; the test's own patience ends after a minute."""
-    assert callable(condition)
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def fetch(

@@ -1,7 +1,7 @@
 """A `Retry-After` that one process gets is every process's, and the probe after it is one process's, over a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -20,6 +20,7 @@ from support.fake_internet import FakeClock, FakeInternet, provider_config
 from support.free_ports import free_port
 from support.session_samples import KEY, Heard
 from support.valkey_server import ValkeyServer
+from support.waiting import until
 
 ISSUER = "http://127.0.0.1:7001"
 TOO_MANY = ProviderUnavailable("x", provider="corp", reason="http_429", retry_after_seconds=30)
@@ -49,13 +50,6 @@ async def process(url: str, name: str, *, client_id: str = "shop") -> AsyncItera
         await tasks.close(grace_seconds=5)
         await store.close()
         await provider.close()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Return once it holds; the timeout only ends a test that has failed."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 def advance(*processes: Provider, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bff.web.claims import claim, text_of
+from bff.web.claims import as_in_json, claim, text_of
 
 CLAIMS = {
     "email": "alice@example.com",
@@ -43,6 +43,23 @@ CLAIMS = {
 def test_claim_is_found_by_name_and_then_by_path(name: str, value: object) -> None:
     """A claim's whole name comes first, then the path that its dots make through objects, whose names may hold dots; else None."""
     assert claim(CLAIMS, name) == value
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        *[(word, "true") for word in ("true", "True", "TRUE")],
+        *[(word, "false") for word in ("false", "False", "FALSE")],
+        *[("7.0", "7"), ("-3.00", "-3"), ("1.50", "1.5"), ("0.0", "0")],
+        *[
+            (text, text)
+            for text in ("7", "tRUE", "yes", "007.0", "1.2.3", "1e3", ".5", "+1.0", "9" * 16 + ".0", "", " 7.0")
+        ],
+    ],
+)
+def test_what_an_operator_writes_is_read_as_json_would_spell_it(written: str, text: str) -> None:
+    """One value has several spellings in YAML; what is none of a boolean or number stays as it is."""
+    assert as_in_json(written) == text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from support.pool_usage import usage
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Received, response
 from support.switched_lane import switched
-from support.upstream_pools import until
+from support.waiting import until
 
 REJECTED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 

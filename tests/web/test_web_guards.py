@@ -1,4 +1,4 @@
-"""May this request pass? Each guard against the corpus of what passed elsewhere (C-1, C-2, C-14, C-46)."""
+"""May this request pass? Each guard against what passed elsewhere (CVE-2021-21291, CVE-2019-14857, CVE-2025-24358)."""
 
 from dataclasses import replace
 from urllib.parse import unquote, urljoin, urlsplit

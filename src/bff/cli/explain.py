@@ -11,6 +11,7 @@ from bff.clock import wall
 from bff.config.model import Config
 from bff.errors import BffError, LoginRequired, NotPermitted, StepUpRequired
 from bff.request_head import Field, RequestHead
+from bff.telemetry.remedies import remedy_for
 from bff.web.gateway import build_gateway, build_process
 from bff.web.problems import row_of
 
@@ -73,7 +74,8 @@ def _refusal(told: Explanation, error: BffError, head: RequestHead) -> list[str]
         out.append(f"provider: {error.provider}")
         if head.is_navigation:
             out.append("a page load is led to the sign-in instead")
-    return out
+    remedy = remedy_for(error, kind=row.type)
+    return out if remedy is None else [*out, f"remedy: {remedy}"]
 
 
 def _text(value: bytes) -> str:

@@ -203,7 +203,7 @@ def _takes_websocket(told: Explanation, admitted: Admitted) -> None:
     """
     told.asking = "websocket"
     if not admitted.match.route.config.websocket:
-        raise NoRoute("This path takes no WebSockets.")
+        raise NoRoute("This path takes no WebSockets.", reason="no_websocket")
     told.found("the route takes WebSockets")
 
 

@@ -1,4 +1,4 @@
-"""What is written to standard error: one event for each outcome, as JSON or for a person (style.md, rule 13).
+"""What is written to standard error: one event for each outcome, as JSON or for a person.
 
 Libraries log through `logging`; they are kept at warning, because at debug some of them print fields and URLs (invariant 10).
 """
@@ -27,7 +27,7 @@ def configure(settings: LogConfig) -> None:
     Raises:
         click.UsageError: it names no level.
     """
-    level = LEVELS[_level(settings)]
+    level = LEVELS[level_in_force(settings)]
     as_json = settings.format == "json" or (settings.format is None and not sys.stderr.isatty())
     processors = structlog.get_config()["processors"]
     processors[:] = [
@@ -54,7 +54,12 @@ def silence() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def _level(settings: LogConfig) -> str:
+def level_in_force(settings: LogConfig) -> str:
+    """The level of the environment, else the file's.
+
+    Raises:
+        click.UsageError: `BFF_LOG_LEVEL` names none.
+    """
     level = os.environ.get(LEVEL_VARIABLE, "").lower() or settings.level
     if level not in LEVELS:
         raise click.UsageError(f"{LEVEL_VARIABLE} is not one of {', '.join(LEVELS)}")

@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import click
 
+from bff.cli.failures import described
 from bff.cli.redirect_uri import Seen, judge, leads_to, seen
 from bff.clock import wall
 from bff.config.model import Config, RouteConfig, TokenKind
@@ -20,8 +21,6 @@ from bff.errors import (
     BffError,
     ProviderMisbehaved,
     ProviderRefused,
-    ProviderUnavailable,
-    StoreUnavailable,
     UpstreamError,
 )
 from bff.oauth import authorization
@@ -29,9 +28,11 @@ from bff.oauth.authorization import AuthorizationCode
 from bff.oauth.form import Fields
 from bff.oauth.messages import shown
 from bff.provider.client import Provider
+from bff.provider.documents import metadata_location
 from bff.provider.features import unsupported
 from bff.proxy.probe import probe
 from bff.sessions.opening import open_store
+from bff.telemetry.remedies import REMEDIES
 from bff.web.route_policy import user_targets
 
 _MOST_REDIRECTS = 4
@@ -61,14 +62,15 @@ async def check_online(config: Config) -> int:
 async def _ask_provider(config: Config, provider: Provider) -> int:
     """How many of the questions failed; without metadata the others cannot be asked."""
     name = f"provider {provider.name}"
-    if await _failed(f"{name}: metadata{await _issuers(provider)}", provider.metadata()):
+    at = metadata_location(provider.config)
+    if await _failed(f"{name}: metadata{await _issuers(provider)}", provider.metadata(), at=at):
         return 1
     failures = await _lacking(name, provider)
     failures += await _failed(f"{name}: client authentication", _ask_tokens(config, provider))
     if any(route.provider == provider.name and route.token is not TokenKind.CLIENT for route in config.routes):
         failures += await _ask_redirect_uri(name, config, provider)
     if "openid" in provider.config.scope.split():
-        failures += await _failed(f"{name}: keys", provider.keys())
+        failures += await _failed(f"{name}: keys", provider.keys(), at=(await provider.metadata()).jwks_uri)
     return failures + _compare_clocks(name, provider)
 
 
@@ -94,22 +96,15 @@ def _compare_clocks(name: str, provider: Provider) -> int:
     return int(apart)
 
 
-async def _failed(what: str, question: Awaitable[object]) -> int:
+async def _failed(what: str, question: Awaitable[object], *, at: str | None = None) -> int:
+    """1 if there is no good answer; `at` is the URL that is asked, shown where it failed."""
     try:
         await question
     except BffError as error:
-        click.echo(f"FAIL {what}: {_message(error)}")
+        click.echo(f"FAIL {what}{f' ({at})' if at else ''}: {described(error)}")
         return 1
     click.echo(f"ok   {what}")
     return 0
-
-
-def _message(error: BffError) -> str:
-    """The error; with its cause if there was no answer, because a cause without an answer cannot quote one."""
-    if not isinstance(error, StoreUnavailable | ProviderUnavailable) or error.__cause__ is None:
-        return str(error)
-    cause = str(error.__cause__).partition("<")[0].rstrip(" :")  # redis-py shows its objects' insides
-    return f"{error}: {cause}" if cause else str(error)
 
 
 async def _ask_store(config: Config) -> None:
@@ -153,7 +148,7 @@ async def _ask_redirect_uri(name: str, config: Config, provider: Provider) -> in
         unregistered = f"{provider.redirect_uri}/bff-check-{secrets.token_hex(4)}"
         other = await _tried(config, provider, unregistered) if ours.end == "went on" else None
     except BffError as error:
-        click.echo(f"FAIL {what}: {_message(error)}")
+        click.echo(f"FAIL {what}: {described(error)}")
         return 1
     verdict = judge(ours, other=other, redirect_uri=provider.redirect_uri)
     mark = {True: "ok  ", False: "FAIL", None: "?   "}[verdict.holds]
@@ -215,5 +210,6 @@ async def _upstream_line(upstream: UpstreamUrl, route: RouteConfig) -> str:
     except UpstreamError as error:
         words = _UPSTREAM_FAILURES.get(error.reason or "", error.reason or error.what)
         cause = f": {shown(str(error.__cause__))}" if str(error.__cause__ or "") else ""
-        return f"FAIL upstream {upstream.origin}: {words}{cause}"
+        advice = REMEDIES.get(error.reason or "")
+        return f"FAIL upstream {upstream.origin}: {words}{cause}{f'; {advice}' if advice else ''}"
     return f"ok   upstream {upstream.origin}"

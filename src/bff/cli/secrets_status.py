@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import click
 
 from bff.cli.columns import aligned
+from bff.cli.failures import described
 from bff.cli.session_views import iso, plain
 from bff.config.model import Config
 from bff.errors import StoreUnavailable
@@ -55,7 +56,7 @@ def status(config: Config, *, as_json: bool) -> int:
     try:
         told = asyncio.run(_told(config))
     except StoreUnavailable as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {described(error)}", err=True)
         return 1
     if as_json:
         click.echo(json.dumps({"secrets": [_as_json(one) for one in told]}, indent=2))

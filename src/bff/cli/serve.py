@@ -1,5 +1,6 @@
 """`bff serve`: read the configuration, bind, and run one worker here or several below us."""
 
+import errno
 import os
 import signal
 import socket
@@ -98,15 +99,25 @@ def _metrics_folder() -> tempfile.TemporaryDirectory[str]:
 
 def _bind_all(config: Config) -> list[socket.socket]:
     asked_at = None if config.forward_auth is None else config.forward_auth.listen
-    return [_bind_or_exit(address) for address in (config.listen, config.management, asked_at) if address is not None]
+    addresses = {"listen": config.listen, "management": config.management, "forward_auth.listen": asked_at}
+    return [_bind_or_exit(key, address) for key, address in addresses.items() if address is not None]
 
 
-def _bind_or_exit(address: Address) -> socket.socket:
+def _bind_or_exit(key: str, address: Address) -> socket.socket:
     try:
         return bind(address)
     except OSError as error:
         host = f"[{address.host}]" if ":" in address.host else address.host
-        _refuse(f"cannot listen on {host}:{address.port}: {error.strerror}")
+        _refuse(f"{key}: cannot listen on {host}:{address.port}: {error.strerror}{_advice(error)}")
+
+
+def _advice(error: OSError) -> str:
+    """What an operator can do about it, where that follows from the error."""
+    return {
+        errno.EADDRINUSE: "; stop what listens there, or choose another port",
+        errno.EADDRNOTAVAIL: "; this machine has no such address",
+        errno.EACCES: "; a port below 1024 needs a right of its own: docs/how-to/deploy.md",
+    }.get(error.errno or 0, "")
 
 
 def _run_here(settings: uvicorn.Config, sockets: list[socket.socket]) -> None:

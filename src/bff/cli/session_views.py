@@ -142,7 +142,7 @@ def iso(instant: object) -> str:
 
 
 def plain(value: str) -> str:
-    """A text from outside on one line, its control characters and whatever else is not printed escaped."""
+    """A text from outside on one line, with escapes for control characters and all else that is not printable."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in value)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import click
 
 from bff.cli import session_views
+from bff.cli.failures import described
 from bff.cli.revocations import revoke_all
 from bff.cli.session_choice import Choice, WrongChoice, chosen
 from bff.clock import wall
@@ -56,7 +57,7 @@ async def _with_store(config: Config, work: Callable[[SessionStore], Awaitable[i
     try:
         return await work(store)
     except StoreUnavailable as error:
-        return _error(str(error), status=1)
+        return _error(described(error), status=1)
     finally:
         await store.close()
 

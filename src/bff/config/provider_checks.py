@@ -108,8 +108,17 @@ def _check_plain_http(provider: ProviderConfig, path: KeyPath, findings: Finding
 
 
 def _check_proxy(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:
-    if provider.proxy_credentials is not None and provider.proxy is None and findings.sound((*path, "proxy")):
-        findings.report_key((*path, "proxy_credentials"), "is of no use without `proxy`, which it is for")
+    if not findings.sound((*path, "proxy")):
+        return
+    if provider.proxy is None:
+        if provider.proxy_credentials is not None:
+            findings.report_key((*path, "proxy_credentials"), "is of no use without `proxy`, which it is for")
+        return
+    for key in _URLS:
+        url = getattr(provider, key)
+        if url and url.startswith("https://[") and findings.sound((*path, key)):
+            # httpcore writes such an address into CONNECT without the brackets that RFC 3986 section 3.2.2 wants
+            findings.report((*path, key), "is an IPv6 address, for which no `proxy` can be asked: write a host name")
 
 
 def _warn_of_weaknesses(provider: ProviderConfig, path: KeyPath, findings: Findings) -> None:

@@ -7,7 +7,7 @@ and loads them from there. So what `--eject` writes is what was seen to work.
     DIR/page/           the single-page app
     DIR/api.py          the sample API            python api.py
     DIR/provider.py     the demo provider         python provider.py
-    DIR/secrets/        a session key and the client secret, made here, readable by the owner only
+    DIR/secrets/        a session key and the client secret, made here, readable by the owner only, ignored by git
     DIR/README.md       how to start it
 """
 
@@ -48,6 +48,7 @@ def eject(directory: Path) -> list[Path]:
         "api.py": _api_text(addresses),
         "provider.py": _provider_text(addresses),
         "README.md": _readme_text(addresses),
+        "secrets/.gitignore": "*\n",
     }
     for name in texts:
         if (directory / name).exists():
@@ -100,7 +101,6 @@ def _provider_text(addresses: Addresses) -> str:
 
 from pathlib import Path
 
-from bff.demo.configuration import CLIENT_ID, PROVIDER_NAME, THE_DEMO, Addresses, Behind, configuration_text
 from bff.demo.grants import Client
 from bff.demo.provider import DemoProvider
 
@@ -136,10 +136,11 @@ Three processes, each in a terminal of its own, in this folder, by the Python th
 
 Then open {addresses.gateway} and sign in.
 
-- `bff.yaml` is the gateway's whole configuration. After a change: `bff check -c bff.yaml`.
+- `bff.yaml` is the gateway's whole configuration. After a change: `bff check -c bff.yaml`, then start
+  `bff serve` again.
 - `page/` is the single-page app. Reload the page to see a change.
 - `api.py` is the API behind the routes `/api` and `/rates`.
-- `secrets/` was made for this folder. Do not commit it.
+- `secrets/` was made for this folder, and its `.gitignore` keeps it out of a repository.
 
 To use a provider of your own: register the redirect URI `{addresses.gateway}/bff/callback/{PROVIDER_NAME}`
 there, put its issuer, client_id and client secret into `bff.yaml`, and the issuer into the last lines of `api.py`.

@@ -29,7 +29,7 @@ BACKOFF = Backoff(first_seconds=1.0, longest_seconds=LONGEST_SECONDS)
 PROBE_SECONDS = 1.0  # how soon to come back while the probe is under way
 PROBE_LIFE_SECONDS = 5.0  # a provider that accepts calls and answers none must not hold up its own recovery
 _AT_ONCE = frozenset({"http_429"})
-_TROUBLE = frozenset({"not_connected", "timeout", "cut_off"}) | LATER
+_TROUBLE = frozenset({"not_connected", "client_certificate", "timeout", "cut_off"}) | LATER
 
 
 class Others(Protocol):

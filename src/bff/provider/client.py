@@ -4,7 +4,8 @@ An authenticated call goes client -> calls -> http: `calls.py` is the one place 
 and parsed. Who a token is for is the business of `identity.py`.
 """
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 
 from bff import signing_key
@@ -136,9 +137,10 @@ class Provider:
         key = _key(_for_provider(dpop_seed, known))
         if key is not None:
             parameters = (*parameters, ("dpop_jkt", key.kid))
-        return await authorization_requests.authorization_url(
-            parameters, known=known, config=self.config, calls=self._calls, clock=self._clock, key=key
-        )
+        with self._pauses(parameters):
+            return await authorization_requests.authorization_url(
+                parameters, known=known, config=self.config, calls=self._calls, clock=self._clock, key=key
+            )
 
     async def page(self, url: str) -> ProviderResponse:
         """What a browser without cookies is answered with at this URL of the provider's.
@@ -171,13 +173,19 @@ class Provider:
             code_verifier=code_verifier,
             resource=resource,
         )
-        try:
+        with self._pauses(code):
             return await self._token_call(
                 "authorization_code", build, known=known, dpop_seed=_for_provider(dpop_seed, known)
             )
+
+    @contextmanager
+    def _pauses(self, who: Hashable) -> Iterator[None]:
+        """A pause that the provider asks of a sign-in holds for renewals, too; a sign-in itself is never made to wait."""
+        try:
+            yield
         except ProviderUnavailable as error:
-            if error.retry_after_seconds:  # it holds for renewals, too; a sign-in is never made to wait
-                self.circuit.failed(code, error)
+            if error.retry_after_seconds:
+                self.circuit.failed(who, error)
             raise
 
     async def refresh(

@@ -31,10 +31,10 @@ class Connecting:
             name = event.partition(".")[2]
             if name == "connect_tcp.started":
                 self.under_way = True
-                deadline.reschedule(_earlier(ends_at, asyncio.get_running_loop().time() + self._limit_seconds))
+                _move(deadline, _earlier(ends_at, asyncio.get_running_loop().time() + self._limit_seconds))
             elif name == "send_request_headers.started" and facts["request"].method != b"CONNECT":
                 self.under_way = False
-                deadline.reschedule(ends_at)
+                _move(deadline, ends_at)
             elif name == "receive_response_headers.complete" and self.under_way:
                 self._answered_by_proxy(facts["return_value"][1])
 
@@ -44,6 +44,12 @@ class Connecting:
         # RFC 9110 section 9.3.6: "Any 2xx (Successful) response indicates" a tunnel
         if not 200 <= status < 300:
             self.refused_by_proxy = status
+
+
+def _move(deadline: asyncio.Timeout, when: float | None) -> None:
+    """One that has passed cannot be moved any more, and ends the call."""
+    if not deadline.expired():
+        deadline.reschedule(when)
 
 
 def _earlier(ends_at: float | None, other: float) -> float:

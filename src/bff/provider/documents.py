@@ -85,11 +85,9 @@ class Documents:
 
     async def _fetch_metadata(self) -> ProviderMetadata:
         config, written = self._config, _written_endpoints(self._config)
-        if config.discovery == "off":  # `config/provider_checks.py` demands `token_endpoint` then
+        url = metadata_location(config)
+        if url is None:  # `config/provider_checks.py` demands `token_endpoint` then
             return metadata.written_metadata(written, issuer=config.issuer)
-        url = config.metadata_url or metadata.metadata_url(
-            config.issuer, discovery=config.discovery, insecure_http=config.insecure_http
-        )
         response = await self._http.send(metadata.build_metadata_request(url))
         known = metadata.parse_metadata_response(
             response,
@@ -106,6 +104,15 @@ class Documents:
             raise ProviderMisbehaved("publishes no keys (jwks_uri)", provider=self._provider, reason="no_jwks_uri")
         response = await self._http.send(jws.build_jwks_request(known.jwks_uri))
         return jws.parse_jwks_response(response, provider=self._provider)
+
+
+def metadata_location(config: ProviderConfig) -> str | None:
+    """The URL that the provider's metadata are asked at; None: they are not asked for (`discovery: off`)."""
+    if config.discovery == "off":
+        return None
+    return config.metadata_url or metadata.metadata_url(
+        config.issuer, discovery=config.discovery, insecure_http=config.insecure_http
+    )
 
 
 def _written_endpoints(config: ProviderConfig) -> dict[str, str]:

@@ -19,6 +19,16 @@ def unsupported(config: ProviderConfig, known: ProviderMetadata) -> str | None:
     if config.dpop == "on" and (not proofs or dpop.algorithm(proofs) is None):
         ours = ", ".join(SEEDED)
         return f"its metadata lists none of {ours} in dpop_signing_alg_values_supported, which `dpop: on` needs"
-    if config.par == "required" and known.pushed_authorization_request_endpoint is None:
-        return "its metadata has no pushed_authorization_request_endpoint, which `par: required` needs"
+    return _unpushable(config, known)
+
+
+def _unpushable(config: ProviderConfig, known: ProviderMetadata) -> str | None:
+    if config.par == "off" and known.requires_pushed_requests:
+        return (
+            "its metadata has require_pushed_authorization_requests, and `par: off` sends requests through the browser"
+        )
+    pushes = config.par == "required" or (config.par == "auto" and known.requires_pushed_requests)
+    if pushes and known.pushed_authorization_request_endpoint is None:
+        why = "`par: required`" if config.par == "required" else "its require_pushed_authorization_requests"
+        return f"its metadata has no pushed_authorization_request_endpoint, which {why} needs"
     return None

@@ -22,11 +22,12 @@ import httpx2
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import WatchedFile
 from bff.config.values.secrets import Secret
-from bff.errors import ProviderMisbehaved, ProviderUnavailable
+from bff.errors import ProviderMisbehaved
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
 from bff.provider.connecting import Connecting
+from bff.provider.no_answer import FAILURES, no_answer
 from bff.secret_uses import SecretUses
 from bff.telemetry import tokens as telemetry
 from bff.telemetry.traces import Attributes, client_span, http_answered, http_call
@@ -95,13 +96,8 @@ class ProviderHttp:
                 ):
                     body = await self._bounded_body(response)
                 http_answered(response.status_code)
-        except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ProviderUnavailable(
-                type(error).__name__,
-                provider=self._provider,
-                reason=_reason(error, connecting),
-                unanswered=not (connecting.under_way or isinstance(error, _NOT_SENT)),
-            ) from error
+        except FAILURES as error:
+            raise no_answer(error, provider=self._provider, connecting=connecting) from error
         finally:
             line.calls -= 1
             await self._close_if_left(line)
@@ -209,28 +205,8 @@ class _Line:
     calls: int = 0
 
 
-_NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.InvalidURL,
-    httpx2.UnsupportedProtocol,
-)
-
-
 def _user_and_password(credentials: str | None) -> tuple[str, str] | None:
     if credentials is None:
         return None
     user, _, password = credentials.partition(":")  # RFC 7617 section 2: a user name holds no colon
     return user, password
-
-
-def _reason(error: Exception, connecting: Connecting) -> str:
-    """What failed, in a word for the log."""
-    if connecting.refused_by_proxy is not None:
-        return f"proxy_{connecting.refused_by_proxy}"
-    if connecting.under_way or isinstance(error, _NOT_SENT):
-        return "not_connected"
-    if isinstance(error, TimeoutError | httpx2.TimeoutException):
-        return "timeout"
-    return "cut_off"

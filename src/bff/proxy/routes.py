@@ -137,7 +137,7 @@ class RouteTable:
         return Match(route, raw_path[len(route.prefix) :])
 
     def route_of(self, raw_path: bytes) -> Route:
-        """The route that a raw path belongs to, whatever the method.
+        """The route that a raw path belongs to; the method is not judged here.
 
         Raises:
             MalformedRequest: the path has no single meaning.

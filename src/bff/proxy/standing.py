@@ -4,7 +4,7 @@
     no connection can be made, or one breaks in an exchange     left out for about 1 s; doubled with each failure, up to 30 s
     that time is over                                           one request tries it; the others wait for how that ends
     an answer                                                   it is back
-    a health check fails                                        left out until one passes, whatever else is answered
+    a health check fails                                        left out until one passes; answers to requests do not count
     a health check passes                                       it is back
 
 If all members are left out, all are tried: an upstream that is alone is always tried.

@@ -8,8 +8,8 @@ Rules kept here:
 - The new refresh token is stored before the access token that came with it is used (invariant 5). If the store does not take it,
   it is kept in this process until it does (R-340).
 - Writes are conditional (invariant 6): a session that went away meanwhile stays away, and its new refresh token is revoked.
-- Only `invalid_grant`, and a refreshed ID token that names another user, ends a grant (invariant 7). Any other refusal that only
-  the user can mend ends the renewal of one target (R-320, R-321).
+- Only `invalid_grant`, and a refreshed ID token that fails a check other than of its times, end a grant (invariant 7). Any other
+  refusal that only the user can mend ends the renewal of one target (R-320, R-321).
 """
 
 import asyncio

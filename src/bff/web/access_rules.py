@@ -12,7 +12,7 @@ from bff.config.model import RequireConfig
 from bff.errors import NotPermitted
 from bff.oauth.step_up import StepUp
 from bff.sessions.model import Grant
-from bff.web.claims import claim, text_of
+from bff.web.claims import as_in_json, claim, text_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Requirement:
 def requirement(config: RequireConfig) -> Requirement:
     """The requirement that the configuration describes."""
     return Requirement(
-        claims={name: frozenset(values) for name, values in config.claims.items()},
+        claims={name: frozenset(map(as_in_json, values)) | {*values} for name, values in config.claims.items()},
         step_up=StepUp(acr_values=config.acr_values, max_age_seconds=config.max_age),
     )
 

@@ -51,7 +51,8 @@ def route(gateway: Gateway, head: RequestHead, *, asked: bool = False) -> Admitt
     policy = gateway.policies[match.route.prefix]
     meant_for_us(gateway, head)
     if policy.only_asked and not asked:
-        raise NoRoute("This path has no upstream: it is one that a proxy asks about (forward_auth).")
+        detail = "This path has no upstream: it is one that a proxy asks about (forward_auth)."
+        raise NoRoute(detail, reason="only_asked")
     return Admitted(match, policy)
 
 

@@ -155,14 +155,21 @@ def _judge_response(call: Callback, *, iss_supported: bool) -> authorization.Aut
 
 
 async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefused) -> OwnAnswer:
-    """The provider's error, in a response that is its own (R-055): begin again once where it wants that (R-304)."""
+    """The provider's error, in a response that is its own (R-055): begin again once where it wants that (R-304).
+
+    A sign-in with `prompt=none` goes back whatever the error is: the person has not asked for it, and a page would be in the way.
+    """
     if call.transaction.silent and refused.error in NOT_SILENTLY:
         telemetry.login_not_silent(provider=call.provider.name, reason=refused.error)
         return navigation.way_back(gateway, call.head, call.return_to, more=())
     never_asks = call.provider.config.authorization_params.get("prompt") == "none"
     if refused.error not in BEGIN_AGAIN or call.transaction.begun_again or never_asks:
         detail = "The provider did not sign you in. Try again."
-        raise CallbackRefused(detail, reason=refused.error, by_provider=True) from refused
+        declined = CallbackRefused(detail, reason=refused.error, by_provider=True)
+        if not call.transaction.silent:
+            raise declined from refused
+        telemetry.login_declined(declined, provider=call.provider.name)
+        return navigation.way_back(gateway, call.head, call.return_to, more=())
     telemetry.login_begun_again(provider=call.provider.name, reason=refused.error)
     browser = await transactions.beginning_browser(gateway, call.head)
     again = transactions.begin(

@@ -1,6 +1,9 @@
 """Claims of a user as texts. Pure."""
 
+import re
 from collections.abc import Mapping
+
+_FRACTION = re.compile(r"-?(0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 
 
 def claim(claims: Mapping[str, object], name: str) -> object:
@@ -16,6 +19,15 @@ def claim(claims: Mapping[str, object], name: str) -> object:
             found = claim(inner, name[len(before) + 1 :])
         before, dot, _ = before.rpartition(".")
     return found
+
+
+def as_in_json(written: str) -> str:
+    """What an operator wrote for a claim, as `text_of` spells it: YAML has more words for a boolean (`True`) and a number (`7.0`)."""
+    if written in {"True", "TRUE", "False", "FALSE"}:
+        return written.lower()
+    if _FRACTION.fullmatch(written):
+        return text_of(float(written)) or written
+    return written
 
 
 def text_of(value: object) -> str | None:

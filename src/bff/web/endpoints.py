@@ -85,7 +85,7 @@ def named(gateway: Gateway, head: RequestHead) -> tuple[Endpoint, str]:
         allowed.append("GET, HEAD" if known.method == b"GET" else known.method.decode("ascii"))
     if allowed:
         raise MethodNotAllowed("This endpoint does not take this method.", allow=", ".join(allowed))
-    raise NoRoute("There is no such endpoint.")
+    raise NoRoute("There is no such endpoint.", reason="no_endpoint")
 
 
 def _rest(known: Endpoint, path: str) -> str | None:

@@ -58,7 +58,7 @@ class AppFiles:
         if found is None and _wants_page(name, head):
             found = await run_in_threadpool(self._find, START_PAGE, codings)
         if found is None:
-            raise NoRoute("There is no such file.")
+            raise NoRoute("There is no such file.", reason="no_file")
         try:
             await send_file(found, file_answer(found, head, https=self._https, changes=self._changes), send)
         finally:
@@ -103,7 +103,7 @@ def _name(rest: bytes) -> str:
     """
     name = unquote(rest.decode("ascii")).removeprefix("/")
     if len(name.encode()) > MAX_NAME_BYTES or name.count("/") >= MAX_SEGMENTS:
-        raise NoRoute("No file has such a long name.")
+        raise NoRoute("No file has such a long name.", reason="no_file")
     return name
 
 

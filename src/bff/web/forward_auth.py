@@ -37,7 +37,7 @@ from bff.web.websocket import admit_handshake
 
 Problem = Callable[[Exception, RequestHead], OwnAnswer]
 
-# Envoy, or the proxy in front of it, sets these itself: they stay, whoever wrote them.
+# Envoy, or the proxy in front of it, sets these itself: they stay as they came.
 _ENVOYS = (b"x-envoy-", b"sec-websocket-")
 _ENVOYS_OWN = frozenset(
     {

@@ -28,7 +28,7 @@ async def frontchannel_logout(gateway: Gateway, head: RequestHead, name: str) ->
     """
     provider = gateway.provider(name)
     if not provider.config.frontchannel_logout:
-        raise NoRoute("There is no such endpoint.")
+        raise NoRoute("There is no such endpoint.", reason="no_endpoint")
     asked = query.parameters(head, once=("iss", "sid"))
     issuer, sid = asked.get("iss"), asked.get("sid")
     if not issuer or not sid:

@@ -33,7 +33,7 @@ async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitte
     if own is None:
         guards.websocket_origin(head, site=gateway.site)
     if not admitted.match.route.config.websocket:
-        raise NoRoute("This path takes no WebSockets.")
+        raise NoRoute("This path takes no WebSockets.", reason="no_websocket")
     if own is not None:
         return call_of(head, admitted, source=own, token=own.at_once())
     live = await guards.session(gateway, head, touch=admitted.policy.touches) if admitted.policy.reads_session else None

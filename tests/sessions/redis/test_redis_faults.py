@@ -91,7 +91,7 @@ async def test_a_server_that_comes_back_is_found_again(redis_store: MakeStore) -
 
 @pytest.mark.requirement("R-190")
 async def test_connections_that_die_unseen_cost_no_read(valkey: ValkeyServer, redis_store: MakeStore) -> None:
-    """While the server drops every connection again and again, no read fails (C-32)."""
+    """While the server drops every connection again and again, no read fails."""
     store = redis_store(valkey.url)
     session = await store.create(a_session(), now=NOW)
     for _ in range(50):

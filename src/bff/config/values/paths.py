@@ -39,8 +39,10 @@ def parse_prefix(text: str) -> PathPrefix:
         raise SpellingError(
             "has a ; in it: an upstream may drop what follows (path parameters), so no route begins there"
         )
+    if "*" in text:
+        raise SpellingError("has a wildcard: leave the * out, a path takes all that is below it anyway")
     if not _CHARACTERS.fullmatch(text):
-        raise SpellingError("has a character that is refused here (%, ?, #, *, \\, spaces, letters beyond ASCII)")
+        raise SpellingError("has a character that is refused here (%, ?, #, \\, spaces, letters beyond ASCII)")
     if text != "/" and text.endswith("/"):
         raise SpellingError("ends with a slash: leave it out, a path matches on segment borders anyway")
     segments = text[1:].split("/")
@@ -86,4 +88,4 @@ def app_folder(path: Path) -> None:
     if not os.path.isdir(path):
         raise SpellingError("there is no such folder (a relative path starts at this configuration file's folder)")
     if not os.path.isfile(path / "index.html"):
-        raise SpellingError("the folder has no index.html")
+        raise SpellingError("the folder has no index.html: build the app, and name the folder that its build writes")

@@ -98,12 +98,18 @@ def word(text: str, *, known: Iterable[str], refused: Mapping[str, str] | None =
     raise SpellingError(f"is not one of {', '.join(known)}{suggestion(text, known)}")
 
 
+_OTHER_BOOLEANS = dict.fromkeys(("yes", "y", "on", "1"), "true") | dict.fromkeys(("no", "n", "off", "0"), "false")
+
+
 def boolean(text: str) -> bool:
     """YAML 1.2: true and false, nothing else.
 
     Raises:
-        SpellingError: `yes`, `on`, `1` and the like.
+        SpellingError: `yes`, `on`, `1` and the like, which older YAML and other programs take.
     """
+    meant = _OTHER_BOOLEANS.get(text.lower())
+    if meant is not None:
+        raise SpellingError(f"is not one of true, false: write `{meant}`")
     return word(text.lower() if text in {"True", "TRUE", "False", "FALSE"} else text, known=("true", "false")) == "true"
 
 

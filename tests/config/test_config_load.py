@@ -69,6 +69,15 @@ def test_suggestions() -> None:
     assert said["routes[1].provider"].endswith("; did you mean `corp`?")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("basic", "client_secret_basic"), ("Post", "client_secret_post"), ("secret", None)]
+)
+def test_a_part_of_one_word_suggests_it(written: str, meant: str | None) -> None:
+    """People write `basic`, as other programs have it; a part of several words suggests none."""
+    message = problem(changed("client_id: shop", f"client_id: shop\n    client_auth: {written}")).message
+    assert message.endswith(f"; did you mean `{meant}`?") if meant else "did you mean" not in message
+
+
 def test_format(tmp_path: Path) -> None:
     """A problem is one line that editors can jump from: file, line, column, key, what is wrong."""
     path = write(changed("client_id: shop", "client_idd: shop"), tmp_path)

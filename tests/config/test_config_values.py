@@ -106,6 +106,8 @@ def test_refused_public_urls(url: str, what: str) -> None:
         ("HTTPS://login.example.com", "is no URL"),
         (r"https://login.example.com\@evil.example", "cannot have"),
         ("https://login.example.com/%zz", "cannot have"),
+        ("https://login.example.com/.well-known/openid-configuration", "without /.well-known/"),
+        ("https://login.example.com/.well-known/oauth-authorization-server/t1", "without /.well-known/"),
     ],
 )
 def test_refused_issuers(url: str, what: str) -> None:

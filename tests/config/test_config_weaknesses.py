@@ -34,6 +34,17 @@ def secret_file(folder: Path, mode: int) -> None:
     file.chmod(mode)
 
 
+@pytest.mark.parametrize("key", ["timeouts: {idle: 5m}", "max_body: 1MiB", "max_connections: 9", "max_waiting: 9"])
+def test_what_changes_nothing_for_files_is_said(tmp_path: Path, key: str) -> None:
+    """A key about upstreams does nothing on a `files` route, and a warning says so."""
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "index.html").touch()
+    text = f"{RIGHT}  - path: /app\n    files: dist\n    {key}\n"
+    ((_, named, message),) = warned(text, tmp_path)
+    assert named == f"routes[1].{key.partition(':')[0]}"
+    assert message.startswith("changes nothing here")
+
+
 def test_a_careful_file_has_no_warning(tmp_path: Path) -> None:
     """https to the API, a refresh token, secrets elsewhere: nothing is said."""
     assert warned(RIGHT, tmp_path) == []

@@ -167,6 +167,7 @@ def test_syntax_errors_say_what_they_are(text: str, what: str) -> None:
         ('a: b\nc: [d, "e\nf: g\n', 2, 8, "close the quote that begins here"),
         ("a: b\nc d\ne: f\n", 2, 1, "write `key: value`"),
         ("a: b\nc: {d: e\nf: g\n", 3, 2, "close the bracket of line 2"),
+        ("a: b\nc: {d: ${E}}\n", 2, 9, "in quotes"),
     ],
 )
 def test_syntax_errors_lead_to_the_mistake(text: str, line: int, column: int, hint: str) -> None:

@@ -26,7 +26,8 @@ def new(kind: str, *, out: Path | None) -> int:
         # O_EXCL: what stands there may be in use. The mode is set before a byte is written.
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        click.echo(f"error: {out}: {error.strerror}", err=True)
+        reason = "is there already; it was not touched" if isinstance(error, FileExistsError) else error.strerror
+        click.echo(f"error: {out}: {reason}", err=True)
         return 1
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text if text.endswith("\n") else f"{text}\n")

@@ -15,6 +15,7 @@ from bff.errors import ConfigError, ConfigProblem
 
 KeyPath = tuple[str | int, ...]
 
+_SHORTEST_PART = 4  # characters of `basic` in `client_secret_basic`; fewer are a part of too much
 _SIMPLE_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -115,9 +116,13 @@ def dotted(path: KeyPath) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant; case is no difference."""
+    """The known word that was probably meant; case is no difference. Also the only one that the word is a part of."""
     spellings = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(word[:64].lower(), spellings, n=1)
+    typed = word[:64].lower()
+    close = difflib.get_close_matches(typed, spellings, n=1)
+    if not close and len(typed) >= _SHORTEST_PART:
+        longer = [candidate for candidate in spellings if typed in candidate]
+        close = longer if len(longer) == 1 else []
     return spellings[close[0]] if close else None
 
 

@@ -14,6 +14,7 @@ from bff.config.problems import Findings, KeyPath
 from bff.config.values.secrets import FileSecret, LiteralSecret, Secret
 from bff.loopback import is_loopback
 
+_OF_UPSTREAMS = ("timeouts", "max_body", "max_connections", "max_waiting")
 _ASKS_FOR_REFRESH = frozenset({"offline_access", "offline.access", "refresh_token"})
 # Parts of the issuers of providers that give refresh tokens without being asked (docs/how-to/providers.md).
 _REFRESHES_UNASKED = ("/realms/", "//cognito-idp.", "//auth.pingone.", ".onelogin.com/", "//gitlab.", "/adfs")
@@ -30,6 +31,7 @@ def warn_of_weaknesses(config: Config, findings: Findings, *, file: Path) -> Non
             _warn_of_no_refresh(provider, ("providers", name), findings)
     for index, route in enumerate(config.routes):
         _warn_of_plain_upstream(route, ("routes", index), findings)
+        _warn_of_idle_keys(route, ("routes", index), findings)
     _warn_of_hidden_pages(config, findings)
 
 
@@ -127,6 +129,15 @@ def _warn_of_plain_upstream(route: RouteConfig, path: KeyPath, findings: Finding
             continue
         at: KeyPath = (*path, "upstream") if len(upstreams) == 1 else (*path, "upstream", index)
         findings.warn(at, f"is plain http outside loopback: {crossing} cross that network unencrypted")
+
+
+def _warn_of_idle_keys(route: RouteConfig, path: KeyPath, findings: Findings) -> None:
+    """What a `files` route may say, and what changes nothing there."""
+    if route.files is None:
+        return
+    for key in _OF_UPSTREAMS:
+        if key in route.model_fields_set:
+            findings.warn((*path, key), "changes nothing here: files come from no upstream")
 
 
 def _warn_of_hidden_pages(config: Config, findings: Findings) -> None:

@@ -28,7 +28,7 @@ _HINTS = {
     "mapping values are not allowed": "put a value that holds `: ` in quotes, or mend the indentation",
     "found unexpected end of stream": "close the quote that begins here",
     "could not find expected ':'": "write `key: value`",
-    "expected ',' or": "close the bracket of line {line}, or put a comma here",
+    "expected ',' or": "close the bracket of line {line}, put a comma here, or put a value that holds brackets or commas in quotes",
     "expected <block end>": "begin the keys of one section in one column",
     "found another document": "keep one, and no `---` behind it",
 }

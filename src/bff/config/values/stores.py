@@ -73,7 +73,9 @@ def parse_store(text: str) -> StoreLocation:
         return MEMORY
     match = _URL.fullmatch(text)
     if match is None or match["scheme"] not in SCHEMES:
-        raise SpellingError(f"is no store: write memory://, or HOST[:PORT] behind {', '.join(SCHEMES[1:])}://")
+        raise SpellingError(
+            f"is no store: write memory:// or redis://HOST:6379/0; other schemes: {', '.join(SCHEMES[2:])}"
+        )
     scheme, userinfo, path = match["scheme"], match["userinfo"] or "", match["path"] or ""
     if scheme == "memory":
         raise SpellingError("memory:// takes nothing behind it")

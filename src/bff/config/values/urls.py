@@ -154,6 +154,10 @@ def issuer(text: str) -> str:
     url = _http(f"{before}tenant{after}" if tenant else text)
     if url.has_query or url.has_fragment:
         raise SpellingError("has a query or fragment, which an issuer cannot have (RFC 8414 section 2)")
+    if "/.well-known/" in url.path:
+        raise SpellingError(
+            "is the address of the metadata: write the issuer that stands in them, without /.well-known/..."
+        )
     return text
 
 

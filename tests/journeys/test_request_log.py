@@ -9,6 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from support.fake_provider import oauth_error
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
 from support.strict_browser import Browser
 from support.switched_lane import switched
@@ -115,6 +116,19 @@ async def test_each_404_says_what_is_missing(path: str, reason: str | None, reme
     (line,) = events
     assert (line["event"], line["why"], line.get("reason")) == ("request.refused", "no_route", reason)
     assert remedy in line["remedy"]
+
+
+@pytest.mark.requirement("R-363")
+async def test_a_refused_client_is_told_with_the_keys_to_compare() -> None:
+    """A sign-in that ends because the provider does not take our secret names the keys of the file, not metadata."""
+    async with gateway_world() as world:
+        world.corp.misbehave(answers={"/token": oauth_error("invalid_client", status=401)})
+        browser = await world.browser()
+        with capture_logs() as events:
+            await world.sign_in(browser)
+    (line,) = [entry for entry in events if entry["event"] == "request.not_served"]
+    assert (line["status"], line["why"], line["reason"]) == (502, "invalid_client", "invalid_client")
+    assert "client_secret" in line["remedy"]
 
 
 @pytest.mark.requirement("R-363")

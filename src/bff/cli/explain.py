@@ -74,7 +74,7 @@ def _refusal(told: Explanation, error: BffError, head: RequestHead) -> list[str]
         out.append(f"provider: {error.provider}")
         if head.is_navigation:
             out.append("a page load is led to the sign-in instead")
-    remedy = remedy_for(kind=row.type, reason=getattr(error, "reason", None))
+    remedy = remedy_for(error, kind=row.type)
     return out if remedy is None else [*out, f"remedy: {remedy}"]
 
 

@@ -18,6 +18,11 @@ REMEDIES = {
     "provider-unavailable": "`bff check --online` asks the provider; bff_token_call_seconds shows its calls",
     "provider-misbehaved": "`bff check --online` compares its metadata; docs/how-to/refusals.md lists the reasons",
     "store-unavailable": "see whether session.store answers: /readyz on the management listener, bff_store_seconds",
+    # what a provider refuses, by its error code
+    "invalid_client": "compare client_id, client_secret and client_auth with what is registered at the provider",
+    "unauthorized_client": "let the client use this grant type at the provider",
+    "invalid_scope": "compare `scope` with what the provider lets this client ask for",
+    "invalid_target": "compare `resource` and `audience` with the APIs that the provider knows",
     # why the store did not answer
     "store_loading": "the store reads its data back after a start: wait; fewer keys or a replica make it shorter",
     "store_script_runs": "a script holds the store up: SCRIPT KILL on the store, and look for what ran it",
@@ -49,6 +54,12 @@ REMEDIES = {
 }
 
 
-def remedy_for(*, kind: str, reason: object) -> str | None:
-    """The sentence for the reason if there is one, else for the kind of problem."""
-    return (REMEDIES.get(reason) if isinstance(reason, str) else None) or REMEDIES.get(kind)
+def remedy_for(error: object, *, kind: str) -> str | None:
+    """The sentence for the error's reason if there is one, else for the kind of problem."""
+    return REMEDIES.get(reason_of(error) or "") or REMEDIES.get(kind)
+
+
+def reason_of(error: object) -> str | None:
+    """The stable word that an error carries: its `reason`, or the code that a provider answered with (`error`)."""
+    reason = getattr(error, "reason", None) or getattr(error, "error", None)
+    return reason if isinstance(reason, str) else None

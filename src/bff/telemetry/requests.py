@@ -8,7 +8,7 @@ from bff.clock import steady
 from bff.request_head import RequestHead
 from bff.telemetry import metrics
 from bff.telemetry.accounts import Account, current
-from bff.telemetry.remedies import remedy_for
+from bff.telemetry.remedies import reason_of, remedy_for
 
 log = structlog.get_logger()
 
@@ -145,16 +145,16 @@ def _reasons(error: Exception, *, kind: str) -> dict[str, object]:
     for attribute, name in _FACTS:
         if (fact := getattr(error, attribute, None)) is not None:
             reasons[name] = fact
-    remedy = remedy_for(kind=kind, reason=getattr(error, "reason", None))
+    remedy = remedy_for(error, kind=kind)
     return reasons if remedy is None else {**reasons, "remedy": remedy}
 
 
 def _why(error: Exception, *, kind: str, known: str | None) -> str:
     """One word: what the session lacks where a sign-in is needed, else the error's own reason, else the kind of problem."""
-    reason = getattr(error, "reason", None) or getattr(error, "error", None)
+    reason = reason_of(error)
     if kind == "login-required":
-        return str(known or reason or "no_grant")
-    return _WHY.get(kind) or (str(reason) if reason else kind.replace("-", "_"))
+        return known or reason or "no_grant"
+    return _WHY.get(kind) or reason or kind.replace("-", "_")
 
 
 _WHY = {"csrf-refused": "csrf", "no-route": "no_route", "not-a-page": "csrf"}
@@ -173,7 +173,7 @@ def upstream_broke_off(
     for attribute in ("origin", "reason", "what"):
         if (fact := getattr(error, attribute, None)) is not None:
             facts[attribute] = fact
-    remedy = remedy_for(kind="upstream-failed", reason=facts.get("reason"))
+    remedy = remedy_for(error, kind="upstream-failed")
     if remedy is not None:
         facts["remedy"] = remedy
     log.warning("upstream.broke_off", error=type(error).__name__, **facts)

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from bff.config.values.secrets import FileSecret, LiteralSecret
 from bff.errors import ProviderUnavailable
 from bff.provider.client import Provider
+from bff.secret_uses import SecretUses, digest
 from support.fake_internet import SECRET, FakeClock, provider_config
 from support.provider_pair import exchange
 from support.tls_certificates import Authority
@@ -90,6 +91,7 @@ async def behind_a_proxy(
     server: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] = token_endpoint,
     answers: bytes | None = None,
     hangs: bool = False,
+    uses: SecretUses | None = None,
     **config: Any,
 ) -> AsyncIterator[tuple[Provider, TunnelProxy]]:
     """A provider that nothing but the proxy can find: its name does not resolve."""
@@ -100,7 +102,7 @@ async def behind_a_proxy(
     settings = provider_config(
         "https://login.invalid", discovery="off", token_endpoint="https://login.invalid/token", proxy=url, **config
     )
-    ours = Provider(name="corp", config=settings, redirect_uri="http://localhost/cb", clock=FakeClock())
+    ours = Provider(name="corp", config=settings, redirect_uri="http://localhost/cb", clock=FakeClock(), uses=uses)
     try:
         yield ours, proxy
     finally:
@@ -206,6 +208,7 @@ async def test_a_new_password_for_the_proxy_is_used_by_the_next_call(tmp_path: P
     """The file is read again; a tunnel that the former password opened gets no further call. A file that vanishes changes nothing."""
     authority, file = Authority(tmp_path), tmp_path / "proxy"
     file.write_text("bff:first\n")
+    uses = SecretUses(clock=FakeClock())
 
     async def keeping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
@@ -218,14 +221,16 @@ async def test_a_new_password_for_the_proxy_is_used_by_the_next_call(tmp_path: P
 
     context = authority.server("login.invalid")
     async with behind_a_proxy(
-        context, server=keeping, ca_file=authority.file, proxy_credentials=FileSecret(path=file)
+        context, server=keeping, uses=uses, ca_file=authority.file, proxy_credentials=FileSecret(path=file)
     ) as (ours, proxy):
         await exchange(ours)
         await exchange(ours)
+        assert ("proxy_credentials", digest("bff:first")) in {(use.position, use.digest) for use in uses.all()}
         file.write_text("bff:second\n")
         await exchange(ours)
         file.unlink()
         await exchange(ours)
+        assert digest("bff:second") in {use.digest for use in uses.all()}
         first, second = (base64.b64encode(text) for text in (b"bff:first", b"bff:second"))
         assert [first in asked for asked in proxy.asked] == [True, False]
         assert second in proxy.asked[1]

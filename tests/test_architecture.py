@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 import bff
+from bff import errors
 from bff.telemetry import metrics
 
 SOURCE = Path(bff.__file__).parent
@@ -272,6 +273,31 @@ def test_every_ignore_has_its_reason(file: Path) -> None:
             assert re.search(r"# noqa: [A-Z0-9, ]+ - \S", line), f"{name_of(file)}:{number}"
         if "# type: ignore" in line:
             assert re.search(r"# type: ignore\[[a-z-]+\]\s+# \S", line), f"{name_of(file)}:{number}"
+
+
+def messages_for_browsers(file: Path) -> Iterator[tuple[int, str]]:
+    """The line and the text of every error of the browser that is made with a text of its own; what is filled in is `{}`."""
+    for node in ast.walk(parsed(file)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute) and node.args):
+            continue
+        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        kind = getattr(errors, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, errors.BrowserError)):
+            continue
+        text = node.args[0]
+        parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+        if all(isinstance(part, ast.Constant | ast.FormattedValue) for part in parts):
+            shown = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+            yield node.lineno, shown
+
+
+@pytest.mark.parametrize("file", sources(), ids=name_of)
+def test_what_browsers_are_answered_is_a_sentence(file: Path) -> None:
+    """`detail` of a problem begins with a capital letter, or the name of a parameter, and ends in a full stop."""
+    for line, text in messages_for_browsers(file):
+        begins = text[0].isupper() or re.match(r"\{\}|[a-z]+_[a-z_]+ |iss ", text)
+        assert begins, f"{name_of(file)}:{line}: {text}"
+        assert text.endswith("."), f"{name_of(file)}:{line}: {text}"
 
 
 @pytest.mark.requirement("R-192")

@@ -21,6 +21,7 @@ from bff.clock import Clock
 SESSION = "session"  # the owner of session keys
 ROUTES = "routes"  # the owner of certificates that upstreams are shown; all other owners are providers
 CLIENT_CERTIFICATE = "client_certificate"
+PROXY_CREDENTIALS = "proxy_credentials"
 FINGERPRINT_DIGITS = 8
 _LABEL = b"bff secret fingerprint\0"
 

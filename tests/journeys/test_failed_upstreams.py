@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from structlog.testing import capture_logs
 from support.free_ports import free_port
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
 from support.scripted_upstream import Conversation, Script, scripted_upstream
-from support.tls_certificates import Authority
+from support.tls_certificates import Authority, client_files
+from support.tls_ends import ending_tls
 
 INNER = "secret-inner-name.invalid"
 NO_LAST_CHUNK = pytest.mark.skipif(
@@ -160,3 +162,26 @@ async def test_a_unix_socket_that_is_not_there_refuses(tmp_path: Path) -> None:
         assert entry["reason"] == "refused"
         assert "not running" in problem["detail"]
         assert str(tmp_path) not in str(problem)
+
+
+@pytest.mark.requirement("R-363")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+async def test_an_upstream_that_refuses_our_certificate_is_no_lost_connection(
+    tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """In TLS 1.3 the refusal comes behind the request; the operator reads what the upstream said of the certificate."""
+    authority = Authority(tmp_path)
+    certificate, key = client_files(tmp_path, authority=Authority(tmp_path, "other"))
+    context = authority.server("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.file)
+    context.maximum_version = version
+    shown = {"certificate": str(certificate), "key": str(key)}
+    async with (
+        ending_tls(context) as (url, _),
+        gateway_world(routes=routes(url, ca_file=str(authority.file), client_certificate=shown)) as world,
+    ):
+        problem, entry, _ = await failed(world)
+    assert (entry["status"], entry["reason"]) == (502, "tls")
+    assert "UNKNOWN_CA" in entry["what"]
+    assert problem["detail"] == "No TLS connection to the API's server could be made."

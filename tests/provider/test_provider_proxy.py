@@ -17,6 +17,8 @@ from structlog.testing import capture_logs
 from bff.config.values.secrets import FileSecret, LiteralSecret
 from bff.errors import ProviderUnavailable
 from bff.provider.client import Provider
+from bff.provider.http import MAX_CONNECTIONS
+from bff.secret_uses import SecretUses, digest
 from support.fake_internet import SECRET, FakeClock, provider_config
 from support.provider_pair import exchange
 from support.tls_certificates import Authority
@@ -90,6 +92,7 @@ async def behind_a_proxy(
     server: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] = token_endpoint,
     answers: bytes | None = None,
     hangs: bool = False,
+    uses: SecretUses | None = None,
     **config: Any,
 ) -> AsyncIterator[tuple[Provider, TunnelProxy]]:
     """A provider that nothing but the proxy can find: its name does not resolve."""
@@ -100,7 +103,7 @@ async def behind_a_proxy(
     settings = provider_config(
         "https://login.invalid", discovery="off", token_endpoint="https://login.invalid/token", proxy=url, **config
     )
-    ours = Provider(name="corp", config=settings, redirect_uri="http://localhost/cb", clock=FakeClock())
+    ours = Provider(name="corp", config=settings, redirect_uri="http://localhost/cb", clock=FakeClock(), uses=uses)
     try:
         yield ours, proxy
     finally:
@@ -206,6 +209,7 @@ async def test_a_new_password_for_the_proxy_is_used_by_the_next_call(tmp_path: P
     """The file is read again; a tunnel that the former password opened gets no further call. A file that vanishes changes nothing."""
     authority, file = Authority(tmp_path), tmp_path / "proxy"
     file.write_text("bff:first\n")
+    uses = SecretUses(clock=FakeClock())
 
     async def keeping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
@@ -218,14 +222,16 @@ async def test_a_new_password_for_the_proxy_is_used_by_the_next_call(tmp_path: P
 
     context = authority.server("login.invalid")
     async with behind_a_proxy(
-        context, server=keeping, ca_file=authority.file, proxy_credentials=FileSecret(path=file)
+        context, server=keeping, uses=uses, ca_file=authority.file, proxy_credentials=FileSecret(path=file)
     ) as (ours, proxy):
         await exchange(ours)
         await exchange(ours)
+        assert ("proxy_credentials", digest("bff:first")) in {(use.position, use.digest) for use in uses.all()}
         file.write_text("bff:second\n")
         await exchange(ours)
         file.unlink()
         await exchange(ours)
+        assert digest("bff:second") in {use.digest for use in uses.all()}
         first, second = (base64.b64encode(text) for text in (b"bff:first", b"bff:second"))
         assert [first in asked for asked in proxy.asked] == [True, False]
         assert second in proxy.asked[1]
@@ -245,6 +251,21 @@ async def test_what_went_through_a_tunnel_may_be_spent(tmp_path: Path) -> None:
         with pytest.raises(ProviderUnavailable) as unavailable:
             await ours.refresh("a refresh token", scope=None, resource=None, audience=None)
         assert (unavailable.value.reason, unavailable.value.unanswered) == ("cut_off", True)
+
+
+@pytest.mark.requirement("R-334", "R-279")
+async def test_tunnels_in_which_tls_fails_take_no_places(tmp_path: Path) -> None:
+    """A certificate that is wrong for a while fails each call; no connection is left open, and with a right one calls succeed."""
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    context = other.server("login.invalid")
+    async with behind_a_proxy(context, ca_file=authority.file, timeout=20) as (ours, proxy):
+        for _ in range(MAX_CONNECTIONS + 1):
+            with pytest.raises(ProviderUnavailable) as unavailable:
+                await exchange(ours)
+            assert unavailable.value.reason == "not_connected"
+        await proxy.ended()
+        context.load_cert_chain(authority.server_file("login.invalid"))
+        assert (await exchange(ours)).access_token == "a"
 
 
 @pytest.mark.requirement("R-334")

@@ -194,6 +194,22 @@ def test_truncated_responses_are_broken(name: str) -> None:
             assert ended.broken
 
 
+@pytest.mark.requirement("R-363")
+def test_what_ends_a_connection_has_a_word() -> None:
+    """TLS that fails is a lost connection with a reason of its own; the first thing that is wrong counts, and none after the end."""
+    for wire, tls, expected in (
+        (b"", None, ("lost", True)),
+        (b"HTTP/1.1 200", "TLSV1_ALERT_UNKNOWN_CA", ("tls", True)),
+        (b"nonsense\r\n\r\n", "TLSV1_ALERT_UNKNOWN_CA", ("http", False)),
+        (OK + b"Content-Length: 0\r\n\r\n", "SSLV3_ALERT_BAD_RECORD_MAC", ("http", False)),
+    ):
+        reader, _ = read([wire] if wire else [])
+        reader.lost(tls)
+        reader.lost()
+        assert (reader.broken_by, reader.was_lost) == expected
+        assert (reader.broken == tls) == (expected[0] == "tls")
+
+
 def test_chunk_extensions_and_trailers_are_bounded() -> None:
     """Framing without content is not read for ever."""
     start = OK + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -200,14 +200,14 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def listen(self) -> None:
         """Every process hears of changes."""
-        self.run(self.store.open(self._waits(), told=self._told))
+        self.run(self.store.open(self._waits(), on_message=self._told))
 
     def _waits(self) -> ChangeFanout:
         return ChangeFanout([process.shared.waits for process in self.process])
 
     def _told(self, text: str) -> None:
         for process in self.process:
-            process.shared.circuits.told(text)
+            process.shared.circuits.receive(text)
 
     # --- what people do ---------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ async def process(url: str, name: str, *, client_id: str = "shop") -> AsyncItera
     provider = Provider(name="corp", config=config, redirect_uri="", clock=clock, transport=FakeInternet())
     circuits, heard = SharedCircuits(store=store, tasks=tasks, by=name), Heard()
     circuits.join(provider)
-    await store.open(ChangeFanout([heard, circuits]), told=circuits.told)
+    await store.open(ChangeFanout([heard, circuits]), on_message=circuits.receive)
     await heard.resumed()
     try:
         yield provider
@@ -213,4 +213,4 @@ async def test_a_store_that_is_away_keeps_no_process_from_its_own_pause() -> Non
 def test_a_message_that_is_none_is_ignored(text: str) -> None:
     """Whatever else is published on the channel raises nothing."""
     circuits = SharedCircuits(store=None, tasks=BackgroundTasks(), by="one")  # type: ignore[arg-type]  # not used
-    circuits.told(text)
+    circuits.receive(text)

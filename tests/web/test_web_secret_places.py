@@ -19,6 +19,7 @@ PROVIDERS = {
     "keyed": "client_keys: [{file: key.pem}]",
     "workload": "client_assertion: {file: assertion}",
     "mutual": SHOWN,
+    "behind": "client_secret: {env: CORP_SECRET}\n    proxy: http://proxy:3128\n    proxy_credentials: {file: proxy}",
 }
 ROUTE = f"    provider: corp\n  - path: /mutual\n    upstream: https://api\n    token: none\n    {SHOWN}\n"
 
@@ -28,6 +29,7 @@ def listed(folder: Path) -> dict[tuple[str, str], SecretPlace]:
     client_files(folder)
     (folder / "key.pem").write_text(signing_key.generate().pem())
     (folder / "assertion").write_text("an.assertion.x")
+    (folder / "proxy").write_text("user:secret")
     for file in folder.iterdir():
         file.chmod(0o600)
     providers = "".join(PROVIDER.format(name=name, secrets=secrets) for name, secrets in PROVIDERS.items())
@@ -49,6 +51,8 @@ def test_each_kind_of_secret_is_listed_under_the_name_of_its_uses(tmp_path: Path
         ("keyed", "client_keys[0]"),
         ("workload", "client_assertion"),
         ("mutual", "client_certificate"),
+        ("behind", "client_secrets[0]"),
+        ("behind", "proxy_credentials"),
         (ROUTES, "client_certificate"),
     ]
 

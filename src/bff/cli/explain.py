@@ -40,22 +40,22 @@ def run(
         live = None if signed_in is None else typed_session(gateway, gateway.provider(signed_in), claims, now=wall())
     except NotTyped as error:
         raise click.UsageError(str(error)) from error
-    told = asyncio.run(explain(gateway, head, live))
-    for line in lines(told, head):
+    explanation = asyncio.run(explain(gateway, head, live))
+    for line in lines(explanation, head):
         click.echo(line)
-    return 0 if told.refused is None else 1
+    return 0 if explanation.refused is None else 1
 
 
-def lines(told: Explanation, head: RequestHead) -> list[str]:
+def lines(explanation: Explanation, head: RequestHead) -> list[str]:
     """What is printed."""
-    out = [f"{name:<10} {result}" for name, result in told.steps]
-    if told.refused is not None:
-        return [*out, *_refusal(told, told.refused, head)]
-    if told.served is not None:
-        return [*out, f"served     {told.served}"]
-    if told.passed is not None:
-        return [*out, "", *_written(told.passed)]
-    sent = told.forwarded
+    out = [f"{name:<10} {result}" for name, result in explanation.steps]
+    if explanation.refused is not None:
+        return [*out, *_refusal(explanation, explanation.refused, head)]
+    if explanation.served is not None:
+        return [*out, f"served     {explanation.served}"]
+    if explanation.passed is not None:
+        return [*out, "", *_written(explanation.passed)]
+    sent = explanation.forwarded
     if sent is None:
         raise ValueError("nothing was decided")
     return [*out, "", f"{_text(sent.method)} {_text(sent.target)}", *_written(sent.fields)]
@@ -65,9 +65,9 @@ def _written(fields: Sequence[Field]) -> list[str]:
     return [f"{_text(name)}: {_text(value)}" for name, value in fields]
 
 
-def _refusal(told: Explanation, error: BffError, head: RequestHead) -> list[str]:
+def _refusal(explanation: Explanation, error: BffError, head: RequestHead) -> list[str]:
     row = row_of(error)
-    out = [f"{told.asking:<10} refused", "", f"{row.status} urn:bff:problem:{row.type}: {error}"]
+    out = [f"{explanation.asking:<10} refused", "", f"{row.status} urn:bff:problem:{row.type}: {error}"]
     if isinstance(error, NotPermitted | StepUpRequired):
         out.append(f"reason: {error.reason}")
     if isinstance(error, LoginRequired):

@@ -52,22 +52,22 @@ class Explanation:
 
 async def explain(gateway: Gateway, head: RequestHead, live: LiveSession | None) -> Explanation:
     """What the gateway would do with this request, if `live` were the session of its cookie."""
-    told = Explanation()
+    explanation = Explanation()
     try:
         message = _read(gateway, head)
-        told.asking, head = "route", message.head
+        explanation.asking, head = "route", message.head
         if _is_preflight(gateway, message):
-            told.served = "by the gateway itself: the preflight of one of allowed_origins"
+            explanation.served = "by the gateway itself: the preflight of one of allowed_origins"
         elif head.path.startswith(gateway.endpoints_below) and not message.is_websocket:
             known, _ = endpoints.named(gateway, head)
-            told.served = f"by the gateway's own endpoint {gateway.config.base_path}{known.path}"
+            explanation.served = f"by the gateway's own endpoint {gateway.config.base_path}{known.path}"
         else:
-            await _judge(gateway, message, live, told)
+            await _judge(gateway, message, live, explanation)
     except MaxForwardsReached:
-        told.served = "by the gateway itself: Max-Forwards is 0"
+        explanation.served = "by the gateway itself: Max-Forwards is 0"
     except BffError as error:
-        told.refused = error
-    return told
+        explanation.refused = error
+    return explanation
 
 
 def _is_preflight(gateway: Gateway, message: Message) -> bool:
@@ -90,49 +90,51 @@ def _read(gateway: Gateway, head: RequestHead) -> Message:
     raise event if isinstance(event, BrowserError) else MalformedRequest("This is not HTTP.")
 
 
-async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, told: Explanation) -> None:
+async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, explanation: Explanation) -> None:
     """The judgements up to the token, then what is sent.
 
     Raises:
         BffError: one of them refuses.
     """
-    head, websocket = message.head, _is_handshake(gateway, message, told)
-    told.asking = "route"
+    head, websocket = message.head, _is_handshake(gateway, message, explanation)
+    explanation.asking = "route"
     admitted = admission.route(gateway, head, asked=True)
     policy = admitted.policy
-    told.found(f"{policy.label} -> {_target(admitted)}")
+    explanation.found(f"{policy.label} -> {_target(admitted)}")
     if policy.serves_files and not websocket:
-        told.asking = "file"
-        told.served = await _served_file(gateway, admitted, head)
+        explanation.asking = "file"
+        explanation.served = await _served_file(gateway, admitted, head)
         return
-    told.asking = "bearer"
+    explanation.asking = "bearer"
     own = admission.brought(gateway, head, policy)
     if own is not None:
-        told.found("the request brings its own token: no CSRF defence, no session")
+        explanation.found("the request brings its own token: no CSRF defence, no session")
         if websocket:
-            _takes_websocket(told, admitted)
-        _forward(gateway, call_of(head, admitted, source=own), told)
+            _takes_websocket(explanation, admitted)
+        _forward(gateway, call_of(head, admitted, source=own), explanation)
         return
-    _same_site_first(gateway, head, admitted, told, websocket=websocket)
-    if told.served is not None:
+    _same_site_first(gateway, head, admitted, explanation, websocket=websocket)
+    if explanation.served is not None:
         return
-    used = _session(gateway, head, admitted, live, told)
+    used = _session(gateway, head, admitted, live, explanation)
     now = gateway.process.clock()
-    told.asking = "access"
+    explanation.asking = "access"
     admission.access(gateway, policy, used, now=now)
-    told.found("nothing is required" if policy.requirement is None else "the sign-in holds what the route requires")
-    told.asking = "token"
+    explanation.found(
+        "nothing is required" if policy.requirement is None else "the sign-in holds what the route requires"
+    )
+    explanation.asking = "token"
     source = admission.source(gateway, policy, used, now=now)
     users = source.users if isinstance(source, ExchangedToken) else source
     if isinstance(users, UserToken):
         users.at_once()  # refuses without a sign-in at the route's provider
-    told.found(_whose(source))
+    explanation.found(_whose(source))
     if head.is_navigation and not websocket:
-        _same_site(gateway, head, admitted, told)
-    _forward(gateway, call_of(head, admitted, live=used, source=source), told)
+        _same_site(gateway, head, admitted, explanation)
+    _forward(gateway, call_of(head, admitted, live=used, source=source), explanation)
 
 
-def _is_handshake(gateway: Gateway, message: Message, told: Explanation) -> bool:
+def _is_handshake(gateway: Gateway, message: Message, explanation: Explanation) -> bool:
     """Whether a WebSocket is asked for. What is wrong with its offer comes before everything else (`server/websocket.py`); a proxy
     that asks keeps the offer to itself.
 
@@ -142,9 +144,9 @@ def _is_handshake(gateway: Gateway, message: Message, told: Explanation) -> bool
     if _is_asked_about(gateway, message.head):
         return is_handshake(message.head)
     if message.is_websocket:
-        told.asking = "handshake"
-        told.offer = parse_offer(message.head)
-        told.found("a WebSocket of version 13")
+        explanation.asking = "handshake"
+        explanation.offer = parse_offer(message.head)
+        explanation.found("a WebSocket of version 13")
     return message.is_websocket
 
 
@@ -163,7 +165,7 @@ def _target(admitted: Admitted) -> str:
 
 
 def _same_site_first(
-    gateway: Gateway, head: RequestHead, admitted: Admitted, told: Explanation, *, websocket: bool
+    gateway: Gateway, head: RequestHead, admitted: Admitted, explanation: Explanation, *, websocket: bool
 ) -> None:
     """Where the request comes from, as far as that is judged before the session.
 
@@ -171,53 +173,53 @@ def _same_site_first(
         BffError: refused.
     """
     if websocket:
-        told.asking = "same_site"
+        explanation.asking = "same_site"
         guards.websocket_origin(head, site=gateway.site)
-        told.found("Origin is our own")
-        _takes_websocket(told, admitted)
+        explanation.found("Origin is our own")
+        _takes_websocket(explanation, admitted)
     elif head.is_navigation:
-        told.asking = "page"
+        explanation.asking = "page"
         admission.may_be_opened(admitted.policy)
         if admission.must_come_from_our_site(head, admitted.policy):
             how = "at once" if admitted.policy.cross_site_pages else "after a click"
-            told.served = f"a page of the gateway, which leads on {how}: the page load comes from another site"
+            explanation.served = f"a page of the gateway, which leads on {how}: the page load comes from another site"
             return
-        told.found("may be opened as a page")
+        explanation.found("may be opened as a page")
     else:
-        _same_site(gateway, head, admitted, told)
+        _same_site(gateway, head, admitted, explanation)
 
 
-def _same_site(gateway: Gateway, head: RequestHead, admitted: Admitted, told: Explanation) -> None:
-    told.asking = "same_site"
+def _same_site(gateway: Gateway, head: RequestHead, admitted: Admitted, explanation: Explanation) -> None:
+    explanation.asking = "same_site"
     admission.same_site(gateway, head, admitted.policy)
-    told.found(
+    explanation.found(
         f"csrf: {admitted.policy.csrf} holds" if admitted.policy.asks_csrf else "not asked: no token is attached"
     )
 
 
-def _takes_websocket(told: Explanation, admitted: Admitted) -> None:
+def _takes_websocket(explanation: Explanation, admitted: Admitted) -> None:
     """As `websocket.admit_websocket`.
 
     Raises:
         NoRoute: the route takes none.
     """
-    told.asking = "websocket"
+    explanation.asking = "websocket"
     if not admitted.match.route.config.websocket:
         raise NoRoute("This path takes no WebSockets.", reason="no_websocket")
-    told.found("the route takes WebSockets")
+    explanation.found("the route takes WebSockets")
 
 
 def _session(
-    gateway: Gateway, head: RequestHead, admitted: Admitted, live: LiveSession | None, told: Explanation
+    gateway: Gateway, head: RequestHead, admitted: Admitted, live: LiveSession | None, explanation: Explanation
 ) -> LiveSession | None:
-    told.asking = "session"
+    explanation.asking = "session"
     if not admitted.policy.reads_session:
-        told.found("not looked up")
+        explanation.found("not looked up")
         return None
     if live is not None and cookies.find(head.named.get(b"cookie"), gateway.cookies.session) is None:
-        told.found("none: the session cookie is there twice")
+        explanation.found("none: the session cookie is there twice")
         return None
-    told.found("none" if live is None else f"signed in at {live.session.grants[0].provider}")
+    explanation.found("none" if live is None else f"signed in at {live.session.grants[0].provider}")
     return live
 
 
@@ -248,19 +250,21 @@ def _whose(source: TokenSource | None) -> str:
     return f"the user's, from {source.provider}" if isinstance(source, UserToken) else "the request's own"
 
 
-def _forward(gateway: Gateway, call: Call, told: Explanation) -> None:
+def _forward(gateway: Gateway, call: Call, explanation: Explanation) -> None:
     """Raises: BffError: it cannot be forwarded as it is."""
-    told.asking = "forward"
+    explanation.asking = "forward"
     credentials = _hidden(gateway, call)
     match = call.admitted.match
     if call.policy.only_asked:
-        told.passed = fields_for_the_api(call.head, credentials, call.operators)
-        told.found("200 to the proxy, which sets these fields in the request, or removes those that are not here")
+        explanation.passed = fields_for_the_api(call.head, credentials, call.operators)
+        explanation.found(
+            "200 to the proxy, which sets these fields in the request, or removes those that are not here"
+        )
         return
     request = gateway.forwarder.request(match=match, head=call.head, credentials=credentials, operators=call.operators)
     judge_length(request, max_body=match.route.max_body)
-    told.forwarded = request if told.offer is None else with_offer(request, told.offer)
-    told.found(upstream_url(match))
+    explanation.forwarded = request if explanation.offer is None else with_offer(request, explanation.offer)
+    explanation.found(upstream_url(match))
 
 
 def _hidden(gateway: Gateway, call: Call) -> FieldBlock:

@@ -54,14 +54,14 @@ class Status:
 def status(config: Config, *, as_json: bool) -> int:
     """Print one line for each configured secret and key; the exit code."""
     try:
-        told = asyncio.run(_told(config))
+        statuses = asyncio.run(_statuses(config))
     except StoreUnavailable as error:
         click.echo(f"error: {described(error)}", err=True)
         return 1
     if as_json:
-        click.echo(json.dumps({"secrets": [_as_json(one) for one in told]}, indent=2))
+        click.echo(json.dumps({"secrets": [_as_json(one) for one in statuses]}, indent=2))
         return 0
-    for line in aligned([HEAD, *map(_row, told)]):
+    for line in aligned([HEAD, *map(_row, statuses)]):
         click.echo(line)
     if config.session.store.in_memory:
         click.echo(IN_MEMORY, err=True)
@@ -75,7 +75,7 @@ def configured(config: Config) -> Iterator[Configured]:
         yield Configured(owner=secret.owner, position=position, digest=digest(secret.read()))
 
 
-async def _told(config: Config) -> list[Status]:
+async def _statuses(config: Config) -> list[Status]:
     secrets = list(configured(config))
     if config.session.store.in_memory:
         return [Status(secret=secret) for secret in secrets]

@@ -116,9 +116,9 @@ def parse_callback_query(query: bytes) -> CallbackParameters:
     try:
         values = decode_once(query, names=_CALLBACK_PARAMETERS)
     except RepeatedParameter as error:
-        raise CallbackRefused(f"{error.name} is given more than once", reason="repeated_parameter") from None
+        raise CallbackRefused(f"{error.name} is given more than once.", reason="repeated_parameter") from None
     except ValueError:
-        raise CallbackRefused("a parameter is not UTF-8", reason="malformed") from None
+        raise CallbackRefused("A parameter is not UTF-8.", reason="malformed") from None
     return CallbackParameters(
         state=values.get("state"),
         code=values.get("code"),
@@ -151,10 +151,10 @@ def parse_authorization_response(
     _check_iss(parameters.iss, issuer=issuer, supported=iss_supported, unadvertised=unadvertised_iss)
     if parameters.error is not None:
         if not is_error_code(parameters.error):
-            raise CallbackRefused("the error is not an error code", reason="error_malformed")
+            raise CallbackRefused("The error is not an error code.", reason="error_malformed")
         raise ProviderRefused(f"refused: {parameters.error}", provider=provider, error=parameters.error)
     if parameters.code is None:
-        raise CallbackRefused("the response holds no code", reason="code_missing")
+        raise CallbackRefused("The response holds no code.", reason="code_missing")
     return AuthorizationCode(value=parameters.code)
 
 
@@ -163,16 +163,16 @@ def _check_iss(iss: str | None, *, issuer: str, supported: bool, unadvertised: L
     # unadvertised iss SHOULD be discarded, and local policy may accept it.
     if iss is None:
         if supported:
-            raise CallbackRefused("the response does not say which provider it is from", reason="iss_missing")
+            raise CallbackRefused("The response does not say which provider it is from.", reason="iss_missing")
         return
     if not supported and unadvertised == "discard":
         raise CallbackRefused(
-            "the response has an `iss` parameter that the provider does not announce",
+            "The response has an `iss` parameter that the provider does not announce.",
             reason="iss_unadvertised",
             found=shown(iss),
             configured=shown(issuer),
         )
     if not matches(iss, template=issuer):
         raise CallbackRefused(
-            "the response is from another provider", reason="iss_mismatch", found=shown(iss), configured=shown(issuer)
+            "The response is from another provider.", reason="iss_mismatch", found=shown(iss), configured=shown(issuer)
         )

@@ -74,15 +74,15 @@ def parse_backchannel_body(body: bytes, content_type: str) -> str:
         MalformedRequest: not a form, no such parameter, or more than one.
     """
     if media_type(content_type) != CONTENT_TYPE:
-        raise MalformedRequest(f"a logout request is {CONTENT_TYPE}")
+        raise MalformedRequest(f"A logout request is {CONTENT_TYPE}.")
     try:
         values = decode_once(body, names=frozenset({"logout_token"}))
     except RepeatedParameter:
-        raise MalformedRequest("logout_token is given more than once") from None
+        raise MalformedRequest("logout_token is given more than once.") from None
     except ValueError:
-        raise MalformedRequest("logout_token is not text") from None
+        raise MalformedRequest("logout_token is not text.") from None
     if "logout_token" not in values:
-        raise MalformedRequest("logout_token is missing")
+        raise MalformedRequest("logout_token is missing.")
     return values["logout_token"]
 
 

@@ -28,7 +28,7 @@ from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
 from bff.provider.connecting import Connecting
 from bff.provider.no_answer import FAILURES, no_answer
-from bff.secret_uses import SecretUses
+from bff.secret_uses import CLIENT_CERTIFICATE, PROXY_CREDENTIALS, SecretUses, digest
 from bff.telemetry import tokens as telemetry
 from bff.telemetry.traces import Attributes, client_span, http_answered, http_call
 from bff.trusted_roots import client_context
@@ -97,11 +97,13 @@ class ProviderHttp:
                     body = await self._bounded_body(response)
                 http_answered(response.status_code)
         except FAILURES as error:
+            if connecting.under_way:
+                self._leave_tunnels(line)
             raise no_answer(error, provider=self._provider, connecting=connecting) from error
         finally:
             line.calls -= 1
             await self._close_if_left(line)
-        self._note_certificate(line, request.url)
+        self._note_uses(line, request.url)
         if self._skew is not None:
             self._skew.note(date=response.headers.get("date"), age=response.headers.get("age"), sent_at=sent_at)
         return ProviderResponse(
@@ -123,9 +125,14 @@ class ProviderHttp:
         """Close every connection."""
         await self._line.client.aclose()
 
-    def _note_certificate(self, line: "_Line", url: str) -> None:
-        if line.certificate is not None and self._uses is not None and url.startswith("https:"):
-            self._uses.note(self._provider, "client_certificate", line.certificate.digest)
+    def _note_uses(self, line: "_Line", url: str) -> None:
+        """The provider has answered: what was shown on the way was taken."""
+        if self._uses is None:
+            return
+        if line.certificate is not None and url.startswith("https:"):
+            self._uses.note(self._provider, CLIENT_CERTIFICATE, line.certificate.digest)
+        if line.proxy_credentials is not None:
+            self._uses.note(self._provider, PROXY_CREDENTIALS, digest(line.proxy_credentials))
 
     # --- the connections, anew when the CA file or our credentials have changed ---
 
@@ -154,6 +161,15 @@ class ProviderHttp:
 
     def _read_proxy_credentials(self) -> str | None:
         return None if self._proxy_credentials is None else self._proxy_credentials.read()
+
+    def _leave_tunnels(self, line: "_Line") -> None:
+        """A connection through a proxy has failed: make others from now on.
+
+        The library never closes a tunnel in which TLS fails (httpcore's AsyncTunnelHTTPConnection), and the tunnel keeps its place in
+        the pool: after `MAX_CONNECTIONS` of them every call would wait in vain. They are closed with the line, after its last call.
+        """
+        if self._proxy is not None and line is self._line:
+            self._line = self._line_with(line.context, line.certificate)
 
     async def _close_if_left(self, line: "_Line") -> None:
         """Close connections that no call will use again."""

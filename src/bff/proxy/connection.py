@@ -171,7 +171,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The last call."""
         if self._reader is not None:
-            self._reader.lost()
+            # In TLS 1.3 a server refuses our certificate when the request is written already (RFC 8446 section 4.4.2.4).
+            self._reader.lost(exc.reason if isinstance(exc, ssl.SSLError) else None)
             self._leave()
         self._on_closed(self)
 

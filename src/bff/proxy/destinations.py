@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 
 
 def with_destination(table: RouteTable, match: Match, head: RequestHead, *, public_origin: bytes) -> Match:
-    """The match of a COPY or MOVE, with the destination that its upstream is told; without the field there is none.
+    """The match of a COPY or MOVE, with the destination that its upstream receives; without the field there is none.
 
     Raises:
         MalformedRequest: several, another origin's, one outside of the route, or one with more than one meaning.
@@ -39,7 +39,7 @@ def with_destination(table: RouteTable, match: Match, head: RequestHead, *, publ
         raise MalformedRequest("The Destination field names another origin.")
     if not _is_in_route(table, match, found["place"]):
         raise MalformedRequest("The Destination field leads out of the route.")
-    return replace(match, destination=_told(match, found["place"], is_absolute=is_absolute))
+    return replace(match, destination=_for_upstream(match, found["place"], is_absolute=is_absolute))
 
 
 def _origin(scheme: bytes, authority: bytes) -> bytes:
@@ -54,7 +54,7 @@ def _is_in_route(table: RouteTable, match: Match, path: bytes) -> bool:
         return False
 
 
-def _told(match: Match, path: bytes, *, is_absolute: bool) -> bytes:
+def _for_upstream(match: Match, path: bytes, *, is_absolute: bool) -> bytes:
     """The authority is the one of `Host`, which servers compare it with. Those of a list have one each: they are told the path, which
     is allowed as well ("Simple-ref = absolute-URI | ( path-absolute [ "?" query ] )", RFC 4918 section 8.3). A route that a proxy only
     asks about maps nothing."""

@@ -173,7 +173,7 @@ def judge(name: bytes) -> Verdict:
     """
     name = name.lower()
     if not name or name.translate(None, _TOKEN):
-        raise MalformedRequest("a header field has an impossible name")
+        raise MalformedRequest("A header field has an impossible name.")
     if b"_" in name:
         return Verdict.DROP
     return VERDICTS.get(name, Verdict.DROP if name.startswith(OURS_BY_PREFIX) else Verdict.PASS)

@@ -34,7 +34,7 @@ def trace(
     """
     passed_by = b", ".join(via)
     if _pseudonym(scheme, host) in passed_by:
-        raise LoopDetected("the request has been here before")
+        raise LoopDetected("The request has been here before.")
     return _build_trace((*earlier, _node(peer_host)), via=passed_by, scheme=scheme, host=host, prefix=prefix)
 
 

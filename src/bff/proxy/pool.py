@@ -330,7 +330,7 @@ def judge_length(request: UpstreamRequest, *, max_body: int) -> None:
         ContentTooLarge: it is.
     """
     if request.content_length is not None and request.content_length > max_body:
-        raise ContentTooLarge(f"more than {max_body} bytes")
+        raise ContentTooLarge(f"The content is larger than {max_body} bytes.")
 
 
 def _kept_seconds(keep_alive: bytes | None) -> float:

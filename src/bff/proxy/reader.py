@@ -43,6 +43,7 @@ class ResponseReader:
         "_content_seen_at",
         "_head_only",
         "_length",
+        "_lost_by",
         "_parser",
         "_rest",
         "_until_close",
@@ -67,6 +68,7 @@ class ResponseReader:
         self._rest = 0  # content still to come, once the parser has handed over; content of a known length needs none
         self._until_close = False
         self._content_seen_at = 0
+        self._lost_by: str | None = None
         self.status = 0
         self.fields: list[Field] = []
         self.head: ResponseHead | None = None  # if it was read whole
@@ -81,12 +83,12 @@ class ResponseReader:
     @property
     def was_lost(self) -> bool:
         """Whether it is broken because the connection ended."""
-        return self.broken is _CLOSED or self.broken is _LOST
+        return self._lost_by is not None
 
     @property
     def broken_by(self) -> str:
-        """The word for it: `lost` with its connection, or a rule of `http`."""
-        return "lost" if self.was_lost else "http"
+        """The word for it: `lost` with its connection, which `tls` may have ended, or a rule of `http`."""
+        return self._lost_by or "http"
 
     def feed(self, data: bytes) -> None:
         """Takes in what the upstream sent."""
@@ -146,11 +148,19 @@ class ResponseReader:
             self.complete = True
             self._parser = None
         else:
-            self._break(_CLOSED)
+            self._lose("lost", _CLOSED)
 
-    def lost(self) -> None:
-        """The connection went away, and not in order."""
-        self._break(_LOST)
+    def lost(self, tls: str | None = None) -> None:
+        """The connection went away, and not in order; `tls` is what OpenSSL says, if TLS ended it."""
+        if tls is None:
+            self._lose("lost", _LOST)
+        else:
+            self._lose("tls", tls)
+
+    def _lose(self, by: str, reason: str) -> None:
+        if not self.complete and self.broken is None:
+            self._lost_by = by
+        self._break(reason)
 
     def take(self) -> bytes:
         """The content that came in since the last call."""

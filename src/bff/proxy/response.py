@@ -402,9 +402,9 @@ class UpstreamResponse:
         if self._phase is _QUEUED:
             return UpstreamBusy("no connection came free", origin=self.pool.origin)
         if self._phase is _UPLOAD and not self.upload_is_held:
-            return RequestTimeout("the content stopped coming")
+            return RequestTimeout("The content stopped coming.")
         if self._phase is _CONTENT and (self.reader.buffered or not self._waits()):
-            return RequestTimeout("the response is not being read")
+            return RequestTimeout("The response is not being read.")
         reason = {_CONNECTING: "connect", _HEAD: "first_byte"}.get(self._phase, "idle")
         return UpstreamTimeout("no answer in time", origin=self.pool.origin, reason=reason)
 
@@ -426,7 +426,7 @@ class UpstreamResponse:
         if message is None:
             return False
         if message["type"] == "http.disconnect":
-            raise BrowserGone("the browser left")
+            raise BrowserGone("The browser left.")
         content, last = message.get("body", b""), not message.get("more_body", False)
         if self._upload is None:
             return True

@@ -73,7 +73,7 @@ def upstream_request(
     if not route.upstreams:
         raise ValueError("the route has no upstream")
     if len(head.fields) > MAX_FIELDS:
-        raise HeadTooLarge(f"more than {MAX_FIELDS} header fields")
+        raise HeadTooLarge(f"There are more than {MAX_FIELDS} header fields.")
     plain = plain_fields(head, route, public_scheme=public_scheme, public_host=public_host)
     if plain is not None and match.destination is None:
         return request_with(match, head, plain.passed, (operators, credentials, *plain.ours), plain.content_length)
@@ -174,13 +174,13 @@ def _framing(special: list[Special]) -> tuple[int | None, bool]:
     if not codings and not lengths:
         return None, False
     if lengths and codings:
-        raise MalformedRequest("both Content-Length and Transfer-Encoding")
+        raise MalformedRequest("Both Content-Length and Transfer-Encoding.")
     if codings:
         if [coding.strip(b" \t").lower() for coding in codings] != [b"chunked"]:
-            raise MalformedRequest("Transfer-Encoding is not exactly `chunked`")
+            raise MalformedRequest("Transfer-Encoding is not exactly `chunked`.")
         return None, True
     if len(lengths) != 1 or NUMBER.fullmatch(lengths[0].strip(b" \t")) is None:
-        raise MalformedRequest("Content-Length is not one number")
+        raise MalformedRequest("Content-Length is not one number.")
     return int(lengths[0]), False
 
 
@@ -202,7 +202,7 @@ def _max_forwards(special: list[Special], *, method: bytes, allow: str) -> list[
     if method != b"OPTIONS" or len(values) != 1 or NUMBER.fullmatch(values[0]) is None:
         return [(b"max-forwards", value) for value in values]
     if int(values[0]) == 0:
-        raise MaxForwardsReached("this is as far as the request was to go", allow=allow)
+        raise MaxForwardsReached("This is as far as the request was to go.", allow=allow)
     return [(b"max-forwards", b"%d" % (int(values[0]) - 1))]
 
 

@@ -133,7 +133,7 @@ class RouteTable:
         """
         route = self.route_of(raw_path)
         if method not in route.methods:
-            raise MethodNotAllowed("this path does not take this method", allow=route.allow)
+            raise MethodNotAllowed("This path does not take this method.", allow=route.allow)
         return Match(route, raw_path[len(route.prefix) :])
 
     def route_of(self, raw_path: bytes) -> Route:
@@ -147,15 +147,15 @@ class RouteTable:
         if _PLAIN.fullmatch(raw_path) is None:
             self._judge(raw_path, route)
         if raw_path[:1] != b"/":
-            raise MalformedRequest("the request target is not a path")
+            raise MalformedRequest("The request target is not a path.")
         if route is None:
-            raise NoRoute("nothing is configured for this path")
+            raise NoRoute("Nothing is configured for this path.")
         return route
 
     def _judge(self, path: bytes, route: Route | None) -> None:
         for reading in _readings(path):
             if self._by_prefix.get(self._prefix.match(reading)[0]) is not route:  # type: ignore[index]  # it matches
-                raise MalformedRequest("the path's encoding leads to another route")
+                raise MalformedRequest("The path's encoding leads to another route.")
 
 
 def _readings(path: bytes) -> list[bytes]:
@@ -165,9 +165,9 @@ def _readings(path: bytes) -> list[bytes]:
         MalformedRequest: no path, or one with a dot segment in some reading.
     """
     if path.translate(None, _ALLOWED) or _BAD_ESCAPE.search(path):
-        raise MalformedRequest("the path holds a character that paths do not have")
+        raise MalformedRequest("The path holds a character that paths do not have.")
     if _DOT_SEGMENT.search(path):
-        raise MalformedRequest("the path holds a dot segment")
+        raise MalformedRequest("The path holds a dot segment.")
     if b"%" not in path:
         return [_normalised(path)]
     _check_decoded(unquote_to_bytes(path))
@@ -175,18 +175,18 @@ def _readings(path: bytes) -> list[bytes]:
     for _ in range(3):
         path = unquote_to_bytes(path)
         if _DOT_SEGMENT.search(path):
-            raise MalformedRequest("the path holds a dot segment")
+            raise MalformedRequest("The path holds a dot segment.")
         readings.append(_normalised(path))
     return readings
 
 
 def _check_decoded(path: bytes) -> None:
     if _BAD_DECODED.search(path):
-        raise MalformedRequest("the path encodes a control character or a backslash")
+        raise MalformedRequest("The path encodes a control character or a backslash.")
     try:
         path.decode("utf-8")
     except UnicodeDecodeError:
-        raise MalformedRequest("the path is not UTF-8") from None
+        raise MalformedRequest("The path is not UTF-8.") from None
 
 
 def _normalised(path: bytes) -> bytes:

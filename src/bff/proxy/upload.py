@@ -23,11 +23,11 @@ class Upload:
         """
         self.taken += len(content)
         if self.taken > self._limit:
-            raise ContentTooLarge(f"more than {self._limit} bytes")
+            raise ContentTooLarge(f"The content is larger than {self._limit} bytes.")
         if self._length is None:
             return _chunk(content, last=last)
         if self.taken > self._length or (last and self.taken < self._length):
-            raise MalformedRequest("not as much content as Content-Length says")
+            raise MalformedRequest("The content is shorter than Content-Length says.")
         return [content]
 
 

@@ -69,7 +69,7 @@ def request_with(
     target = route.base_path + match.rest or b"/"
     if head.query:
         if head.query.translate(None, _QUERY):
-            raise MalformedRequest("the query holds a character that queries do not have")
+            raise MalformedRequest("The query holds a character that queries do not have.")
         target = b"".join((target, b"?", head.query))
     for block in ours:
         if block.splits_lines:
@@ -112,4 +112,4 @@ def upstream_url(match: Match, authority: bytes | None = None) -> str:
 
 def control_character() -> MalformedRequest:
     """The refusal of a value that would end its line."""
-    return MalformedRequest("a header field holds a control character")
+    return MalformedRequest("A header field holds a control character.")

@@ -74,7 +74,7 @@ async def forward_websocket(
     """
     request = await request_for(place.member.authority)
     if request.has_content:
-        raise MalformedRequest("a WebSocket handshake has no content")
+        raise MalformedRequest("A WebSocket handshake has no content.")
     offered = _offered(scope)
 
     def make() -> _Connection:
@@ -103,7 +103,7 @@ def _offered(scope: Scope) -> list[Subprotocol] | None:
     """
     offered = [Subprotocol(name) for name in scope.get("subprotocols", ())]
     if not all(is_token(name) for name in offered):
-        raise MalformedRequest("a subprotocol is not a token")
+        raise MalformedRequest("A subprotocol is not a token.")
     return offered or None
 
 

@@ -34,20 +34,20 @@ async def ended(store: SessionStore, key: str, *, cause: str, now: float) -> Non
 async def fate(store: SessionStore, key: str, *, now: float) -> tuple[str, str | None]:
     """Why the session of this key is not there: `idle`, `absolute`, `ended` with its cause, or `unknown`."""
     try:
-        told = await store.recall(_name(key), now=now)
+        noted = await store.recall(_name(key), now=now)
     except StoreUnavailable:
         return "unknown", None
-    if told is None:
+    if noted is None:
         return "unknown", None
-    if not told.isdigit():
-        return "ended", told
-    return ("idle" if now < float(told) else "absolute"), None
+    if not noted.isdigit():
+        return "ended", noted
+    return ("idle" if now < float(noted) else "absolute"), None
 
 
-async def _mark(store: SessionStore, key: str, told: str, *, seconds: float, now: float) -> None:
+async def _mark(store: SessionStore, key: str, noted: str, *, seconds: float, now: float) -> None:
     """The session itself is what counts: a mark that cannot be written is left out."""
     with contextlib.suppress(StoreUnavailable):
-        await store.remember(_name(key), value=told, lifetime_seconds=seconds, now=now)
+        await store.remember(_name(key), value=noted, lifetime_seconds=seconds, now=now)
 
 
 def _name(key: str) -> str:

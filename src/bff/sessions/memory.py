@@ -21,8 +21,8 @@ from bff.sessions.store import (
     Found,
     Mark,
     MarkEnd,
+    MessageListener,
     Spent,
-    Told,
     ignored,
 )
 
@@ -97,7 +97,7 @@ class MemoryStore:
         self._done: _Expiring[str] = _Expiring()
         self._uses: _Expiring[dict[str, float]] = _Expiring()
         self._listener: ChangeListener | None = None
-        self._told: Told = ignored
+        self._on_message: MessageListener = ignored
         self._last_now = 0.0
 
     @property
@@ -106,9 +106,9 @@ class MemoryStore:
         fleeting = len(self._leases) + len(self._marks) + len(self._done)
         return len(self._sessions) + fleeting
 
-    async def open(self, listener: ChangeListener, *, told: Told = ignored) -> None:
-        """Call `listener` for every change from now on, and `told` for every message."""
-        self._told = told
+    async def open(self, listener: ChangeListener, *, on_message: MessageListener = ignored) -> None:
+        """Call `listener` for every change from now on, and `on_message` for every message."""
+        self._on_message = on_message
         self._listener = listener
         listener.changes_resumed()
 
@@ -125,7 +125,7 @@ class MemoryStore:
 
     async def tell(self, text: str) -> None:
         """Hand it to the one process that there is."""
-        self._told(text)
+        self._on_message(text)
 
     async def create(self, session: Session, *, now: float) -> Session:
         """Keep a new session.

@@ -86,7 +86,7 @@ class ChangeListener(Protocol):
         ...
 
 
-Told = Callable[[str], None]  # called on the event loop; must not block or raise
+MessageListener = Callable[[str], None]  # called on the event loop; must not block or raise
 
 
 def ignored(text: str) -> None:
@@ -97,8 +97,8 @@ def ignored(text: str) -> None:
 class SessionStore(Protocol):
     """Sessions, leases, and what is done. Every method may raise `StoreUnavailable`."""
 
-    async def open(self, listener: ChangeListener, *, told: Told = ignored) -> None:
-        """Start the subscription to changes. Call once, on the running loop. `told` gets what any process tells (`tell`).
+    async def open(self, listener: ChangeListener, *, on_message: MessageListener = ignored) -> None:
+        """Start the subscription to changes. Call once, on the running loop. `on_message` gets what any process tells (`tell`).
 
         Does not wait for the store, which may become reachable later.
         """

@@ -46,7 +46,7 @@ class SharedCircuits:
             siblings = tuple(other for other in circuits if other is not circuit)
             circuit.others = _OtherProcesses(name, siblings=siblings, store=self._store, tasks=self._tasks, by=self._by)
 
-    def told(self, text: str) -> None:
+    def receive(self, text: str) -> None:
         """A message of some process, this one included. What is none of ours is ignored."""
         match text.split(" "):
             case ["circuit", name, seconds, by] if by != self._by:
@@ -96,9 +96,9 @@ class _OtherProcesses:
 
     def tell(self, seconds: float) -> None:
         _tell(self._siblings, seconds)
-        _start(self._tasks, self._told(seconds))
+        _start(self._tasks, self._broadcast(seconds))
 
-    async def _told(self, seconds: float) -> None:
+    async def _broadcast(self, seconds: float) -> None:
         if seconds:
             with suppress(StoreUnavailable):
                 await self._hold(seconds)  # before the message: a process that gets it late finds the probe taken

@@ -92,9 +92,9 @@ def _kept(content: bytes, kind: str) -> bytes:
     try:
         values = decode_once(content, names=_KEPT)
     except RepeatedParameter as error:
-        raise CallbackRefused(f"{error.name} is given more than once", reason="repeated_parameter") from None
+        raise CallbackRefused(f"{error.name} is given more than once.", reason="repeated_parameter") from None
     except ValueError:
-        raise CallbackRefused("a parameter is not UTF-8", reason="malformed") from None
+        raise CallbackRefused("A parameter is not UTF-8.", reason="malformed") from None
     response = urlencode(values).encode("ascii")
     if len(response) > LONGEST_RESPONSE:
         raise CallbackRefused("The provider's answer is too long.", reason="malformed")

@@ -224,7 +224,7 @@ async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIter
     renewing = process.tokens.renewing
     await process.store.open(
         ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits, renewing.kept]),
-        told=renewing.circuits.told,
+        on_message=renewing.circuits.receive,
     )
     notes = SecretNotes(uses=process.secret_uses, store=process.store, clock=process.clock)
     always = (process.streams.look(), notes.keep(), telemetry.pouring())

@@ -31,7 +31,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class PageFacts:
     """What a page needs of a problem. `login_url`: where a new sign-in begins, if one helps; `retry_after` is in seconds."""
 
     status: int
@@ -53,20 +53,20 @@ def look_of(config: Config) -> Look:
     )
 
 
-def problem_page(told: Told, error: Exception, head: RequestHead, look: Look) -> Page:
+def problem_page(facts: PageFacts, error: Exception, head: RequestHead, look: Look) -> Page:
     """The page that tells a problem."""
-    text = _text_of(error, kind=told.kind)
-    links = (_link(button, told, head) for button in _buttons(text, told, head))
+    text = _text_of(error, kind=facts.kind)
+    links = (_link(button, facts, head) for button in _buttons(text, facts, head))
     return Page(
         site=look.site,
         logo=look.logo,
         title=text.title,
-        paragraphs=(text.happened, _hosts(error), _to_do(text, told)),
+        paragraphs=(text.happened, _hosts(error), _to_do(text, facts)),
         links=(Link(url=look.origin + "/", text=f"Open {look.origin.partition('://')[2]}"),)
         if isinstance(error, MisdirectedRequest)
         else tuple(links),
-        detail=told.detail if text.shows_detail else None,
-        reference=told.request_id,
+        detail=facts.detail if text.shows_detail else None,
+        reference=facts.request_id,
         support_url=look.support_url,
     )
 
@@ -139,16 +139,16 @@ def _hosts(error: Exception) -> str:
     return f"The request names the host {error.seen}; this site is {error.wanted}."
 
 
-def _to_do(text: PageText, told: Told) -> str:
-    if told.retry_after is None:
+def _to_do(text: PageText, facts: PageFacts) -> str:
+    if facts.retry_after is None:
         return text.to_do
-    return text.to_do.replace("shortly", f"in {told.retry_after} seconds")
+    return text.to_do.replace("shortly", f"in {facts.retry_after} seconds")
 
 
-def _buttons(text: PageText, told: Told, head: RequestHead) -> list[Button]:
+def _buttons(text: PageText, facts: PageFacts, head: RequestHead) -> list[Button]:
     """The text's buttons, but for those that lead nowhere: repeating a post, signing in again without a provider."""
     can_repeat = head.is_navigation and head.method == b"GET"
-    usable = {Button.SIGN_IN: told.login_url is not None, Button.AGAIN: can_repeat or told.login_url is not None}
+    usable = {Button.SIGN_IN: facts.login_url is not None, Button.AGAIN: can_repeat or facts.login_url is not None}
     found = [button for button in text.buttons if usable.get(button, True)]
     at_start = can_repeat and head.target == b"/"
     if at_start:  # where the app's own start page fails, there is nothing but to try again
@@ -156,9 +156,9 @@ def _buttons(text: PageText, told: Told, head: RequestHead) -> list[Button]:
     return list(dict.fromkeys(found)) or [Button.APP]
 
 
-def _link(button: Button, told: Told, head: RequestHead) -> Link:
+def _link(button: Button, facts: PageFacts, head: RequestHead) -> Link:
     if button is Button.APP:
         return Link(url="/", text="Go to the app")
-    if told.login_url is not None:
-        return Link(url=told.login_url, text="Sign in again" if button is Button.SIGN_IN else "Try again")
+    if facts.login_url is not None:
+        return Link(url=facts.login_url, text="Sign in again" if button is Button.SIGN_IN else "Try again")
     return Link(url=requested_path(head), text="Try again")

@@ -16,7 +16,7 @@ from bff.request_id import new_request_id
 from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import Account
 from bff.web.answers import OwnAnswer, answer, redirect, with_request_id
-from bff.web.pages import Look, Told, page_answer, problem_page, requested_path, with_return_to
+from bff.web.pages import Look, PageFacts, page_answer, problem_page, requested_path, with_return_to
 
 RETRY_AFTER_SECONDS = 5
 
@@ -146,7 +146,7 @@ def _answer(
         return _json(row, detail, request_id, url, more=more, https=https)
     if failed is not None and shown.sign_in_error is not None:
         return redirect(_page_of_the_app(shown.sign_in_error, failed, row, request_id), https=https)
-    told = Told(
+    shown_facts = PageFacts(
         status=row.status,
         kind=row.type,
         detail=detail,
@@ -154,7 +154,7 @@ def _answer(
         login_url=_sign_in_again(error, head, base_path),
         retry_after=_retry_after_seconds(cause) if row.status == 503 else None,
     )
-    return page_answer(row.status, problem_page(told, cause, head, shown.look), https=https, more=more)
+    return page_answer(row.status, problem_page(shown_facts, cause, head, shown.look), https=https, more=more)
 
 
 # What failed at an upstream, in words that name no host. The keys are the reasons of `UpstreamError`.
@@ -230,8 +230,8 @@ def _page_of_the_app(path: str, failed: SignInFailed, row: Row, request_id: str)
         "return_to": failed.return_to,
         "request_id": request_id,
     }
-    told = urlencode({name: value for name, value in facts.items() if value is not None}, safe="/")
-    return f"{path}{'&' if '?' in path else '?'}{told}"
+    query = urlencode({name: value for name, value in facts.items() if value is not None}, safe="/")
+    return f"{path}{'&' if '?' in path else '?'}{query}"
 
 
 def login_url(base_path: str, needed: errors.LoginRequired) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bff.config.model import CertificateConfig, Config, ProviderConfig
-from bff.secret_uses import CLIENT_CERTIFICATE, ROUTES, SESSION
+from bff.secret_uses import CLIENT_CERTIFICATE, PROXY_CREDENTIALS, ROUTES, SESSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ def _of_provider(name: str, provider: ProviderConfig) -> Iterator[SecretPlace]:
         yield SecretPlace(owner=name, position=f"client_keys[{number}]", read=key.read)
     if provider.client_assertion is not None:
         yield SecretPlace(owner=name, position="client_assertion", read=provider.client_assertion.read)
+    if provider.proxy_credentials is not None:
+        yield SecretPlace(owner=name, position=PROXY_CREDENTIALS, read=provider.proxy_credentials.read)
     if provider.client_certificate is not None:
         read = partial(_certificate, provider.client_certificate)
         yield SecretPlace(owner=name, position=CLIENT_CERTIFICATE, read=read)

@@ -21,8 +21,8 @@ async def list_sessions(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         CsrfRefused, LoginRequired, StoreUnavailable.
     """
     current = await _signed_in(gateway, head)
-    told = [_told(gateway, live, current) for live in await _own(gateway, current)]
-    return json_answer({"sessions": told}, https=gateway.site.https)
+    listed = [_listed(gateway, live, current) for live in await _own(gateway, current)]
+    return json_answer({"sessions": listed}, https=gateway.site.https)
 
 
 async def end_session(gateway: Gateway, head: RequestHead, session: str) -> OwnAnswer:
@@ -87,7 +87,7 @@ async def _end(gateway: Gateway, live: LiveSession) -> None:
         gateway.process.tasks.start(revoke(ours, providers=gateway.providers))
 
 
-def _told(gateway: Gateway, live: LiveSession, current: LiveSession) -> dict[str, object]:
+def _listed(gateway: Gateway, live: LiveSession, current: LiveSession) -> dict[str, object]:
     session, idle = live.session, gateway.config.session.idle_timeout
     return {
         "id": shown_id(session.key),

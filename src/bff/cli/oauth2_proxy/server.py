@@ -77,7 +77,7 @@ def session(settings: Settings) -> Section:
     """Store, keys and times."""
     found = Section()
     _store(settings, found)
-    found.files["secrets/session-key"] = "a new key (openssl rand -base64 32): cookie-secret seals something else"
+    found.files["secrets/session-key"] = "a new key (bff secrets new session-key): cookie-secret seals something else"
     found.add("keys", "[{file: secrets/session-key}]")
     length = seconds(settings.one("cookie-expire"))
     if length is not None:

@@ -157,7 +157,9 @@ def session_key(secret: Secret) -> None:
         raise SpellingError(f"a session key needs at least {SHORTEST_SESSION_KEY} random characters; this is shorter")
     repeats = any(key.startswith(key[period:]) for period in range(1, SHORTEST_SESSION_KEY // 2 + 1))
     if len(set(key)) < _FEWEST_DIFFERENT or repeats:
-        raise SpellingError("a session key needs random characters; this repeats itself (try: openssl rand -base64 32)")
+        raise SpellingError(
+            "a session key needs random characters; this repeats itself (make one: bff secrets new session-key)"
+        )
 
 
 def client_assertion(secret: Secret) -> None:

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bff.backoff import Backoff
 from bff.sessions.redis.server import REDIS_ERRORS
-from bff.sessions.store import Change, ChangeListener, Told, ignored
+from bff.sessions.store import Change, ChangeListener, MessageListener, ignored
 
 SILENCE_SECONDS = 1.0
 BACKOFF = Backoff(first_seconds=0.05, longest_seconds=2.0)
@@ -31,14 +31,14 @@ class Subscription:
         new_connection: Callable[[], Awaitable[AbstractConnection]],
         listener: ChangeListener,
         *,
-        told: Told = ignored,
+        on_message: MessageListener = ignored,
         channel: bytes,
         connect_timeout_seconds: float,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._new_connection = new_connection
         self._listener = listener
-        self._told = told
+        self._on_message = on_message
         self._channel = channel
         self._connect_timeout_seconds = connect_timeout_seconds
         self._silence_seconds = silence_seconds
@@ -98,7 +98,7 @@ class Subscription:
             case [b"message", _, bytes(text)]:
                 key, _, what = text.decode(errors="replace").rpartition(":")
                 if what == "told":
-                    self._told(key)
+                    self._on_message(key)
                     return
                 self._listener.session_changed(Change(key=key, ended=what == "ended"))
 

@@ -45,8 +45,8 @@ from bff.sessions.store import (
     Found,
     Mark,
     MarkEnd,
+    MessageListener,
     Spent,
-    Told,
     ignored,
 )
 
@@ -82,13 +82,13 @@ class RedisStore:
         self._listener: ChangeListener | None = None
         self._subscription: Subscription | None = None
 
-    async def open(self, listener: ChangeListener, *, told: Told = ignored) -> None:
+    async def open(self, listener: ChangeListener, *, on_message: MessageListener = ignored) -> None:
         """Subscribe to changes and messages; the server may become reachable later."""
         self._listener = listener
         self._subscription = Subscription(
             self._server.new_connection,
             listener,
-            told=told,
+            on_message=on_message,
             channel=self._names.channel,
             connect_timeout_seconds=self._connect_timeout_seconds,
         )

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from bff.config.values.secrets import FileSecret, LiteralSecret
 from bff.errors import ProviderUnavailable
 from bff.provider.client import Provider
+from bff.provider.http import MAX_CONNECTIONS
 from bff.secret_uses import SecretUses, digest
 from support.fake_internet import SECRET, FakeClock, provider_config
 from support.provider_pair import exchange
@@ -250,6 +251,21 @@ async def test_what_went_through_a_tunnel_may_be_spent(tmp_path: Path) -> None:
         with pytest.raises(ProviderUnavailable) as unavailable:
             await ours.refresh("a refresh token", scope=None, resource=None, audience=None)
         assert (unavailable.value.reason, unavailable.value.unanswered) == ("cut_off", True)
+
+
+@pytest.mark.requirement("R-334", "R-279")
+async def test_tunnels_in_which_tls_fails_take_no_places(tmp_path: Path) -> None:
+    """A certificate that is wrong for a while fails each call; no connection is left open, and with a right one calls succeed."""
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    context = other.server("login.invalid")
+    async with behind_a_proxy(context, ca_file=authority.file, timeout=20) as (ours, proxy):
+        for _ in range(MAX_CONNECTIONS + 1):
+            with pytest.raises(ProviderUnavailable) as unavailable:
+                await exchange(ours)
+            assert unavailable.value.reason == "not_connected"
+        await proxy.ended()
+        context.load_cert_chain(authority.server_file("login.invalid"))
+        assert (await exchange(ours)).access_token == "a"
 
 
 @pytest.mark.requirement("R-334")

@@ -97,6 +97,8 @@ class ProviderHttp:
                     body = await self._bounded_body(response)
                 http_answered(response.status_code)
         except FAILURES as error:
+            if connecting.under_way:
+                self._leave_tunnels(line)
             raise no_answer(error, provider=self._provider, connecting=connecting) from error
         finally:
             line.calls -= 1
@@ -159,6 +161,15 @@ class ProviderHttp:
 
     def _read_proxy_credentials(self) -> str | None:
         return None if self._proxy_credentials is None else self._proxy_credentials.read()
+
+    def _leave_tunnels(self, line: "_Line") -> None:
+        """A connection through a proxy has failed: make others from now on.
+
+        The library never closes a tunnel in which TLS fails (httpcore's AsyncTunnelHTTPConnection), and the tunnel keeps its place in
+        the pool: after `MAX_CONNECTIONS` of them every call would wait in vain. They are closed with the line, after its last call.
+        """
+        if self._proxy is not None and line is self._line:
+            self._line = self._line_with(line.context, line.certificate)
 
     async def _close_if_left(self, line: "_Line") -> None:
         """Close connections that no call will use again."""

@@ -69,7 +69,6 @@ def der(certificate: Path) -> bytes:
     return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(serialization.Encoding.DER)
 
 
-@pytest.mark.requirement("R-277")
 def test_a_pair_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
     """Keys of another certificate, swapped files, no PEM, a password: OpenSSL says "PEM lib" of all but the first."""
     certificate, key = client_files(tmp_path)

@@ -29,6 +29,7 @@ LAYERS = {
     "request_id": -1,  # a head has one
     "signing_key": 0,
     "trusted_roots": 0,
+    "varying_fields": 0,
     "config": 1,
     "oauth": 1,
     "secret_uses": 1,
@@ -63,7 +64,7 @@ LIBRARIES = {  # library -> the files or packages that may import it
     ),  # web/app.py: the type of the transport that tests hand in
     "itsdangerous": ("web/cookies.py",),
     "joserfc": ("oauth/jws.py", "signing_key.py", "demo/"),
-    "msgspec": ("request_head.py", "sessions/", "proxy/", "web/", "server/"),
+    "msgspec": ("request_head.py", "varying_fields.py", "sessions/", "proxy/", "web/", "server/"),
     "prometheus_client": ("telemetry/metrics.py",),
     "pydantic": ("config/",),
     "pydantic_core": ("config/spelling.py",),
@@ -85,6 +86,7 @@ CALLED_BY_SERVERS = {"app_from_environment"}  # imported by another ASGI server
 PURE = (
     "loopback.py",
     "signing_key.py",
+    "varying_fields.py",
     "oauth/",
     "sessions/model.py",
     "config/",

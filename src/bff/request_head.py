@@ -169,7 +169,11 @@ class Peer(Struct, frozen=True):
 
 
 class RequestHead(Struct, frozen=True):
-    """`query` is raw and without `?`; `fields` and `named` are the section's; `request_id` is ours or a trusted proxy's."""
+    """`query` is raw and without `?`; `request_id` is ours or a trusted proxy's.
+
+    `fields` and `named` are the section's, with the values of the fields in `varying`, which are empty in the section: what is kept
+    with a section cannot hold them.
+    """
 
     method: bytes
     path: bytes
@@ -179,6 +183,7 @@ class RequestHead(Struct, frozen=True):
     named: Mapping[bytes, bytes]
     peer: Peer
     request_id: bytes
+    varying: tuple[Field, ...] = ()
 
     @property
     def target(self) -> bytes:
@@ -201,6 +206,16 @@ def request_head(method: bytes, path: bytes, query: bytes, fields: list[Field], 
     section = field_section(fields)
     request_id = request_id_of(section, peer)
     return RequestHead(method, path, query, section, section.fields, section.named, peer, request_id)
+
+
+def own_fields(section: FieldSection, varying: tuple[Field, ...]) -> tuple[list[Field], Mapping[bytes, bytes]]:
+    """`fields` and `named` of the request that has these values where its section is empty (`varying_fields.py`)."""
+    if not varying:
+        return section.fields, section.named
+    fields = section.fields.copy()
+    for field in varying:
+        fields[fields.index((field[0], b""))] = field  # it is there once
+    return fields, {**section.named, **dict(varying)}
 
 
 def request_id_of(section: FieldSection, peer: Peer) -> bytes:

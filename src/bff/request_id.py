@@ -13,8 +13,6 @@ from os import urandom
 NAME = b"x-request-id"
 
 _GIVEN = re.compile(rb"[\x21-\x7e]{1,128}")  # visible ASCII: it is written to logs, pages and fields
-_BEGINNING = NAME + b":"
-_LINE = re.compile(rb"[^:]+:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n(?![ \t])")
 _SIXTEEN_DIGITS = re.compile(rb".{16}")
 _BYTES_AT_ONCE = 4096
 
@@ -25,19 +23,6 @@ def of_trusted(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     if len(given) == 1 and _GIVEN.fullmatch(given[0]):
         return given[0]
     return new_request_id()
-
-
-def cut_out(lines: bytes) -> tuple[bytes, bytes | None]:
-    """A section's lines without the one that holds an id, and that id; as they are, and None, if it is not one such line.
-
-    A proxy writes another id into each request: without it the lines of a page's calls are equal.
-    """
-    lowered = lines.lower()  # a search in it is 50 times faster than a pattern that is blind to case
-    at = 0 if lowered.startswith(_BEGINNING) else lowered.find(b"\n" + _BEGINNING) + 1
-    found = _LINE.match(lines, at) if lowered.startswith(_BEGINNING, at) else None
-    if found is None or lowered.find(b"\n" + _BEGINNING, at) >= 0:
-        return lines, None
-    return lines[:at] + lines[found.end() :], found[1]
 
 
 # Measured by callgrind: a quarter of `secrets.token_hex`; the interpreter runs no frame for it.

@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from bff.config.load import load_with_warnings
 from support.config_texts import ENV, TWELVE_LINES, problem, write
@@ -55,13 +57,39 @@ def test_the_clock_is_compared(tmp_path: Path, days: int, warning: list[str]) ->
     assert warned(with_tls(file, file), tmp_path, later_seconds=days * DAY + 60) == warning
 
 
-def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
-    """They have to fit."""
-    certificate, _ = client_files(tmp_path)
-    _, key = client_files(tmp_path, name="other")
-    found = problem(with_tls(certificate, key), folder=tmp_path)
-    assert found.key == "tls"
-    assert "mismatch" in found.message.lower().replace("_", " ")
+def locked(key: Path) -> bytes:
+    """The same key with a password."""
+    loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    by_password = serialization.BestAvailableEncryption(b"a password")
+    return loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, by_password)
+
+
+def der(certificate: Path) -> bytes:
+    """The same certificate without PEM."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(serialization.Encoding.DER)
+
+
+def test_a_pair_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """Keys of another certificate, swapped files, no PEM, a password: OpenSSL says "PEM lib" of all but the first."""
+    certificate, key = client_files(tmp_path)
+    _, other = client_files(tmp_path, name="other")
+    (tmp_path / "locked").write_bytes(locked(key))
+    (tmp_path / "der").write_bytes(der(certificate))
+    (tmp_path / "empty").touch()
+    (tmp_path / "damaged").write_bytes(certificate.read_bytes().replace(b"M", b"-"))
+    for pair, reason in {
+        (certificate, other): "the key is not that of the certificate",
+        (key, certificate): "`certificate` names a file without a certificate",
+        (tmp_path / "der", key): "`certificate` names a file without a certificate",
+        (tmp_path / "empty", key): "`certificate` names a file without a certificate",
+        (certificate, certificate): "`key` names a file without a private key",
+        (certificate, tmp_path / "empty"): "`key` names a file without a private key",
+        (certificate, tmp_path / "locked"): "the key has a password",
+        (tmp_path / "damaged", key): "",
+    }.items():
+        found = problem(with_tls(*pair), folder=tmp_path)
+        assert found.key == "tls"
+        assert found.message.startswith(f"cannot be used: {reason}")
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

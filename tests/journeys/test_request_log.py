@@ -94,7 +94,6 @@ async def test_a_refused_request_has_one_line(path: str, options: dict[str, Any]
     assert (line["event"], line["why"], line["status"], line["client"]) == ("request.served", why, status, "127.0.0.1")
 
 
-@pytest.mark.requirement("R-363")
 @pytest.mark.parametrize(
     ("path", "reason", "remedy"),
     [
@@ -118,7 +117,6 @@ async def test_each_404_says_what_is_missing(path: str, reason: str | None, reme
     assert remedy in line["remedy"]
 
 
-@pytest.mark.requirement("R-363")
 async def test_a_refused_client_is_told_with_the_keys_to_compare() -> None:
     """A sign-in that ends because the provider does not take our secret names the keys of the file, not metadata."""
     async with gateway_world() as world:

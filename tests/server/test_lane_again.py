@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bff.proxy.fields import SESSION_COOKIE
 from bff.web.gateway import build_gateway
 from support.gateway_world import SERVER
 from support.raw_browser import RawBrowser, raw_browser
@@ -84,6 +85,27 @@ async def test_content_of_a_get_ends_its_upstream_connection_each_time(site: Raw
             assert await statuses(browser, *[site.request(f"{method} /api/x", body=b"hello")] * OFTEN) == [200] * OFTEN
     closes = [one.values(b"connection") for one in site.seen]
     assert closes == [[b"close"]] * OFTEN + [[]] * OFTEN + [[b"close"]] * OFTEN
+
+
+async def test_a_field_that_varies_has_each_requests_own_value(site: RawWorld) -> None:
+    """Of two users whose calls differ in trace and ray only: each value goes up with its call, in its place, and no other time."""
+    sent, again = [], OFTEN + 1
+    value = (await site.world.signed_in("bob")).cookie(SESSION_COOKIE)
+    bob = f"{SESSION_COOKIE}={value}".encode()
+    async with site.connect() as browser:
+        for number in range(4 * again):
+            fields = b"Host: %b\r\nX-CSRF: 1\r\nSec-Fetch-Site: same-origin\r\n" % site.host
+            fields += b"Traceparent: T-%d\r\n" % number if number % again else b""
+            fields += b"Cookie: %b\r\n" % (site.cookie if number % 2 else bob)
+            fields += b"CF-Ray: R-%d\r\nAccept: a\r\n" % number if number % 3 else b"Accept: a\r\n"
+            assert await statuses(browser, b"GET /api/%d HTTP/1.1\r\n%b\r\n" % (number, fields)) == [200]
+            trace = [(b"traceparent", b"T-%d" % number)] if number % again else []
+            ray = [(b"cf-ray", b"R-%d" % number)] if number % 3 else []
+            sent.append([*trace, *ray, (b"accept", b"a")])
+    names = {b"traceparent", b"cf-ray", b"accept"}
+    assert [[field for field in one.fields if field[0] in names] for one in site.seen] == sent
+    bearers = [one.values(b"authorization")[0] for one in site.seen]
+    assert [len({*bearers[::2]}), len({*bearers[1::2]}), len({*bearers})] == [1, 1, 2]
 
 
 async def test_another_peer_is_judged_anew() -> None:

@@ -209,6 +209,7 @@ MORE = [
     b"Remote-User: root", b"Forwarded: for=1.2.3.4", b"Cookie: other=1", b"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document",
     b"Host: other", b"Content-Type: text/plain", b"Expect: 100-continue", b"Upgrade: h2c", b"Accept: text/event-stream",
     b"Origin: null", b"Keep-Alive: timeout=5", b"Content-Encoding: gzip", b"Traceparent: 00-1-2-03",
+    b"traceparent: 00-4-5-06", b"traceparent: two words", b"CF-Ray: a", b"CF-Ray: b\r\nX-Request-Id: c",
     b"Destination: /dav/b", b"Destination: /api/b",
 ]  # fmt: skip
 

@@ -165,13 +165,13 @@ def join(*nodes: ValkeyServer) -> None:
         time.sleep(0.02)
 
 
-def move(key: str, *, from_: ValkeyServer, to: ValkeyServer) -> None:
-    """Move a key, which has its slot to itself, from one primary of a Cluster to another."""
-    slot = from_.ask("CLUSTER KEYSLOT", key)
+def move_slot(slot: int, *, from_: ValkeyServer, to: ValkeyServer) -> None:
+    """Move a slot with all its keys from one primary of a Cluster to another."""
     there, here = (str(node.ask("CLUSTER MYID"), "ascii") for node in (to, from_))
     to.ask("CLUSTER SETSLOT", slot, "IMPORTING", here)
     from_.ask("CLUSTER SETSLOT", slot, "MIGRATING", there)
-    from_.ask("MIGRATE", "127.0.0.1", to.port, key, 0, 5000)
+    keys = from_.ask("CLUSTER GETKEYSINSLOT", slot, 1000)
+    from_.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
     for node in (to, from_):
         node.ask("CLUSTER SETSLOT", slot, "NODE", there)
 

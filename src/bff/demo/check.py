@@ -97,7 +97,7 @@ async def _page(walk: Walk) -> str:
     return "the page and the browser client load, before anybody signs in"
 
 
-async def _nobody(walk: Walk) -> str:
+async def _no_user(walk: Walk) -> str:
     user = await walk.call("/bff/user")
     _expect(user.get("authenticated") is False, "a user is signed in already")
     await walk.call("/api/orders", status=401)
@@ -178,7 +178,7 @@ async def _no_token(walk: Walk) -> str:
 
 STEPS: tuple[Callable[[Walk], Awaitable[str]], ...] = (
     _page,
-    _nobody,
+    _no_user,
     _sign_in,
     _api_call,
     _no_header,

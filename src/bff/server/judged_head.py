@@ -29,14 +29,16 @@ from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import (
     NUMBER,
+    Field,
     FieldSection,
     Peer,
     RequestHead,
     field_section,
+    own_fields,
     request_id_of,
     section_of_lines,
 )
-from bff.request_id import cut_out
+from bff.varying_fields import learn_spellings, parted
 
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _NO_OPTIONS: frozenset[bytes] = frozenset()
@@ -96,13 +98,17 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
         raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
     if method == b"CONNECT":
         raise NotImplementedHere("There is no CONNECT here.")
-    fields, given = cut_out(lines)
-    section = section_of_lines(fields)
+    learn_spellings(lines)
+    found = parted(lines)
+    section, varying = section_of_lines(found.lines), found.varying
+    fields, named = own_fields(section, varying)
     if target[:1] != b"/" or b"#" in target:
-        target, section = _origin_form(target, section)
+        target, fields = _origin_form(target, fields)
+        section, varying = field_section(fields), ()
+        named = section.named
     path, _, query = target.partition(b"?")
-    request_id = given_id(section, given, peer)
-    request = RequestHead(method, path, query, section, section.fields, section.named, peer, request_id)
+    request_id = given_id(section, found.request_id, peer)
+    request = RequestHead(method, path, query, section, fields, named, peer, request_id, varying)
     return _message(request, is_1_1=version == b"HTTP/1.1")
 
 
@@ -153,7 +159,7 @@ def _framing(head: RequestHead, *, is_1_1: bool) -> tuple[bool, int]:
     return True, 0
 
 
-def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSection]:
+def _origin_form(target: bytes, fields: list[Field]) -> tuple[bytes, list[Field]]:
     """The target as a path, and the fields; of an absolute-form the authority becomes the Host field (RFC 9112 section 3.2.2).
 
     Raises:
@@ -162,18 +168,18 @@ def _origin_form(target: bytes, section: FieldSection) -> tuple[bytes, FieldSect
     if b"#" in target:
         raise MalformedRequest("A fragment is no part of a request target.")
     if target[:1] == b"/" or target == b"*":
-        return target, section
+        return target, fields
     scheme, separator, rest = target.partition(b"://")
     if not separator or scheme.lower() not in {b"http", b"https"}:
         raise MalformedRequest("The request target is neither a path nor an http URL.")
     end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
     authority, path = rest[:end], rest[end:]
-    fields = [*section.fields]
+    fields = [*fields]
     hosts = [index for index, (name, _) in enumerate(fields) if name == b"host"]
     if len(hosts) != 1 or not authority:
         raise MalformedRequest("The Host field, or the host in the request target, is missing or there twice.")
     fields[hosts[0]] = (b"host", authority)
-    return path if path.startswith(b"/") else b"/" + path, field_section(fields)
+    return path if path.startswith(b"/") else b"/" + path, fields
 
 
 def _target_length(head: bytes | bytearray) -> int:

@@ -24,11 +24,12 @@ from msgspec import Struct
 
 from bff.config.model import LimitsConfig
 from bff.errors import BrowserError, MalformedRequest
-from bff.request_head import Peer, RequestHead, kept_section
-from bff.request_id import cut_out, new_request_id
+from bff.request_head import Peer, RequestHead, kept_section, own_fields
+from bff.request_id import new_request_id
 from bff.server.chunked import ChunkedError, ChunkedReader
 from bff.server.guessed_head import guessed_head
 from bff.server.judged_head import Message, given_id, judge_size, judged_head
+from bff.varying_fields import parted
 
 _END = b"\r\n\r\n"
 # A request line that llhttp accepts before fields that it has accepted, and that leaves nothing to be judged: method, path, query.
@@ -190,17 +191,22 @@ class RequestReader:
         if len(head) > self._surely_small:
             return None
         line, _, lines_of_fields = head.partition(b"\r\n")
-        section, given = kept_section(lines_of_fields), None
+        section, found = kept_section(lines_of_fields), None
         if section is None:
-            lines_of_fields, given = cut_out(lines_of_fields)
-            section = None if given is None else kept_section(lines_of_fields)
+            found = parted(lines_of_fields)
+            section = kept_section(found.lines)
         plain = None if section is None else _PLAIN_LINE.fullmatch(line)
         if section is None or plain is None or not section.is_plain:
             return None
         method, path, query = plain.groups(b"")
         self.is_head_request = method == b"HEAD"
+        given = None if found is None else found.request_id
         request_id = given_id(section, given, self._peer) if self._peer.trusted else new_request_id()  # without a call
-        request = RequestHead(method, path, query, section, section.fields, section.named, self._peer, request_id)
+        if found is None or not found.varying:
+            request = RequestHead(method, path, query, section, section.fields, section.named, self._peer, request_id)
+        else:
+            fields, named = own_fields(section, found.varying)
+            request = RequestHead(method, path, query, section, fields, named, self._peer, request_id, found.varying)
         if section.length:
             self._left, self._keep_alive = section.length, True
             self.phase, self.in_content = _LENGTH, True

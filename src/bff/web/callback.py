@@ -157,7 +157,7 @@ def _judge_response(call: Callback, *, iss_supported: bool) -> authorization.Aut
 async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefused) -> OwnAnswer:
     """The provider's error, in a response that is its own (R-055): begin again once where it wants that (R-304).
 
-    A sign-in with `prompt=none` goes back whatever the error is: the person has not asked for it, and a page would be in the way.
+    A sign-in with `prompt=none` goes back after any error: the person has not asked for it, and a page would be in the way.
     """
     if call.transaction.silent and refused.error in NOT_SILENTLY:
         telemetry.login_not_silent(provider=call.provider.name, reason=refused.error)

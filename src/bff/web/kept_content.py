@@ -31,7 +31,7 @@ class KeptContent:
         return message
 
     def again(self, left: Receive) -> Receive:
-        """All messages from the first on: those that are kept, then those of `left`, which nobody has taken yet."""
+        """All messages from the first on: those that are kept, then those of `left`, which are not taken yet."""
         kept, self._kept = self._kept, deque()
 
         async def repeated() -> Message:

@@ -15,6 +15,8 @@ from cryptography import x509
 from bff.config.spelling import SpellingError
 from bff.config.values.stores import FILE_OPTIONS, StoreLocation
 
+_MOST_READ = 1024 * 1024  # bytes of a certificate's or key's file in which its heading is looked for
+
 
 def authorities(path: Path) -> None:
     """Refuse a file without usable certificates."""
@@ -50,7 +52,31 @@ def key_pair(pair: KeyPair) -> None:
     try:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pair)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise SpellingError(f"cannot be used: {_openssl(error)}") from None
+        raise SpellingError(f"cannot be used: {_flaw(pair, error)}") from None
+
+
+def _flaw(pair: KeyPair, error: Exception) -> str:
+    """Why a pair cannot be loaded. OpenSSL says "PEM lib" of nearly everything, and not of which file."""
+    if not isinstance(error, ssl.SSLError):  # a file cannot be read
+        return _openssl(error)
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key is not that of the certificate"
+    certificate, key = _start_of(pair.certificate), _start_of(pair.key)
+    if b"CERTIFICATE-----" not in certificate:
+        return "`certificate` names a file without a certificate in PEM"
+    if b"ENCRYPTED" in key:
+        return "the key has a password: write it without one, readable for the gateway alone"
+    if b"PRIVATE KEY-----" not in key:
+        return "`key` names a file without a private key in PEM"
+    return _openssl(error)
+
+
+def _start_of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_MOST_READ)
+    except OSError:  # the error that was raised says so
+        return b""
 
 
 def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:

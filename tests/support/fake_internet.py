@@ -131,7 +131,7 @@ async def authorization_code(provider: Provider, *, resources: tuple[str, ...] =
         ("code_challenge_method", "S256"),
         *(("resource", resource) for resource in resources),
     ]
-    async with httpx2.AsyncClient(transport=provider._http._line.client._transport, trust_env=False) as browser:
+    async with httpx2.AsyncClient(transport=provider.http._line.client._transport, trust_env=False) as browser:
         answer = await browser.get(known.authorization_endpoint or "", params=question)
     assert answer.status_code == 303, answer.text
     return AuthorizationCode(value=parse_qs(urlsplit(answer.headers["location"]).query)["code"][0])

@@ -50,7 +50,7 @@ class Provider:
         self.redirect_uri = redirect_uri
         self._clock = clock
         self.skew = ClockSkew(provider=name, clock=clock)
-        self._http = ProviderHttp(
+        self.http = ProviderHttp(
             provider=name,
             timeout_seconds=config.timeout,
             ca_file=config.ca_file,
@@ -64,9 +64,9 @@ class Provider:
         self.circuit = Circuit(clock=steady_beside(clock))
         self.exchange_circuit = Circuit(clock=steady_beside(clock))  # one that fails at exchanges may refresh well
         self._places = Places(RENEWAL_CONNECTIONS, provider=name)
-        self._calls = AuthenticatedCalls(provider=name, config=config, http=self._http, clock=clock, uses=uses)
+        self._calls = AuthenticatedCalls(provider=name, config=config, http=self.http, clock=clock, uses=uses)
         self._own_seed = signing_key.new_seed() if config.dpop == "on" else None  # of tokens that are not a user's
-        self._documents = Documents(provider=name, config=config, http=self._http, clock=steady_beside(clock))
+        self._documents = Documents(provider=name, config=config, http=self.http, clock=steady_beside(clock))
         self.identity = Identity(provider=name, config=config, documents=self._documents, calls=self._calls)
 
     @property
@@ -89,7 +89,7 @@ class Provider:
 
     async def close(self) -> None:
         """Close every connection to the provider."""
-        await self._http.close()
+        await self.http.close()
 
     async def metadata(self) -> ProviderMetadata:
         """The provider's endpoints: from discovery, or from the configuration, which wins.
@@ -148,7 +148,7 @@ class Provider:
         Raises:
             ProviderError: no answer.
         """
-        return await self._http.send(ProviderRequest(method="GET", url=url, headers=(("accept", "text/html"),)))
+        return await self.http.send(ProviderRequest(method="GET", url=url, headers=(("accept", "text/html"),)))
 
     async def exchange_code(
         self,

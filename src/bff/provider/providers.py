@@ -3,15 +3,16 @@
 A provider that two configurations describe in the same way is one object, with its connections, its cached documents and the
 credential that worked last. One that is described otherwise is another object. The former one lives for as long as something uses
 it: the gateway of requests that began with it, and calls that were sent to it. After that nothing holds it, so that a process which
-is reloaded every day does not grow; its idle connections have been closed by then (`http.py`).
+is reloaded every day does not grow, and its idle connections are closed.
 """
 
-from weakref import WeakSet
+import asyncio
+from weakref import WeakSet, finalize
 
 from bff.clock import Clock
 from bff.config.model import ProviderConfig
 from bff.provider.client import Provider
-from bff.provider.http import Transport
+from bff.provider.http import ProviderHttp, Transport
 from bff.secret_uses import SecretUses
 
 
@@ -23,6 +24,7 @@ class Providers:
         self._transport = transport
         self._uses = uses
         self._all: WeakSet[Provider] = WeakSet()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def provider(self, *, name: str, config: ProviderConfig, redirect_uri: str) -> Provider:
         """The provider of this name under these settings.
@@ -42,6 +44,7 @@ class Providers:
             uses=self._uses,
         )
         self._all.add(new)
+        finalize(new, self._close_connections, new.http).atexit = False
         return new
 
     def __len__(self) -> int:
@@ -62,3 +65,15 @@ class Providers:
         """Close every connection to them."""
         for provider in tuple(self._all):
             await provider.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _close_connections(self, http: ProviderHttp) -> None:
+        """Nothing uses them any more: the client of a provider does not close them when it is let go."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # the event loop has ended, and its connections with it
+        closing = loop.create_task(http.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

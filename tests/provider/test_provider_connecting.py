@@ -26,11 +26,12 @@ async def test_a_connection_is_under_way_until_the_request_itself_is_sent() -> N
     async with asyncio.timeout(60) as deadline:
         note, whole = connecting.note(deadline), deadline.when()
         await note("connection.connect_tcp.started", {})
-        assert connecting.under_way
-        assert deadline.when() < whole  # type: ignore[operator]
+        assert (connecting.under_way, deadline.when()) == (True, whole)
         await note("http11.send_request_headers.started", asked(b"CONNECT"))
+        assert deadline.when() < whole  # type: ignore[operator]
         await note("http11.receive_response_headers.complete", answered(200))
         assert (connecting.under_way, connecting.refused_by_proxy) == (True, None)
+        assert deadline.when() == whole
         await note("http11.send_request_headers.started", asked(b"POST"))
         await note("http11.receive_response_headers.complete", answered(503))
         assert (connecting.under_way, connecting.refused_by_proxy) == (False, None)
@@ -48,10 +49,10 @@ async def test_a_kept_connection_says_nothing_of_a_new_one() -> None:
 
 
 async def test_a_limit_that_is_shorter_stays() -> None:
-    """A connection has no more time than the call."""
+    """A proxy has no more time than the call."""
     async with asyncio.timeout(5) as deadline:
         before = deadline.when()
-        await Connecting(10.0).note(deadline)("connection.connect_tcp.started", {})
+        await Connecting(10.0).note(deadline)("http11.send_request_headers.started", asked(b"CONNECT"))
         assert deadline.when() == before
 
 
@@ -67,6 +68,7 @@ async def test_a_request_that_is_sent_as_the_time_is_over_counts_as_sent() -> No
             try:
                 await asyncio.Event().wait()
             finally:
+                await note("http11.send_request_headers.started", asked(b"CONNECT"))
                 await note("http11.send_request_headers.started", asked(b"POST"))
 
     with pytest.raises(TimeoutError):

@@ -284,6 +284,29 @@ async def test_an_answer_without_end_is_given_up(call: str, case: str) -> None:
     assert (unavailable.value.reason, unavailable.value.unanswered) == ("timeout", True)
 
 
+@pytest.mark.requirement("R-279", "R-342")
+@pytest.mark.parametrize("seconds", [0.2, 0.5])
+async def test_a_tls_handshake_that_hangs_leaves_no_connection_open(seconds: float, tmp_path: Path) -> None:
+    """The call ends without anything spent, and the server sees the end of its connection."""
+    ended = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.read()  # all of it: to the end of the connection
+            writer.close()
+            await writer.wait_closed()
+        ended.set()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        port, file = server.sockets[0].getsockname()[1], certificate(tmp_path)
+        ours = without_discovery(port, scheme="https", ca_file=file, timeout=seconds)
+        with pytest.raises(ProviderUnavailable) as unavailable:
+            await exchange(ours)
+        await ended.wait()
+        await ours.close()
+    assert (unavailable.value.reason, unavailable.value.unanswered) == ("not_connected", False)
+
+
 @pytest.mark.requirement("R-077")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("path", ["/token", "/revoke", "/jwks", "/userinfo", DISCOVERY])

@@ -5,7 +5,8 @@
     send_request_headers.started, other     from here on what the request carries may be spent
 
 The library that makes connections says so as they happen (httpcore's extension `trace`). It bounds the steps of a connection one
-by one, and the wait for a proxy's answer not at all; here all steps together have one limit.
+by one, but not the wait for a proxy's answer, which is bounded here. The other steps are left to its own limit: it leaves a socket
+open whose TLS handshake is cancelled from outside.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ Note = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 
 
 class Connecting:
-    """The connection for one call. `limit_seconds`: how long it may take until the request can be sent."""
+    """The connection for one call. `limit_seconds`: how long a proxy may take to open a tunnel."""
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit_seconds = limit_seconds
@@ -24,18 +25,19 @@ class Connecting:
         self.refused_by_proxy: int | None = None  # the status with which a proxy refused the tunnel
 
     def note(self, deadline: asyncio.Timeout) -> Note:
-        """Keeps count of what the library says; `deadline` is the call's, and comes earlier while a connection is made."""
+        """Keeps count of what the library says; `deadline` is the call's, and comes earlier while a proxy is waited for."""
         ends_at = deadline.when()
 
         async def noted(event: str, facts: Mapping[str, Any]) -> None:
             name = event.partition(".")[2]
             if name == "connect_tcp.started":
                 self.under_way = True
+            elif name == "send_request_headers.started" and facts["request"].method == b"CONNECT":
                 _move(deadline, _earlier(ends_at, asyncio.get_running_loop().time() + self._limit_seconds))
-            elif name == "send_request_headers.started" and facts["request"].method != b"CONNECT":
+            elif name == "send_request_headers.started":
                 self.under_way = False
-                _move(deadline, ends_at)
             elif name == "receive_response_headers.complete" and self.under_way:
+                _move(deadline, ends_at)
                 self._answered_by_proxy(facts["return_value"][1])
 
         return noted

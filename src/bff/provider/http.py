@@ -8,7 +8,7 @@
 - The environment is not read: a proxy variable or a netrc file cannot redirect a secret. A proxy of the configuration is
   asked for a tunnel (CONNECT) to an https URL, and sees no more than its host; it sees all of an http one.
 - Until the connection stands, tunnel and TLS included, nothing of a request is sent (`connecting.py`): a failure before
-  that spends no code and no refresh token, and comes within `LONGEST_CONNECT_SECONDS`.
+  that spends no code and no refresh token. Each step of it has at most `LONGEST_CONNECT_SECONDS`.
 """
 
 import asyncio
@@ -61,6 +61,8 @@ class ProviderHttp:
         self._uses = uses
         self._provider = provider
         self._timeout_seconds = timeout_seconds
+        # Of each step of a connection. Half of the call's time, so that the step ends by its own limit (`connecting.py`).
+        self._connect_seconds = min(timeout_seconds / 2, LONGEST_CONNECT_SECONDS)
         self._transport = transport
         self._proxy = proxy
         self._proxy_credentials = proxy_credentials
@@ -80,7 +82,7 @@ class ProviderHttp:
         line = await self._current_line()
         sent_at = 0.0 if self._skew is None else self._skew.now()
         line.calls += 1
-        connecting = Connecting(min(self._timeout_seconds, LONGEST_CONNECT_SECONDS))
+        connecting = Connecting(self._connect_seconds)
         try:
             with client_span(request.method, self._described(request)) as parent:
                 headers = [*request.headers, *((name.decode(), value.decode()) for name, value in parent)]
@@ -190,7 +192,7 @@ class ProviderHttp:
             verify=context,
             follow_redirects=False,
             trust_env=False,
-            timeout=None,  # `send` bounds the call, and the connection for it
+            timeout=httpx2.Timeout(None, connect=self._connect_seconds),  # `send` bounds the whole call
             limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=16),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
             headers={"accept-encoding": "identity"},

@@ -82,7 +82,7 @@ def test_every_error_becomes_a_page_with_a_way_out(kind: type[Exception]) -> Non
 
 
 @pytest.mark.requirement("R-302")
-@pytest.mark.parametrize("reason", [*BY_REASON, "something_new"])
+@pytest.mark.parametrize("reason", [*sorted(BY_REASON), "something_new"])
 def test_a_failed_sign_in_can_be_begun_again(reason: str) -> None:
     """Each reason has its page, with a button that signs in again and comes back to where the first was to lead."""
     refused = errors.CallbackRefused("x", reason=reason)

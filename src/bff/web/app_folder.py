@@ -6,12 +6,15 @@ steps is not followed. Type, size and time are those of the open file, not of a 
 """
 
 import errno
+import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from threading import Lock
 
+MAX_DIGESTS = 1024
 FIRST_BYTES = 64 * 1024  # read together with the opening: most files of an app are not longer
 
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM})
@@ -22,10 +25,11 @@ _BELOW = os.open in os.supports_dir_fd  # not on Windows, where links need a pri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenFile:
-    """A regular file of the folder; `first` are its first bytes, all of them where it is short. Close it."""
+    """A regular file of the folder; `first` are its first bytes, all of them where it is short; `digest` is of all. Close it."""
 
-    content: BinaryIO
+    content: BufferedReader
     first: bytes
+    digest: bytes
     size: int
     modified_ns: int
 
@@ -75,7 +79,33 @@ def _regular(descriptor: int) -> OpenFile | None:
         return None
     content = os.fdopen(descriptor, "rb")
     first = content.read(FIRST_BYTES)
-    return OpenFile(content=content, first=first, size=found.st_size, modified_ns=found.st_mtime_ns)
+    digest = hashlib.sha256(first).digest() if found.st_size <= len(first) else _digests.of(content, found)
+    return OpenFile(content=content, first=first, digest=digest, size=found.st_size, modified_ns=found.st_mtime_ns)
+
+
+class _Digests:
+    """SHA-256 of files that are longer than `FIRST_BYTES`, worked out once for each state of a file; used by several threads."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, ...], bytes] = {}
+        self._lock = Lock()
+
+    def of(self, content: BufferedReader, found: os.stat_result) -> bytes:
+        """The digest of an open file; blocks for as long as reading it takes."""
+        state = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+        with self._lock:
+            digest = self._kept.get(state)
+        if digest is None:
+            content.seek(0)
+            digest = hashlib.file_digest(content, "sha256").digest()
+            with self._lock:
+                if len(self._kept) >= MAX_DIGESTS:
+                    del self._kept[next(iter(self._kept))]  # the oldest
+                self._kept[state] = digest
+        return digest
+
+
+_digests = _Digests()
 
 
 def _open(root: str, path: str) -> int:

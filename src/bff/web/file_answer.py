@@ -1,8 +1,8 @@
 """The answer about a file that was found: its fields, unchanged or not, the whole or a part.
 
-A name with a content hash is kept for a year; everything else is kept and asked for again by `ETag`. The tag covers time, size and
-the first 64 KiB of the content: builds for containers give every file the same time, and pages that differ only in the hashes that
-they name have the same size.
+A name with a content hash is kept for a year; everything else is kept and asked for again by `ETag`. The tag covers time and
+content: builds for containers give every file the same time, and pages that differ only in the hashes that they name have the same
+size.
 """
 
 import hashlib
@@ -149,8 +149,7 @@ def _media_type(name: str) -> str:
 
 
 def _etag(found: Found) -> bytes:
-    about = b"%d %d " % (found.file.modified_ns, found.file.size)
-    digest = hashlib.sha256(about + found.file.first).hexdigest()[:24]
+    digest = hashlib.sha256(b"%d " % found.file.modified_ns + found.file.digest).hexdigest()[:24]
     return f'"{digest}"'.encode("ascii")
 
 

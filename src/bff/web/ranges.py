@@ -7,7 +7,8 @@ CVE-2025-62727); no browser asks for more than one.
 import re
 from typing import NamedTuple
 
-_ONE_RANGE = re.compile(rb"(\d{0,18})-(\d{0,18})")
+_ONE_RANGE = re.compile(rb"(\d*)-(\d*)")
+_ENOUGH_DIGITS = 19  # a position of more is behind the end of every file; `int` refuses thousands of them
 
 
 class Part(NamedTuple):
@@ -38,12 +39,16 @@ def wanted(field: bytes | None, *, size: int) -> Part | None:
     match = _ONE_RANGE.fullmatch(field[len(b"bytes=") :].strip())
     if match is None or match[0] == b"-":
         raise BadRange
-    first, last = match.groups()
-    if first and last and int(last) < int(first):
+    first, last = map(_position, match.groups())
+    if first is None:  # the last so many bytes
+        return _within(Part(max(0, size - (last or 0)), size), size)
+    if last is not None and last < first:
         raise BadRange
-    if not first:  # the last so many bytes
-        return _within(Part(max(0, size - int(last)), size), size)
-    return _within(Part(int(first), min(int(last) + 1, size) if last else size), size)
+    return _within(Part(first, size if last is None else min(last + 1, size)), size)
+
+
+def _position(digits: bytes) -> int | None:
+    return int(digits.lstrip(b"0")[:_ENOUGH_DIGITS] or b"0") if digits else None
 
 
 def _within(part: Part, size: int) -> Part:

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 MAX_DIGESTS = 1024
+MAX_DIGESTED_BYTES = 64 * 1024 * 1024  # 50 ms; what is longer is known by its size, and by its beginning
 FIRST_BYTES = 64 * 1024  # read together with the opening: most files of an app are not longer
 
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM})
@@ -25,7 +26,10 @@ _BELOW = os.open in os.supports_dir_fd  # not on Windows, where links need a pri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenFile:
-    """A regular file of the folder; `first` are its first bytes, all of them where it is short; `digest` is of all. Close it."""
+    """A regular file of the folder; `first` are its first bytes, all of them where it is short. Close it.
+
+    `digest` tells two states of the file apart: it is of all bytes, up to `MAX_DIGESTED_BYTES`.
+    """
 
     content: BufferedReader
     first: bytes
@@ -79,7 +83,10 @@ def _regular(descriptor: int) -> OpenFile | None:
         return None
     content = os.fdopen(descriptor, "rb")
     first = content.read(FIRST_BYTES)
-    digest = hashlib.sha256(first).digest() if found.st_size <= len(first) else _digests.of(content, found)
+    if len(first) < found.st_size <= MAX_DIGESTED_BYTES:
+        digest = _digests.of(content, found)
+    else:
+        digest = hashlib.sha256(b"%d " % found.st_size + first).digest()
     return OpenFile(content=content, first=first, digest=digest, size=found.st_size, modified_ns=found.st_mtime_ns)
 
 

@@ -2,7 +2,7 @@
 
     Location, Content-Location    their whole value
     Refresh                       its `url=`: a browser goes there (https://html.spec.whatwg.org/#shared-declarative-refresh-steps)
-    Link                          each `<...>`: the next page of a list, for example (RFC 8288 section 3)
+    Link                          each `<...>`, the next page of a list for example, and its `anchor` (RFC 8288 section 3)
     Set-Cookie                    its `Path`: a browser sends the cookie below the route's path only if it says that path
                                   (https://www.rfc-editor.org/rfc/rfc6265#section-5.2.4). `/` stays: pages of the app read such cookies
 
@@ -16,23 +16,28 @@ former would lead a browser to an inner host, or past the gateway.
     another origin, a relative reference           as it is (RFC 3986 section 4.2)
 
 Only the beginning of a place is changed; path, query and fragment stay byte for byte. A name and password before the host are left out
-where the place is the upstream's own.
+where the place is the upstream's own. Places are read as browsers read them (https://url.spec.whatwg.org/#url-parsing): a backslash is
+a slash, a host may be percent-encoded, a port may begin with zeros.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from bff.config.values.urls import UpstreamUrl
 
 NAMES = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 
-_ABSOLUTE = re.compile(rb"(?:(?i:(https?)):)?//([^/?#\\]*)(.*)", re.DOTALL)
+_ABSOLUTE = re.compile(rb"(?:(?i:(https?)):[/\\]*|[/\\]{2,})([^/?#\\]*)(.*)", re.DOTALL)
+_AUTHORITY = re.compile(rb"(?:.*@)?(.*?)(?::([0-9]*))?", re.DOTALL)
 # The two lists of places are split where their grammar allows it and nowhere else: a quoted text may hold `<`, `>` and `;` as well.
 _REFRESH = re.compile(rb"""([ \t]*[0-9.]+[ \t]*[;, \t][ \t]*(?:(?i:url)[ \t]*=[ \t]*)?(["']?))(.+)""", re.DOTALL)
-_LINKS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|<([^<>]*)>', re.DOTALL)  # a quotation without an end is the rest
+_LINKS = re.compile(  # a quotation without an end is the rest
+    rb"""<([^<>]*)>|(;[ \t]*(?i:anchor)[ \t]*=[ \t]*")([^"\\]*)"|"(?:[^"\\]|\\.)*(?:"|\\?\Z)""", re.DOTALL
+)
 _COOKIE_PATH = re.compile(rb"(;[ \t]*path[ \t]*=[ \t]*)(/[^; \t][^;]*)", re.IGNORECASE)
-_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
+_DEFAULT_PORTS = {b"http": (b"80",), b"https": (b"443",), b"": (b"80", b"443")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +55,15 @@ class LocationMap:
             refresh = _REFRESH.fullmatch(value)
             return value if refresh is None else self._refresh(refresh[1], refresh[2], refresh[3])
         if name == b"link":
-            return _LINKS.sub(lambda found: found[0] if found[1] is None else b"<%b>" % self.public(found[1]), value)
+            return _LINKS.sub(self._link, value)
         if name == b"set-cookie":
             return _COOKIE_PATH.sub(lambda found: found[1] + self._cookie_path(found[2]), value)
         return self.public(value)
+
+    def _link(self, found: re.Match[bytes]) -> bytes:
+        if found[1] is not None:
+            return b"<%b>" % self.public(found[1])
+        return found[0] if found[2] is None else b'%b%b"' % (found[2], self.public(found[3]))
 
     def _cookie_path(self, path: bytes) -> bytes:
         end = len(path.rstrip(b" \t"))
@@ -71,14 +81,15 @@ class LocationMap:
         scheme, authority, rest = absolute[1], absolute[2], absolute[3]
         if _origin(scheme, authority) not in self.origins:
             return value
+        rest = _with_slashes(rest)
         if rest[:1] != b"/":  # no path before the query, the fragment or the end
             rest = b"/" + rest
         return self.public_origin + self._mapped(rest)
 
     def _public_path(self, value: bytes) -> bytes:
-        if value[:1] != b"/":
+        if value[:1] not in {b"/", b"\\"}:
             return value
-        mapped = self._mapped(value)
+        mapped = self._mapped(_with_slashes(value) if value[:1] == b"\\" else value)
         # `//host` would be another origin: what stood below the base path began with a slash.
         return self.public_origin + mapped if mapped[:2] in {b"//", b"/\\"} else mapped
 
@@ -102,13 +113,19 @@ def location_map(
 
 def _origin(scheme: bytes | None, authority: bytes) -> bytes:
     """Without the scheme: an upstream behind TLS that another proxy ends says `http`. A default port is left out."""
-    authority = authority.rpartition(b"@")[2].lower().removesuffix(b":")
-    for known in _DEFAULT_PORTS.values() if scheme is None else (_DEFAULT_PORTS[scheme.lower()],):
-        authority = authority.removesuffix(known)
-    host, colon, port = (
-        authority.rpartition(b":") if authority[-1:].isdigit() and b":" in authority else (authority, b"", b"")
-    )
-    return b"//" + host.removesuffix(b".") + colon + port
+    found = _AUTHORITY.fullmatch(authority)
+    host, port = (authority, b"") if found is None else (found[1], (found[2] or b"").lstrip(b"0"))
+    if port in _DEFAULT_PORTS[(scheme or b"").lower()]:
+        port = b""
+    return b"//" + unquote_to_bytes(host).lower().removesuffix(b".") + (b":" + port if port else b"")
+
+
+def _with_slashes(rest: bytes) -> bytes:
+    """A place's path with slashes for backslashes, then its query and fragment."""
+    if b"\\" not in rest:
+        return rest
+    end = next((at for at, byte in enumerate(rest) if byte in b"?#"), len(rest))
+    return rest[:end].replace(b"\\", b"/") + rest[end:]
 
 
 def _is_below(path: bytes, prefix: bytes) -> bool:

@@ -211,7 +211,7 @@ def test_any_value_is_mapped_or_left(name: bytes, value: bytes) -> None:
     """Nothing is raised, and what names no place of the upstream stays as it is."""
     known = location_map([parse_upstream("http://inner:8000")], prefix=b"", public_origin=PUBLIC, pass_host=False)
     seen = known.field(name, value)
-    assert seen == value or b"inner" in value.lower() or b"//" in value or b"/\\" in value
+    assert seen == value or b"inner" in value.lower() or b"%" in value
 
 
 def test_a_long_value_takes_linear_time() -> None:

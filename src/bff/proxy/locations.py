@@ -89,7 +89,10 @@ class LocationMap:
     def _public_path(self, value: bytes) -> bytes:
         if value[:1] not in {b"/", b"\\"}:
             return value
-        mapped = self._mapped(_with_slashes(value) if value[:1] == b"\\" else value)
+        path = _with_slashes(value) if value[:1] == b"\\" else value
+        mapped = self._mapped(path)
+        if mapped == path:
+            return value
         # `//host` would be another origin: what stood below the base path began with a slash.
         return self.public_origin + mapped if mapped[:2] in {b"//", b"/\\"} else mapped
 

@@ -232,7 +232,7 @@ def in_trace(call: Call, parent: tuple[Field, ...]) -> tuple[RequestHead, FieldB
     head = call.head
     if not traces.PARENTS.isdisjoint(head.named):  # else what is kept about the section serves on
         section = field_section([field for field in head.fields if field[0] not in traces.PARENTS])
-        head = replace(head, section=section, fields=section.fields, named=section.named)
+        head = replace(head, section=section, fields=section.fields, named=section.named, varying=())
     return head, field_block([*call.operators.fields, *parent])
 
 

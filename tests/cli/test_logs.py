@@ -1,6 +1,8 @@
 """What is written to standard error, and how that changes while the process runs (R-171)."""
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -50,3 +52,31 @@ def test_an_error_passes_every_level(capsys: pytest.CaptureFixture[str], level: 
     except ValueError:
         log.exception("two.failed")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["one.failed", "two.failed"]
+
+
+class Unbuffered(io.RawIOBase):
+    """Standard error as PYTHONUNBUFFERED makes it, which the image sets: each write is a system call."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: object) -> int:
+        """One system call."""
+        self.writes.append(bytes(memoryview(data)))  # type: ignore[arg-type]
+        return len(self.writes[-1])
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_event_is_one_write(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """Its line end comes with it: of several workers, which share standard error, no two events come on one line."""
+    unbuffered = Unbuffered()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(unbuffered, write_through=True))
+    logs.configure(LogConfig(format=form, level="info"))
+    log = structlog.get_logger()
+    log.info("one.happened", count=1)
+    log.info("two.happened")
+    assert [written[-1:] for written in unbuffered.writes] == [b"\n"] * 2

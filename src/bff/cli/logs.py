@@ -41,7 +41,7 @@ def configure(settings: LogConfig) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),  # an event and its line end in one write
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()

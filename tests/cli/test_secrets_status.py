@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -119,9 +118,7 @@ async def test_a_certificate_that_an_upstream_is_shown_is_listed(valkey: ValkeyS
     valkey.ask("FLUSHALL")
     authority = Authority(tmp_path)
     file = authority.server_file("client")
-    context = authority.server("127.0.0.1")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.file)
+    context = authority.asking_server("127.0.0.1")
     async with scripted_upstream(echo, tls=context) as upstream:
         shown = {"certificate": str(file), "key": str(file)}
         route = {"path": "/orders", "upstream": upstream.url, "ca_file": str(authority.file), "token": "none"}

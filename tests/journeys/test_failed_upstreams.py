@@ -172,9 +172,7 @@ async def test_an_upstream_that_refuses_our_certificate_is_no_lost_connection(
     """In TLS 1.3 the refusal comes behind the request; the operator reads what the upstream said of the certificate."""
     authority = Authority(tmp_path)
     certificate, key = client_files(tmp_path, authority=Authority(tmp_path, "other"))
-    context = authority.server("127.0.0.1")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.file)
+    context = authority.asking_server("127.0.0.1")
     context.maximum_version = version
     shown = {"certificate": str(certificate), "key": str(key)}
     async with (

@@ -163,9 +163,7 @@ async def test_a_certificate_that_the_provider_refuses_has_a_reason(tmp_path: Pa
     """In TLS 1.3 the refusal comes when the request is written already: it was not read, and no refresh token is spent."""
     authority = Authority(tmp_path)
     certificate, key = client_files(tmp_path, authority=Authority(tmp_path, "other"))
-    context = authority.server("127.0.0.1")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.file)
+    context = authority.asking_server("127.0.0.1")
     context.maximum_version = version
     async with ending_tls(context) as (url, failures):
         ours = at(url, authority, CertificateConfig(certificate=certificate, key=key))
@@ -180,9 +178,7 @@ async def test_a_certificate_that_the_provider_refuses_has_a_reason(tmp_path: Pa
 async def test_a_provider_that_misses_a_certificate_has_the_same_reason(tmp_path: Path) -> None:
     """TLS 1.3 has an alert for it: `certificate_required`."""
     authority = Authority(tmp_path)
-    context = authority.server("127.0.0.1")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.file)
+    context = authority.asking_server("127.0.0.1")
     async with ending_tls(context) as (url, _):
         ours = at(url, authority, None)
         with pytest.raises(ProviderUnavailable) as unavailable:

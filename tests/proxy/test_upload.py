@@ -1,4 +1,4 @@
-"""What of a request is written: its head, and content that is never more, less or other than was announced."""
+"""What is written of a request's content: never more, less or other than was announced."""
 
 import pytest
 from hypothesis import given
@@ -6,17 +6,6 @@ from hypothesis import strategies as st
 
 from bff.errors import ContentTooLarge, MalformedRequest
 from bff.proxy.upload import Upload
-from bff.proxy.upstream_request import UpstreamRequest, written_head
-from bff.request_head import field_block
-
-
-def test_a_head_is_one_line_a_field() -> None:
-    """Request line, fields in their order, an empty line."""
-    passed, ours = field_block([(b"x-empty", b"")]), field_block([(b"accept", b"a"), (b"accept", b"b")])
-    request = UpstreamRequest(b"GET", b"/v2?q=1", b"orders:8000", passed, (ours,), None, False)
-    assert written_head(request) == (
-        b"GET /v2?q=1 HTTP/1.1\r\nhost: orders:8000\r\nx-empty: \r\naccept: a\r\naccept: b\r\n\r\n"
-    )
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=10))

@@ -149,7 +149,8 @@ async def test_messages_that_are_handed_on_are_all_there(asked: bool, by_hand: b
     reading = asyncio.create_task(read_on(first.hand_on()))
     for number in range(2):
         coming.put_nowait({"type": "http.request", "body": b"%d" % number, "more_body": True})
-    assert [message["body"] for message in await reading] == [b"0", b"1"]
+    async with asyncio.timeout(10):
+        assert [message["body"] for message in await reading] == [b"0", b"1"]
 
 
 async def test_what_receive_raises_is_raised() -> None:

@@ -62,6 +62,13 @@ class Authority:
                 context.minimum_version = context.maximum_version = newest_tls
         return context
 
+    def asking_server(self, name: str, *, asks: ssl.VerifyMode = ssl.CERT_REQUIRED) -> ssl.SSLContext:
+        """A server's context that wants a certificate of ours from each client."""
+        context = self.server(name)
+        context.verify_mode = asks
+        context.load_verify_locations(self.file)
+        return context
+
 
 def client_files(directory: Path, *, name: str = "shop", authority: Authority | None = None) -> tuple[Path, Path]:
     """A client's certificate and key as PEM files, signed by this authority or by itself; what stands there is replaced."""

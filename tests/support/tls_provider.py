@@ -80,9 +80,7 @@ class TlsProvider:
 @asynccontextmanager
 async def tls_provider(authority: Authority) -> AsyncIterator[TlsProvider]:
     """Such a provider on a free loopback port, for as long as the block lasts."""
-    context = authority.server("127.0.0.1")
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.load_verify_locations(authority.file)
+    context = authority.asking_server("127.0.0.1", asks=ssl.CERT_OPTIONAL)
     provider = TlsProvider(authority=authority)
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, ssl=context)
     provider.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -169,6 +169,14 @@ class TokenWorld:
         """The same, in the background."""
         return asyncio.create_task(self.usable(session, worker=worker))
 
+    async def refresh_under_way(self, session: Session, *, name: str = "corp") -> "asyncio.Task[AccessToken]":
+        """A request whose token has expired, and whose refresh the provider has got and holds: `release` its `/token`."""
+        self.clock.advance(EXPIRED_AFTER)
+        self.fakes[name].hold("/token")
+        asked = asyncio.create_task(self.usable(session, name))
+        await self.token_calls_reach(1, name=name)
+        return asked
+
     async def instead_of(
         self, rejected: AccessToken, session: Session, *, target: Target = HERE, worker: int = 0
     ) -> AccessToken | None:

@@ -166,11 +166,8 @@ async def test_failed_refresh_looks_again_before_it_declares_a_session_dead() ->
     """`invalid_grant` for a refresh token that somebody else has replaced meanwhile means: they were quicker, nobody is signed out."""
     async with token_world() as world:
         session = await world.sign_in()
-        world.clock.advance(EXPIRED_AFTER)
-        world.corp.hold("/token")
         world.corp.answer_next("/token", oauth_error("invalid_grant"))
-        asked = asyncio.ensure_future(world.usable(session))
-        await world.token_calls_reach(1)
+        asked = await world.refresh_under_way(session)
         theirs = AccessToken(value="theirs", expires_at=world.clock() + 600, refresh_at=world.clock() + 500)
         await world.store.replace(_renewed(session, theirs), now=world.clock())
         world.corp.release("/token")
@@ -364,10 +361,7 @@ async def test_concurrent_change_of_the_session_is_kept() -> None:
     """A grant that another request changed meanwhile survives the write of a refresh."""
     async with token_world() as world:
         session = await world.sign_in("corp", "partner")
-        world.clock.advance(EXPIRED_AFTER)
-        world.corp.hold("/token")
-        asked = asyncio.ensure_future(world.usable(session, "corp"))
-        await world.token_calls_reach(1)
+        asked = await world.refresh_under_way(session)
         changed = await world.store.replace(session.without_grant("partner"), now=world.clock())
         assert changed is not None
         world.corp.release("/token")
@@ -382,10 +376,7 @@ async def test_grant_that_ended_during_its_refresh_does_not_come_back() -> None:
     """A provider's part that was removed from the session while it was refreshed stays removed."""
     async with token_world() as world:
         session = await world.sign_in("corp", "partner")
-        world.clock.advance(EXPIRED_AFTER)
-        world.corp.hold("/token")
-        asked = asyncio.ensure_future(world.usable(session, "corp"))
-        await world.token_calls_reach(1)
+        asked = await world.refresh_under_way(session)
         await world.store.replace(session.without_grant("corp"), now=world.clock())
         world.corp.release("/token")
         with pytest.raises(LoginRequired):

@@ -163,10 +163,7 @@ async def test_cancelled_request_loses_nothing() -> None:
     """A browser that leaves in mid-refresh takes nothing along: the rotated refresh token is stored."""
     async with token_world() as world:
         session = await world.sign_in()
-        world.clock.advance(EXPIRED_AFTER)
-        world.corp.hold("/token")
-        asked = asyncio.ensure_future(world.usable(session))
-        await world.token_calls_reach(1)
+        asked = await world.refresh_under_way(session)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
@@ -182,10 +179,7 @@ async def test_logout_during_a_slow_refresh_is_final() -> None:
     """A session that ends during its refresh stays gone, whoever waited is told to sign in, and the new refresh token is revoked."""
     async with token_world() as world:
         session = await world.sign_in()
-        world.clock.advance(EXPIRED_AFTER)
-        world.corp.hold("/token")
-        asked = asyncio.ensure_future(world.usable(session))
-        await world.token_calls_reach(1)
+        asked = await world.refresh_under_way(session)
         await world.store.delete(session.key)
         world.corp.release("/token")
         with pytest.raises(LoginRequired):

@@ -103,10 +103,7 @@ async def test_refresh_under_way_ends_before_the_session_changes_hands() -> None
     async with token_world() as world:
         first = await world.sign_in("corp")
         grant = await world.grant("partner")
-        world.clock.advance(EXPIRED_AFTER)
-        world.corp.hold("/token")
-        asked = asyncio.ensure_future(world.usable(first, "corp"))
-        await world.token_calls_reach(1)
+        asked = await world.refresh_under_way(first)
         keeping = asyncio.ensure_future(world.keep(grant, previous=first))
         for _ in range(20):
             await asyncio.sleep(0)
@@ -152,10 +149,7 @@ async def test_a_refresh_that_hangs_does_not_hold_up_a_sign_in() -> None:
     """Its grant stays behind in the old session, and what its answer brings is revoked; the new session holds what was signed in."""
     async with token_world() as world:
         before = await world.sign_in("partner")
-        world.fakes["partner"].hold("/token")
-        world.clock.advance(EXPIRED_AFTER)
-        refreshing = asyncio.create_task(world.usable(before, "partner"))
-        await world.token_calls_reach(1, name="partner")
+        refreshing = await world.refresh_under_way(before, name="partner")
         session_id = await keep_sign_in(
             world.store,
             grant=await world.grant("corp"),

@@ -30,7 +30,6 @@ from bff.config.values.urls import UpstreamUrl
 NAMES = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 
 _ABSOLUTE = re.compile(rb"(?:(?i:(https?)):[/\\]*|[/\\]{2,})([^/?#\\]*)(.*)", re.DOTALL)
-_AUTHORITY = re.compile(rb"(?:.*@)?(.*?)(?::([0-9]*))?", re.DOTALL)
 # The two lists of places are split where their grammar allows it and nowhere else: a quoted text may hold `<`, `>` and `;` as well.
 _REFRESH = re.compile(rb"""([ \t]*[0-9.]+[ \t]*[;, \t][ \t]*(?:(?i:url)[ \t]*=[ \t]*)?(["']?))(.+)""", re.DOTALL)
 _LINKS = re.compile(  # a quotation without an end is the rest
@@ -116,8 +115,12 @@ def location_map(
 
 def _origin(scheme: bytes | None, authority: bytes) -> bytes:
     """Without the scheme: an upstream behind TLS that another proxy ends says `http`. A default port is left out."""
-    found = _AUTHORITY.fullmatch(authority)
-    host, port = (authority, b"") if found is None else (found[1], (found[2] or b"").lstrip(b"0"))
+    place = authority.rpartition(b"@")[2]
+    host, port = place.rstrip(b"0123456789"), b""
+    if host.endswith(b":"):
+        host, port = host[:-1], place[len(host) :].lstrip(b"0")
+    else:
+        host = place
     if port in _DEFAULT_PORTS[(scheme or b"").lower()]:
         port = b""
     return b"//" + unquote_to_bytes(host).lower().removesuffix(b".") + (b":" + port if port else b"")

@@ -17,7 +17,7 @@ from typing import cast
 from bff.clock import steady
 from bff.server.connection import BrowserConnection, local_port
 from bff.server.listener_tls import ListenerTls
-from bff.server.served import Served, ServerState, is_too_many
+from bff.server.served import Served, ServerState
 from bff.telemetry import running as telemetry
 
 SHUTDOWN_SECONDS = 5.0  # that a browser may take to answer the end of TLS; the answer before it has been sent
@@ -50,7 +50,8 @@ class TlsArrival(asyncio.Protocol):
             self._connection.connection_made(plain)
             return
         context = self._tls.context()
-        if context is not None and not is_too_many(plain, self._served, self._state, now=steady()):
+        open_now = len(self._state.connections)
+        if context is not None and not self._served.refuses(plain, connections=open_now, now=steady()):
             self._begin(plain, context)
         plain.abort()  # closes its own descriptor; nothing was read
 

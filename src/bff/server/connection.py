@@ -23,7 +23,7 @@ from bff.server.judged_head import Message
 from bff.server.lane_call import LaneCall
 from bff.server.output import Output
 from bff.server.request_reader import Content, RequestReader
-from bff.server.served import Served, ServerState, is_too_many
+from bff.server.served import Served, ServerState
 from bff.server.websocket import HandedOver, Handshake
 from bff.web.api import BegunStream
 
@@ -87,7 +87,8 @@ class BrowserConnection(asyncio.Protocol):
         self._is_public = self.local_address is None or self.local_address[1] not in self._served.inner_ports
         self._reader = RequestReader(peer=self._peer(), limits=self._served.limits())
         self._state.connections.add(self)
-        if self._is_public and is_too_many(transport, self._served, self._state, now=self._loop.time()):
+        open_now = len(self._state.connections)
+        if self._is_public and self._served.refuses(transport, connections=open_now, now=self._loop.time()):
             self._transport.abort()
             return
         self._set_deadline(self._served.limits().head_timeout)

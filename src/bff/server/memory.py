@@ -7,9 +7,6 @@ import gc
 # nginx's CPU, with them 1.34; the peak of memory stayed the same.
 _M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES = -1, 128 * 1024 * 1024
 _M_TOP_PAD, _TOP_PAD_BYTES = -2, 16 * 1024 * 1024
-# uvloop reads 250 KB at a time. glibc maps what is larger than 128 KB afresh each time, unless the program happened to free a larger
-# piece before the lines above ended that rule's adjustment.
-_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES = -3, 4 * 1024 * 1024
 
 
 def settle() -> None:
@@ -24,7 +21,6 @@ def _keep_heap() -> None:
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
         mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
-        mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
 
 
 def _collect_rarely() -> None:

@@ -34,6 +34,13 @@ class Served:
     websockets: App | None = None  # the gateway that forwards them; None: handshakes are refused
     tls: ListenerTls | None = None  # None: plain HTTP on every listener
 
+    def refuses(self, transport: asyncio.BaseTransport, *, connections: int, now: float) -> bool:
+        """Whether this connection of a browser must go, because file descriptors run out; `now` is the loop's clock."""
+        connected = transport.get_extra_info("socket")
+        if self.descriptors is None or connected is None:
+            return False
+        return self.descriptors.refuse(connected.fileno(), connections=connections, now=now)
+
 
 class ProblemOf(Protocol):
     """Makes a refusal as it goes over the wire: a page if `head` says that a person waits for one."""
@@ -51,11 +58,3 @@ class ServerState(Protocol):
     total_requests: int
     connections: set[Stoppable]
     tasks: "set[asyncio.Task[None]]"
-
-
-def is_too_many(transport: asyncio.BaseTransport, served: Served, state: ServerState, *, now: float) -> bool:
-    """Whether this connection of a browser must go, because file descriptors run out; `now` is the loop's clock."""
-    descriptors, connected = served.descriptors, transport.get_extra_info("socket")
-    if descriptors is None or connected is None:
-        return False
-    return descriptors.refuse(connected.fileno(), connections=len(state.connections), now=now)

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 MAX_DIGESTS = 1024
-MAX_DIGESTED_BYTES = 64 * 1024 * 1024  # 50 ms; what is longer is known by its size, and by its beginning
+MAX_DIGESTED_BYTES = 64 * 1024 * 1024  # 35 ms; what is longer is known by its size, and by its beginning
 FIRST_BYTES = 64 * 1024  # read together with the opening: most files of an app are not longer
 
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM})

@@ -161,7 +161,7 @@ def test_endpoints_by_hand() -> None:
 )
 def test_a_provider_at_plain_http_can_be_run(lines: str, is_insecure: bool, tmp_path: Path) -> None:
     """The switch for it is written, with a remark, where the provider is on another machine."""
-    text = f"{FEW}{lines}\n"
+    text = f'{FEW}provider = "oidc"\n{lines}\n'
     assert loaded(text, tmp_path).providers["oidc"].insecure_http == is_insecure
     assert any("insecure_http" in remark for remark in made(text).remarks) == is_insecure
 

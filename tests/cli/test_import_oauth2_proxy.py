@@ -150,6 +150,22 @@ def test_endpoints_by_hand() -> None:
     assert oidc["authorization_params"] == {"prompt": "select_account"}
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_insecure"),
+    [
+        ('oidc_issuer_url = "http://keycloak:8080/realms/acme"', True),
+        ('oidc_issuer_url = "https://login.acme.io"\nredeem_url = "http://keycloak/token"', True),
+        ('oidc_issuer_url = "http://localhost:8080/realms/acme"', False),
+        ('oidc_issuer_url = "http://[::1]:8080"', False),
+    ],
+)
+def test_a_provider_at_plain_http_can_be_run(lines: str, is_insecure: bool, tmp_path: Path) -> None:
+    """The switch for it is written, with a remark, where the provider is on another machine."""
+    text = f'{FEW}provider = "oidc"\n{lines}\n'
+    assert loaded(text, tmp_path).providers["oidc"].insecure_http == is_insecure
+    assert any("insecure_http" in remark for remark in made(text).remarks) == is_insecure
+
+
 def test_a_certificate_makes_the_listener_https() -> None:
     """There is one listener: with a certificate it takes the https address."""
     new = values_of(f"{FEW}tls_cert_file = '/tls/c.pem'\ntls_key_file = '/tls/k.pem'\nhttps_address = ':8443'\n")
@@ -246,6 +262,115 @@ def test_no_duration(text: str) -> None:
 def test_names_of_files_and_variables_are_those_of_flags(name: str, flag: str) -> None:
     """Underscores, capitals and the `s` of a list make no other setting."""
     assert canonical(name) == flag
+
+
+E_COM = {"provider": ("oidc",), "email-domain": ("e.com",)}
+CONTAINER = "containers:\n- image: quay.io/oauth2-proxy/oauth2-proxy:v7\n  "
+START = "oauth2-proxy --provider=oidc --email-domain=e.com"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "oauth2-proxy --provider=oidc \\\n  --email-domain \\\n  e.com\n",
+        "oauth2-proxy --provider=oidc\\\r\n --email-domain=e.com\\\r\n",
+        "oauth2-proxy -provider oidc -email-domain 'e.com' # --email-domain=f.com isn't\n",
+        '# don\'t\noauth2-proxy --provider=oidc --email-domain="e.com" | tee --x=y; curl --email-domain=f.com\n',
+        "cd /opt/oauth2-proxy && exec ./oauth2-proxy --provider=oidc --email-domain=e.com &\n",
+        "docker run --rm --name oauth2-proxy -d reg:5000/x/oauth2-proxy:v7 --provider=oidc --email-domain=e.com",
+        "docker run -e OAUTH2_PROXY_PROVIDER=oidc --env=OAUTH2_PROXY_EMAIL_DOMAINS=e.com oauth2-proxy",
+        "OAUTH2_PROXY_PROVIDER=oidc # which\n\n# and who\nOAUTH2_PROXY_EMAIL_DOMAINS='e.com'\n",
+        "export OAUTH2_PROXY_PROVIDER=oidc; export OAUTH2_PROXY_EMAIL_DOMAINS=e.com\n",
+        '[Service]\nEnvironment="OAUTH2_PROXY_PROVIDER=oidc"\nExecStart=/bin/oauth2-proxy --email-domain=e.com\n',
+        "\ufeffprovider = 'oidc'\r\nemail_domains = ['e.com']\r\n",
+        CONTAINER + "args: ['-provider=oidc', '-email-domain', 'e.com']",
+        CONTAINER + f"command: ['/bin/sh', '-c', 'exec {START}']",
+        CONTAINER + f"command: ['sh', '-c']\n  args:\n  - |\n    {START} \\\n",
+        "services: {sso: {image: oauth2-proxy, command: '-provider=oidc -email-domain e.com'}}",
+        "config: {emailDomains: [e.com]}\nextraEnv: [{name: OAUTH2_PROXY_PROVIDER, value: oidc}]\n",
+        "extraArgs: ['-provider=oidc']\nextraEnvVars: [{name: OAUTH2_PROXY_EMAIL_DOMAINS, value: e.com}]\n",
+        "kind: Secret\ndata: {OAUTH2_PROXY_PROVIDER: b2lkYw==, OAUTH2_PROXY_EMAIL_DOMAINS: ZS5jb20K}\n",
+        "kind: Secret\nstringData: {OAUTH2_PROXY_PROVIDER: oidc, OAUTH2_PROXY_EMAIL_DOMAINS: e.com}\n",
+    ],
+)
+def test_every_way_of_saying_it_says_the_same(text: str) -> None:
+    """Scripts, variables, lists of arguments, charts: who may come in is found wherever and however it stands."""
+    assert dict(read(text).values) == E_COM
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (
+            "oauth2-proxy --cookie-secret=ab#cd --email-domain=e.com",
+            {"cookie-secret": "ab#cd", "email-domain": "e.com"},
+        ),
+        (
+            "OAUTH2_PROXY_SCOPE=openid email\nOAUTH2_PROXY_CLIENT_ID=it's\n",
+            {"scope": "openid email", "client-id": "it's"},
+        ),
+        ("OAUTH2_PROXY_CLIENT_SECRET=ab#cd", {"client-secret": "ab#cd"}),
+        (
+            "oauth2-proxy --email-domain e.com --custom-templates-dir /etc/oauth2-proxy --scope openid",
+            {"email-domain": "e.com", "custom-templates-dir": "/etc/oauth2-proxy", "scope": "openid"},
+        ),
+        (
+            "oauth2-proxy --flush-interval -1s --banner=don't --scope=openid",
+            {"flush-interval": "-1s", "banner": "don't", "scope": "openid"},
+        ),
+        ("docker run -e OAUTH2_PROXY_EMAIL_DOMAINS oauth2-proxy", {"email-domain": "${OAUTH2_PROXY_EMAIL_DOMAINS}"}),
+        (
+            "services: {p: {image: oauth2-proxy, environment: [OAUTH2_PROXY_PROVIDER]}}",
+            {"provider": "${OAUTH2_PROXY_PROVIDER}"},
+        ),
+        (
+            "services: {p: {image: oauth2-proxy, environment: {OAUTH2_PROXY_PROVIDER: }}}",
+            {"provider": "${OAUTH2_PROXY_PROVIDER}"},
+        ),
+        (
+            "kind: Secret\ndata: {OAUTH2_PROXY_PROVIDER: b2l, OAUTH2_PROXY_SCOPE: b3BlbmlkCg==}",
+            {"provider": "", "scope": "openid"},
+        ),
+        ("authenticatedEmailsFile: {enabled: true}", {"authenticated-emails-file": "authenticatedEmailsFile"}),
+        (
+            "authenticatedEmailsFile: {enabled: false}\nconfig: {google: {groups: [g@e.com]}}",
+            {"google-group": "g@e.com"},
+        ),
+        (
+            "sessionStorage: {type: redis, redis: {clientType: sentinel, sentinel: {masterName: m, connectionUrls: 'redis://a:1'}}}",
+            {
+                "session-store-type": "redis",
+                "redis-use-sentinel": "true",
+                "redis-sentinel-master-name": "m",
+                "redis-sentinel-connection-urls": "redis://a:1",
+            },
+        ),
+        ("sessionStorage: {type: cookie}\nextraArgs: {scope: openid}", {"scope": "openid"}),
+    ],
+)
+def test_values_are_whole(text: str, values: dict[str, str]) -> None:
+    """Blanks in a line of variables, `#` and quotes inside a word, names of variables alone, and what a chart makes flags of."""
+    assert dict(read(text).values) == {name: (value,) for name, value in values.items()}
+
+
+def test_a_chart_with_structured_values() -> None:
+    """The structured YAML may stand in a chart's values: its upstreams, fields and restrictions are found."""
+    inner = (
+        "providers: [{id: a, provider: entra-id, clientID: shop, allowedGroups: [g], microsoftEntraIDConfig: {allowedTenants: [t]}}], "
+        "injectRequestHeaders: [{name: X-Mail, values: [{claimSource: {claim: email}}]}], "
+        "upstreamConfig: {upstreams: [{id: u, path: /, uri: 'http://a:1'}]}"
+    )
+    found = read(f"config: {{cookieSecret: x}}\nalphaConfig: {{enabled: true, configData: {{{inner}}}}}\n")
+    assert (found.values["allowed-group"], found.values["entra-id-allowed-tenant"]) == (("g",), ("t",))
+    assert [upstream.uri for upstream in found.upstreams or ()] == ["http://a:1"]
+    assert found.claims == {"X-Mail": "{claims.email}"}
+
+
+@pytest.mark.parametrize("text", ["provider = 'oidc'\nclient_id = 'a' b\n", "provider = 'oidc'\nprovider = 'google'\n"])
+def test_a_flaw_in_toml_is_named(text: str) -> None:
+    """The line is said, and nothing of what stands in it."""
+    with pytest.raises(Unreadable, match=r"if it is to be TOML, it is wrong at line 2$"):
+        read(text)
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{}", "[]", "a: b", "services: {web: {image: nginx}}"])

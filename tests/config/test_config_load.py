@@ -1,6 +1,8 @@
 """The configuration file as a whole: what it takes, and how all mistakes are told at once."""
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -236,6 +238,28 @@ def test_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / name, env={})
     assert caught.value.problems[0].message.startswith("the file cannot be read: ")
+
+
+def test_a_pipe_without_a_writer_is_an_empty_file(tmp_path: Path) -> None:
+    """Reading it does not wait for a writer: a reload would never end, and no later one would begin."""
+    os.mkfifo(tmp_path / "bff.yaml")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "bff.yaml", env={})
+    assert caught.value.problems[0].message == "the file is empty"
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    """A text that another command writes is waited for: `bff check -c /dev/stdin`."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader), os.fdopen(writer, "w") as text, ThreadPoolExecutor(max_workers=1) as thread:
+        loading = thread.submit(load, Path(f"/dev/fd/{reader}"), env={})
+        text.write("listen: 127.0.0.1:1\n")
+        text.flush()
+        text.write("listen: 127.0.0.1:2\n")
+        text.close()
+        error = loading.exception()
+    assert isinstance(error, ConfigError)
+    assert "is given twice; the first is on line 1" in [problem.message for problem in error.problems]
 
 
 def test_relative_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bff.config.values.secrets import EnvSecret, FileSecret, LiteralSecret, Secret
+from bff.config.spelling import SpellingError
+from bff.config.values.secrets import LARGEST_FILE, EnvSecret, FileSecret, LiteralSecret, Secret, client_secret
 from bff.config.values.stores import parse_store
 from bff.errors import SecretUnavailable
 from support.config_texts import ENV, SESSION_KEY, TWELVE_LINES, changed, loaded, problem, problems
@@ -149,6 +150,41 @@ def test_file_that_goes_away(tmp_path: Path, becomes: bytes | None) -> None:
     assert secret.read() == "one"
     replace_file(path, "two")
     assert secret.read() == "two"
+
+
+@pytest.mark.requirement("R-278")
+def test_a_pipe_is_no_secret_file(tmp_path: Path) -> None:
+    """A named pipe in its place is not opened, which would wait for a writer: the last good value stays."""
+    path = tmp_path / "secret"
+    path.write_text("one")
+    secret = FileSecret(path=path)
+    assert secret.read() == "one"
+    path.unlink()
+    os.mkfifo(path)
+    assert secret.read() == "one"
+    with pytest.raises(SecretUnavailable, match="no regular file"):
+        FileSecret(path=path).read()
+
+
+@pytest.mark.requirement("R-278")
+def test_a_large_file_is_no_secret_file(tmp_path: Path) -> None:
+    """A file of megabytes, such as a log in the place of a secret, is not read."""
+    path = tmp_path / "secret"
+    path.write_text("x" * LARGEST_FILE)
+    secret = FileSecret(path=path)
+    assert secret.read() == "x" * LARGEST_FILE
+    replace_file(path, "x" * (LARGEST_FILE + 1))
+    assert secret.read() == "x" * LARGEST_FILE
+    with pytest.raises(SecretUnavailable, match="larger than 64 KiB"):
+        FileSecret(path=path).read()
+
+
+@pytest.mark.parametrize("inner", ["one\ntwo", "one\r\ntwo", "one\ttwo", "one\x7ftwo", "one\x00two"])
+def test_a_client_secret_is_one_line(tmp_path: Path, inner: str) -> None:
+    """A control character inside a client secret is two secrets in one file, or another file: RFC 6749 has none (appendix A.2)."""
+    (tmp_path / "secret").write_text(inner + "\n")
+    with pytest.raises(SpellingError, match="control character"):
+        client_secret(FileSecret(path=tmp_path / "secret"))
 
 
 @pytest.mark.requirement("R-278")

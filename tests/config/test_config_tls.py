@@ -1,5 +1,7 @@
 """The section `tls`: what is refused, and what is warned of."""
 
+import os
+import ssl
 import time
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from bff.config.load import load_with_warnings
+from bff.config.model import CertificateConfig
+from bff.config.values.certificates import KeptKeyPair
 from support.config_texts import ENV, TWELVE_LINES, problem, write
 from support.tls_certificates import Authority, client_files
 
@@ -96,6 +100,19 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """As everywhere in the file."""
     certificate, _ = client_files(tmp_path)
     assert problem(with_tls(certificate, tmp_path / "gone"), folder=tmp_path).key == "tls"
+
+
+def test_a_pipe_in_the_place_of_a_certificate_is_not_opened(tmp_path: Path) -> None:
+    """Opening it would wait for a writer, in the thread that serves: the certificate that was shown stays."""
+    certificate, key = client_files(tmp_path)
+    kept = KeptKeyPair(CertificateConfig(certificate=certificate, key=key), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    kept.refresh()
+    shown = kept.certificate
+    key.unlink()
+    os.mkfifo(key)
+    with pytest.raises(OSError, match="regular file"):
+        kept.refresh()
+    assert kept.certificate == shown
 
 
 def test_tls_needs_an_https_public_url(tmp_path: Path) -> None:

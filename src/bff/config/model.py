@@ -87,7 +87,7 @@ LoginValues = Annotated[
 Scope = Annotated[str, Spelt(words.scope)]
 CaFile = Annotated[Path, Checked(certificates.authorities)]
 # A dump shows references, never the secrets: pydantic would dump the fields of a dataclass.
-Reference = Annotated[Secret, Checked(secrets.available), PlainSerializer(repr, return_type=str)]
+ClientSecret = Annotated[Secret, Checked(secrets.client_secret), PlainSerializer(repr, return_type=str)]
 ClientKey = Annotated[Secret, Checked(secrets.client_key), PlainSerializer(repr, return_type=str)]
 ProxyCredentials = Annotated[Secret, Checked(secrets.proxy_credentials), PlainSerializer(repr, return_type=str)]
 ClientAssertion = Annotated[Secret, Checked(secrets.client_assertion), PlainSerializer(repr, return_type=str)]
@@ -150,7 +150,7 @@ class ProviderConfig(Model):
     metadata_url: Endpoint | None = None  # None: below the issuer
     client_id: str
     client_secrets: Annotated[
-        tuple[Reference, ...], Singular("client_secret"), Checked(secrets.one_or_two)
+        tuple[ClientSecret, ...], Singular("client_secret"), Checked(secrets.one_or_two)
     ] = ()  # newest first
     client_keys: Annotated[tuple[ClientKey, ...], Checked(secrets.one_or_two)] = ()  # newest first
     client_certificate: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None

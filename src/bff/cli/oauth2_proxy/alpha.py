@@ -38,6 +38,8 @@ _INNER = {
     ("oidcConfig", "userIDClaim"): "user-id-claim",
     ("oidcConfig", "audienceClaims"): "oidc-audience-claim",
     ("oidcConfig", "extraAudiences"): "oidc-extra-audience",
+    ("microsoftEntraIDConfig", "allowedTenants"): "entra-id-allowed-tenant",
+    ("microsoftEntraIDConfig", "federatedTokenAuth"): "entra-id-federated-token-auth",
     ("keycloakConfig", "groups"): "keycloak-group",
     ("keycloakConfig", "roles"): "allowed-role",
     ("azureConfig", "tenant"): "azure-tenant",

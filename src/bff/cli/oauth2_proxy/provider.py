@@ -7,6 +7,7 @@ from bff.cli.oauth2_proxy.section import Section, inline, listed
 from bff.cli.oauth2_proxy.settings import Settings
 from bff.cli.recipes.advice import ONE_FOR_ALL
 from bff.cli.recipes.recipe import kinds, recipe
+from bff.loopback import is_loopback
 
 _RECIPES = {
     "oidc": "openid",
@@ -159,6 +160,15 @@ def _trust(settings: Settings, found: Section) -> None:
         found.add("ca_file", quoted(authorities[0]))
     if len(authorities) > 1:
         found.remarks.append("provider-ca-file: several: put all of them into one file")
+    if any(_is_plain(settings.one(flag) or "") for flag in ("oidc-issuer-url", *_ENDPOINTS)):
+        found.add("insecure_http", "true", "The client secret and tokens cross this network unencrypted, as before")
+        found.remarks.append("insecure_http: the provider's URLs are plain http, as before: better give it https")
     audiences = settings.many("oidc-extra-audience")
     if audiences:
         found.add("trusted_audiences", listed(audiences))
+
+
+def _is_plain(url: str) -> bool:
+    """Whether this is plain http to another machine."""
+    host = re.match(r"http://(\[[^]]*\]|[^/:?#]*)", url, re.IGNORECASE)
+    return host is not None and not is_loopback(host[1].lower())

@@ -3,19 +3,27 @@
 The kind is seen from the content: TOML if it parses as TOML, YAML if it parses to more than one text, else words of a shell.
 """
 
-import shlex
+import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from bff.cli.oauth2_proxy import alpha
+from bff.cli.oauth2_proxy import alpha, chart
+from bff.cli.oauth2_proxy.command_line import (
+    PREFIX,
+    Pair,
+    in_arguments,
+    in_script,
+    is_flag,
+    is_program,
+    variable,
+    words,
+)
 from bff.cli.oauth2_proxy.settings import Settings, Unreadable
-from bff.cli.oauth2_proxy.twins import canonical, is_switch
-
-PREFIX = "OAUTH2_PROXY_"
-Pair = tuple[str, str]
+from bff.cli.oauth2_proxy.twins import canonical
 
 
 def read(text: str) -> Settings:
@@ -24,11 +32,23 @@ def read(text: str) -> Settings:
     Raises:
         Unreadable: nothing in it is a setting of oauth2-proxy.
     """
+    text = text.removeprefix("\ufeff")  # a byte order mark, as editors of Windows write it
     for reading in (_toml, _yaml, _shell):
         settings = reading(text)
         if settings is not None:
             return settings
-    raise Unreadable("holds no flag, variable or key of oauth2-proxy")
+    raise Unreadable(f"holds no flag, variable or key of oauth2-proxy{_flaw_of_toml(text)}")
+
+
+def _flaw_of_toml(text: str) -> str:
+    """Where a text stops being TOML, if it begins as such. The error's text is not repeated: it may hold what was read."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"at line \d+|at end of document", str(error))
+        is_meant = re.search(r"^\s*\w+\s*=", text, re.MULTILINE)
+        return f"; if it is to be TOML, it is wrong {place[0]}" if place and is_meant else ""
+    return ""
 
 
 def gathered(pairs: Iterable[Pair]) -> dict[str, tuple[str, ...]]:
@@ -80,16 +100,18 @@ def _yaml(text: str) -> Settings | None:
     values = gathered(item for item in found if isinstance(item, tuple))
     for settings in inner:
         values = {**settings.values, **values}  # flags win over the file (its documentation)
-    structured = next((it for it in inner if it.upstreams is not None), None)
-    if structured is None:
-        return Settings(values=values)
-    return Settings(values=values, upstreams=structured.upstreams, claims=structured.claims, remarks=structured.remarks)
+    return Settings(
+        values=values,
+        upstreams=next((it.upstreams for it in inner if it.upstreams is not None), None),
+        claims={field: claim for it in inner for field, claim in it.claims.items()},
+        remarks=tuple(remark for it in inner for remark in it.remarks),
+    )
 
 
 def _containers(node: object) -> Iterator[dict[str, Any]]:
     """The services or containers that run its image: others in the file have arguments of their own."""
     inner: Iterable[object] = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    if isinstance(node, dict) and isinstance(node.get("image"), str) and _is_program(node["image"]):
+    if isinstance(node, dict) and isinstance(node.get("image"), str) and is_program(node["image"]):
         yield node
         return
     for each in inner:
@@ -99,37 +121,64 @@ def _containers(node: object) -> Iterator[dict[str, Any]]:
 def _in_document(node: object) -> Iterator[Pair | Settings]:
     """Arguments, variables and files in files, wherever they stand in a YAML document."""
     if isinstance(node, list):
-        if any(isinstance(item, str) and item.startswith("--") for item in node):
-            yield from _of_arguments([str(item) for item in node])
-            return
+        yield from _in_list(node)
+    elif isinstance(node, dict) and str(node.get("name", "")).startswith(PREFIX):
+        yield from _of_environment([node])
+    elif isinstance(node, dict) and alpha.is_structured(node):  # `alphaConfig.configData` of the Helm chart
+        yield alpha.settings(node)
+    elif isinstance(node, dict):
+        for key, value in _readable(node).items():
+            yield from _in_entry(str(key), value)
+
+
+def _in_list(node: list[Any]) -> Iterator[Pair | Settings]:
+    texts = [str(item) for item in node]
+    script = next(filter(_is_script, texts), None)
+    if script is not None:
+        yield from in_script(script)
+    elif any(isinstance(item, str) and is_flag(item) for item in node):
+        yield from in_arguments(texts)
+    else:
         for item in node:
             yield from _in_document(item)
-    if not isinstance(node, dict):
-        return
-    for key, value in node.items():
-        if key in {"env", "environment"}:
-            yield from _of_environment(value)
-        elif key == "command" and isinstance(value, str) and "--" in value:
-            yield from _of_arguments(_words(value))
-        elif key == "extraArgs" and isinstance(value, dict):
-            yield from _of_mapping(value)
-        elif isinstance(value, str) and str(key).endswith((".cfg", ".toml", ".yaml", ".yml", "configFile")):
-            yield from _of_file(value)
-        elif key == "config" and isinstance(value, dict):
-            yield from _of_chart(value)
-            yield from _in_document({name: it for name, it in value.items() if name == "configFile"})
-        elif str(key).startswith(PREFIX) and isinstance(value, str | bool | int):
-            yield str(key).removeprefix(PREFIX), _text(value)
-        else:
-            yield from _in_document(value)
 
 
-def _of_chart(values: Mapping[str, Any]) -> Iterator[Pair]:
-    """`config:` of the Helm chart."""
-    names = {"clientID": "client-id", "clientSecret": "client-secret", "cookieSecret": "cookie-secret"}
-    for key, name in names.items():
-        if values.get(key):
-            yield name, str(values[key])
+def _is_script(text: str) -> bool:
+    """Whether one argument is a whole command: `sh -c "exec oauth2-proxy ..."`."""
+    spoken = words(text)
+    return len(spoken) > 1 and any(map(is_program, spoken)) and not text.startswith("-")
+
+
+def _in_entry(key: str, value: object) -> Iterator[Pair | Settings]:
+    if key in {"env", "environment"}:
+        yield from _of_environment(value)
+    elif key == "command" and isinstance(value, str) and any(map(is_flag, words(value))):
+        yield from in_script(value)
+    elif key == "extraArgs" and isinstance(value, dict):
+        yield from _of_mapping(value)
+    elif isinstance(value, str) and key.endswith((".cfg", ".toml", ".yaml", ".yml", "configFile")):
+        yield from _of_file(value)
+    elif key.startswith(PREFIX) and isinstance(value, str | bool | int):
+        yield key.removeprefix(PREFIX), _text(value)
+    else:
+        if isinstance(value, dict) and key in chart.SECTIONS:
+            yield from chart.SECTIONS[key](value)
+        yield from _in_document(value)
+
+
+def _readable(node: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A Kubernetes Secret with its `data` as text."""
+    data = node.get("data")
+    if node.get("kind") != "Secret" or not isinstance(data, dict):
+        return dict(node)
+    return {**node, "data": {key: _of_base64(str(value)) for key, value in data.items()}}
+
+
+def _of_base64(value: str) -> str:
+    try:
+        return b64decode(value).decode("utf-8", "replace").strip()
+    except ValueError:
+        return ""
 
 
 def _of_file(text: str) -> Iterator[Settings]:
@@ -142,55 +191,17 @@ def _of_file(text: str) -> Iterator[Settings]:
 
 def _of_environment(node: object) -> Iterator[Pair]:
     """Compose has a mapping or a list of NAME=VALUE, Kubernetes a list of {name, value} and {name, valueFrom}."""
-    if isinstance(node, dict):
-        yield from _of_mapping({key: value for key, value in node.items() if str(key).startswith(PREFIX)})
-        return
+    named = node.items() if isinstance(node, dict) else ()
+    for key, value in named:
+        yield from variable(str(key) if value is None else f"{key}={_text(value)}")
     for item in node if isinstance(node, list) else []:
         if isinstance(item, str):
-            yield from _variable(item)
-        elif isinstance(item, dict) and str(item.get("name", "")).startswith(PREFIX):
-            name = str(item["name"])
-            yield name.removeprefix(PREFIX), str(item["value"]) if "value" in item else f"${{{name}}}"
-
-
-def _variable(text: str) -> Iterator[Pair]:
-    name, found, value = text.partition("=")
-    if found and name.startswith(PREFIX):
-        yield name.removeprefix(PREFIX), value
+            yield from variable(item)
+        elif isinstance(item, dict):
+            name = str(item.get("name", ""))
+            yield from variable(f"{name}={_text(item['value'])}" if "value" in item else name)
 
 
 def _shell(text: str) -> Settings | None:
-    pairs = list(_of_arguments(_words(text)))
+    pairs = in_script(text)
     return Settings(values=gathered(pairs)) if pairs else None
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text.replace("\\\r\n", " "), comments=True)
-    except ValueError:  # a quote that is not closed
-        return text.split()
-
-
-def _of_arguments(words: Sequence[str]) -> Iterator[Pair]:
-    """Flags after the program or image, as `--name=value`, `--name value` or a switch; variables everywhere."""
-    programs = [at for at, word in enumerate(words) if _is_program(word)]
-    start = programs[-1] + 1 if programs else 0
-    for word in words:
-        yield from _variable(word.removeprefix("--env=").removeprefix("-e"))
-    rest = list(words[start:])
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("-") or not word.strip("-"):
-            continue
-        name, found, value = word.lstrip("-").partition("=")
-        if not found and not is_switch(name) and rest and not rest[0].startswith("-"):
-            value = rest.pop(0)
-        elif not found:
-            value = "true"
-        yield name, value
-
-
-def _is_program(word: str) -> bool:
-    """`oauth2-proxy`, a path to it, or an image of it."""
-    name = word.rpartition("/")[2].partition(":")[0].partition("@")[0]
-    return name in {"oauth2-proxy", "oauth2_proxy"} and not word.startswith("-")

@@ -3,8 +3,10 @@
 `ssl` is used as a parser of PEM here; it opens no socket.
 """
 
+import errno
 import os
 import ssl
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +87,9 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
     Raises:
         OSError: it cannot be used (ssl.SSLError is one).
     """
+    for file in (pair.certificate, pair.key):
+        if not stat.S_ISREG(os.stat(file).st_mode):  # OpenSSL would wait for a pipe's writer
+            raise OSError(errno.EINVAL, "no regular file")
     context.load_cert_chain(
         pair.certificate, pair.key, password=""
     )  # without a password OpenSSL would ask at the terminal

@@ -6,6 +6,7 @@ keeps its last good value, because a rotation in progress must not end any sessi
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,9 @@ from bff.errors import SecretUnavailable
 
 SHORTEST_LITERAL = 32  # characters: a password that a person invents is shorter
 SHORTEST_SESSION_KEY = 32
+LARGEST_FILE = 64 * 1024  # bytes: an RSA key of 16,384 bits takes 12,700
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_CONTROL_CHARACTER = re.compile("[\\x00-\\x1f\\x7f]")
 _FEWEST_DIFFERENT = 8  # of 32 random hexadecimal digits, fewer than 8 differ in 4 of 10^8 cases
 
 
@@ -53,6 +56,8 @@ class FileSecret:
             seen = (status.st_ino, status.st_mtime_ns, status.st_size)
             if seen == self._seen:
                 return self._value
+            if flaw := _flaw(status):
+                return self._last_good(reason=flaw)
             value = self.path.read_text(encoding="utf-8").strip()
         except OSError as error:
             return self._last_good(reason=error.strerror or type(error).__name__)
@@ -67,6 +72,13 @@ class FileSecret:
         if self._value:
             return self._value
         raise SecretUnavailable(f"file {self.path}", reason=reason) from None  # a decoding error holds what it read
+
+
+def _flaw(file: os.stat_result) -> str:
+    """Why this file must not be opened; empty if it may. It is opened in the thread of the event loop."""
+    if not stat.S_ISREG(file.st_mode):  # opening a pipe waits for its writer
+        return "no regular file"
+    return "" if file.st_size <= LARGEST_FILE else f"larger than {LARGEST_FILE // 1024} KiB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +159,14 @@ def _is_plain_file_name(name: str) -> bool:
         return True
     separated, one_case = bool(re.search("[._-]", name)), name == name.lower()
     return separated and one_case and len(name) <= _LONGEST_NAME_WITH_DIGITS
+
+
+def client_secret(secret: Secret) -> None:
+    """Refuse one with a control character inside: it is two secrets in one file, or another file."""
+    available(secret)
+    # RFC 6749 appendix A.2: "client-secret = *VSCHAR" (https://www.rfc-editor.org/rfc/rfc6749#appendix-A.2).
+    if _CONTROL_CHARACTER.search(secret.read()):
+        raise SpellingError("holds a line break or another control character: a client secret is one line")
 
 
 def session_key(secret: Secret) -> None:

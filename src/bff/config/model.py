@@ -213,7 +213,7 @@ ClaimValues = Annotated[tuple[str, ...], OneOrMore(), Checked(not_empty)]
 class RequireConfig(Model):
     """What the sign-in of a user must show before a route forwards for them."""
 
-    claims: dict[str, ClaimValues] = {}  # each claim must hold one of its values
+    claims: dict[Annotated[str, Spelt(words.claim_name)], ClaimValues] = {}  # each claim must hold one of its values
     acr_values: tuple[Annotated[str, Spelt(words.acr)], ...] = ()  # the sign-in's `acr` must be one of them
     max_age: Timeout | None = None  # seconds since the user authenticated at the provider
 

@@ -79,9 +79,24 @@ def log_user(text: str) -> str:
     Raises:
         SpellingError: it is no name.
     """
-    if not text.isprintable() or not 0 < len(text) <= 128 or text != text.strip():
+    if not _is_claim_name(text):
         raise SpellingError("is no name of a claim: none, subject, or for example email")
     return text
+
+
+def claim_name(text: str) -> str:
+    """The name of a claim, which may be a URL: `groups`, `https://example.com/roles`.
+
+    Raises:
+        SpellingError: no provider has a claim of this name.
+    """
+    if not _is_claim_name(text):
+        raise SpellingError("is no name of a claim: 1 to 128 printable characters without spaces around them")
+    return text
+
+
+def _is_claim_name(text: str) -> bool:
+    return text.isprintable() and 0 < len(text) <= 128 and text == text.strip()
 
 
 def word(text: str, *, known: Iterable[str], refused: Mapping[str, str] | None = None) -> str:
@@ -164,7 +179,7 @@ def token_type(text: str) -> str:
 
 def authorization_parameter(text: str) -> str:
     """A parameter that may be added to the authorization request: never one of ours."""
-    if text in _OUR_PARAMETERS:
+    if text.lower() in _OUR_PARAMETERS:  # servers of ASP.NET compare names without regard to case
         raise SpellingError("is set by the gateway itself and cannot be given here")
     if not _PARAMETER_NAME.fullmatch(text):
         raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
@@ -173,7 +188,7 @@ def authorization_parameter(text: str) -> str:
 
 def login_parameter(text: str) -> str:
     """A parameter of `/login` that may be passed on to the provider: never one of ours."""
-    if text in _LOGIN_PARAMETERS:
+    if text.lower() in _LOGIN_PARAMETERS:
         raise SpellingError("is a parameter that /login reads itself and never passes on")
     return authorization_parameter(text)
 

@@ -115,11 +115,17 @@ def test_a_mistake_of_ours_has_its_traceback_besides() -> None:
         (b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", None),
         (b"00-4bf92f3577b34da6a3ce929d0e0e4736", None),
         (b"", None),
+        (b"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", None),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-zz", None),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", None),
+        (b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        (b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01more", None),
         (b'00-"};;{"\r\n4da6a3ce929d0e0e4736abcdef-00f067aa0ba902b7-01', None),
     ],
 )
 def test_the_trace_is_read_from_its_field(parent: bytes, found: str | None) -> None:
-    """32 hexadecimal digits that are not all zero; anything else is no trace."""
+    """As W3C Trace Context has it, later versions too; from anything else an API reads no trace either."""
     assert trace_id(a_head({b"traceparent": parent})) == found
 
 

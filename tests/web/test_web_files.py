@@ -182,6 +182,16 @@ async def test_what_is_hidden_is_not_served_but_what_is_well_known_is() -> None:
             assert answer.status == (200 if name == ".well-known/security.txt" else 404)
 
 
+@pytest.mark.parametrize("fields", [NAVIGATION, {}, {"accept": "text/html"}])
+@pytest.mark.parametrize(
+    "name", [".env", ".git/config", "deep/.hidden/link", ".well-known/change-password", ".well-known/"]
+)
+async def test_a_name_with_a_dot_never_gets_the_start_page(name: str, fields: dict[str, str]) -> None:
+    """Neither a person's page load nor a program that takes anything: 404 says that the resource is not there."""
+    async with asgi_gateway() as world:
+        assert (await get(world, f"/app/{name}", fields)).status == 404
+
+
 async def test_no_listing_of_folders() -> None:
     """A folder without a start page of its own is not listed."""
     async with asgi_gateway() as world:

@@ -5,6 +5,7 @@ lane has no task: it makes its account when the request is over. With `log.acces
 too; without it only what needs a reason is written (`request.refused`, `request.not_served`, `request.failed`).
 """
 
+import re
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,7 @@ import structlog
 from bff.clock import steady
 from bff.request_head import RequestHead
 
-_TRACE_ID = slice(3, 35)
-_HEX = frozenset(b"0123456789abcdef")
+_PARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -80,9 +80,11 @@ def new_account(head: RequestHead, *, client: str, scheme: str, whole: bool, beg
 
 
 def trace_id(head: RequestHead) -> str | None:
-    """The trace that the request belongs to (W3C Trace Context, section 3.2); None if its `traceparent` is none."""
-    parent = head.named.get(b"traceparent")
-    if parent is None or len(parent) < 55 or parent[2:3] != b"-" or parent[35:36] != b"-":
+    """The trace that the request belongs to; None if its `traceparent` is none: an API begins a trace of its own then.
+
+    Neither id is zero, `ff` is no version, and version 00 ends with its flags (https://www.w3.org/TR/trace-context/, section 3.2).
+    """
+    found = _PARENT.fullmatch(head.named.get(b"traceparent", b""))
+    if found is None or (found[1] == b"00" and found[3] is not None):
         return None
-    found = parent[_TRACE_ID]
-    return found.decode("ascii") if _HEX.issuperset(found) and found.strip(b"0") else None
+    return found[2].decode("ascii")

@@ -123,8 +123,12 @@ def _with_slash(head: RequestHead) -> str:
 def _wants_page(name: str, head: RequestHead) -> bool:
     """Whether the app's router is meant: by a person's page load, or by a crawler, preview or prefetch that takes anything.
 
-    Not by an asset's name, not by what a page loads as a part of itself, and not by a call of the app: those need a 404.
+    Not by an asset's name, not by what a page loads as a part of itself, and not by a call of the app: those need a 404. Not by a name
+    that begins with a dot either: `/.env` answered with 200 is a finding of every scanner, and what asks for one of `.well-known`
+    (RFC 8615) takes the answer for the resource.
     """
+    if any(part.startswith(".") for part in name.split("/")):
+        return False
     if head.is_navigation:
         return True
     if _ASSET.search(name) or _is_never_there(name.rstrip("/")) or b"x-csrf" in head.named:

@@ -171,6 +171,9 @@ class Peer(Struct, frozen=True):
 class RequestHead(Struct, frozen=True):
     """`query` is raw and without `?`; `request_id` is ours or a trusted proxy's.
 
+    `has_empty_query`: the target ends with a `?`. It is another target than the one without (RFC 3986 section 6.2.3); ASGI has no word
+    for it.
+
     `fields` and `named` are the section's, with the values of the fields in `varying`, which are empty in the section: what is kept
     with a section cannot hold them.
     """
@@ -184,11 +187,12 @@ class RequestHead(Struct, frozen=True):
     peer: Peer
     request_id: bytes
     varying: tuple[Field, ...] = ()
+    has_empty_query: bool = False
 
     @property
     def target(self) -> bytes:
         """Path and query as they came."""
-        return b"%b?%b" % (self.path, self.query) if self.query else self.path
+        return b"%b?%b" % (self.path, self.query) if self.query or self.has_empty_query else self.path
 
     @property
     def is_navigation(self) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.gateway_world import SERVER
 from support.raw_world import RawWorld, raw_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -133,9 +134,9 @@ ROUND_TRIPS = [
 @pytest.mark.parametrize("target", ROUND_TRIPS, ids=lambda target: target[:40].decode())
 @pytest.mark.parametrize("prefix", [b"/open", b"/api"])
 async def test_path_and_query_arrive_as_they_were_sent(site: RawWorld, prefix: bytes, target: bytes) -> None:
-    """Nothing is decoded, encoded, merged or sorted on the way; only an empty query loses its `?`, which ASGI cannot tell."""
+    """Nothing is decoded, encoded, merged or sorted on the way; an empty query loses its `?` in ASGI, under another server."""
     assert (await site.ask(site.request(b"GET " + prefix + target))).status == 200
-    assert site.targets == [target.removesuffix(b"?")]
+    assert site.targets == [target if SERVER == "bff" else target.removesuffix(b"?")]
 
 
 @pytest.mark.requirement("R-241")

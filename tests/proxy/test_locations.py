@@ -25,6 +25,9 @@ def public(
     [
         (b"http://127.0.0.1:8000/items/", b"https://app.example.com/api/items/"),
         (b"HTTP://127.0.0.1:8000/items/?a=%2F#x", b"https://app.example.com/api/items/?a=%2F#x"),
+        (b"ws://127.0.0.1:8000/items/", b"wss://app.example.com/api/items/"),
+        (b"WSS://127.0.0.1:8000?x", b"wss://app.example.com/api/?x"),
+        (b"ws://other.example/items/", b"ws://other.example/items/"),
         (b"https://127.0.0.1:8000/items/", b"https://app.example.com/api/items/"),
         (b"//127.0.0.1:8000/items/", b"https://app.example.com/api/items/"),
         (b"http://127.0.0.1:8000", b"https://app.example.com/api/"),

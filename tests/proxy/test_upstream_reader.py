@@ -218,6 +218,21 @@ def test_chunk_extensions_and_trailers_are_bounded() -> None:
         assert reader.broken == "too many bytes without content"
 
 
+@pytest.mark.requirement("R-279")
+@pytest.mark.parametrize("piece", [4096, 65536, 262_144])
+@pytest.mark.parametrize("size", [MAX_BARREN - 4096, MAX_BARREN + 4096])
+@pytest.mark.parametrize("many", [True, False], ids=["many fields", "one field"])
+def test_the_limit_for_fields_is_the_same_in_any_segments(piece: int, size: int, many: bool) -> None:
+    """A head or trailers of the same size are read, or are not, whether they come at once or not."""
+    fields = b"X-Some: yyyyyyyy\r\n" * (size // 18) if many else b"X: %b\r\n" % (b"y" * size)
+    head = OK + fields + b"Content-Length: 2\r\n\r\nok"
+    trailers = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + fields + b"\r\n"
+    for wire in (head, trailers):
+        reader, _ = read([wire[at : at + piece] for at in range(0, len(wire), piece)])
+        assert reader.complete is (size < MAX_BARREN)
+        assert reader.broken == (None if size < MAX_BARREN else "too many bytes without content")
+
+
 @pytest.mark.requirement("R-251")
 def test_fields_keep_order_and_multiplicity() -> None:
     """Several Set-Cookie fields stay several, in their order, each with its value as it came."""

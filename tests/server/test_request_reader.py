@@ -306,6 +306,16 @@ def test_white_space_around_a_value_is_no_part_of_it() -> None:
         assert one.message.head.named[b"host"] == b"x"
 
 
+@pytest.mark.requirement("R-241")
+def test_an_empty_query_is_not_the_same_as_none() -> None:
+    """The target stays what it was, also where the fields are known from a request before."""
+    stream = [
+        b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % target for target in (b"/a", b"/a?", b"/a?b", b"/a", b"/a?", b"/?")
+    ]
+    targets = [one.message.head.target for one in read(stream).messages]
+    assert targets == [b"/a", b"/a?", b"/a?b", b"/a", b"/a?", b"/?"]
+
+
 @pytest.mark.requirement("R-239")
 @pytest.mark.parametrize(
     ("target", "path", "query", "host"),

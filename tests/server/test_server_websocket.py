@@ -131,9 +131,9 @@ async def accept(it: Conversation, *behind: bytes) -> None:
 
 
 @asynccontextmanager
-async def raw_site(script: Callable[[Conversation], Awaitable[None]]) -> AsyncIterator[Site]:
+async def raw_site(script: Callable[[Conversation], Awaitable[None]], **route: Any) -> AsyncIterator[Site]:
     """A gateway, and an upstream that is bytes."""
-    async with scripted_upstream(script) as upstream, gateway_world(routes=routes_to(upstream.port)) as world:
+    async with scripted_upstream(script) as upstream, gateway_world(routes=routes_to(upstream.port, **route)) as world:
         yield Site(world)
 
 
@@ -804,6 +804,43 @@ async def test_what_a_browser_does_not_read_is_not_kept() -> None:
         pouring.cancel()
         for end in (tunnel.browser, tunnel.upstream):
             assert end._transport.get_write_buffer_size() < 1_000_000
+
+
+@pytest.mark.requirement("R-256", "R-261")
+@pytest.mark.parametrize("cause", ["sign-out", "broken frame"])
+async def test_the_rest_of_a_frame_that_a_close_waits_for_is_not_kept(cause: str) -> None:
+    """The close stands behind the frame under way. A browser that does not read holds the upstream back until then."""
+    size, sent = 16 * 1024 * 1024, 0
+
+    async def pour(it: Conversation) -> None:
+        nonlocal sent
+        await accept(it, b"\x82\x7f" + size.to_bytes(8))
+        while sent < size:
+            await it.send(LARGE)
+            sent += len(LARGE)
+        await it.gone()
+
+    async with (
+        raw_site(pour, max_body="16MiB") as made,
+        raw_browser(made.world.config.listen.port, tls=made.world.tls) as browser,
+    ):
+        someone = await made.world.signed_in()
+        await made.raw(browser, cookie=someone.cookie(SESSION_COOKIE))
+        assert (await browser.head())[0] == 101
+        browser.read_no_more()
+        (tunnel,) = tunnels()
+        tunnel._close_seconds = 60  # a slow machine reads 16 MiB in it
+        await standstill(lambda: sent)
+        if cause == "sign-out":
+            await someone.fetch("/bff/logout", method="POST")
+        else:
+            await browser.say(b"\x83\x00")
+        await until(lambda: tunnel.is_ending)
+        assert await standstill(lambda: sent) < size
+        assert tunnel.browser._transport.get_write_buffer_size() < 1_000_000
+        browser.read_on()
+        close = b"\x88\x0f\x03\xf0session ended" if cause == "sign-out" else b"\x88\x10\x03\xeaprotocol error"
+        assert (await browser.wire.exactly(10 + size + len(close)))[10 + size :] == close
 
 
 @pytest.mark.requirement("R-256", "R-261")

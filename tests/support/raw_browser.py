@@ -216,6 +216,11 @@ class RawBrowser:
         assert self.wire.transport is not None
         self.wire.transport.pause_reading()
 
+    def read_on(self) -> None:
+        """Take what has been left, and what comes."""
+        assert self.wire.transport is not None
+        self.wire.transport.resume_reading()
+
     async def _head(self) -> tuple[int, Fields]:
         try:
             head = await self.wire.until(b"\r\n\r\n")

@@ -45,7 +45,16 @@ class Reading:
 def told_of(message: Message) -> tuple[object, ...]:
     """A message as values that compare."""
     head = message.head
-    named = (head.method, head.path, head.query, head.fields, dict(head.named), head.section.repeated, head.peer)
+    named = (
+        head.method,
+        head.path,
+        head.query,
+        head.has_empty_query,
+        head.fields,
+        dict(head.named),
+        head.section.repeated,
+        head.peer,
+    )
     return (*named, *astuple(message)[1:])
 
 

@@ -11,6 +11,7 @@ former would lead a browser to an inner host, or past the gateway.
 
     the upstream's origin, below its base path     the public origin, and the route's path in the place of the base path
     the upstream's origin, elsewhere               the public origin, the path as it is: the inner host is not shown
+    the same with `ws` or `wss`                    the same with that of the public origin: a WebSocket may be sent to another place
     a path below the base path                     the route's path in the place of the base path
     a path below the route's path already          as it is: the upstream knows its prefix
     another origin, a relative reference           as it is (RFC 3986 section 4.2)
@@ -29,14 +30,20 @@ from bff.config.values.urls import UpstreamUrl
 
 NAMES = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 
-_ABSOLUTE = re.compile(rb"(?:(?i:(https?)):[/\\]*|[/\\]{2,})([^/?#\\]*)(.*)", re.DOTALL)
+_ABSOLUTE = re.compile(rb"(?:(?i:(https?|wss?)):[/\\]*|[/\\]{2,})([^/?#\\]*)(.*)", re.DOTALL)
 # The two lists of places are split where their grammar allows it and nowhere else: a quoted text may hold `<`, `>` and `;` as well.
 _REFRESH = re.compile(rb"""([ \t]*[0-9.]+[ \t]*[;, \t][ \t]*(?:(?i:url)[ \t]*=[ \t]*)?(["']?))(.+)""", re.DOTALL)
 _LINKS = re.compile(  # a quotation without an end is the rest
     rb"""<([^<>]*)>|(;[ \t]*(?i:anchor)[ \t]*=[ \t]*")([^"\\]*)"|"(?:[^"\\]|\\.)*(?:"|\\?\Z)""", re.DOTALL
 )
 _COOKIE_PATH = re.compile(rb"(;[ \t]*path[ \t]*=[ \t]*)(/[^; \t][^;]*)", re.IGNORECASE)
-_DEFAULT_PORTS = {b"http": (b"80",), b"https": (b"443",), b"": (b"80", b"443")}
+_DEFAULT_PORTS = {
+    b"http": (b"80",),
+    b"https": (b"443",),
+    b"ws": (b"80",),
+    b"wss": (b"443",),
+    b"": (b"80", b"443"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +90,10 @@ class LocationMap:
         rest = _with_slashes(rest)
         if rest[:1] != b"/":  # no path before the query, the fragment or the end
             rest = b"/" + rest
-        return self.public_origin + self._mapped(rest)
+        origin = self.public_origin
+        if scheme is not None and scheme[:1] in b"wW":
+            origin = origin.replace(b"http", b"ws", 1)  # RFC 6455 section 3: ws is http, wss is https
+        return origin + self._mapped(rest)
 
     def _public_path(self, value: bytes) -> bytes:
         if value[:1] not in {b"/", b"\\"}:

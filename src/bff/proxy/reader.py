@@ -7,7 +7,8 @@ What the reader holds to (RFC 9112 section 6.3, and the reasons in brackets):
     - A response without Content-Length and chunked coding ends with the connection, cleanly only if that was closed in order.
     - Trailers are dropped, never merged (llhttp reports them through `on_header`, after the content).
     - `Transfer-Encoding` other than `chunked`, or besides Content-Length, and impossible lengths or status codes: broken.
-    - No more than `MAX_BARREN` bytes in a row may come without content: heads, interim responses, chunk extensions, trailers.
+    - No more than `MAX_BARREN` bytes in a row may come without content: heads, interim responses, chunk extensions, trailers. Fields
+      are counted as they are read: the limit is the same however they were cut into segments.
 
 `reusable` is true only after a response that was complete, that left no byte over, and whose framing leaves no room for one (not
 after HEAD, nor a length where no content may be: some upstreams send it nevertheless).
@@ -24,6 +25,7 @@ MAX_BARREN = 64 * 1024
 
 _CLOSED = "closed before the end of its answer"
 _LOST = "the connection was lost"
+_BARREN = "too many bytes without content"
 
 # Names that the reader looks at have one of these lengths: an integer in a set is found faster than six names are lower-cased.
 _WATCHED_LENGTHS = frozenset(map(len, (b"content-length", b"transfer-encoding", b"keep-alive", b"content-type")))
@@ -41,6 +43,7 @@ class ResponseReader:
         "_chunks",
         "_coding",
         "_content_seen_at",
+        "_field_bytes",
         "_head_only",
         "_length",
         "_lost_by",
@@ -68,6 +71,7 @@ class ResponseReader:
         self._rest = 0  # content still to come, once the parser has handed over; content of a known length needs none
         self._until_close = False
         self._content_seen_at = 0
+        self._field_bytes = 0  # of field lines since the last content
         self._lost_by: str | None = None
         self.status = 0
         self.fields: list[Field] = []
@@ -118,7 +122,7 @@ class ResponseReader:
         if self.complete:
             self._parser = None
         elif self.received - self._content_seen_at > MAX_BARREN:
-            self._break("too many bytes without content")
+            self._break(_BARREN)
         elif self._length is not None and self.status:
             self._rest = int(self._length) - self.buffered
             self._parser = None
@@ -127,7 +131,7 @@ class ResponseReader:
         """What follows a head that is whole and says how long its content is: nearly all are. None: the parser has to tell."""
         end = data.find(b"\r\n\r\n") + 4
         head = None
-        if end >= 4 and not self._head_only:
+        if 4 <= end <= MAX_BARREN and not self._head_only:
             written = data if end == len(data) else data[:end]
             head = kept_head(written) or read_head(written)
         if head is None:
@@ -203,6 +207,9 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Also for each trailer, after the content."""
+        self._field_bytes += len(name) + len(value) + 4
+        if self._field_bytes > MAX_BARREN:
+            raise HttpParserError(_BARREN)
         if self.status:
             return
         name, value = name.lower(), value.strip(b" \t")
@@ -259,6 +266,7 @@ class ResponseReader:
         if self.complete:
             return
         self._content_seen_at = self.received
+        self._field_bytes = 0
         self._chunks.append(chunk)
         self.buffered += len(chunk)
 

@@ -71,6 +71,8 @@ def request_with(
         if head.query.translate(None, _QUERY):
             raise MalformedRequest("The query holds a character that queries do not have.")
         target = b"".join((target, b"?", head.query))
+    elif head.has_empty_query:
+        target += b"?"
     for block in ours:
         if block.splits_lines:
             raise control_character()

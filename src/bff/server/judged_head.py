@@ -106,9 +106,11 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
         target, fields = _origin_form(target, fields)
         section, varying = field_section(fields), ()
         named = section.named
-    path, _, query = target.partition(b"?")
+    path, mark, query = target.partition(b"?")
     request_id = given_id(section, found.request_id, peer)
-    request = RequestHead(method, path, query, section, fields, named, peer, request_id, varying)
+    request = RequestHead(
+        method, path, query, section, fields, named, peer, request_id, varying, has_empty_query=bool(mark and not query)
+    )
     return _message(request, is_1_1=version == b"HTTP/1.1")
 
 

@@ -33,9 +33,9 @@ from bff.varying_fields import parted
 
 _END = b"\r\n\r\n"
 # A request line that llhttp accepts before fields that it has accepted, and that leaves nothing to be judged: method, path, query.
-# The target is visible ASCII without `#`.
+# The target is visible ASCII without `#`, and its query is not empty.
 _PLAIN_LINE = re.compile(
-    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$->@-~]*)(?:\?([!\"$-~]*))? HTTP/1\.1",
+    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$->@-~]*)(?:\?([!\"$-~]+))? HTTP/1\.1",
 )
 
 

@@ -3,7 +3,7 @@
     frames        pass as they are; only their heads are read (`proxy/websocket_frames.py`), for the size of messages and for the
                   places where a close of ours may stand
     back-pressure a side that does not read stops the reading of the other; one that takes nothing for `patience_seconds` is
-                  aborted (`output.py`)
+                  aborted (`output.py`). So it is for the rest of a frame that a close of ours waits for
     a close       that one side sends passes. Where one did not, `proxy/closes.py` has the close to send. Ours is written between two
                   frames: in the middle of one, after its end
     the end       the browser's connection is closed when it has sent and received a close (RFC 6455 section 7.1.1,
@@ -85,7 +85,7 @@ class End(asyncio.Protocol):
         """Pass on what came; after the end of the conversation only what ends a frame."""
         frames, other = self.frames, self.other
         if self._tunnel.is_ending:
-            if other._farewell is not None:
+            if other.has_farewell:
                 rest = frames.finish(data)
                 other.write(rest)
                 data = data[len(rest) :]
@@ -102,14 +102,13 @@ class End(asyncio.Protocol):
     def pause_writing(self) -> None:
         """This end reads more slowly than the other sends."""
         self.output.wait_for_room()
-        if not self._tunnel.is_ending:
+        if not self._tunnel.is_ending or self.has_farewell:
             self.other.hold(True)
 
     def resume_writing(self) -> None:
         """It has read."""
         self.output.has_room()
-        if not self._tunnel.is_ending:
-            self.other.hold(False)
+        self.other.hold(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """This end is gone."""
@@ -122,6 +121,11 @@ class End(asyncio.Protocol):
         self._tunnel.end(SERVER_STOPS)
 
     # --- for the other end and the tunnel ---
+
+    @property
+    def has_farewell(self) -> bool:
+        """Whether a close waits here for the end of a frame, which the other end still sends."""
+        return self._farewell is not None
 
     def take_over(self) -> None:
         """Become the transport's protocol."""
@@ -153,11 +157,12 @@ class End(asyncio.Protocol):
             self.close()
 
     def write_farewell(self) -> None:
-        """The stream to this end is between two frames."""
+        """The stream to this end is between two frames; the other end is read for its own close, whatever this one takes."""
         farewell, self._farewell = self._farewell, None
         if farewell is not None:
             self.write(farewell)
             self.was_closed = True
+            self.other.hold(False)
 
     def close(self) -> None:
         """Send what is left, then close."""
@@ -214,8 +219,10 @@ class Tunnel:
         self.is_ending = True
         self._give_time()
         for end, close in ((self.browser, ending.browser), (self.upstream, ending.upstream)):
-            end.hold(False)
             end.send_close(close)
+        for end in (self.browser, self.upstream):
+            if not end.other.has_farewell:
+                end.hold(False)
         self._close_what_is_done()
 
     def noticed(self, end: End) -> None:

@@ -102,6 +102,10 @@ REFUSED = {
     "symmetric with d": '{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA", "d": "x"}',
     "encrypted": RSA.as_pem(private=True, password="x").decode(),
     "encryption key": json.dumps({**RSA.as_dict(private=True), "use": "enc"}),
+    "key for verifying": json.dumps({**RSA.as_dict(private=True), "key_ops": ["verify"]}),
+    "key_ops that is no list": json.dumps({**RSA.as_dict(private=True), "key_ops": "sign"}),
+    "kid with half a character": json.dumps({**RSA.as_dict(private=True), "kid": "\ud800"}),
+    "kid of two lines": json.dumps({**RSA.as_dict(private=True), "kid": "a\nb"}),
     "alg of another kind": json.dumps({**RSA.as_dict(private=True), "alg": "ES256"}),
     "alg none": json.dumps({**RSA.as_dict(private=True), "alg": "none"}),
     "alg HS256": json.dumps({**RSA.as_dict(private=True), "alg": "HS256"}),
@@ -121,6 +125,7 @@ def test_what_is_no_key_for_us_is_refused(text: str) -> None:
     with pytest.raises(UnusableKey) as refused:
         signing_key.load(text)
     assert not [part for part in text.split('"') if len(part) > 20 and part in str(refused.value)]
+    assert str(refused.value).startswith(("is ", "holds "))  # follows "the key"
 
 
 @given(st.text() | st.dictionaries(st.text(), st.text() | st.integers()).map(json.dumps))

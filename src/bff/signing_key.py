@@ -137,7 +137,7 @@ def load(text: str) -> SigningKey:
     if text.lstrip().startswith("{"):
         return _from_jwk(text)
     if "-----BEGIN ENCRYPTED" in text or "Proc-Type: 4,ENCRYPTED" in text:
-        raise UnusableKey("the key is encrypted: write it without a passphrase, readable for the gateway alone")
+        raise UnusableKey("is encrypted: write it without a passphrase, readable for the gateway alone")
     block = _PEM.search(text)
     if block is None:
         raise UnusableKey("holds no private key (PEM or JWK)")
@@ -177,7 +177,7 @@ def _from_jwk(text: str) -> SigningKey:
         raise UnusableKey("is a set of keys: write one JWK to a file")
     if "d" not in jwk:
         raise UnusableKey("is a JWK without a private part that signs (`d`)")
-    if jwk.get("use", "sig") != "sig":
+    if jwk.get("use", "sig") != "sig" or not _may_sign(jwk.get("key_ops")):
         raise UnusableKey("is a JWK for another use than signatures")
     try:
         with warnings.catch_warnings():
@@ -191,6 +191,11 @@ def _from_jwk(text: str) -> SigningKey:
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         raise UnusableKey("is no JWK of an RSA, EC or Ed25519 key whose numbers fit together") from None
     return _signing_key(normal, jwk=jwk)
+
+
+def _may_sign(key_ops: object) -> bool:
+    """Whether a JWK with this member is for signatures (RFC 7517 section 4.3); None: it has none."""
+    return key_ops is None or (isinstance(key_ops, list) and "sign" in key_ops)
 
 
 def _imported(pem: str) -> Key:
@@ -215,8 +220,8 @@ def _signing_key(key: Key, *, jwk: Mapping[str, object]) -> SigningKey:
     alg, kid = jwk.get("alg"), jwk.get("kid")
     if alg is not None and alg not in algorithms and not (isinstance(key, RSAKey) and alg in _OF_RSA):
         raise UnusableKey("is a JWK whose `alg` is not for its kind of key")
-    if kid is not None and (not isinstance(kid, str) or not kid):
-        raise UnusableKey("is a JWK whose `kid` is no text")
+    if kid is not None and not (isinstance(kid, str) and kid and kid.isprintable()):
+        raise UnusableKey("is a JWK whose `kid` is no text that can be printed")
     return SigningKey(
         kid=key.thumbprint() if kid is None else kid,
         algorithms=algorithms if alg is None else (str(alg),),

@@ -1,5 +1,7 @@
 """The commands as processes: what an operator types, sees and gets as exit code."""
 
+import errno
+import io
 import json
 import re
 import signal
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from bff import __version__
+from bff.cli.main import main
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
 from support.bff_command import command, environment, run_bff
@@ -71,6 +74,27 @@ def configuration(folder: Path, **changes: Any) -> Path:
     file = folder / "bff.yaml"
     file.write_text(json.dumps(text))
     return file
+
+
+class Full(io.RawIOBase):
+    """A file on a disk that is full."""
+
+    def writable(self) -> bool:
+        """It is, as long as nothing is written."""
+        return True
+
+    def write(self, data: object) -> int:
+        """No."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`bff schema > FILE` ends with 1 and one line, not with a traceback."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Full(), encoding="utf-8", write_through=True))
+    with pytest.raises(SystemExit) as ended:
+        main(["schema"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: cannot write: No space left on device\n"
 
 
 def test_the_version_is_told() -> None:

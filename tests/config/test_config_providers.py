@@ -6,6 +6,8 @@ import pytest
 
 from bff.config.load import format_warnings, load_with_warnings
 from bff.config.model import ANY
+from bff.config.values import words
+from bff.oauth import logout
 from support.config_texts import ENV, changed, loaded, problem, write
 
 ENTRA = "https://login.microsoftonline.com/{tenantid}/v2.0"
@@ -37,6 +39,9 @@ REFUSED = [
     (f"allowed_tenants: [{TENANT}]", "issuer holds no {tenantid}"),
     ("login_params: {scope: any}", "set by the gateway itself"),
     ("login_params: {redirect_uri: any}", "set by the gateway itself"),
+    ("login_params: {Redirect_URI: any}", "set by the gateway itself"),
+    ("login_params: {Return_To: any}", "reads itself"),
+    ("authorization_params: {STATE: x}", "set by the gateway itself"),
     ("login_params: {response_mode: any}", "set by the gateway itself"),
     ("login_params: {return_to: any}", "reads itself"),
     ("login_params: {iss: any}", "reads itself"),
@@ -44,6 +49,10 @@ REFUSED = [
     ("login_params: {prompt: login}", "is not a list"),
     ("login_params: {prompt: [login, any]}", "without brackets"),
     ("login_params: {'a b': any}", "is no parameter name"),
+    (f"login_params: {{ui_locales: [{'x' * 257}]}}", "longer than 256"),
+    ("end_session_params: {logout_uri: '{ReturnTo}'}", "{ReturnTo} stands for nothing"),
+    ("end_session_params: {hint: '{id_token} {return_to}'}", "{id_token} stands for nothing"),
+    ("acr_values: [gold, two words]", "is no acr value"),
     ("response_mode: query", "is not one of form_post"),
     ("end_session_params: {'a b': x}", "is no parameter name"),
     ("proxy: https://proxy:3128", "is no outbound proxy"),
@@ -167,11 +176,14 @@ def test_a_tenant_is_named_by_its_id(tenant: str) -> None:
         "https://login.example.com/{tenantid}",
         "https://login.example.com/{tenantid}/{tenantid}/v2.0",
         "https://login.example.com/{tenant}/v2.0",
+        "https://login.example.com/{TenantId}/v2.0",
     ],
 )
 def test_the_tenant_is_one_segment_of_the_path(issuer: str) -> None:
     """A template never has its tenant in the host, or as a part of a segment."""
-    assert problem(with_provider_keys("allowed_tenants: any", issuer=issuer)).key == "providers.corp.issuer"
+    found = problem(with_provider_keys("allowed_tenants: any", issuer=issuer))
+    assert found.key == "providers.corp.issuer"
+    assert "{tenantid}" in found.message
 
 
 @pytest.mark.requirement("R-327", "R-056")
@@ -283,6 +295,11 @@ def test_a_provider_for_machines_names_nobody(tmp_path: Path) -> None:
     """A provider at which nobody signs in needs no way to say who it is."""
     text = with_provider_keys("token_endpoint: https://p.example/t", "scope: orders")
     assert warnings(f"{text}    token: client\n", tmp_path) == []
+
+
+def test_the_placeholder_that_is_taken_is_the_one_that_is_filled_in() -> None:
+    """The word of `end_session_params` is the same in both places."""
+    assert words.RETURN_TO == logout.RETURN_TO
 
 
 @pytest.mark.requirement("R-315", "R-330")

@@ -195,6 +195,18 @@ async def test_a_proof_is_for_the_upstream_that_gets_it() -> None:
             assert (await browser.fetch("/api/x")).status_code == 200
 
 
+@pytest.mark.requirement("R-159", "R-361")
+async def test_a_proof_names_the_host_that_the_api_sees() -> None:
+    """With `pass_host` that is the public one, below the scheme and the path that reach the API."""
+    routes = [{"path": "/api", "upstream": "{api}/v2", "provider": "corp", "pass_host": True}]
+    async with dpop_world(routes=routes) as world:
+        world.api.url = world.gateway.url
+        browser = await world.gateway.signed_in()
+        assert (await browser.fetch("/api/orders?x=1")).status_code == 200
+        (seen,) = world.behind.seen
+        assert (seen.target, seen.values("host")) == ("/v2/orders?x=1", [world.gateway.url.partition("://")[2]])
+
+
 @pytest.mark.requirement("R-161")
 async def test_what_the_browser_says_of_dpop_is_dropped() -> None:
     """No proof and no scheme of the browser reaches an API, on any route."""

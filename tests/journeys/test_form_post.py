@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from support.fake_provider import having, without_parameters
 from support.gateway_world import GatewayWorld, gateway_world
@@ -106,6 +107,32 @@ async def test_a_form_that_is_none_is_refused(content: bytes, content_type: str)
         if answer.status_code == 303:  # an empty form: the callback refuses it
             answer = await browser.open_once(answer.headers["location"])
         assert answer.status_code == 400
+
+
+UNREADABLE = {"malformed": {"content-type": "text/plain"}, "repeated_parameter": {}}
+
+
+@pytest.mark.requirement("R-332", "R-302", "R-336")
+@pytest.mark.parametrize(("reason", "headers"), UNREADABLE.items(), ids=UNREADABLE.keys())
+@pytest.mark.parametrize("page", [None, "/sorry"])
+async def test_a_form_that_is_none_is_a_sign_in_that_failed(
+    page: str | None, reason: str, headers: dict[str, str]
+) -> None:
+    """A person who was posted here comes to a page with a way on, or to the app's own, and the event has the reason."""
+    pages = {} if page is None else {"sign_in_error": page}
+    kind = {"content-type": "application/x-www-form-urlencoded", **headers}
+    navigation = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "sec-fetch-site": "cross-site"}
+    async with gateway_world(corp=FORM_POST, pages=pages) as world:
+        browser = await world.browser()
+        with capture_logs() as logs:
+            answer = await browser.http.post(
+                f"{world.url}/bff/callback/corp", content=b"code=a&code=b&state=c", headers={**navigation, **kind}
+            )
+    assert [entry["reason"] for entry in logs if entry["event"] == "login.declined"] == [reason]
+    if page is None:
+        assert (answer.status_code, "/bff/login?provider=corp" in answer.text) == (400, True)
+    else:
+        assert (answer.status_code, urlsplit(answer.headers["location"]).path) == (303, page)
 
 
 @pytest.mark.requirement("R-332")

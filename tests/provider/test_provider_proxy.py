@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bff.config.values.secrets import FileSecret, LiteralSecret
-from bff.errors import ProviderUnavailable
+from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.provider.client import Provider
 from bff.provider.http import MAX_CONNECTIONS
 from bff.secret_uses import SecretUses, digest
@@ -161,6 +161,53 @@ async def test_a_proxy_that_refuses_is_an_outage(tmp_path: Path, answers: bytes,
         assert (unavailable.value.reason, unavailable.value.unanswered) == (reason, False)
         assert len(proxy.asked) == 1
         assert not proxy.carried
+
+
+@asynccontextmanager
+async def plain_server(answer: bytes) -> AsyncIterator[str]:
+    """A server or proxy of plain http that answers everything alike; gives its URL."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await _closed(writer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def proxied(issuer: str, *, uses: SecretUses | None = None, **settings: Any) -> Provider:
+    """The provider with this issuer, and these settings of its section."""
+    config = provider_config(issuer, **settings)
+    return Provider(name="corp", config=config, redirect_uri="https://app/cb", clock=lambda: 1.8e9, uses=uses)
+
+
+NEEDS_PASSWORD = next(answer for answer, reason in NO_TUNNEL.items() if reason == "proxy_407")
+
+
+@pytest.mark.requirement("R-334", "R-342")
+async def test_a_proxy_that_wants_a_password_for_a_plain_http_call_is_named() -> None:
+    """A proxy answers 407 in the provider's place, which got nothing: an outage of the proxy's, and no password was taken."""
+    uses = SecretUses(clock=FakeClock())
+    async with plain_server(NEEDS_PASSWORD) as proxy:
+        settings = {"proxy": proxy, "proxy_credentials": LiteralSecret(value="bff:wrong")}
+        ours = proxied("http://login.invalid", insecure_http=True, uses=uses, **settings)
+        with pytest.raises(ProviderUnavailable) as unavailable:
+            await ours.metadata()
+        await ours.close()
+    assert (unavailable.value.reason, unavailable.value.unanswered) == ("proxy_407", False)
+    assert not [*uses.all()]
+
+
+@pytest.mark.requirement("R-334")
+async def test_a_407_of_the_provider_itself_is_its_own() -> None:
+    """Without a proxy of ours the status is one that the provider should not send."""
+    async with plain_server(NEEDS_PASSWORD) as url:
+        ours = proxied(url)
+        with pytest.raises(ProviderMisbehaved) as misbehaved:
+            await ours.metadata()
+        await ours.close()
+    assert misbehaved.value.reason == "status"
 
 
 @pytest.mark.requirement("R-334", "R-342")

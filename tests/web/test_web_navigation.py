@@ -7,10 +7,12 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from bff.web.page_template import render
 from bff.web.pages import Look, bounce_page, requested_path
 from support.asgi_gateway import FROM_ELSEWHERE, NAVIGATION, ORIGIN, TYPED, asgi_gateway
+from support.fake_internet import SECRET
 from support.request_heads import a_head
 
 HOSTILE = "/a/%22%3E%3Cscript%3E;'\"><script>alert(1)</script>&x={url}"
@@ -228,6 +230,40 @@ async def test_a_guarded_page_for_failed_sign_ins_is_no_circle() -> None:
         assert (shown.status, shown.all("location")) == (401, [])
         assert (links(Page(shown.body.decode()))[0] or "").startswith("/bff/login?provider=corp&return_to=/pages/sorry")
         assert (await world.ask("/pages/sorry/7", NAVIGATION)).status == 303
+
+
+@pytest.mark.requirement("R-301")
+async def test_a_page_for_failed_sign_ins_that_begins_another_is_no_circle() -> None:
+    """The third that cannot begin within a minute ends on the gateway's own page, where a person decides."""
+    async with asgi_gateway(pages={"sign_in_error": "/app/sorry"}) as world:
+        world.internet.down.add("127.0.0.1:7001")
+        cookie, statuses = "", []
+        for _ in range(4):
+            answer = await world.ask("/bff/login", {**NAVIGATION, "cookie": cookie})
+            statuses.append(answer.status)
+            cookie = (answer.all("set-cookie") or [cookie])[-1].partition(";")[0]
+        assert statuses == [303, 303, 503, 503]
+        assert "Try again" in answer.body.decode()
+        world.clock.advance(61)
+        assert (await world.ask("/bff/login", {**NAVIGATION, "cookie": cookie})).status == 303
+
+
+@pytest.mark.requirement("R-301")
+async def test_a_silent_sign_in_that_cannot_begin_comes_back_and_is_no_circle() -> None:
+    """`prompt=none` asks for no page; where the page that it comes back to asks once more at once, the third is told."""
+    provider = {"issuer": "http://127.0.0.1:7001", "client_id": "shop", "client_secret": SECRET}
+    async with asgi_gateway(providers={"corp": {**provider, "login_params": {"prompt": ["none"]}}}) as world:
+        world.internet.down.add("127.0.0.1:7001")
+        cookie, seen = "", []
+        for _ in range(3):
+            with capture_logs() as logs:
+                answer = await world.ask(
+                    "/bff/login", {**NAVIGATION, "cookie": cookie}, query="prompt=none&return_to=/app/7"
+                )
+            seen.append((answer.status, [entry["event"] for entry in logs]))
+            cookie = (answer.all("set-cookie") or [cookie])[-1].partition(";")[0]
+        assert [status for status, _ in seen] == [303, 303, 503]
+        assert "login.declined" in seen[0][1]
 
 
 @pytest.mark.requirement("R-301")

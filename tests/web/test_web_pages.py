@@ -5,6 +5,7 @@ import json
 import re
 from base64 import b64encode
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,6 +16,7 @@ from bff.web.page_texts import BY_REASON, BY_TYPE
 from bff.web.pages import Look
 from bff.web.problems import LAST_RESORT, TABLE, Shown, SignInFailed, problem_of
 from support.asgi_gateway import FETCH, FROM_ELSEWHERE, NAVIGATION, TYPED, Answer, asgi_gateway
+from support.fake_provider import Misbehaviour, having
 from support.request_heads import a_head
 from support.sample_errors import sample_error
 
@@ -276,3 +278,50 @@ async def test_a_failed_sign_in_ends_on_a_page_of_the_app() -> None:
         "request_id": [entry["request_id"]],
     }
     assert (fetched.status, elsewhere.status) == (400, 404)
+
+
+def of_the_last_event(logs: list[Any]) -> str:
+    """The request id of a problem's event."""
+    return str(next(entry for entry in reversed(logs) if entry["event"].startswith("request."))["request_id"])
+
+
+DOWN = {"error": ["provider-unavailable"], "reason": ["not_connected"]}
+BROKEN = {"error": ["provider-misbehaved"], "reason": ["issuer"]}
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize(("what", "expected"), [("down", DOWN), ("another issuer", BROKEN)])
+async def test_a_sign_in_that_cannot_begin_ends_on_the_page_of_the_app(what: str, expected: dict[str, Any]) -> None:
+    """The provider cannot be reached, or its metadata are of another: the app's page is told as after a failed callback."""
+    async with asgi_gateway(pages={"sign_in_error": "/app/sorry?from=bff"}) as world:
+        if what == "down":
+            world.internet.down.add("127.0.0.1:7001")
+        else:
+            world.corp.misbehaviour = Misbehaviour(metadata=having(issuer="https://other.example"))
+        with capture_logs() as logs:
+            answer = await world.ask("/bff/login", NAVIGATION, query="provider=corp&return_to=/app/7%3Fa%3D1")
+    where = urlsplit(answer.field("location"))
+    assert (answer.status, where.path) == (303, "/app/sorry")
+    assert parse_qs(where.query) == {
+        "from": ["bff"],
+        **expected,
+        "provider": ["corp"],
+        "return_to": ["/app/7?a=1"],
+        "request_id": [of_the_last_event(logs)],
+    }
+
+
+@pytest.mark.requirement("R-302")
+async def test_a_sign_in_that_no_person_waits_for_gets_the_problem() -> None:
+    """A client without Fetch Metadata that asks for JSON is not led to a page."""
+    async with asgi_gateway(pages={"sign_in_error": "/app/sorry"}) as world:
+        world.internet.down.add("127.0.0.1:7001")
+        answer = await world.ask("/bff/login", {"accept": "application/json"})
+    assert (answer.status, answer.field("content-type")) == (503, "application/problem+json")
+
+
+@pytest.mark.requirement("R-302")
+async def test_a_sign_in_link_that_is_wrong_is_not_the_app_s_to_show() -> None:
+    """No such provider: the link is broken, and a page that begins a sign-in would only follow it again."""
+    async with asgi_gateway(pages={"sign_in_error": "/app/sorry"}) as world:
+        assert (await world.ask("/bff/login", NAVIGATION, query="provider=none")).status == 400

@@ -181,10 +181,12 @@ class ProviderConfig(Model):
     # fixed additions to the authorization request, e.g. `prompt: consent`; an empty one is not sent at all
     login_params: dict[Annotated[str, Spelt(words.login_parameter)], LoginValues] = {}  # what a page may add at /login
     response_mode: Literal["form_post"] | None = None  # for providers that insist on it (Apple)
-    end_session_params: dict[Annotated[str, Spelt(words.end_session_parameter)], Annotated[str, MayBeEmpty()]] = {}
+    end_session_params: dict[
+        Annotated[str, Spelt(words.end_session_parameter)], Annotated[str, Spelt(words.end_session_value), MayBeEmpty()]
+    ] = {}
     frontchannel_logout: bool = False  # its sign-out page may end sessions by a frame, which needs no proof
     max_age: Duration | None = None
-    acr_values: tuple[str, ...] = ()
+    acr_values: tuple[Annotated[str, Spelt(words.acr)], ...] = ()
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
     timeout: Timeout = 30.0  # how long a request waits for a call
@@ -213,7 +215,7 @@ ClaimValues = Annotated[tuple[str, ...], OneOrMore(), Checked(not_empty)]
 class RequireConfig(Model):
     """What the sign-in of a user must show before a route forwards for them."""
 
-    claims: dict[str, ClaimValues] = {}  # each claim must hold one of its values
+    claims: dict[Annotated[str, Spelt(words.claim_name)], ClaimValues] = {}  # each claim must hold one of its values
     acr_values: tuple[Annotated[str, Spelt(words.acr)], ...] = ()  # the sign-in's `acr` must be one of them
     max_age: Timeout | None = None  # seconds since the user authenticated at the provider
 

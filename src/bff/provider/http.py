@@ -22,7 +22,7 @@ import httpx2
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import WatchedFile
 from bff.config.values.secrets import Secret
-from bff.errors import ProviderMisbehaved
+from bff.errors import ProviderMisbehaved, ProviderUnavailable
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
@@ -37,6 +37,7 @@ MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_CONNECTIONS = 64
 RENEWAL_CONNECTIONS = 48  # at a time for renewals (`places.py`); the rest is for sign-ins
 LONGEST_CONNECT_SECONDS = 10.0
+PROXY_WANTS_PASSWORD = 407
 
 Transport = httpx2.AsyncBaseTransport  # the seam: tests hand in one that opens no socket
 
@@ -75,7 +76,7 @@ class ProviderHttp:
         """Send one request and read its whole response, within `limit_seconds` (the provider's `timeout` if None).
 
         Raises:
-            ProviderUnavailable: not a URL that can be called, no connection, TLS refused, too slow, or cut off.
+            ProviderUnavailable: not a URL that can be called, no connection, TLS refused, a proxy that refuses, too slow, or cut off.
             ProviderMisbehaved: the response is larger than `MAX_RESPONSE_BYTES`, or has a content coding.
             SecretUnavailable: there is no usable client certificate, or password for the proxy, where one is configured.
         """
@@ -105,6 +106,7 @@ class ProviderHttp:
         finally:
             line.calls -= 1
             await self._close_if_left(line)
+        self._judge_proxy(response.status_code, request.url)
         self._note_uses(line, request.url)
         if self._skew is not None:
             self._skew.note(date=response.headers.get("date"), age=response.headers.get("age"), sent_at=sent_at)
@@ -126,6 +128,18 @@ class ProviderHttp:
     async def close(self) -> None:
         """Close every connection."""
         await self._line.client.aclose()
+
+    def _judge_proxy(self, status: int, url: str) -> None:
+        """Of a plain http call the proxy answers itself what it does not pass on. Other statuses may be the provider's.
+
+        Raises:
+            ProviderUnavailable: the proxy wants a password, or another one; the provider got nothing.
+        """
+        # RFC 9110 section 15.5.8: 407 "indicates that the client needs to authenticate itself in order to use a proxy"
+        if status == PROXY_WANTS_PASSWORD and self._proxy is not None and url.startswith("http:"):
+            raise ProviderUnavailable(
+                "the proxy refused our credentials", provider=self._provider, reason=f"proxy_{status}"
+            )
 
     def _note_uses(self, line: "_Line", url: str) -> None:
         """The provider has answered: what was shown on the way was taken."""

@@ -20,10 +20,12 @@ from bff.oauth.messages import media_type
 from bff.provider.client import Provider
 from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
+from bff.telemetry import sign_in as telemetry
 from bff.web import transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.content import bounded_content, content_type
 from bff.web.gateway import Gateway
+from bff.web.problems import SignInFailed
 
 LONGEST_RESPONSE = 8192  # bytes, in a request target that may have 16 KiB
 LONGEST_NAME = 255
@@ -37,12 +39,16 @@ async def posted_callback(gateway: Gateway, head: RequestHead, name: str, receiv
 
     Raises:
         MethodNotAllowed: this provider answers in the query.
-        CallbackRefused: `malformed` or `repeated_parameter`.
+        SignInFailed: in CallbackRefused, `malformed` or `repeated_parameter`.
     """
     provider = gateway.provider(name)
     if provider.config.response_mode != "form_post":
         raise MethodNotAllowed("This provider answers by GET.", allow="GET, HEAD")
-    response = _kept(await bounded_content(receive), content_type(head))
+    try:
+        response = _kept(await bounded_content(receive), content_type(head))
+    except CallbackRefused as refused:
+        telemetry.login_declined(refused, provider=provider.name)
+        raise SignInFailed(refused, provider=provider.name, return_to="/") from refused
     sealed = transactions.sealed(gateway, _kind(provider), response)
     return redirect(f"{head.path.decode('ascii')}?{_SEALED}={sealed}", https=gateway.site.https)
 

@@ -7,6 +7,7 @@ provider (`transactions.py`).
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bff.errors import BffError, ProviderError, StoreUnavailable
 from bff.oauth import authorization, pkce
 from bff.oauth.form import Fields
 from bff.provider.client import Provider
@@ -16,7 +17,8 @@ from bff.telemetry import sign_in as telemetry
 from bff.web import guards, navigation, transactions
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
-from bff.web.login_request import FRAGMENT_KEPT, login_request
+from bff.web.login_request import FRAGMENT_KEPT, LoginRequest, login_request
+from bff.web.problems import SignInFailed
 from bff.web.route_policy import user_targets
 
 
@@ -26,26 +28,56 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     Raises:
         MalformedRequest: the query asks for what is not to be had.
         CsrfRefused: not a navigation of the whole window.
+        SignInFailed: in ProviderError or StoreUnavailable; cannot begin now, and a page of the app says so.
         ProviderError, StoreUnavailable: cannot begin now.
     """
     guards.top_level(head)
     asked = login_request(gateway, head)
-    provider, return_to = asked.provider, asked.return_to
+    return_to = asked.return_to
     if navigation.must_click(gateway, head, return_to=return_to):
         return navigation.lead_on_to_sign_in(gateway, head, at_once=False, return_to=return_to)
     if navigation.must_bounce(head, session_cookie=gateway.cookies.session):
         return navigation.lead_on_to_sign_in(gateway, head, at_once=True, return_to=return_to)
     if navigation.may_have_fragment(gateway, head, return_to=return_to) and not asked.fragment_kept:
         return navigation.lead_on_to_sign_in(gateway, head, at_once=True, return_to=return_to, more=f"&{FRAGMENT_KEPT}")
+    try:
+        answer = await _begun(gateway, head, asked)
+    except (ProviderError, StoreUnavailable) as error:
+        return _not_begun(gateway, head, asked, error)
+    telemetry.login_started(provider=asked.provider.name)
+    return answer
+
+
+async def _begun(gateway: Gateway, head: RequestHead, asked: LoginRequest) -> OwnAnswer:
+    provider, return_to = asked.provider, asked.return_to
     live = await guards.session(gateway, head, touch=False)
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)
     transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=asked.step_up)
     transaction = replace(transaction, silent=asked.silent)
     browser = browser.keeping(transaction, return_to=return_to, parameters=asked.parameters)
-    answer = await to_provider(gateway, provider, head, browser, transaction, more=asked.parameters)
-    telemetry.login_started(provider=provider.name)
-    return answer
+    return await to_provider(gateway, provider, head, browser, transaction, more=asked.parameters)
+
+
+def _not_begun(gateway: Gateway, head: RequestHead, asked: LoginRequest, error: BffError) -> OwnAnswer:
+    """Where a sign-in that cannot begin leads: back, if it was to be silent, or to the app's own page (`pages.sign_in_error`).
+
+    That page may begin another one at once, which no click at the provider slows down: the third within a minute ends on a page of
+    ours (R-301).
+
+    Raises:
+        SignInFailed: the app has such a page.
+        BffError: it has none, or this goes round.
+    """
+    if navigation.goes_round(gateway, head):
+        raise error
+    marked = (navigation.mark_of_round(gateway, head),)
+    if asked.silent:
+        telemetry.login_declined(error, provider=asked.provider.name)
+        return redirect(asked.return_to, https=gateway.site.https, more=marked)
+    if gateway.config.pages.sign_in_error is None:
+        raise error
+    raise SignInFailed(error, provider=asked.provider.name, return_to=asked.return_to, more=marked) from error
 
 
 async def to_provider(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from bff.config.model import ANY
+from bff.config.values.words import LONGEST_LOGIN_VALUE
 from bff.errors import MalformedRequest
 from bff.issuers import accepts
 from bff.oauth.form import CONTENT_TYPE, decode_once
@@ -30,8 +31,6 @@ from bff.web import guards, query, step_up
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.content import bounded_content, content_type
 from bff.web.gateway import Gateway
-
-LONGEST_VALUE = 256
 
 _ABSOLUTE_URL = re.compile(r"([A-Za-z]+)://([^/?#\\]*)(.*)", re.DOTALL)  # scheme, authority, the rest
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
@@ -131,8 +130,8 @@ def _parameters(provider: Provider, head: RequestHead) -> dict[str, str]:
     asked = query.parameters(head, once=tuple(listed))
     found = {name: asked[name] for name in listed if asked.get(name)}
     for name, value in found.items():
-        if len(value) > LONGEST_VALUE:
-            raise MalformedRequest(f"{name} is longer than {LONGEST_VALUE} characters.")
+        if len(value) > LONGEST_LOGIN_VALUE:
+            raise MalformedRequest(f"{name} is longer than {LONGEST_LOGIN_VALUE} characters.")
         if listed[name] != ANY and value not in listed[name]:
             raise MalformedRequest(f"{name} has a value that `login_params` of this provider does not list.")
     return found

@@ -11,8 +11,9 @@ fragments       The pages above keep the fragment of their own address, which on
 the way back     The redirect from the provider counts as coming from another site, also where the browser says otherwise. So the
                  callback leads to such a page by a page of ours, which needs no `Sec-Fetch-Site`.
 a failure       `pages.sign_in_error` begins no sign-in by itself, if it is guarded by mistake.
-the breaker      The callback notes in a cookie when it led there. A page load that finds two such marks of the last minute and no
-                 session is not sent to sign in a third time (R-301).
+the breaker      The callback notes in a cookie when it led there, and `/login` when a sign-in that cannot begin led to a page of the
+                 app. A page load that finds two such marks of the last minute and no session is not sent to sign in a third time,
+                 and a third sign-in that cannot begin ends on a page of ours (R-301).
 """
 
 import re
@@ -81,7 +82,7 @@ def way_back(gateway: Gateway, head: RequestHead, return_to: str, *, more: tuple
     policy = _policy_of_page(gateway, return_to)
     if policy is None:
         return redirect(return_to, https=https, more=more)
-    marked = (*more, gateway.cookies.set_rounds(_rounds_after(gateway, head)))
+    marked = (*more, mark_of_round(gateway, head))
     if policy.cross_site_pages and b"sec-fetch-site" in head.named:
         return redirect(return_to, https=https, more=marked)  # the page load that follows is repeated itself
     return page_answer(200, bounce_page(return_to, look_of(gateway.config)), https=https, more=marked)
@@ -122,6 +123,11 @@ def tells_of_failure(gateway: Gateway, head: RequestHead) -> bool:
 def goes_round(gateway: Gateway, head: RequestHead) -> bool:
     """Whether this browser has been through `MAX_ROUNDS` sign-ins just now; the next would not help either."""
     return len(_rounds(gateway, head)) >= MAX_ROUNDS
+
+
+def mark_of_round(gateway: Gateway, head: RequestHead) -> Field:
+    """The cookie that notes this round beside those of the last minute."""
+    return gateway.cookies.set_rounds(_rounds_after(gateway, head))
 
 
 def _rounds(gateway: Gateway, head: RequestHead) -> list[int]:

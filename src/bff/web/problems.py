@@ -89,13 +89,17 @@ LAST_RESORT = Row(500, "internal-error", "Internal error", "Something went wrong
 
 
 class SignInFailed(Exception):
-    """A sign-in at `provider` ended in `error`; it was to lead to `return_to`. `error` may be shared, so it is not changed."""
+    """A sign-in at `provider` ended in `error`; it was to lead to `return_to`. `error` may be shared, so it is not changed.
 
-    def __init__(self, error: Exception, *, provider: str, return_to: str) -> None:
+    `more`: fields of the answer that leads to the app's own page for failed sign-ins.
+    """
+
+    def __init__(self, error: Exception, *, provider: str, return_to: str, more: tuple[Field, ...] = ()) -> None:
         super().__init__(str(error))
         self.error = error
         self.provider = provider
         self.return_to = return_to
+        self.more = more
 
 
 class Shown(NamedTuple):
@@ -145,7 +149,7 @@ def _answer(
     if head is None or shown is None or not head.wants_page:
         return _json(row, detail, request_id, url, more=more, https=https)
     if failed is not None and shown.sign_in_error is not None:
-        return redirect(_page_of_the_app(shown.sign_in_error, failed, row, request_id), https=https)
+        return redirect(_page_of_the_app(shown.sign_in_error, failed, row, request_id), https=https, more=failed.more)
     shown_facts = PageFacts(
         status=row.status,
         kind=row.type,

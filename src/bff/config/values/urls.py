@@ -151,6 +151,8 @@ def issuer(text: str) -> str:
     before, tenant, after = text.partition(TENANT)
     if tenant and (before.count("/") < 3 or not before.endswith("/") or not after.startswith(("/", "?", "#"))):
         raise SpellingError("has {tenantid} elsewhere than as one whole segment of its path, with another behind it")
+    if "{" in before + after:
+        raise SpellingError("has braces: only {tenantid}, once, stands for something in an issuer")
     url = _http(f"{before}tenant{after}" if tenant else text)
     if url.has_query or url.has_fragment:
         raise SpellingError("has a query or fragment, which an issuer cannot have (RFC 8414 section 2)")

@@ -61,6 +61,8 @@ _OUR_COOKIES = ("login", "rounds", "out", "https")
 # Parameters of `/login` itself, which it reads and never passes on.
 _LOGIN_PARAMETERS = frozenset({"provider", "return_to", "step_up", "iss", "target_link_uri", "fragment"})
 ANY = "any"
+LONGEST_LOGIN_VALUE = 256
+RETURN_TO = "{return_to}"  # what `oauth/logout.py` fills in
 
 _TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MEMBERS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -70,6 +72,7 @@ _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 appendix A.4
 MAX_ACR_BYTES = 190  # of `acr_values` together: they travel in `state` (`oauth/step_up.py`)
 _ACR = re.compile(r"[!#-\[\]-~]+")
 _TOKEN_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#-\[\]-~]+")  # RFC 3986 section 4.3: a URI has a scheme
+_PLACEHOLDER = re.compile(r"\{[A-Za-z_.]*\}")
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -79,9 +82,24 @@ def log_user(text: str) -> str:
     Raises:
         SpellingError: it is no name.
     """
-    if not text.isprintable() or not 0 < len(text) <= 128 or text != text.strip():
+    if not _is_claim_name(text):
         raise SpellingError("is no name of a claim: none, subject, or for example email")
     return text
+
+
+def claim_name(text: str) -> str:
+    """The name of a claim, which may be a URL: `groups`, `https://example.com/roles`.
+
+    Raises:
+        SpellingError: no provider has a claim of this name.
+    """
+    if not _is_claim_name(text):
+        raise SpellingError("is no name of a claim: 1 to 128 printable characters without spaces around them")
+    return text
+
+
+def _is_claim_name(text: str) -> bool:
+    return text.isprintable() and 0 < len(text) <= 128 and text == text.strip()
 
 
 def word(text: str, *, known: Iterable[str], refused: Mapping[str, str] | None = None) -> str:
@@ -164,7 +182,7 @@ def token_type(text: str) -> str:
 
 def authorization_parameter(text: str) -> str:
     """A parameter that may be added to the authorization request: never one of ours."""
-    if text in _OUR_PARAMETERS:
+    if text.lower() in _OUR_PARAMETERS:  # servers of ASP.NET compare names without regard to case
         raise SpellingError("is set by the gateway itself and cannot be given here")
     if not _PARAMETER_NAME.fullmatch(text):
         raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
@@ -173,7 +191,7 @@ def authorization_parameter(text: str) -> str:
 
 def login_parameter(text: str) -> str:
     """A parameter of `/login` that may be passed on to the provider: never one of ours."""
-    if text in _LOGIN_PARAMETERS:
+    if text.lower() in _LOGIN_PARAMETERS:
         raise SpellingError("is a parameter that /login reads itself and never passes on")
     return authorization_parameter(text)
 
@@ -184,6 +202,8 @@ def login_value(text: str) -> str:
         raise SpellingError(
             "stands among other values: write `any` alone, without brackets, to let every value through"
         )
+    if len(text) > LONGEST_LOGIN_VALUE:
+        raise SpellingError(f"is longer than {LONGEST_LOGIN_VALUE} characters, the most that /login passes on")
     return text
 
 
@@ -191,6 +211,14 @@ def end_session_parameter(text: str) -> str:
     """A parameter of the end-session request; those that the gateway says can be replaced or left out."""
     if not _PARAMETER_NAME.fullmatch(text):
         raise SpellingError("is no parameter name: letters, digits and . _ ~ -")
+    return text
+
+
+def end_session_value(text: str) -> str:
+    """The value of such a parameter; `{return_to}` in it stands for the address to come back to, and nothing else for anything."""
+    for placeholder in _PLACEHOLDER.findall(text):
+        if placeholder != RETURN_TO:
+            raise SpellingError(f"{placeholder} stands for nothing here: {RETURN_TO} is the address to come back to")
     return text
 
 

@@ -1,5 +1,7 @@
 """The commands as processes: what an operator types, sees and gets as exit code."""
 
+import errno
+import io
 import json
 import re
 import signal
@@ -11,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import BadParameter
 
 from bff import __version__
+from bff.cli.commands.options import TEXT
+from bff.cli.main import main
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
 from support.bff_command import command, environment, run_bff
@@ -71,6 +76,50 @@ def configuration(folder: Path, **changes: Any) -> Path:
     file = folder / "bff.yaml"
     file.write_text(json.dumps(text))
     return file
+
+
+class Full(io.RawIOBase):
+    """A file on a disk that is full."""
+
+    def writable(self) -> bool:
+        """It is, as long as nothing is written."""
+        return True
+
+    def write(self, data: object) -> int:
+        """No."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`bff schema > FILE` ends with 1 and one line, not with a traceback."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Full(), encoding="utf-8", write_through=True))
+    with pytest.raises(SystemExit) as ended:
+        main(["schema"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: cannot write: No space left on device\n"
+
+
+def test_what_is_printed_is_utf_8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the locale says: `bff import oauth2-proxy FILE > bff.yaml` is read again, as UTF-8."""
+    (tmp_path / "old.cfg").write_text('provider = "oidc"\nclient_id = "caf\u00e9\u2192"\n', encoding="utf-8")
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    with pytest.raises(SystemExit) as ended:
+        main(["import", "oauth2-proxy", str(tmp_path / "old.cfg")])
+    assert ended.value.code == 0
+    assert "client_id: 'caf\u00e9\u2192'" in raw.getvalue().decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"), [("Zo\u00eb", "Zo\u00eb"), ("Zo\udcc3\udcab", "Zo\u00eb"), ("Zo\udcff", None)]
+)
+def test_a_text_is_typed_in_utf_8(typed: str, read: str | None) -> None:
+    """A locale without it hands its bytes on as surrogates; what is no UTF-8 is a mistake of the command line, not a traceback."""
+    if read is None:
+        with pytest.raises(BadParameter, match="no UTF-8 text"):
+            TEXT.convert(typed, None, None)
+    else:
+        assert TEXT.convert(typed, None, None) == read
 
 
 def test_the_version_is_told() -> None:

@@ -1,9 +1,12 @@
 """What is written to standard error, and how that changes while the process runs (R-171)."""
 
+import errno
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -80,3 +83,42 @@ def test_an_event_is_one_write(monkeypatch: pytest.MonkeyPatch, form: str) -> No
     log.info("one.happened", count=1)
     log.info("two.happened")
     assert [written[-1:] for written in unbuffered.writes] == [b"\n"] * 2
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EPIPE, errno.EAGAIN])
+def test_an_event_that_cannot_be_written_is_lost(monkeypatch: pytest.MonkeyPatch, reason: int) -> None:
+    """A full disk or a collector that has gone fails no request; once it can be written again, events are."""
+
+    class Failing(Unbuffered):
+        failing = True
+
+        def write(self, data: object) -> int:
+            if self.failing:
+                raise OSError(reason, "not now")
+            return super().write(data)
+
+    raw = Failing()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, write_through=True))
+    logs.configure(LogConfig(format="json", level="info"))
+    structlog.get_logger().info("one.happened")
+    raw.failing = False
+    structlog.get_logger().info("two.happened")
+    assert json.loads(raw.writes[-1])["event"] == "two.happened"
+
+
+def test_the_gateway_starts_without_standard_files(tmp_path: Path) -> None:
+    """With all three closed no socket takes a descriptor of theirs: it would get what is written to standard error."""
+    script = (
+        "import os, socket, sys\n"
+        "from bff.cli import logs\n"
+        "from bff.config.model import LogConfig\n"
+        "logs.open_standard_files()\n"
+        "logs.configure(LogConfig())\n"
+        "free = socket.socket().fileno()\n"
+        "sys.stderr.write('lost')\n"
+        "open(sys.argv[1], 'w').write(str(free))\n"
+    )
+    found = tmp_path / "found"
+    command = f'exec "{sys.executable}" -c "$1" "$2" <&- >&- 2>&-'
+    subprocess.run(["/bin/sh", "-c", command, "sh", script, str(found)], check=True)
+    assert int(found.read_text()) > 2

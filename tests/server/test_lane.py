@@ -4,11 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
+from bff.request_head import Peer
+from bff.server.judged_head import Message
+from bff.server.lane import Lane
+from bff.server.lane_call import LaneCall, LaneSide
+from bff.server.request_reader import RequestReader
 from support.gateway_world import SERVER
 from support.mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
 from support.pool_usage import usage
@@ -264,6 +269,24 @@ async def test_content_that_is_too_large_costs_no_place() -> None:
             assert (await site.ask(site.request("POST /small/x", body=b"x" * 2000))).status == 413
         assert (await site.ask(site.request("GET /small/x"))).status == 200
         assert len(site.upstream.conversations) == 1
+
+
+@pytest.mark.requirement("R-261")
+@pytest.mark.parametrize(("length", "is_taken"), [(1024, True), (1025, False)])
+async def test_content_that_is_announced_too_large_is_refused_before_it_comes(length: int, is_taken: bool) -> None:
+    """The lane waits for content that may come. What may not is left to the recipe at once, which refuses the head alone."""
+    routes = [{"path": "/small", "upstream": "{raw}", "token": "none", "max_body": "1KiB"}]
+    async with raw_world(routes=routes, signed_in=False) as site, site.connect() as browser:
+        head = site.request("POST /small/x", b"Content-Length: %d" % length)
+        message = RequestReader(peer=Peer("127.0.0.1", False), limits=site.world.config.limits).next_event(head)
+        assert isinstance(message, Message)
+        call = Lane(site.world.app).take(message, cast(LaneSide, None), True)
+        assert (call is not None) is is_taken
+        if isinstance(call, LaneCall):
+            call.browser_left()
+        if not is_taken:
+            await browser.say(head)
+            assert (await browser.reply()).status == 413
 
 
 @pytest.mark.requirement("R-256")

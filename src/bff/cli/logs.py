@@ -7,8 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 import structlog
@@ -41,12 +43,43 @@ def configure(settings: LogConfig) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),  # an event and its line end in one write
+        # An event and its line end in one write.
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Events(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
     root.handlers = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)  # structlog keeps a lock for each file, weakly
+class _Events:
+    """The file that events are written to. One that cannot be written is lost: a full disk, or a collector that has gone, is no reason
+    to fail the request that the event is about. Equal for equal files, which have one lock."""
+
+    file: TextIO
+
+    def write(self, text: str) -> None:
+        """Write one event."""
+        with suppress(OSError):
+            self.file.write(text)
+
+    def flush(self) -> None:
+        """Hand it to the system."""
+        with suppress(OSError):
+            self.file.flush()
+
+
+def open_standard_files() -> None:
+    """Open those of the three standard files that this process was started without (`2>&-`): to nowhere.
+
+    A descriptor that is free would be the next socket's, and what a library writes to standard error would go to a browser.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process runs
 
 
 def silence() -> None:

@@ -33,6 +33,7 @@ CONFIG_VARIABLE = "BFF_CONFIG"
 
 def serve(file: Path, *, workers: int) -> None:
     """Run the gateway until a signal stops it; exits with 2 for a bad configuration and 3 if it could not start."""
+    logs.open_standard_files()
     hold_reloads()
     file = file.absolute()
     config = load_or_exit(file)

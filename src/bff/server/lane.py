@@ -19,6 +19,7 @@ from bff.errors import BffError
 from bff.proxy import destinations
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
+from bff.proxy.pool import judge_length
 from bff.proxy.rewrite import PlainFields
 from bff.proxy.routes import Match
 from bff.proxy.upstream_request import UpstreamRequest, request_with
@@ -82,9 +83,11 @@ class Lane:
                 made = call, _request(gateway, call, credentials, span)
                 if repeated:
                     _remember(gateway, call)
+            call, request = made
+            if message.has_content:
+                judge_length(request, max_body=call.admitted.match.route.max_body)
         except BffError:
             return None  # the recipe judges the same and says it
-        call, request = made
         lane_call = LaneCall(self._app, gateway, browser, message, call, request)
         lane_call.began = began
         lane_call.keep_alive = keep_alive

@@ -23,6 +23,7 @@ from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
+_NO_ASSERTION = "client_assertion holds no signed JWT: three parts of base64url with points between them"
 
 
 class Credentials:
@@ -193,8 +194,8 @@ class AssertionFile:
             self._assertion = text
             return text
         if not self._assertion:
-            raise SecretUnavailable(f"provider {self._provider}", reason="client_assertion holds no signed JWT")
+            raise SecretUnavailable(f"provider {self._provider}", reason=_NO_ASSERTION)
         if digest(text) != self._refused:
             self._refused = digest(text)
-            telemetry.credential_unusable(provider=self._provider, reason="client_assertion holds no signed JWT")
+            telemetry.credential_unusable(provider=self._provider, reason=_NO_ASSERTION)
         return self._assertion

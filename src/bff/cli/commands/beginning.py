@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bff.cli.commands.options import TEXT
+from bff.cli.commands.options import TEXT, out_file
 
 
 @click.command()
@@ -122,7 +122,11 @@ def import_() -> None:
 @import_.command("oauth2-proxy")
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; default: standard output."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=out_file,
+    help="A new file; default: standard output.",
 )
 def import_oauth2_proxy(file: Path, out: Path | None) -> None:
     """Translate flags, TOML, YAML or variables of oauth2-proxy."""

@@ -28,3 +28,8 @@ class Text(click.ParamType[str]):
 
 
 TEXT = Text()
+
+
+def out_file(_: click.Context, __: click.Parameter, given: Path | None) -> Path | None:
+    """The new file of `--out`; None: standard output, which `-` means too."""
+    return None if given == Path("-") else given

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import BadParameter
 
 from bff import __version__
+from bff.cli.commands.options import TEXT
 from bff.cli.main import main
 from bff.sessions.model import Session, session_key
 from bff.sessions.opening import open_store
@@ -95,6 +97,29 @@ def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         main(["schema"])
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: cannot write: No space left on device\n"
+
+
+def test_what_is_printed_is_utf_8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the locale says: `bff import oauth2-proxy FILE > bff.yaml` is read again, as UTF-8."""
+    (tmp_path / "old.cfg").write_text('provider = "oidc"\nclient_id = "caf\u00e9\u2192"\n', encoding="utf-8")
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    with pytest.raises(SystemExit) as ended:
+        main(["import", "oauth2-proxy", str(tmp_path / "old.cfg")])
+    assert ended.value.code == 0
+    assert "client_id: 'caf\u00e9\u2192'" in raw.getvalue().decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"), [("Zo\u00eb", "Zo\u00eb"), ("Zo\udcc3\udcab", "Zo\u00eb"), ("Zo\udcff", None)]
+)
+def test_a_text_is_typed_in_utf_8(typed: str, read: str | None) -> None:
+    """A locale without it hands its bytes on as surrogates; what is no UTF-8 is a mistake of the command line, not a traceback."""
+    if read is None:
+        with pytest.raises(BadParameter, match="no UTF-8 text"):
+            TEXT.convert(typed, None, None)
+    else:
+        assert TEXT.convert(typed, None, None) == read
 
 
 def test_the_version_is_told() -> None:

@@ -496,6 +496,21 @@ async def test_no_token_is_shown(tmp_path: Any) -> None:
     assert "of-the-caller" not in "".join(shown)
 
 
+@pytest.mark.parametrize("path", ["/keyed/x", "/asked/x"])
+async def test_no_key_of_the_operators_is_shown(tmp_path: Any, path: str) -> None:
+    """A field of the file that `bff config` hides is hidden here too; one that names the user, or was typed, is shown."""
+    headers = 'request_headers: {set: {X-Api-Key: the-key-itself, X-Region: west, X-Token: "{subject}"}}'
+    extra = (
+        f'  - {{path: /keyed, upstream: "http://orders.invalid", {headers}}}\n'
+        f"  - {{path: /asked, {headers}}}\nforward_auth: {{listen: 127.0.0.1:9091}}\n"
+    )
+    typed = ("explain", "GET", path, "--signed-in", "corp", "--header", "X-Other-Key: typed")
+    status, out, err = await typed_command(tmp_path, *typed, more=extra)
+    assert (status, err) == (0, "")
+    assert {"x-api-key: ***", "x-region: west", "x-token: the-user"} <= set(out.splitlines())
+    assert ("x-other-key: typed" in out) == (path == "/keyed/x")
+
+
 ASKED: list[dict[str, Any]] = [
     {"path": "/api", "provider": "corp", "methods": ["GET", "POST", "OPTIONS"]},
     {"path": "/partner", "provider": "partner"},

@@ -366,6 +366,15 @@ def test_a_chart_with_structured_values() -> None:
     assert found.claims == {"X-Mail": "{claims.email}"}
 
 
+@pytest.mark.parametrize(
+    "elsewhere", ["env_file: .env", "env_file: [a.env, b.env]", "envFrom: [{secretRef: {name: sso}}]"]
+)
+def test_variables_in_other_files_are_a_remark(elsewhere: str) -> None:
+    """They cannot be read here, and may say who may come in."""
+    new = made(f"services: {{sso: {{image: oauth2-proxy, command: '--provider=oidc', {elsewhere}}}}}")
+    assert any(remark.startswith(elsewhere.partition(":")[0]) for remark in new.remarks)
+
+
 @pytest.mark.parametrize("text", ["provider = 'oidc'\nclient_id = 'a' b\n", "provider = 'oidc'\nprovider = 'google'\n"])
 def test_a_flaw_in_toml_is_named(text: str) -> None:
     """The line is said, and nothing of what stands in it."""

@@ -39,6 +39,14 @@ def test_new_signing_key_goes_into_a_new_file(tmp_path: Path) -> None:
     assert "PRIVATE" not in result.output
 
 
+def test_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for other commands: no file of that name is left with a secret in it."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["secrets", "new", "signing-key", "--out", "-"])
+    assert signing_key.load(result.output)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_is_there_is_never_touched(tmp_path: Path) -> None:
     """What stands there may be in use."""
     file = tmp_path / "key.pem"

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from joserfc.jwk import RSAKey
 
 from bff.config.load import load_with_warnings
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import KeptKeyPair
-from support.config_texts import ENV, TWELVE_LINES, problem, write
+from support.config_texts import ENV, TWELVE_LINES, changed, problem, write
 from support.tls_certificates import Authority, client_files
 
 DAY = 24 * 3600.0
@@ -61,6 +62,31 @@ def test_the_clock_is_compared(tmp_path: Path, days: int, warning: list[str]) ->
     assert warned(with_tls(file, file), tmp_path, later_seconds=days * DAY + 60) == warning
 
 
+@pytest.mark.parametrize("provider", [True, False], ids=["provider", "upstream"])
+@pytest.mark.parametrize(
+    ("days", "warning"),
+    [
+        (0, []),
+        (79, []),
+        (91, ["has expired: the other side refuses it"]),
+        (-11, ["is not valid yet: the other side refuses it (or this machine's clock is wrong)"]),
+    ],
+)
+def test_a_client_certificate_that_is_over_is_warned_of(
+    tmp_path: Path, days: int, warning: list[str], provider: bool
+) -> None:
+    """The other side would only end TLS. One that ends soon is no warning: many are made for a day."""
+    file = Authority(tmp_path).server_file("client.example.com", days=90)
+    pair = f"client_certificate: {{certificate: {file}, key: {file}}}"
+    if provider:
+        text = changed("    client_secret: {env: CORP_SECRET}", f"    {pair}\n    client_auth: tls_client_auth")
+    else:
+        text = changed("http://api:8000", f"https://api:8000\n    {pair}")
+    loaded = load_with_warnings(write(text, tmp_path), env=ENV, clock=lambda: time.time() + days * DAY + 60)
+    said = [found.message for found in loaded.warnings if found.key.endswith(".client_certificate")]
+    assert said == warning
+
+
 def locked(key: Path) -> bytes:
     """The same key with a password."""
     loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
@@ -80,9 +106,11 @@ def test_a_pair_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -
     (tmp_path / "locked").write_bytes(locked(key))
     (tmp_path / "der").write_bytes(der(certificate))
     (tmp_path / "empty").touch()
+    (tmp_path / "rsa").write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
     (tmp_path / "damaged").write_bytes(certificate.read_bytes().replace(b"M", b"-"))
     for pair, reason in {
         (certificate, other): "the key is not that of the certificate",
+        (certificate, tmp_path / "rsa"): "the key is not that of the certificate",
         (key, certificate): "`certificate` names a file without a certificate",
         (tmp_path / "der", key): "`certificate` names a file without a certificate",
         (tmp_path / "empty", key): "`certificate` names a file without a certificate",

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from support.fake_provider import Answer, having, without, without_parameters
+from support.fake_provider import Answer, having, oauth_error, with_parameters, without, without_parameters
 from support.gateway_world import GatewayWorld, gateway_world
 from support.strict_browser import Browser
 
@@ -219,6 +219,29 @@ async def test_a_silent_sign_in_that_fails_otherwise_comes_back_and_is_told_of(e
             page = await browser.navigate(refused(world, asked, error), from_url=world.corp.issuer)
         assert (page.status_code, browser.visited[-1]) == (200, f"{world.url}/orders")
         assert [entry["reason"] for entry in logs if entry["event"] == "login.declined"] == [error]
+
+
+UNFINISHED: dict[str, tuple[dict[str, Any], str]] = {
+    "the token endpoint is down": ({"answers": {"/token": Answer(status=503)}}, "http_503"),
+    "the code is over": ({"answers": {"/token": oauth_error("invalid_grant")}}, "invalid_grant"),
+    "no tokens": ({"answers": {"/token": Answer(body=b"<html>")}}, "not_json"),
+    "another nonce": ({"id_token_claims": having(nonce="another")}, "nonce"),
+    "another issuer": ({"authorization_response": with_parameters(iss="https://other.example")}, "iss_mismatch"),
+}
+
+
+@pytest.mark.requirement("R-315", "R-336")
+@pytest.mark.parametrize(("habits", "reason"), UNFINISHED.values(), ids=UNFINISHED.keys())
+async def test_a_silent_sign_in_that_cannot_be_completed_comes_back_too(habits: dict[str, Any], reason: str) -> None:
+    """Whatever the callback fails by, the person who asked for nothing is where they were, and signed in no more than before."""
+    async with gateway_world(corp={"login_params": {"prompt": ["none"]}}) as world:
+        browser = await world.signed_in("alice")
+        world.corp.misbehave(**habits)
+        with capture_logs() as logs:
+            page = await browser.navigate("/bff/login?prompt=none&return_to=/orders", from_url=world.url + "/")
+        assert (page.status_code, browser.visited[-1]) == (200, f"{world.url}/orders")
+        assert [entry["reason"] for entry in logs if entry["event"] == "login.declined"] == [reason]
+        assert (await browser.fetch("/api/orders")).status_code == 200
 
 
 @pytest.mark.requirement("R-302")

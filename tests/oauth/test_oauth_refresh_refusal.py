@@ -133,6 +133,8 @@ def test_no_other_refusal_of_an_exchange_is_the_users(code: str) -> None:
         ({"error": "unauthorized_client", "error_description": ["refresh_token is invalid"]}, "unauthorized_client"),
         ({"error": "invalid_client", "error_description": "refresh_token is invalid"}, "invalid_client"),
         ({"error": "invalid_request", "error_description": X_SAYS}, "invalid_refresh_token"),
+        ({"error": "invalid_request", "error_description": "The refresh_token is invalid."}, "invalid_refresh_token"),
+        ({"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}, "invalid_refresh_token"),
         ({"error": "invalid_request", "error_description": LINKEDIN_SAYS}, "invalid_refresh_token"),
         ({"error": "invalid_request", "error_description": f"{LINKEDIN_SAYS}."}, "invalid_refresh_token"),
         ({"error": "invalid_request", "error_description": "A required parameter is missing"}, "invalid_request"),
@@ -140,7 +142,8 @@ def test_no_other_refusal_of_an_exchange_is_the_users(code: str) -> None:
     ],
 )
 def test_a_spent_refresh_token_under_the_clients_code_is_the_users(content: object, code: str) -> None:
-    """Atlassian, X and LinkedIn say that a refresh token is spent in the description of a code that is the operator's otherwise."""
+    """Atlassian, DeviantArt, X and LinkedIn say that a refresh token is spent in the description of a code that is the operator's
+    otherwise, and HubSpot in words alone."""
     error = refused(403, content)
     assert error.error == code
     assert only_the_user_can_mend_the_refresh(error) == (code == "invalid_refresh_token")

@@ -189,6 +189,33 @@ async def test_assertion_of_a_workload_is_read_again_when_its_file_changes(tmp_p
         assert sent == ["first.assertion.x", "second.assertion.x"]
 
 
+@pytest.mark.parametrize(
+    "found", ["", "half.a-token", "a.secret that is none", "first.assertion.x\nsecond.assertion.x"]
+)
+async def test_what_is_no_assertion_is_never_sent(tmp_path: Path, found: str) -> None:
+    """A file that was written half, or is another one, leaves the last assertion in use, and is told of once."""
+    file = tmp_path / "token"
+    file.write_text("first.assertion.x\n")
+    async with pair(client_assertion=FileSecret(path=file), client_auth="client_assertion") as world:
+        world.fake.misbehave(answers={"/token": TOKEN})
+        await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        replace_file(file, found)
+        with capture_logs() as logs:
+            for _ in range(2):
+                await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert {form["client_assertion"] for form in world.token_calls()} == {"first.assertion.x"}
+        assert [entry["event"] for entry in logs] == (["provider.credential_unusable"] if found else [])
+
+
+async def test_a_file_that_never_held_an_assertion_sends_nothing(tmp_path: Path) -> None:
+    """What `bff check` refuses is not sent at a reload either."""
+    (tmp_path / "token").write_text("a secret")
+    async with pair(client_assertion=FileSecret(path=tmp_path / "token"), client_auth="client_assertion") as world:
+        with pytest.raises(SecretUnavailable):
+            await world.ours.client_credentials(scope=None, resource=None, audience=None)
+        assert world.token_calls() == []
+
+
 @pytest.mark.requirement("R-001")
 @pytest.mark.parametrize("method", ["private_key_jwt", "client_assertion"])
 async def test_method_without_its_credential_sends_nothing(method: str) -> None:

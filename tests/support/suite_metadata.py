@@ -1,10 +1,12 @@
-"""What a running test publishes about itself [OIDCCGenerateServerConfiguration, GenerateServerConfigurationMTLS]."""
+"""What a running test publishes about itself [OIDCCGenerateServerConfiguration and its ...WithSessionManagement,
+GenerateServerConfigurationMTLS]."""
 
 from typing import Any
 
 from support.suite_judge import Judge
 from support.suite_module import Module
 
+OF_LOGOUT = {"end_session_endpoint": "end_session_endpoint", "check_session_iframe": "check_session_iframe"}
 ALGORITHMS = ["none", "HS256", "RS256", "PS256", "ES256", "ES256K", "EdDSA"]
 
 
@@ -17,7 +19,7 @@ def metadata(judge: Judge, *, jwks_path: str, module: Module) -> dict[str, Any]:
         "jwks_uri": jwks_path,
         "userinfo_endpoint": "userinfo",
         "registration_endpoint": "register",
-        **({"end_session_endpoint": "end_session_endpoint"} if module.name.startswith("rp-") else {}),
+        **(OF_LOGOUT if module.name.startswith("rp-") else {}),
         **({"pushed_authorization_request_endpoint": "par"} if judge.fapi else {}),
     }
     known = {"issuer": base, **{name: base + path for name, path in paths.items()}}

@@ -98,7 +98,7 @@ REFRESH = (
 _SIGN_OUT = {"ends_after": ("authorize", "end_session_endpoint")}
 RP_INITIATED_LOGOUT = (
     Module(name="rp-init-logout", **_SIGN_OUT),
-    Module(name="rp-init-logout-other-state", state_back="another", **_SIGN_OUT),
+    Module(name="rp-init-logout-other-state", state_back="{state}_INVALID", **_SIGN_OUT),
     Module(name="rp-init-logout-no-state", state_back="", **_SIGN_OUT),
 )
 _REFUSED_LOGOUT = {**_SIGN_OUT, "logout_status": 400}

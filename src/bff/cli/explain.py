@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from bff.cli.explanation import Explanation, explain
-from bff.cli.typed_request import NotTyped, typed_head, typed_session
+from bff.cli.typed_request import HIDDEN, NotTyped, typed_head, typed_session
 from bff.clock import wall
 from bff.config.model import Config
 from bff.errors import BffError, LoginRequired, NotPermitted, StepUpRequired
@@ -54,15 +54,15 @@ def lines(explanation: Explanation, head: RequestHead) -> list[str]:
     if explanation.served is not None:
         return [*out, f"served     {explanation.served}"]
     if explanation.passed is not None:
-        return [*out, "", *_written(explanation.passed)]
+        return [*out, "", *_written(explanation.passed, explanation.hidden)]
     sent = explanation.forwarded
     if sent is None:
         raise ValueError("nothing was decided")
-    return [*out, "", f"{_text(sent.method)} {_text(sent.target)}", *_written(sent.fields)]
+    return [*out, "", f"{_text(sent.method)} {_text(sent.target)}", *_written(sent.fields, explanation.hidden)]
 
 
-def _written(fields: Sequence[Field]) -> list[str]:
-    return [f"{_text(name)}: {_text(value)}" for name, value in fields]
+def _written(fields: Sequence[Field], hidden: frozenset[bytes]) -> list[str]:
+    return [f"{_text(name)}: {HIDDEN if name in hidden else _text(value)}" for name, value in fields]
 
 
 def _refusal(explanation: Explanation, error: BffError, head: RequestHead) -> list[str]:

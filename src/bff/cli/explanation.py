@@ -8,6 +8,7 @@ proxy asks about (`web/forward_auth.py`). Tests compare what is said here with w
 from dataclasses import dataclass, field
 
 from bff.cli.typed_request import HIDDEN
+from bff.config.in_force import is_hidden
 from bff.errors import (
     BffError,
     BrowserError,
@@ -35,11 +36,12 @@ from bff.web.gateway import Gateway
 class Explanation:
     """`steps`: the judgements that passed, each with its result. Of the rest one is there: the request as it is forwarded, the fields
     that a proxy which asks is to set in it, what is served instead, or why it is refused and by which judgement. `offer` is that of a
-    WebSocket handshake."""
+    WebSocket handshake. `hidden`: fields of the route's own whose values may be secrets."""
 
     steps: list[tuple[str, str]] = field(default_factory=list)
     asking: str = "head"
     offer: Offer | None = None
+    hidden: frozenset[bytes] = frozenset()
     forwarded: UpstreamRequest | None = None
     passed: list[Field] | None = None
     served: str | None = None
@@ -255,6 +257,8 @@ def _forward(gateway: Gateway, call: Call, explanation: Explanation) -> None:
     explanation.asking = "forward"
     credentials = _hidden(gateway, call)
     match = call.admitted.match
+    own = match.route.config.request_headers.set
+    explanation.hidden = frozenset(name.lower().encode("ascii") for name in own if is_hidden(name, own[name]))
     if call.policy.only_asked:
         explanation.passed = fields_for_the_api(call.head, credentials, call.operators)
         explanation.found(

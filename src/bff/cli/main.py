@@ -1,6 +1,7 @@
 """The command `bff`: every command that an operator can type, in the order of `bff --help`."""
 
 import errno
+import io
 import sys
 from typing import Any
 
@@ -17,6 +18,10 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run one of them; click itself ends one whose reader has gone (`bff routes | head -1`)."""
+        if isinstance(
+            sys.stdout, io.TextIOWrapper
+        ):  # what is printed is read again as UTF-8: `bff import ... > bff.yaml`
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         try:
             return super().main(*args, **kwargs)
         except OSError as error:

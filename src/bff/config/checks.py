@@ -5,7 +5,7 @@ from bff.config.origin_checks import check_origins
 from bff.config.problems import Findings
 from bff.config.provider_checks import check_providers
 from bff.config.route_checks import check_routes
-from bff.config.tls_checks import check_tls
+from bff.config.tls_checks import check_client_certificates, check_tls
 from bff.config.values.addresses import is_private
 
 _LONGEST_LOGIN_SECONDS = 3600.0
@@ -20,6 +20,7 @@ def check(config: Config, findings: Findings, *, now: float) -> None:
     _check_limits(config, findings)
     _check_session(config, findings)
     check_tls(config, findings, now=now)
+    check_client_certificates(config, findings, now=now)
     check_providers(config, findings)
     check_routes(config, findings)
 

@@ -60,8 +60,13 @@ def _value(value: Any, shape: Shape) -> Any:
 
 
 def _entry(name: str, value: Any, item: Shape) -> Any:
-    fixed = getattr(value, "names_user", None) is False  # a field's value that is the same for all
-    return HIDDEN if fixed and _SECRET_FIELD.search(name) else _value(value, item)
+    return HIDDEN if is_hidden(name, value) else _value(value, item)
+
+
+def is_hidden(name: str, value: object) -> bool:
+    """Whether a field's value is the same for all requests and may be a secret, by its name."""
+    fixed = getattr(value, "names_user", None) is False
+    return fixed and _SECRET_FIELD.search(name) is not None
 
 
 def _scalar(value: Any, shape: Shape) -> Any:

@@ -1,11 +1,35 @@
-"""What has to fit to a certificate of our own: the public URL, and the clock."""
+"""What has to fit to the certificates of our own: the public URL, and the clock."""
 
-from bff.config.model import Config
-from bff.config.problems import Findings
+from collections.abc import Iterator
+
+from bff.config.model import CertificateConfig, Config
+from bff.config.problems import Findings, KeyPath
 from bff.config.values.certificates import shown
 
 _SOON_DAYS = 14
 _DAY_SECONDS = 24 * 3600.0
+
+
+def check_client_certificates(config: Config, findings: Findings, *, now: float) -> None:
+    """Warn of a certificate that a provider or an upstream refuses by now. One that is short-lived is no warning: it is renewed."""
+    for path, pair in _client_certificates(config):
+        certificate = shown(pair.certificate) if findings.sound(path) else None
+        if certificate is None:
+            continue
+        if now < certificate.begins_at:
+            findings.warn(path, "is not valid yet: the other side refuses it (or this machine's clock is wrong)")
+        elif now >= certificate.ends_at:
+            findings.warn(path, "has expired: the other side refuses it")
+
+
+def _client_certificates(config: Config) -> Iterator[tuple[KeyPath, CertificateConfig]]:
+    sections: dict[KeyPath, CertificateConfig | None] = {
+        **{("providers", name): provider.client_certificate for name, provider in config.providers.items()},
+        **{("routes", index): route.client_certificate for index, route in enumerate(config.routes)},
+    }
+    for path, pair in sections.items():
+        if pair is not None:
+            yield (*path, "client_certificate"), pair
 
 
 def check_tls(config: Config, findings: Findings, *, now: float) -> None:

@@ -28,12 +28,17 @@ _INSIDE = (
     "name",
     "status",
 )  # the first that holds a usable code counts
-_SENTENCES = {"invalid refresh token": "invalid_refresh_token"}  # Twitch has no code, only this `message`
+_SENTENCES = {  # of `message`, where a provider has no `error`
+    "invalid refresh token": "invalid_refresh_token",  # Twitch
+    "missing or invalid refresh token": "invalid_refresh_token",  # HubSpot (supaglue-labs/supaglue #1935)
+}
 # Some providers give one of the client's codes to a refresh token that is over, and only the description tells. The same code with
 # another description is the operator's: Auth0 says `unauthorized_client` with status 403, too, where the client may not refresh.
 _MISNAMED = {
     # Atlassian (raycast/extensions #11836, ParabolInc/parabol #11849)
     ("unauthorized_client", "refresh_token is invalid"): "invalid_refresh_token",
+    # DeviantArt (wix-incubator/DeviantArt-API #58)
+    ("invalid_request", "the refresh_token is invalid"): "invalid_refresh_token",
     # X
     ("invalid_request", "value passed for the token was invalid"): "invalid_refresh_token",
     # LinkedIn (its documentation "Refresh Tokens with OAuth 2.0", table of errors)

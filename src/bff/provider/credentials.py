@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bff import signing_key
 from bff.config.model import ProviderConfig
-from bff.config.values.secrets import Secret
+from bff.config.values.secrets import Secret, is_signed_jwt
 from bff.errors import ProviderRefused, SecretUnavailable
 from bff.oauth import client_auth
 from bff.oauth.client_auth import AuthMethod, ClientAuth
@@ -23,6 +23,7 @@ from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
+_NO_ASSERTION = "client_assertion holds no signed JWT: three parts of base64url with points between them"
 
 
 class Credentials:
@@ -33,6 +34,8 @@ class Credentials:
         self._uses = uses
         self._provider = provider
         self._keys = tuple(KeyFile(key, provider=provider) for key in config.client_keys)
+        presented = config.client_assertion
+        self._presented = () if presented is None else (AssertionFile(presented, provider=provider),)
         self._working = 0  # position of the credential that worked last
 
     async def call(self, attempt: Callable[[ClientAuth], Awaitable[T]], *, known: ProviderMetadata) -> T:
@@ -85,7 +88,7 @@ class Credentials:
         if method == "private_key_jwt":
             return f"client_keys[{position}]", self._keys[position].digest
         if method == "client_assertion":
-            return "client_assertion", digest(self._presented()[position].read())
+            return "client_assertion", digest(self._presented[position].read())
         if method.startswith("client_secret"):
             return f"client_secrets[{position}]", digest(self._config.client_secrets[position].read())
         return None
@@ -120,12 +123,8 @@ class Credentials:
         if method == "private_key_jwt":
             return self._keys
         if method == "client_assertion":
-            return self._presented()
+            return self._presented
         return self._config.client_secrets if method.startswith("client_secret") else (None,)
-
-    def _presented(self) -> tuple[Secret, ...]:
-        assertion = self._config.client_assertion
-        return () if assertion is None else (assertion,)
 
     def _auth(self, method: AuthMethod, position: int, *, known: ProviderMetadata) -> ClientAuth:
         """The method with its credential inside."""
@@ -133,7 +132,7 @@ class Credentials:
             key = self._keys[position].read()
             return client_auth.PrivateKeyJwt(key=key, alg=key.algorithm(known.token_endpoint_signing_algorithms))
         if method == "client_assertion":
-            return client_auth.PresentedAssertion(assertion=self._presented()[position].read())
+            return client_auth.PresentedAssertion(assertion=self._presented[position].read())
         if method == "client_secret_basic":
             return client_auth.ClientSecretBasic(secret=self._config.client_secrets[position].read())
         if method == "client_secret_post":
@@ -173,3 +172,30 @@ class KeyFile:
             return self._key
         self._text, self._key, self.digest = text, key, digest(text)
         return key
+
+
+class AssertionFile:
+    """A reference to a workload's token. What is none is never sent: a file in its place may hold another secret."""
+
+    def __init__(self, reference: Secret, *, provider: str) -> None:
+        self._reference = reference
+        self._provider = provider
+        self._assertion = ""
+        self._refused = ""  # digest of the last text that was none
+
+    def read(self) -> str:
+        """The token, or the last one that was.
+
+        Raises:
+            SecretUnavailable: there never was one.
+        """
+        text = self._reference.read()
+        if is_signed_jwt(text):
+            self._assertion = text
+            return text
+        if not self._assertion:
+            raise SecretUnavailable(f"provider {self._provider}", reason=_NO_ASSERTION)
+        if digest(text) != self._refused:
+            self._refused = digest(text)
+            telemetry.credential_unusable(provider=self._provider, reason=_NO_ASSERTION)
+        return self._assertion

@@ -64,13 +64,15 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
             the sign-in could not be completed.
     """
     provider = gateway.provider(name)
-    return_to = "/"
+    call: Callback | None = None
     try:
         call = _belonging(gateway, provider, head)
-        return_to = call.return_to
         _judge_age(gateway, call)
         return await asyncio.shield(_under_way(gateway, call))
     except BffError as error:
+        if call is not None and call.transaction.silent:  # the person asked for nothing: the event alone tells of it
+            return navigation.way_back(gateway, head, call.return_to, more=())
+        return_to = "/" if call is None else call.return_to
         raise SignInFailed(error, provider=provider.name, return_to=return_to) from error
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from bff.cli.commands.options import TEXT, out_file
+
 
 @click.command()
 @click.option("--check", "headless", is_flag=True, help="Walk through everything headless and report each step.")
@@ -66,7 +68,7 @@ def _development_server(option: str, url: str | None) -> str | None:
     "--provider", metavar="KIND", help="Kind of provider, such as keycloak or entra; an unknown one lists all."
 )
 @click.option("--issuer", metavar="URL", help="The provider's issuer, as its metadata says it.")
-@click.option("--client-id", metavar="ID", help="What the provider calls this gateway.")
+@click.option("--client-id", type=TEXT, metavar="ID", help="What the provider calls this gateway.")
 @click.option("--client-secret-file", metavar="FILE", help="The file that holds the client secret.")
 @click.option("--public-url", metavar="URL", help="The origin that browsers use. Default: http://localhost:8080.")
 @click.option("--api", "apis", multiple=True, metavar="PATH=URL", help="An API; repeatable.")
@@ -120,7 +122,11 @@ def import_() -> None:
 @import_.command("oauth2-proxy")
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; default: standard output."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=out_file,
+    help="A new file; default: standard output.",
 )
 def import_oauth2_proxy(file: Path, out: Path | None) -> None:
     """Translate flags, TOML, YAML or variables of oauth2-proxy."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bff.cli.commands.options import config_option
+from bff.cli.commands.options import TEXT, config_option
 
 
 @click.command()
@@ -45,8 +45,10 @@ def routes(given: Path | None) -> None:
 @config_option
 @click.argument("method")
 @click.argument("url")
-@click.option("--signed-in", metavar="PROVIDER", help="As if the browser had a session from this provider.")
-@click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="A claim of that user; repeatable.")
+@click.option("--signed-in", type=TEXT, metavar="PROVIDER", help="As if the browser had a session from this provider.")
+@click.option(
+    "--claim", "claims", type=TEXT, multiple=True, metavar="NAME=VALUE", help="A claim of that user; repeatable."
+)
 @click.option("--page", is_flag=True, help="As if the address were opened in the browser's window.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A field of the request; repeatable.")
 @click.option("--no-csrf", is_flag=True, help="Without X-CSRF: 1.")

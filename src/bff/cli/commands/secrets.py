@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bff.cli.commands.options import config_option, json_option
+from bff.cli.commands.options import config_option, json_option, out_file
 
 
 @click.group()
@@ -15,7 +15,12 @@ def secrets() -> None:
 
 @secrets.command("new")
 @click.argument("kind")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; default: standard output.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=out_file,
+    help="A new file; default: standard output.",
+)
 def secrets_new(kind: str, out: Path | None) -> None:
     """Make one: session-key, client-secret, or signing-key (EC P-256, PEM, for `client_keys`)."""
     from bff.cli import secrets as making

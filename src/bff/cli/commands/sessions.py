@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bff.cli.commands.options import config_option, json_option
+from bff.cli.commands.options import TEXT, config_option, json_option
 
 if TYPE_CHECKING:
     from bff.cli.session_choice import Choice
@@ -21,9 +21,11 @@ def sessions() -> None:
 
 _id_argument = click.argument("session_id", metavar="[ID]", required=False)
 _choice_options = (
-    click.option("--provider", help="Sessions from this provider; with --subject: the provider that knows the user."),
-    click.option("--issuer", help="With --subject: this issuer in place of the provider's."),
-    click.option("--subject", help="Sessions of this user (the `sub` of the ID token)."),
+    click.option(
+        "--provider", type=TEXT, help="Sessions from this provider; with --subject: the provider that knows the user."
+    ),
+    click.option("--issuer", type=TEXT, help="With --subject: this issuer in place of the provider's."),
+    click.option("--subject", type=TEXT, help="Sessions of this user (the `sub` of the ID token)."),
 )
 
 

@@ -104,7 +104,7 @@ def _yaml(text: str) -> Settings | None:
         values=values,
         upstreams=next((it.upstreams for it in inner if it.upstreams is not None), None),
         claims={field: claim for it in inner for field, claim in it.claims.items()},
-        remarks=tuple(remark for it in inner for remark in it.remarks),
+        remarks=tuple(dict.fromkeys(remark for it in inner for remark in it.remarks)),
     )
 
 
@@ -152,6 +152,8 @@ def _is_script(text: str) -> bool:
 def _in_entry(key: str, value: object) -> Iterator[Pair | Settings]:
     if key in {"env", "environment"}:
         yield from _of_environment(value)
+    elif key in {"env_file", "envFrom"} and value:
+        yield Settings(remarks=(f"{key}: variables that stand elsewhere are not read: they may restrict who comes in",))
     elif key == "command" and isinstance(value, str) and any(map(is_flag, words(value))):
         yield from in_script(value)
     elif key == "extraArgs" and isinstance(value, dict):

@@ -70,6 +70,8 @@ def _flaw(pair: KeyPair, error: Exception) -> str:
         return "the key has a password: write it without one, readable for the gateway alone"
     if b"PRIVATE KEY-----" not in key:
         return "`key` names a file without a private key in PEM"
+    if error.reason == "NO_CERTIFICATE_ASSIGNED":  # OpenSSL's word where one is RSA and the other is not
+        return "the key is not that of the certificate"
     return _openssl(error)
 
 

@@ -185,8 +185,13 @@ def session_key(secret: Secret) -> None:
 def client_assertion(secret: Secret) -> None:
     """Refuse what is no signed JWT; whether it has expired is for the provider to judge."""
     available(secret)
-    if _JWT.fullmatch(secret.read()) is None:
+    if not is_signed_jwt(secret.read()):
         raise SpellingError("holds no signed JWT: three parts of base64url with points between them")
+
+
+def is_signed_jwt(text: str) -> bool:
+    """Whether this is the compact form of one, by its looks."""
+    return _JWT.fullmatch(text) is not None
 
 
 def proxy_credentials(secret: Secret) -> None:

@@ -93,6 +93,22 @@ async def test_an_upstream_may_ask_for_a_step_up(challenge: bytes) -> None:
         assert (asked(world)["acr_values"], asked(world)["max_age"]) == (["gold silver"], ["60"])
 
 
+@pytest.mark.parametrize("more", [b"", b', acr_values=""', b", max_age=soon"])
+@pytest.mark.requirement("R-155", "R-154")
+async def test_a_challenge_that_names_nothing_stays_the_apis_own(more: bytes) -> None:
+    """There is nothing to ask the provider for. No token is renewed for it either: one of the same sign-in would not do."""
+    challenge = b'Bearer error="insufficient_user_authentication"' + more
+    async with gateway_world() as world:
+        browser = await world.signed_in()
+        for _ in range(2):
+            said = Said(status=401, fields=[(b"www-authenticate", challenge), (b"content-length", b"0")])
+            world.upstream.answer_next(said)
+            refused = await browser.fetch("/api/orders")
+            assert (refused.status_code, refused.content) == (401, b"")
+            assert refused.headers.get_list("www-authenticate") == [challenge.decode()]
+        assert (len(world.upstream.seen), world.token_calls("refresh_token")) == (2, [])
+
+
 @pytest.mark.parametrize(
     "ticket", ["x", "WyJnb2xkIl0.c2lnbmF0dXJl", "{ticket}x", "x{ticket}", "{ticket}&step_up={ticket}"]
 )

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.config.values import words
-from bff.oauth.step_up import MAX_ACR_BYTES, StepUp, dump, load, step_up_of_challenge
+from bff.oauth.step_up import (
+    MAX_ACR_BYTES,
+    StepUp,
+    asks_for_another_sign_in,
+    dump,
+    load,
+    step_up_of_challenge,
+)
 
 ERROR = b'error="insufficient_user_authentication"'
 
@@ -43,6 +50,23 @@ ERROR = b'error="insufficient_user_authentication"'
 def test_what_a_challenge_asks_for(challenge: bytes, asked: StepUp | None) -> None:
     """Only a challenge that carries a bearer token, with the error and something to ask for, is a step-up."""
     assert step_up_of_challenge(challenge) == asked
+
+
+@pytest.mark.parametrize(
+    ("challenge", "asks"),
+    [
+        (b"Bearer " + ERROR, True),
+        (b'DPoP algs="ES256", ' + ERROR + b', max_age="soon"', True),
+        (b"Basic YQ==, Bearer " + ERROR, True),
+        (b'Bearer error="invalid_token"', False),
+        (b"Basic " + ERROR, False),
+        (b"", False),
+    ],
+)
+@pytest.mark.requirement("R-155")
+def test_whether_a_challenge_is_about_the_sign_in(challenge: bytes, asks: bool) -> None:
+    """The error alone says so, also where nothing is named to ask the provider for."""
+    assert asks_for_another_sign_in(challenge) is asks
 
 
 @given(st.binary(max_size=200) | st.from_regex(rb"(Bearer|, |acr_values=|\"|\\|error=|x){0,20}", fullmatch=True))

@@ -33,9 +33,19 @@ class StepUp:
 
 def step_up_of_challenge(value: bytes) -> StepUp | None:
     """What one `WWW-Authenticate` value asks for; None: it holds no usable `insufficient_user_authentication` (RFC 9470 section 3)."""
+    parameters = _insufficient(value)
+    return None if parameters is None else _step_up(parameters)
+
+
+def asks_for_another_sign_in(value: bytes) -> bool:
+    """Whether one `WWW-Authenticate` value says `insufficient_user_authentication`: no other token of the same sign-in would do."""
+    return _insufficient(value) is not None
+
+
+def _insufficient(value: bytes) -> dict[bytes, bytes] | None:
     for scheme, parameters in _challenges(value):
         if scheme in {b"bearer", b"dpop"} and parameters.get(b"error") == b"insufficient_user_authentication":
-            return _step_up(parameters)
+            return parameters
     return None
 
 

@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy, UpstreamError
-from bff.oauth.step_up import step_up_of_challenge
+from bff.oauth.step_up import asks_for_another_sign_in, step_up_of_challenge
 from bff.proxy.browser import Receive, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
@@ -251,7 +251,8 @@ async def _finish(
             response.discard()
             await _answer_needed(gateway, stronger, call, send)
             return
-        response = await _once_more(gateway, call, response, receive)
+        if not any(map(asks_for_another_sign_in, _challenges(response))):
+            response = await _once_more(gateway, call, response, receive)
     try:
         signed_in = _while_signed_in(gateway, call, response)
     except UpstreamBusy:
@@ -277,16 +278,20 @@ def _goes_on_without_task(server: Server, response: UpstreamResponse) -> bool:
 
 
 def _stronger_sign_in(gateway: Gateway, call: Call, response: UpstreamResponse) -> StepUpRequired | None:
-    """What the upstream asks of the user's sign-in (RFC 9470 section 3): no other token would do (R-155)."""
+    """What the upstream asks of the user's sign-in (RFC 9470 section 3), if it says what (R-155)."""
     if call.live is None or call.policy.provider is None:
         return None
-    challenges = tuple(value for name, value in response.fields if name == b"www-authenticate")
+    challenges = _challenges(response)
     asked = next(filter(None, map(step_up_of_challenge, challenges)), None)
     if asked is None:
         return None
     return step_up.required(
         gateway.signer, asked, provider=call.policy.provider, reason="upstream", challenges=challenges
     )
+
+
+def _challenges(response: UpstreamResponse) -> tuple[bytes, ...]:
+    return tuple(value for name, value in response.fields if name == b"www-authenticate")
 
 
 async def _answer_needed(gateway: Gateway, needed: LoginRequired, call: Call, send: Send) -> None:

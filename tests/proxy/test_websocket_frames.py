@@ -53,6 +53,7 @@ wrong_frames = st.one_of(
     st.builds(frame, st.just(0x89), st.binary(min_size=126, max_size=130)),
     st.builds(frame, st.just(0x81), st.just(b"x"), mask=st.none()),
     st.just(frame(0x88, b"x")),
+    st.builds(lambda code: frame(0x88, code.to_bytes(2) + b"why"), st.sampled_from([1005, 1006, 1015])),
 )
 streams = st.lists(data_frames | control_frames, max_size=8).flatmap(
     lambda frames: st.lists(closes | wrong_frames | data_frames, max_size=3).map(
@@ -114,6 +115,18 @@ def test_a_close_is_seen_with_its_code(masked: bool, code: int | None) -> None:
     stream = close + frame(0x81, b"late", mask=MASK if masked else None)
     for pieces in ([stream], bytewise(stream)):
         assert passed(pieces, masked=masked) == (close, None, code or NO_CODE, True)
+
+
+@pytest.mark.requirement("R-256")
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("code", [1005, 1006, 1015])
+def test_a_code_that_no_frame_carries_does_not_pass(masked: bool, code: int) -> None:
+    """RFC 6455 section 7.4.1: these stand for a close that was not sent. Others are for the receiver to judge."""
+    text, close = (
+        frame(one, content, mask=MASK if masked else None) for one, content in ((0x81, b"x"), (0x88, code.to_bytes(2)))
+    )
+    for pieces in ([text + close], bytewise(text + close)):
+        assert passed(pieces, masked=masked) == (text, Fault.BROKEN, None, False)
 
 
 @pytest.mark.requirement("R-256")

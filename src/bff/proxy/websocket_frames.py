@@ -6,7 +6,8 @@ receiver to check, too (section 8.1).
 
 What is held to, because a gateway that passed it on would be blamed for it, or could not find the next head:
     opcode    0 to 2 and 8 to 10; the others are reserved (section 5.2)
-    control   at most 125 bytes, not fragmented (section 5.5); a close has no content, or begins with a code (section 5.5.1)
+    control   at most 125 bytes, not fragmented (section 5.5); a close has no content, or begins with a code (section 5.5.1), which is
+              none of those that only stand for what was not sent ("MUST NOT be set", section 7.4.1)
     mask      on every frame of a client and on none of a server (section 5.1)
     messages  a continuation has a beginning, and a message ends before the next one begins (section 5.4)
     size      of a message, over all of its frames, as it is on the wire
@@ -22,6 +23,7 @@ from bff.proxy.closes import Close
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 NO_CODE = 1005  # RFC 6455 section 7.4.1: stands for a close frame without a code
+_NEVER_SENT = frozenset({NO_CODE, 1006, 1015})  # a lost connection, and one without TLS
 
 _LAST, _MASKED, _OPCODE, _LENGTH = 0x80, 0x80, 0x0F, 0x7F
 _MAX_CONTROL = 125
@@ -110,9 +112,7 @@ class FrameReader:
         first, second = data[at], data[at + 1]
         opcode, length = first & _OPCODE, second & _LENGTH
         if second & _MASKED != self._mask_bit or not self._is_orderly(opcode, first & _LAST, length):
-            self.fault = self.fault or Fault.BROKEN
-            self._is_lost = True
-            return 0
+            return self._break()
         content = at + 2
         if length > _MAX_CONTROL:
             content += _WIDTHS[length]
@@ -147,8 +147,18 @@ class FrameReader:
         if len(data) < content + 2:
             return 0
         code = int.from_bytes(data[content : content + 2])
-        self.close_code = code ^ int.from_bytes(data[content - 4 : content - 2]) if self._mask_bit else code
+        if self._mask_bit:
+            code ^= int.from_bytes(data[content - 4 : content - 2])
+        if code in _NEVER_SENT:
+            return self._break()
+        self.close_code = code
         return content + length
+
+    def _break(self) -> int:
+        """The head is not one, so it is not known where the next one begins."""
+        self.fault = self.fault or Fault.BROKEN
+        self._is_lost = True
+        return 0
 
 
 def close_frame(close: Close, *, mask: bytes | None) -> bytes:

@@ -16,6 +16,7 @@ from bff.web.page_texts import BY_REASON, BY_TYPE
 from bff.web.pages import Look
 from bff.web.problems import LAST_RESORT, TABLE, Shown, SignInFailed, problem_of
 from support.asgi_gateway import FETCH, FROM_ELSEWHERE, NAVIGATION, TYPED, Answer, asgi_gateway
+from support.fake_internet import SECRET
 from support.fake_provider import Misbehaviour, having
 from support.request_heads import a_head
 from support.sample_errors import sample_error
@@ -309,6 +310,20 @@ async def test_a_sign_in_that_cannot_begin_ends_on_the_page_of_the_app(what: str
         "return_to": ["/app/7?a=1"],
         "request_id": [of_the_last_event(logs)],
     }
+
+
+@pytest.mark.requirement("R-302", "R-044")
+async def test_a_request_that_cannot_be_pushed_ends_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secret that authenticates the pushed request is gone: the person is no worse off than with a provider that is down."""
+    monkeypatch.setenv("PUSHING_SECRET", SECRET)
+    corp = {"issuer": "http://127.0.0.1:7001", "client_id": "shop", "client_secret": {"env": "PUSHING_SECRET"}}
+    pages = {"sign_in_error": "/app/sorry"}
+    async with asgi_gateway(pages=pages, providers={"corp": {**corp, "par": "required"}}) as world:
+        endpoint = f"{world.corp.issuer}/par"
+        world.corp.misbehaviour = Misbehaviour(metadata=having(pushed_authorization_request_endpoint=endpoint))
+        monkeypatch.delenv("PUSHING_SECRET")
+        answer = await world.ask("/bff/login", NAVIGATION)
+    assert (answer.status, urlsplit(answer.field("location")).path) == (303, "/app/sorry")
 
 
 @pytest.mark.requirement("R-302")

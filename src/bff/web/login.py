@@ -7,7 +7,7 @@ provider (`transactions.py`).
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bff.errors import BffError, ProviderError, StoreUnavailable
+from bff.errors import BffError, ProviderError, SecretUnavailable, StoreUnavailable
 from bff.oauth import authorization, pkce
 from bff.oauth.form import Fields
 from bff.provider.client import Provider
@@ -28,8 +28,8 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     Raises:
         MalformedRequest: the query asks for what is not to be had.
         CsrfRefused: not a navigation of the whole window.
-        SignInFailed: in ProviderError or StoreUnavailable; cannot begin now, and a page of the app says so.
-        ProviderError, StoreUnavailable: cannot begin now.
+        SignInFailed: in one of the next; a page of the app says so.
+        ProviderError, SecretUnavailable, StoreUnavailable: cannot begin now.
     """
     guards.top_level(head)
     asked = login_request(gateway, head)
@@ -42,7 +42,7 @@ async def login(gateway: Gateway, head: RequestHead) -> OwnAnswer:
         return navigation.lead_on_to_sign_in(gateway, head, at_once=True, return_to=return_to, more=f"&{FRAGMENT_KEPT}")
     try:
         answer = await _begun(gateway, head, asked)
-    except (ProviderError, StoreUnavailable) as error:
+    except (ProviderError, SecretUnavailable, StoreUnavailable) as error:
         return _not_begun(gateway, head, asked, error)
     telemetry.login_started(provider=asked.provider.name)
     return answer

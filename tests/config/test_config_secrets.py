@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from bff.config.spelling import SpellingError
-from bff.config.values.secrets import LARGEST_FILE, EnvSecret, FileSecret, LiteralSecret, Secret, client_secret
+from bff.config.values.secrets import (
+    LARGEST_FILE,
+    EnvSecret,
+    FileSecret,
+    LiteralSecret,
+    Secret,
+    client_secret,
+    session_key,
+)
 from bff.config.values.stores import parse_store
 from bff.errors import SecretUnavailable
 from support.config_texts import ENV, SESSION_KEY, TWELVE_LINES, changed, loaded, problem, problems
@@ -149,6 +157,33 @@ def test_file_that_goes_away(tmp_path: Path, becomes: bytes | None) -> None:
         replace_file(path, becomes)
     assert secret.read() == "one"
     replace_file(path, "two")
+    assert secret.read() == "two"
+
+
+@pytest.mark.requirement("R-278")
+@pytest.mark.parametrize("becomes", ["tooShort1", "ab" * 32, "0" * 64])
+def test_a_weak_session_key_is_not_taken_on(tmp_path: Path, becomes: str) -> None:
+    """A key that was cut off while it was written would sign everybody out, and could be guessed: the last good one stays."""
+    path = tmp_path / "key"
+    path.write_text(SESSION_KEY)
+    key = FileSecret(path=path)
+    session_key(key)
+    replace_file(path, becomes)
+    assert key.read() == SESSION_KEY
+    replace_file(path, SESSION_KEY[::-1])
+    assert key.read() == SESSION_KEY[::-1]
+
+
+@pytest.mark.requirement("R-278")
+def test_a_client_secret_of_two_lines_is_not_taken_on(tmp_path: Path) -> None:
+    """As when the configuration is read: the last good one stays until the file has one line again."""
+    path = tmp_path / "secret"
+    path.write_text("one")
+    secret = FileSecret(path=path)
+    client_secret(secret)
+    replace_file(path, "two\nthree")
+    assert secret.read() == "one"
+    replace_file(path, "two\n")
     assert secret.read() == "two"
 
 

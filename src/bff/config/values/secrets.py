@@ -1,13 +1,14 @@
 """Secrets live outside the configuration file: in a file that is read again when it changes, or in the environment.
 
-A reference never shows its value: not in `repr`, not in an error. A file that vanishes or turns empty while we run
-keeps its last good value, because a rotation in progress must not end any session; at start it is an error (R-278).
+A reference never shows its value: not in `repr`, not in an error. A file that vanishes, turns empty or holds what the configuration
+would refuse while we run keeps its last good value, because a rotation in progress must not end any session; at start it is an error
+(R-278).
 """
 
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -42,6 +43,8 @@ class FileSecret:
     """`{file: PATH}`: read again whenever the file's identity, size or time of change differs (one `stat` a read)."""
 
     path: Path
+    # Raises SpellingError. Set once the configuration was judged: what it refuses later is like an empty file.
+    judge: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
     _seen: tuple[int, int, int] | None = field(default=None, repr=False, compare=False)
     _value: str = field(default="", repr=False, compare=False)
 
@@ -65,6 +68,8 @@ class FileSecret:
             return self._last_good(reason="not UTF-8 text")
         if not value:
             return self._last_good(reason="empty")
+        if self.judge is not None and not _passes(value, self.judge):
+            return self._last_good(reason="not usable")
         self._seen, self._value = seen, value
         return value
 
@@ -72,6 +77,14 @@ class FileSecret:
         if self._value:
             return self._value
         raise SecretUnavailable(f"file {self.path}", reason=reason) from None  # a decoding error holds what it read
+
+
+def _passes(value: str, judge: Callable[[str], None]) -> bool:
+    try:
+        judge(value)
+    except SpellingError:
+        return False
+    return True
 
 
 def _flaw(file: os.stat_result) -> str:
@@ -163,16 +176,29 @@ def _is_plain_file_name(name: str) -> bool:
 
 def client_secret(secret: Secret) -> None:
     """Refuse one with a control character inside: it is two secrets in one file, or another file."""
-    available(secret)
-    # RFC 6749 appendix A.2: "client-secret = *VSCHAR" (https://www.rfc-editor.org/rfc/rfc6749#appendix-A.2).
-    if _CONTROL_CHARACTER.search(secret.read()):
-        raise SpellingError("holds a line break or another control character: a client secret is one line")
+    _judged_always(secret, _one_line)
 
 
 def session_key(secret: Secret) -> None:
     """Refuse a session key that could be guessed: too short, hardly any different characters, or one text repeated."""
+    _judged_always(secret, _not_to_be_guessed)
+
+
+def _judged_always(secret: Secret, judge: Callable[[str], None]) -> None:
+    """Now, and whenever its file changes: half a key, cut off while it was written, must not be taken on either."""
     available(secret)
-    key = secret.read()
+    judge(secret.read())
+    if isinstance(secret, FileSecret):
+        secret.judge = judge
+
+
+def _one_line(value: str) -> None:
+    # RFC 6749 appendix A.2: "client-secret = *VSCHAR" (https://www.rfc-editor.org/rfc/rfc6749#appendix-A.2).
+    if _CONTROL_CHARACTER.search(value):
+        raise SpellingError("holds a line break or another control character: a client secret is one line")
+
+
+def _not_to_be_guessed(key: str) -> None:
     if len(key) < SHORTEST_SESSION_KEY:
         raise SpellingError(f"a session key needs at least {SHORTEST_SESSION_KEY} random characters; this is shorter")
     repeats = any(key.startswith(key[period:]) for period in range(1, SHORTEST_SESSION_KEY // 2 + 1))

@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from support.free_ports import free_port
 from support.gateway_world import SERVER, GatewayWorld, gateway_world
+from support.raw_browser import raw_browser
 from support.scripted_upstream import Conversation, Script, scripted_upstream
+from support.switched_lane import switched
 from support.tls_certificates import Authority, client_files
 from support.tls_ends import ending_tls
 
@@ -62,6 +64,31 @@ async def test_a_name_that_is_not_found_and_a_refused_connection_are_two_words(m
             assert INNER not in shown
             assert upstream.partition("//")[2] not in shown
         assert "secret=1" not in str(entry)
+
+
+@pytest.mark.requirement("R-363")
+@pytest.mark.parametrize("lane", ["on", "off"])
+async def test_an_api_that_stops_reading_an_upload_did_not_stop_in_its_answer(lane: str) -> None:
+    """A timeout names what was waited for: no answer had begun."""
+
+    async def deaf(it: Conversation) -> None:
+        await it.head()
+        await asyncio.Event().wait()
+
+    with switched(lane):
+        async with (
+            scripted_upstream(deaf) as upstream,
+            gateway_world(routes=routes(upstream.url, max_body="64MiB", timeouts={"idle": "1s"})) as world,
+            raw_browser(world.config.listen.port, tls=world.tls) as browser,
+        ):
+            size = 32 * 1024 * 1024  # more than the sockets on the way hold
+            head = b"POST /open/x HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\n\r\n"
+            with capture_logs() as logs:
+                await browser.say(head % (world.config.public_url.authority, size), bytes(size))
+                reply = await browser.reply()
+    (entry,) = (entry for entry in logs if entry["event"] == "request.not_served")
+    assert (reply.status, entry["reason"]) == (504, "upload")
+    assert b"stopped taking the content" in reply.body
 
 
 def saying(*pieces: bytes, reset: bool = False) -> Script:

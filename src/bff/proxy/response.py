@@ -405,7 +405,7 @@ class UpstreamResponse:
             return RequestTimeout("The content stopped coming.")
         if self._phase is _CONTENT and (self.reader.buffered or not self._waits()):
             return RequestTimeout("The response is not being read.")
-        reason = {_CONNECTING: "connect", _HEAD: "first_byte"}.get(self._phase, "idle")
+        reason = {_CONNECTING: "connect", _UPLOAD: "upload", _HEAD: "first_byte"}.get(self._phase, "idle")
         return UpstreamTimeout("no answer in time", origin=self.pool.origin, reason=reason)
 
     def _waits(self) -> bool:

@@ -47,6 +47,7 @@ REMEDIES = {
     "tls": "the API's port does not speak TLS as we do: http or https in the route's upstream",
     "unreachable": "the network does not lead there: firewall, routing, address",
     "connect": "the API's host takes no connection in time: firewall, or the route's timeouts.connect",
+    "upload": "the API does not read what it is sent: it is busy or hangs; the route's timeouts.idle",
     "first_byte": "the API is slow to begin: the route's timeouts.first_byte",
     "idle": "the API stopped in the middle: the route's timeouts.idle",
     "lost": "the API closed the connection: it was stopped or restarted, it crashed, or it speaks TLS; its own log may say",

@@ -170,6 +170,7 @@ UPSTREAM_DETAILS = {
     "unreachable": "The network does not lead to the API's server.",
     "stopping": "The gateway is stopping.",
     "connect": "The API's server took no connection in time.",
+    "upload": "The API stopped taking the content of the request.",
     "first_byte": "The API did not begin to answer in time.",
     "idle": "The API stopped in the middle of its answer.",
     "lost": "The API's server closed the connection before its answer was complete.",

@@ -165,6 +165,8 @@ def test_any_answer_is_claims_or_a_provider_error(status: int, body: bytes) -> N
     [
         ({"id": 583231, "login": "octocat"}, None, "583231"),
         ({"id": "u-1"}, None, "u-1"),
+        ({"id": 583231.0}, None, "583231"),
+        ({"id": 2**53 - 1.0}, None, "9007199254740991"),
         ({"data": {"user": {"id": "u-1"}}}, "data.user", "u-1"),
     ],
 )
@@ -182,6 +184,8 @@ def test_user_of_plain_oauth_has_a_subject(document: Json, path: str | None, sub
         ({"id": None}, None, "subject_claim"),
         ({"id": True}, None, "subject_claim"),
         ({"id": 1.5}, None, "subject_claim"),
+        ({"id": float(2**53)}, None, "subject_claim"),
+        ({"id": 10**20}, None, "subject_claim"),
         ({"id": ""}, None, "subject_claim"),
         ({"id": "x" * 5000}, None, "subject_claim"),
         ({"id": "u-1"}, "data", "userinfo_path"),

@@ -62,9 +62,7 @@ def parse_user_response(response: ProviderResponse, *, provider: str, subject_cl
         ProviderMisbehaved: `status`, `not_json`, `userinfo_path`, or `subject_claim`: no such member, or no name.
     """
     claims = _members_below(_answered(response, provider=provider), path, provider=provider)
-    subject = claims.get(subject_claim)
-    if isinstance(subject, int) and not isinstance(subject, bool):
-        subject = str(subject)
+    subject = _as_text(claims.get(subject_claim))
     if not isinstance(subject, str) or not 1 <= len(subject) <= LONGEST_SUBJECT:
         raise ProviderMisbehaved(
             f"its user has no usable {subject_claim}: name the member that identifies users with subject_claim",
@@ -74,6 +72,13 @@ def parse_user_response(response: ProviderResponse, *, provider: str, subject_cl
             configured=shown(subject_claim),
         )
     return User(subject=subject, claims=claims)
+
+
+def _as_text(subject: object) -> object:
+    """A whole number as text: 7.0 is the number 7 (RFC 8259 section 6). A float from 2**53 on may be another user's, rounded."""
+    if isinstance(subject, float) and subject.is_integer() and abs(subject) < 2**53:
+        return str(int(subject))
+    return str(subject) if isinstance(subject, int) and not isinstance(subject, bool) else subject
 
 
 def _members_below(answer: dict[str, object], path: str | None, *, provider: str) -> dict[str, object]:

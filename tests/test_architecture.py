@@ -133,6 +133,18 @@ def imported(file: Path) -> Iterator[str]:
 PACKAGE_FILES = [file for file in sources() if name_of(file) != "__init__.py"]
 
 
+PACKAGES = [file for file in sources() if name_of(file).endswith("/__init__.py")]
+
+
+@pytest.mark.parametrize("file", PACKAGES, ids=name_of)
+def test_a_package_names_files_that_are_there(file: Path) -> None:
+    """What a package's docstring says of its files stays true when one is renamed; a path with a slash begins at the package, `bff`
+    or the repository."""
+    named = re.findall(r"[\w/]+\.py\b", ast.get_docstring(parsed(file)) or "")
+    roots = (file.parent, SOURCE, REPOSITORY)
+    assert [name for name in named if not any((root / name).is_file() for root in roots)] == []
+
+
 @pytest.mark.parametrize("file", PACKAGE_FILES, ids=name_of)
 def test_imports_go_down_only(file: Path) -> None:
     """A package imports packages of lower layers only; those of one layer do not import each other."""

@@ -156,7 +156,8 @@ async def test_an_untrusted_peer_says_nothing_about_where_it_came_from(site: Raw
     assert (await site.ask(site.request(f"GET {path}", *lies))).status == 200
     (seen,) = site.seen
     said = b"\n".join(name.lower() + b": " + value for name, value in seen.fields)
-    for lie in (b"6.6.6.6", b"7.7.7.7", b"evil", b"gopher", b"666", b"DELETE"):
+    # A port of ours, or an id, may hold 666: it is looked for as a value.
+    for lie in (b"6.6.6.6", b"7.7.7.7", b"evil", b"gopher", b": 666", b"DELETE"):
         assert lie not in said
     assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
     assert seen.values(b"x-forwarded-proto") == [b"http"]

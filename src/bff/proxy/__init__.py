@@ -1,32 +1,30 @@
-"""Forwarding: from a browser's request to a route's upstream and back.
+"""Forwarding: from a browser's request to a route's upstream and back. It knows no sessions and no OAuth: it is handed a bearer.
 
-Knows no sessions and no OAuth: it is handed a bearer.
+Where a request goes:
+    routes.py               the route that a raw path belongs to, and what follows its prefix; pure
+    upstream.py             one server, or a list of them: which one answers, and which one is asked next
+    standing.py, health.py  whether a server takes requests: by how calls end (pure), and by asking its health page
+    forward.py              the upstreams of a configuration; sends one request
 
-    Route            a path prefix and methods, and the upstream behind them               routes.py     pure
-    UpstreamUrl      an origin and a base path; parsed in `config/values/urls.py`
-    Match            the route that a request belongs to, and what follows its prefix      routes.py     pure
-    verdict          what becomes of a field because of its name                           fields.py     pure
-    UpstreamRequest  method, target, fields and framing, ready to be written               rewrite.py    pure
-    hops             where a request came from, for the upstream                            hops.py       pure
-    Upload           a request's content, framed as it is written                          writer.py     pure
-    ResponseReader   one response, as its bytes come in                                    reader.py     pure
-    Overtaken        in which order the addresses of a name are tried                       addresses.py  pure
-    Dialer           connects to one upstream                                               dialing.py    I/O
-    Connection       carries exchanges one by one                                          connection.py I/O
-    Browser          what the browser still sends, and whether it is still there           browser.py    I/O
-    Patience         with an exchange that does not get on                                 patience.py   pure
-    UpstreamResponse one exchange, of which status and fields are in                       response.py   I/O
-    UpstreamPool     the connections to one server                                         pool.py       I/O
-    UpstreamPools    all pools of a process                                                pools.py      I/O
-    Standing         whether a server takes requests                                       standing.py   pure
-    HealthChecks     the tasks that ask servers whether they are well                      health.py     I/O
-    Upstream         one server or a list of them: which one answers                       upstream.py   I/O
-    Forwarder        all pools; sends one request and relays one response                  forward.py    I/O
-    Offer            what a browser offers in a WebSocket handshake; judges the answer     websocket_handshake.py pure
-    UpstreamHandshake the upstream's part of it                                           websocket_upstream.py  I/O
-    FrameReader      the heads of frames that pass, and what was seen in them              websocket_frames.py    pure
-    Ending           what each side of a WebSocket gets at its end                         closes.py     pure
-    WebSocket        the long way, for other ASGI servers: one handshake and two pumps     websocket.py  I/O
+What is sent, and what is passed back; all pure:
+    rewrite.py              a browser's fields become the upstream's, by fields.py, field_rules.py and hops.py (where it came from)
+    upstream_request.py     the request, ready to be written; destinations.py: the second target of COPY and MOVE
+    upload.py               a request's content, held to what was announced
+    reader.py               a response as its bytes come in; response_head.py: a head that comes whole
+    response_rewrite.py     an upstream's fields become the browser's; locations.py: what it says of places
 
-May import `bff.errors` and `bff.config` only; `httptools` in `reader.py`, `websockets` in `websocket.py`.
+One exchange:
+    pool.py, pools.py       the connections to one server, and all pools of a process
+    places.py               how many exchanges each owner may have; pure
+    dialing.py              connects, to the addresses of a name in the order of addresses.py; failures.py has words for why not
+    connection.py           carries exchanges one by one
+    response.py             a request on its way, and its response as it comes: its state, and the task that goes on with it
+    browser.py              what the browser still sends, and whether it is there
+    timeouts.py             patience with one that does not get on; pure
+    probe.py                whether an upstream can be reached, for `bff check --online`
+
+WebSockets:
+    websocket_upstream.py   the upstream's part of a handshake; websocket_handshake.py judges its answer
+    websocket_frames.py     the heads of frames that pass; closes.py: what each side gets at the end; both pure
+    websocket.py            the long way, for other ASGI servers: one handshake, and messages both ways (websocket_messages.py)
 """

@@ -15,6 +15,8 @@ from bff.server.exchange import Exchange
 from bff.server.lane import Lane
 from bff.telemetry import traces
 from bff.web.app import App
+from support.echo_upstream import Said
+from support.free_ports import free_port
 from support.gateway_world import CLIENT_SECRET, SERVER, SESSION_KEY, GatewayWorld, gateway_world
 from support.http_client import http_client
 from support.otlp_collector import Collector, Span, otlp_collector
@@ -37,7 +39,9 @@ class Traced:
 
 
 @asynccontextmanager
-async def traced(store: str, *, sampler: str = "always_on", local_copy: str = "off") -> AsyncIterator[Traced]:
+async def traced(
+    store: str, *, sampler: str = "always_on", local_copy: str = "off", routes: list[dict[str, Any]] | None = None
+) -> AsyncIterator[Traced]:
     """Start it, with an access log at debug level, written as `bff serve` writes it."""
     before = structlog.get_config()
     with otlp_collector() as collector, pytest.MonkeyPatch.context() as environment:
@@ -56,7 +60,9 @@ async def traced(store: str, *, sampler: str = "always_on", local_copy: str = "o
         traces.start()
         try:
             settings = {"log": {"access": True, "level": "debug", "user": "subject"}}
-            async with gateway_world(store=store, session={"local_copy": local_copy}, **settings) as world:
+            async with gateway_world(
+                store=store, session={"local_copy": local_copy}, routes=routes, **settings
+            ) as world:
                 yield Traced(world=world, collector=collector, log=log)
         finally:
             await asyncio.to_thread(traces.stop)
@@ -120,6 +126,28 @@ async def test_a_sign_in_is_one_tree(valkey: ValkeyServer) -> None:
     assert any(s.attributes.get("bff.provider") == "corp" and s.name == "POST" for s in members)
     assert sum(s.attributes.get("db.system.name") == "redis" for s in members) >= 2
     assert len({span.id for span in members}) == len(members)
+
+
+@pytest.mark.requirement("R-364")
+async def test_a_call_that_fails_is_a_failed_span() -> None:
+    """An upstream that cannot be reached is named by its error, one that answers with an error by its status; ours is a 502."""
+    routes = [
+        {"path": "/gone", "upstream": f"http://127.0.0.1:{free_port()}", "token": "none"},
+        {"path": "/open", "upstream": "{upstream}", "token": "none"},
+    ]
+    async with traced("memory://", routes=routes) as scene:
+        browser = await scene.world.browser()
+        assert (await browser.fetch("/gone/x")).status_code == 502
+        scene.world.upstream.answer_next(Said(status=404, fields=[(b"content-length", b"0")]))
+        assert (await browser.fetch("/open/x")).status_code == 404
+    spans = scene.collector.spans()
+    (unreached, refused) = [span for span in spans if span.kind == CLIENT_KIND]
+    assert (unreached.failed, unreached.attributes["error.type"]) == (True, "UpstreamUnreachable")
+    assert (refused.failed, refused.attributes["error.type"]) == (True, "404")
+    (ours,) = server_spans(spans, "/gone")
+    assert (ours.failed, ours.attributes["http.response.status_code"]) == (True, 502)
+    (passed_on,) = server_spans(spans, "/open")
+    assert not passed_on.failed  # the page's mistake is none of the server's
 
 
 @pytest.mark.requirement("R-364")

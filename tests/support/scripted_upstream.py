@@ -19,7 +19,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 
@@ -173,7 +173,9 @@ class ScriptedUpstream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for conversation in self.conversations:
-            conversation.writer.transport.abort()
+            # A transport of asyncio that has sent what it held when it was closed has no loop any more, and cannot be aborted.
+            with suppress(AttributeError):
+                conversation.writer.transport.abort()
         await asyncio.sleep(0)  # the loop closes what is left
 
 

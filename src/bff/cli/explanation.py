@@ -17,8 +17,7 @@ from bff.errors import (
     NoRoute,
 )
 from bff.proxy.browser import Message as Sent
-from bff.proxy.pool import judge_length
-from bff.proxy.upstream_request import UpstreamRequest, upstream_url
+from bff.proxy.upstream_request import UpstreamRequest, judge_length, upstream_url
 from bff.proxy.websocket_handshake import Offer, parse_offer, with_offer
 from bff.request_head import NO_FIELDS, Field, FieldBlock, RequestHead, field_block, field_lines
 from bff.server.judged_head import Message

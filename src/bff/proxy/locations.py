@@ -126,11 +126,8 @@ def location_map(
 def _origin(scheme: bytes | None, authority: bytes) -> bytes:
     """Without the scheme: an upstream behind TLS that another proxy ends says `http`. A default port is left out."""
     place = authority.rpartition(b"@")[2]
-    host, port = place.rstrip(b"0123456789"), b""
-    if host.endswith(b":"):
-        host, port = host[:-1], place[len(host) :].lstrip(b"0")
-    else:
-        host = place
+    before = place.rstrip(b"0123456789")
+    host, port = (before[:-1], place[len(before) :].lstrip(b"0")) if before.endswith(b":") else (place, b"")
     if port in _DEFAULT_PORTS[(scheme or b"").lower()]:
         port = b""
     return b"//" + unquote_to_bytes(host).lower().removesuffix(b".") + (b":" + port if port else b"")

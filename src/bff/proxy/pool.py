@@ -17,7 +17,7 @@ from typing import TypeVar
 from bff.backoff import Backoff
 from bff.clock import Clock, steady
 from bff.config.model import TimeoutConfig
-from bff.errors import BrowserError, ContentTooLarge, UpstreamBusy, UpstreamError, UpstreamUnreachable
+from bff.errors import BrowserError, UpstreamBusy, UpstreamError, UpstreamUnreachable
 from bff.proxy.connection import Connection
 from bff.proxy.dialing import Dialer
 from bff.proxy.places import Kind, Owner, Places
@@ -118,10 +118,9 @@ class UpstreamPool:
         whether it is the last.
 
         Raises:
-            ContentTooLarge, MalformedRequest: more content than `max_body`, or than was announced.
+            ContentTooLarge, MalformedRequest: `begun` is more content than `max_body`, or than was announced. What was announced is
+                judged before (`judge_length`).
         """
-        if request.content_length:
-            judge_length(request, max_body=max_body)  # first: what is taken below would be lost
         if not self._idle or not self._calls[owner.signed_in].take(owner.name):
             return None
         connection = self._take_idle()
@@ -321,16 +320,6 @@ class UpstreamPool:
                 connection.closes_at = now + _kept_seconds(connection.keep_alive)
             elif now >= connection.closes_at:
                 connection.close()
-
-
-def judge_length(request: UpstreamRequest, *, max_body: int) -> None:
-    """The content is not longer than the route takes, as far as its length is said.
-
-    Raises:
-        ContentTooLarge: it is.
-    """
-    if request.content_length is not None and request.content_length > max_body:
-        raise ContentTooLarge(f"The content is larger than {max_body} bytes.")
 
 
 def _kept_seconds(keep_alive: bytes | None) -> float:

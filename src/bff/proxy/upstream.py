@@ -23,9 +23,9 @@ from bff.clock import Clock, steady
 from bff.errors import UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 from bff.proxy.browser import Receive
 from bff.proxy.places import Owner
-from bff.proxy.pool import P, UpstreamPool, judge_length
+from bff.proxy.pool import P, UpstreamPool
 from bff.proxy.response import UpstreamResponse
-from bff.proxy.upstream_request import UpstreamRequest
+from bff.proxy.upstream_request import UpstreamRequest, judge_length
 
 Renew = Callable[[bytes], UpstreamRequest]  # the request for a member, by its authority
 

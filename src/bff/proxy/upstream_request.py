@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bff.errors import MalformedRequest
+from bff.errors import ContentTooLarge, MalformedRequest
 from bff.proxy.routes import Match
 from bff.request_head import Field, FieldBlock, RequestHead
 from bff.request_id import NAME as REQUEST_ID
@@ -115,3 +115,13 @@ def upstream_url(match: Match, authority: bytes | None = None) -> str:
 def control_character() -> MalformedRequest:
     """The refusal of a value that would end its line."""
     return MalformedRequest("A header field holds a control character.")
+
+
+def judge_length(request: UpstreamRequest, *, max_body: int) -> None:
+    """The content is not longer than the route takes, as far as its length is said.
+
+    Raises:
+        ContentTooLarge: it is.
+    """
+    if request.content_length is not None and request.content_length > max_body:
+        raise ContentTooLarge(f"The content is larger than {max_body} bytes.")

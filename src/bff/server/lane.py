@@ -19,10 +19,9 @@ from bff.errors import BffError
 from bff.proxy import destinations
 from bff.proxy.hops import browser_address
 from bff.proxy.places import Owner
-from bff.proxy.pool import judge_length
 from bff.proxy.rewrite import PlainFields
 from bff.proxy.routes import Match
-from bff.proxy.upstream_request import UpstreamRequest, request_with
+from bff.proxy.upstream_request import UpstreamRequest, judge_length, request_with
 from bff.request_head import NO_FIELDS, FieldBlock, Peer, RequestHead
 from bff.server.exchange import Exchange
 from bff.server.judged_head import Message

@@ -42,8 +42,16 @@ async def process(url: str, name: str, *, client_id: str = "shop") -> AsyncItera
     provider = Provider(name="corp", config=config, redirect_uri="", clock=clock, transport=FakeInternet())
     circuits, heard = SharedCircuits(store=store, tasks=tasks, by=name), Heard()
     circuits.join(provider)
-    await store.open(ChangeFanout([heard, circuits]), on_message=circuits.receive)
+    came: list[str] = []
+
+    def receive(text: str) -> None:
+        came.append(text)
+        circuits.receive(text)
+
+    await store.open(ChangeFanout([heard, circuits]), on_message=receive)
     await heard.resumed()
+    # Its question for pauses is answered before the test begins: a later answer would not know of a clock that the test advanced.
+    await until(lambda: f"circuits? {name}" in came)
     try:
         yield provider
     finally:

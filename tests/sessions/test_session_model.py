@@ -137,7 +137,7 @@ def test_the_newest_sign_in_comes_first() -> None:
 
 @pytest.mark.requirement("R-066")
 def test_a_session_remembers_whose_grant_has_ended() -> None:
-    """Another user is known as such at a provider whose grant is gone, until someone signs in there; of other providers nothing is said."""
+    """Another user is known as such at a provider whose grant is gone, until someone signs in there; of others nothing is said."""
     bob = a_grant(subject="bob")
     left = a_session().without_grant("corp")
     assert [(user.provider, user.subject) for user in left.earlier_users] == [("corp", "alice-subject")]

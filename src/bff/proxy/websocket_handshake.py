@@ -1,6 +1,6 @@
 """Both halves of a WebSocket handshake, judged: what a browser offers, and what the upstream makes of it. Pure.
 
-The offer goes to the upstream as it is, so the two negotiate subprotocol and extensions with each other, and the upstream's proof
+The offer goes to the upstream as it is, but for empty elements of its lists, so the two negotiate subprotocol and extensions with each other, and the upstream's proof
 (`Sec-WebSocket-Accept`) is the answer to the browser's own key. What is judged, of the browser (RFC 6455 section 4.2.1,
 https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1) and of the upstream (section 4.1, "the client MUST validate"):
 
@@ -62,7 +62,8 @@ def parse_offer(head: RequestHead) -> Offer:
     extensions = _values(head.fields, b"sec-websocket-extensions")
     offered = _list(protocols)
     names = extension_names(extensions)
-    if not all(is_token(name.decode("latin-1")) for name in offered):
+    # "Sec-WebSocket-Protocol-Client = 1#token" (RFC 6455 section 4.3): where the field is, it names one at least
+    if (protocols and not offered) or not all(is_token(name.decode("latin-1")) for name in offered):
         raise MalformedRequest("A subprotocol is not a token.")
     if names is None:
         raise MalformedRequest("Sec-WebSocket-Extensions is not a list of extensions.")
@@ -70,8 +71,8 @@ def parse_offer(head: RequestHead) -> Offer:
         *UPGRADE,
         (b"sec-websocket-version", b"13"),
         (b"sec-websocket-key", keys[0]),
-        *((b"sec-websocket-extensions", value) for value in extensions),
-        *((b"sec-websocket-protocol", value) for value in protocols),
+        *((b"sec-websocket-extensions", value) for value in _without_empty(extensions)),
+        *((b"sec-websocket-protocol", value) for value in _without_empty(protocols)),
     )
     return Offer(keys[0], frozenset(offered), frozenset(names), fields)
 
@@ -114,7 +115,7 @@ def proof(key: bytes) -> bytes:
 
 def extension_names(values: Iterable[bytes]) -> list[bytes] | None:
     """The names in `Sec-WebSocket-Extensions` fields; None: they do not parse."""
-    elements = [element for element in _list(values) if element]  # RFC 9110 section 5.6.1.2: empty ones are ignored
+    elements = _list(values)
     parsed = [_EXTENSION.fullmatch(element) for element in elements]
     names = [found[1] for found in parsed if found is not None]
     return names if len(names) == len(elements) else None
@@ -152,5 +153,12 @@ def _values(fields: Iterable[Field], name: bytes) -> list[bytes]:
 
 
 def _list(values: Iterable[bytes]) -> list[bytes]:
-    """The elements of a field that is a list (RFC 9110 section 5.6.1); a field without any has one that is empty."""
-    return [element.strip(b" \t") for value in values for element in value.split(b",")]
+    """The elements of a field that is a list. RFC 9110 section 5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty
+    list elements" (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2)."""
+    elements = (element.strip(b" \t") for value in values for element in value.split(b","))
+    return [element for element in elements if element]
+
+
+def _without_empty(values: Iterable[bytes]) -> Iterable[bytes]:
+    """The same lists without their empty elements, at which an upstream may stumble."""
+    return filter(None, (b", ".join(_list([value])) for value in values))

@@ -8,6 +8,7 @@ waits for, sent nothing that it holds against us, and stopped where it departs f
 import dataclasses
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -207,6 +208,64 @@ async def test_the_fapi_plan_of_plain_oauth_passes_in_one_run() -> None:
     assert all(
         re.fullmatch(r"warning: state of 1\d\d characters \[CheckStateLength\]", text) for text in warned.values()
     )
+
+
+BY_CERTIFICATE: dict[str, tuple[dict[str, str], tuple[str, ...], dict[str, str | None]]] = {
+    "mtls and mtls": ({"client_auth": "mtls", "sender_constrain": "mtls"}, ("fapi", "/suite/accounts"), {}),
+    "private_key_jwt and mtls": (
+        {"client_auth": "private_key_jwt", "sender_constrain": "mtls"},
+        ("fapi", "/suite/accounts"),
+        {"client_auth": "private_key_jwt", "client_keys": "[{file: secrets/signing-key}]"},
+    ),
+    "mtls and dpop": ({"client_auth": "mtls", "sender_constrain": "dpop"}, ("fapi",), {"dpop": "on"}),
+}
+
+
+@pytest.mark.requirement("R-091")
+@pytest.mark.parametrize(
+    ("variant", "sections", "settings"),
+    BY_CERTIFICATE.values(),
+    ids=[name.replace(" ", "-") for name in BY_CERTIFICATE],
+)
+async def test_the_fapi_plan_with_a_certificate(
+    variant: dict[str, str], sections: tuple[str, ...], settings: dict[str, str | None]
+) -> None:
+    """The certificate is shown where the suite wants it, and nothing beside it; with aliases of the endpoints and without."""
+    cases = modules.BY_MTLS if variant["sender_constrain"] == "mtls" else modules.FAPI
+    aliased = [module for module in cases if module.metadata is same]
+    world_of = partial(suite_world, provider="fapi", certificate=sections, **settings)
+    async with world_of() as world:
+        results = {module.name: await signs_in(world, module, plan="fapi", **variant) for module in aliased}
+    for module in set(cases) - set(aliased):
+        async with world_of() as world:
+            results[module.name] = await signs_in(world, module, plan="fapi", **variant)
+    assert results == {module.name: "passed" for module in cases}
+
+
+WITHOUT_CERTIFICATE: dict[str, tuple[dict[str, str | None], tuple[str, ...], str]] = {
+    "at the API": ({}, ("fapi",), "accounts must be called at the listener for certificates"),
+    "at the token endpoint": (
+        {"client_auth": "private_key_jwt", "client_keys": "[{file: secrets/signing-key}]", "client_certificate": None},
+        ("fapi", "/suite/accounts"),
+        "token must be called at the listener for certificates",
+    ),
+    "with proofs": (
+        {"dpop": "on"},
+        ("fapi", "/suite/accounts"),
+        "waiting: accounts",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "sections", "what"), WITHOUT_CERTIFICATE.values(), ids=WITHOUT_CERTIFICATE.keys())
+async def test_the_suite_here_misses_a_certificate(
+    settings: dict[str, str | None], sections: tuple[str, ...], what: str
+) -> None:
+    """A gateway that shows none where it must, or would have its tokens bound by proofs instead, fails the plan."""
+    method = "private_key_jwt" if "client_auth" in settings else "mtls"
+    variant = {"client_auth": method, "sender_constrain": "mtls"}
+    async with suite_world(provider="fapi", certificate=sections, **settings) as world:
+        assert what in await signs_in(world, modules.FAPI[0], plan="fapi", **variant)
 
 
 OWN_KEY = {"client_secret": None, "client_keys": "[{file: secrets/signing-key}]", "client_auth": "private_key_jwt"}

@@ -16,7 +16,6 @@ CLOSES = "hyper closes without an answer, or answers with another status"
 LENIENT = "hyper lets the coding win over a length, and takes two equal lengths for one, as RFC 9112 section 6.3 allows"
 LIMITS = "granian has its own limits: http1_settings"
 TARGET = "granian tells the application no authority and no fragment: only uvicorn's protocol can judge them"
-ONE_ATTEMPT = "under another server a handshake is made once: a demand for a nonce reaches the page"
 OTHERS = "granian's own handling of CONNECT, of HTTP/1.0, and of upgrades"
 
 UNDER_GRANIAN = {
@@ -55,7 +54,6 @@ UNDER_GRANIAN = {
     "test_a_handshake_that_is_too_large_is_told_so": LIMITS,
     "test_a_person_sees_a_page_for_what_is_refused_before_the_gateway": CLOSES,
     "test_a_person_sees_a_page_when_the_browser_is_too_slow": LIMITS,
-    "test_bound_token_goes_with_a_proof_and_the_nonce_that_is_demanded": ONE_ATTEMPT,
     "test_a_refusal_is_a_problem": CLOSES,
     "test_a_refusal_over_https_says_so": LIMITS,
     "test_a_refused_head_request_gets_no_content": CLOSES,

@@ -9,7 +9,14 @@ import pytest_asyncio
 from support.dpop_api import read_proof
 from support.raw_browser import RawBrowser
 from support.raw_world import RawWorld, raw_world
-from support.scripted_upstream import Conversation, Received
+from support.scripted_upstream import (
+    Conversation,
+    Received,
+    Script,
+    closes_without_a_byte,
+    response,
+    scripted_upstream,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -340,3 +347,45 @@ async def test_bound_token_goes_with_a_proof_and_the_nonce_that_is_demanded() ->
     assert [proof.get("nonce") for proof in proofs] == [None, "ws-1"]
     assert {(proof["htm"], proof["htu"]) for proof in proofs} == {("GET", f"{url}/x")}
     assert {b"".join(seen.values(b"authorization"))[:5] for seen in SEEN} == {b"DPoP "}
+
+
+def refusing(challenge: str) -> Script:
+    """Answers each handshake with 401 and this challenge."""
+
+    async def script(it: Conversation) -> None:
+        SEEN.append(await it.head())
+        await it.send(response(b"no", f"WWW-Authenticate: {challenge}", status="401 Unauthorized"))
+
+    return script
+
+
+@pytest.mark.requirement("R-155", "R-350")
+@pytest.mark.parametrize("more", ["", ', acr_values="gold"', ", max_age=60"])
+@pytest.mark.parametrize("scheme", ["Bearer", "DPoP"])
+async def test_no_token_is_renewed_for_a_challenge_about_the_sign_in(scheme: str, more: str) -> None:
+    """One handshake, whose 401 is the browser's answer: another token of the same sign-in would be refused like this one."""
+    SEEN.clear()
+    challenge = f'{scheme} error="insufficient_user_authentication"{more}'
+    routes = [{"path": "/ws", "upstream": "{raw}", "provider": "corp", "websocket": True}]
+    async with raw_world(refusing(challenge), routes=routes) as site:
+        reply = await site.ask(site.request("GET /ws/x", *UPGRADE, origin(site)))
+        assert (reply.status, reply.body, reply.values("www-authenticate")) == (401, b"no", [challenge])
+        assert site.world.token_calls("refresh_token") == []
+    assert len(SEEN) == 1
+
+
+@pytest.mark.requirement("R-159", "R-350")
+async def test_a_repeat_at_another_upstream_has_a_proof_for_it() -> None:
+    """The first of a list rejects the token and then closes: the next one gets the other token, and a proof for its own URL."""
+    SEEN.clear()
+    async with scripted_upstream(accepting) as second:
+        routes = [{"path": "/ws", "upstream": ["{raw}", second.url], "provider": "corp", "websocket": True}]
+        scripts = (refusing('DPoP error="invalid_token"'), closes_without_a_byte)
+        async with raw_world(*scripts, routes=routes, corp={"dpop": "on"}) as site:
+            async with site.connect() as browser:
+                await browser.say(site.request("GET /ws/x", *UPGRADE, origin(site)))
+                await greeted(browser)
+            first = site.upstream.url
+    proofs = [read_proof(b"".join(seen.values(b"dpop")).decode())[0] for seen in SEEN]
+    assert [proof["htu"] for proof in proofs] == [f"{first}/x", f"{second.url}/x"]
+    assert proofs[0]["ath"] != proofs[1]["ath"]

@@ -199,6 +199,7 @@ LOOP_CLOCK = (
     "clock.py",
     "server/output.py",
     "server/connection.py",
+    "server/deadline.py",
     "sessions/redis/pipeline.py",
     "provider/connecting.py",
     "demo/",

@@ -24,6 +24,7 @@ class Judge:
     request_type: str
     fapi: bool
     failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # jti of assertions and proofs
     bound_to: str | None = None  # the thumbprint that the code and its tokens are bound to
 

@@ -10,13 +10,18 @@ OF_LOGOUT = {"end_session_endpoint": "end_session_endpoint", "check_session_ifra
 ALGORITHMS = ["none", "HS256", "RS256", "PS256", "ES256", "ES256K", "EdDSA"]
 
 
-def metadata(judge: Judge, *, jwks_path: str, module: Module) -> dict[str, Any]:
-    """The document; that of the logout plans alone has an end-session endpoint."""
+def metadata(judge: Judge, *, jwks_path: str, module: Module, alg: str) -> dict[str, Any]:
+    """The document; that of the logout plans alone has an end-session endpoint, and plain OAuth 2.0 has no keys."""
     base = judge.base
+    openid = {
+        "id_token_signing_alg_values_supported": [alg],
+        "subject_types_supported": ["public"],
+        "scopes_supported": ["openid"],
+    }
     paths = {
         "authorization_endpoint": "authorize",
         "token_endpoint": "token",
-        "jwks_uri": jwks_path,
+        **({"jwks_uri": jwks_path} if judge.openid else {}),
         "userinfo_endpoint": "userinfo",
         "registration_endpoint": "register",
         **(OF_LOGOUT if module.name.startswith("rp-") else {}),
@@ -25,27 +30,34 @@ def metadata(judge: Judge, *, jwks_path: str, module: Module) -> dict[str, Any]:
     known = {"issuer": base, **{name: base + path for name, path in paths.items()}}
     return {
         **known,
+        "token_endpoint_auth_methods_supported": [judge.client_auth],
+        **(_of_fapi(base) if judge.fapi else _of_openid(judge)),
+        **(openid if judge.openid and judge.fapi else {}),
+    }
+
+
+def _of_openid(judge: Judge) -> dict[str, Any]:
+    return {
         "response_types_supported": ["code", "id_token code", "token code id_token", "id_token"],
         "response_modes_supported": ["query", "fragment", "form_post"],
-        "token_endpoint_auth_methods_supported": [judge.client_auth],
         "id_token_signing_alg_values_supported": ALGORITHMS,
         "request_parameter_supported": judge.request_type == "request_object",
-        **(_of_fapi(base) if judge.fapi else {}),
     }
 
 
 def _of_fapi(base: str) -> dict[str, Any]:
     mtls = base.replace("/test/", "/test-mtls/")
     return {
+        "response_types_supported": ["code"],
         "require_pushed_authorization_requests": True,
         "authorization_response_iss_parameter_supported": True,
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
-        "id_token_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "mtls_endpoint_aliases": {
             "token_endpoint": mtls + "token",
             "pushed_authorization_request_endpoint": mtls + "par",
             "userinfo_endpoint": mtls + "userinfo",
+            "registration_endpoint": mtls + "register",
         },
     }

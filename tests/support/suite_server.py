@@ -16,6 +16,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from support import suite_conditions as conditions
 from support.suite_judge import Judge
 from support.suite_module import METADATA, Module
 from support.suite_running import RunningTest
@@ -50,6 +51,7 @@ class Suite:
             request_type=request_type,
             fapi="server" in config,
         )
+        judge.note(conditions.public_keys(config["client"].get("jwks", {"keys": []})))
         test = RunningTest(module=module, judge=judge, server_jwk=server_jwks[0], response_mode=response_mode)
         self.tests[config["alias"]] = test
         return test

@@ -24,13 +24,14 @@ from bff.web.app import create_app
 from support.documented import marked, page
 from support.gateway_world import SESSION_KEY, Clock, serving_gateway
 from support.strict_browser import Browser
-from support.suite_module import METADATA, Module
+from support.suite_module import Module
 from support.suite_running import RunningTest
 from support.suite_server import Suite
 
 Json = dict[str, Any]
 PAGE = "how-to/conformance.md"
 SECRET = "50% of p+ss & w:rds/are=odd, ~this one of the suite's too"
+LONGEST_PAUSE_SECONDS = 31  # of the gateway, before it asks again for metadata that it did not get
 _NAMED = {"use": "sig", "kid": "fapi-server"}
 SERVER_KEYS: dict[str, Callable[[], Key]] = {  # what a tester makes for the suite, by the algorithms of FAPI
     "PS256": lambda: RSAKey.generate_key(2048, {"alg": "PS256", **_NAMED}),
@@ -59,12 +60,11 @@ class SuiteWorld:
         if plan == "fapi":
             config["server"]["jwks"]["keys"] = [SERVER_KEYS[changes.pop("alg", "PS256")]().as_dict(private=True)]
             changes = {"client_auth": "private_key_jwt", **changes}
+        if changes.get("client_auth") == "private_key_jwt":
+            config["client"]["jwks"] = await self._public_keys(plan)
         config["client"]["client_secret"] = SECRET
         config["client"]["scope"] = changes.pop("scope", config["client"].get("scope", ""))
-        test = self.suite.start(module, config=config, clock=self.clock, **changes)
-        if test.judge.client_auth == "private_key_jwt" and module.stops_after != METADATA:
-            config["client"]["jwks"] = await self._public_keys(plan)
-        return test
+        return self.suite.start(module, config=config, clock=self.clock, **changes)
 
     async def click(self, browser: Browser, text: str) -> httpx2.Response:
         """Open the app and click on its link with this text; submits the forms that the suite's pages submit by themselves."""
@@ -93,6 +93,7 @@ class SuiteWorld:
         assert answer.status_code == 200, answer.text
         assert "x-frame-options" not in answer.headers
         assert self.suite.url in answer.headers["content-security-policy"].partition("frame-ancestors ")[2].split()
+        self.suite.tests["bff-basic"].framed()
 
     async def _submitted(self, browser: Browser, answer: httpx2.Response) -> httpx2.Response:
         form = re.search(r'<form action="([^"]*)" method="post">(.*)</form>', answer.text)
@@ -113,11 +114,18 @@ class SuiteWorld:
         return config if plan in {"basic", "fapi"} else json.loads(json.dumps(config).replace("basic", plan))
 
     async def _public_keys(self, provider: str) -> Json:
-        """What the tester copies, once: the gateway asks for the metadata to answer this."""
+        """What the tester copies, once and before any test runs: the gateway asks for the metadata to answer this, and gets none."""
         if not self.keys:
+            assert provider not in self.suite.tests
             async with httpx2.AsyncClient(trust_env=False) as http:
                 self.keys = dict((await http.get(f"{self.url}/bff/jwks/{provider}")).json())
+            self.clock.now += LONGEST_PAUSE_SECONDS
         return self.keys
+
+    async def begin(self, provider: str) -> httpx2.Response:
+        """What `curl` does with the app's first hop: the redirect is not followed."""
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            return await http.get(f"{self.url}/bff/login", params={"provider": provider})
 
 
 def _moved(text: str, *, url: str, suite: str) -> str:

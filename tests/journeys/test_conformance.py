@@ -327,6 +327,17 @@ async def test_the_suite_here_is_as_strict_as_it_says(
         assert what in await signs_in(world, module)
 
 
+async def test_a_call_while_the_logout_token_is_sent() -> None:
+    """The suite would answer it only afterwards: whoever reads a logout token by asking the suite for something is stuck."""
+    async with suite_world() as world:
+        test = await world.start(modules.BACK_CHANNEL_LOGOUT[0])
+        browser = await world.window()
+        await world.click(browser, "Sign in")
+        test.client["backchannel_logout_uri"] = f"{test.base}jwks"
+        await world.sign_out(browser)
+        assert "called jwks while the suite sends a logout token" in test.result()
+
+
 async def test_one_rotation_is_not_two() -> None:
     """`signing-key-rotation` counts the second fetch of the keys and the second call of UserInfo."""
     async with suite_world() as world:

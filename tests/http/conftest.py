@@ -45,6 +45,7 @@ UNDER_GRANIAN = {
     "test_connect_is_refused": OTHERS,
     "test_http_1_0_gets_no_interim_answer": OTHERS,
     "test_half_a_handshake_is_none": OTHERS,
+    "test_websocket_may_be_offered_among_other_protocols": OTHERS,
     "test_a_handshake_behind_a_request_is_answered_after_it": OTHERS,
     "test_another_version_is_told_which_one_is_spoken": OTHERS,
     "test_an_offer_that_is_none_is_refused": OTHERS,

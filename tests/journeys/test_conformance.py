@@ -358,6 +358,9 @@ CONDITIONS = {
     "EnsureContentTypeIsFormUrlEncoded": lambda: conditions.form_post("POST", "application/json"),
     "not POST": lambda: conditions.form_post("GET", "application/x-www-form-urlencoded"),
     "ValidateFAPIInteractionIdInResourceRequest": lambda: conditions.fapi_fields({"x-fapi-interaction-id": "1"}),
+    "EnsurePkceCodeVerifierNotUsed": lambda: conditions.code_exchange(
+        {"code_verifier": "v"}, asked={"redirect_uri": "/", "code_challenge": "c"}, used={"v"}
+    ),
     "ExtractFapiDateHeader": lambda: conditions.fapi_fields({"x-fapi-auth-date": "yesterday"}),
     "ExtractFapiIpAddressHeader": lambda: conditions.fapi_fields({"x-fapi-customer-ip-address": "here"}),
     "ValidateInitiateLoginUri": lambda: conditions.registration({"initiate_login_uri": "http://app.example/"}),

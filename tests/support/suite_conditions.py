@@ -235,13 +235,15 @@ def client_assertion(
         yield "nbf lies in the future [ValidateClientAssertionClaims]"
 
 
-def code_exchange(form: Mapping[str, str], *, asked: Mapping[str, str]) -> Iterator[str]:
+def code_exchange(form: Mapping[str, str], *, asked: Mapping[str, str], used: set[str]) -> Iterator[str]:
     """The code's redemption, compared with the request that it answers."""
     if form.get("redirect_uri") != asked["redirect_uri"]:
         yield "redirect_uri differs [ValidateRedirectUriForTokenEndpointRequest]"
     verifier = form.get("code_verifier", "")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    if digest != asked["code_challenge"]:
+    if verifier in used:
+        yield "code_verifier was used before [EnsurePkceCodeVerifierNotUsed]"
+    used.add(verifier)
+    if _sha256(verifier) != asked["code_challenge"]:
         yield "code_verifier does not match [ValidateCodeVerifierWithS256]"
     if entropy_bits(verifier) < LEAST_VERIFIER_BITS:
         yield "code_verifier can be guessed [EnsureMinimumPkceCodeVerifierEntropy]"

@@ -28,7 +28,7 @@ class Judge:
     sender_constrain: str = "dpop"  # FAPI's; mtls
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)  # jti of assertions and proofs
+    used: set[str] = field(default_factory=set)  # jti of assertions and proofs, verifiers
     bound_to: str | None = None  # the thumbprint that the code and its tokens are bound to
 
     @property
@@ -113,7 +113,7 @@ class Judge:
 
     def redeemed(self, request: Request, form: dict[str, str], asked: dict[str, str]) -> None:
         """The redemption of a code; what it grants is bound to the proof's key from now on."""
-        self.note(conditions.code_exchange(form, asked=asked))
+        self.note(conditions.code_exchange(form, asked=asked, used=self.used))
         if not self.dpop:
             return
         self.bound_to = thumbprint(request)

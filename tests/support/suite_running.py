@@ -22,7 +22,7 @@ from support.suite_module import FRAME, METADATA, Module
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
 SUBJECT = "user-subject-1234531"
-FAPI_LIFETIME_SECONDS = 3600
+FAPI_LIFETIME_SECONDS = 900
 MEMBERS = {"profile": {"name": "Demo T. User"}, "email": {"email": "user@example.com", "email_verified": False}}
 
 
@@ -276,13 +276,12 @@ class RunningTest:
 
     def _new_keys(self) -> suite_keys.ServerKeys:
         if self.server_jwk is not None:
-            real, alternate = JWKRegistry.import_key(self.server_jwk), self.module.keys == "with an alternate one"
-            return suite_keys.for_fapi(real, alg=self.server_jwk["alg"], alternate=alternate)
+            return suite_keys.for_fapi(JWKRegistry.import_key(self.server_jwk), alg=self.server_jwk["alg"])
         if self.module.keys == "many without kid":
             return suite_keys.for_openid(kids=False, keys_each=3)
         if self.module.keys == "one without kid":
             return suite_keys.for_openid(kids=False, only_one=True)
-        return suite_keys.for_openid(unusable=self.module.keys == "with unusable ones")
+        return suite_keys.for_openid()
 
 
 def _certificate(request: Request) -> str | None:

@@ -194,6 +194,14 @@ def client_secret(method: str, *, authorization: str | None, form: Mapping[str, 
         yield "id or secret is wrong [ValidateClientIdAndSecret]"
 
 
+def no_credential(authorization: str | None, *, form: Mapping[str, str], client: Json) -> Iterator[str]:
+    """A certificate is the credential, and the form says whose [ValidateClientAuthenticationWithMTLS]."""
+    if form.get("client_id") != client["client_id"]:
+        yield "client_id is not there, or not ours [EnsureClientIdIsPresentOnTokenRequest]"
+    if authorization is not None or {"client_assertion", "client_secret"} & form.keys():
+        yield "another credential beside the certificate [EnsureNoClientAssertionSentToTokenEndpoint]"
+
+
 def client_assertion(
     form: Mapping[str, str], *, client: Json, issuer: str, keys: Json, used: set[str], now: float, fapi: bool
 ) -> Iterator[str]:

@@ -140,6 +140,10 @@ def _stopped(name: str, *, after: str = "token", **how: Any) -> Module:
     return Module(name=name, ends_after=(after,), stops_after=after, **how)
 
 
+def _in_another_case(answer: Json) -> Json:
+    return {**answer, "token_type": {"DPoP": "dpOp", "Bearer": "bEARER"}[answer["token_type"]]}
+
+
 FAPI = (
     Module(name="happy-path", **CALLED),
     _stopped(
@@ -174,12 +178,15 @@ FAPI = (
         response=without_parameters("state"),
     ),
     Module(name="token-endpoint-response-without-expires_in", token=without("expires_in"), **CALLED),
-    Module(name="token-type-case-insensitivity", token=having(token_type="dpOp"), **CALLED),
+    Module(name="token-type-case-insensitivity", token=_in_another_case, **CALLED),
     Module(name="rs-dpop-auth-scheme-case-insensitivity", challenge="dPoP", **CALLED),
     Module(name="happy-path-no-dpop-nonce", nonces=False, **CALLED),
     Module(name="happy-path-no-mtls-endpoint-aliases", metadata=without("mtls_endpoint_aliases"), **CALLED),
 )
 
+BY_MTLS = tuple(
+    module for module in FAPI if module.nonces and module.challenge == "DPoP"
+)  # tokens bound to a certificate
 NOT_IN_ID2 = {
     "discovery-issuer-mismatch",
     "rs-dpop-auth-scheme-case-insensitivity",

@@ -98,9 +98,11 @@ def call_of(
     live: LiveSession | None = None,
     source: TokenSource | None = None,
     token: AccessToken | None = None,
+    now: float,
 ) -> Call:
     """The call of a request that was admitted."""
-    operators = admitted.policy.request_headers.fields(live, provider=admitted.policy.provider)
+    policy = admitted.policy
+    operators = policy.request_headers.fields(admission.signed_in(policy, live, source=source, now=now))
     owner = owner_of(head, session_key=None if live is None else live.session.key)
     return Call(head, admitted, live, source, token, operators, owner)
 
@@ -138,7 +140,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
     policy = admitted.policy
     own = admission.brought(gateway, head, policy)
     if own is not None:
-        return call_of(head, admitted, source=own, token=own.at_once())
+        return call_of(head, admitted, source=own, token=own.at_once(), now=gateway.process.clock())
     opening = head.is_navigation
     if opening:
         admission.may_be_opened(policy)
@@ -159,7 +161,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
         if not opening or _signed_in_just_now(live, provider=needed.provider, now=gateway.process.clock()):
             raise
         return _to_sign_in(gateway, needed, head)
-    return call_of(head, admitted, live=live, source=source, token=token)
+    return call_of(head, admitted, live=live, source=source, token=token, now=now)
 
 
 async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:

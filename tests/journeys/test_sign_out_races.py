@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from support.fake_provider import oauth_error
 from support.gateway_world import GatewayWorld, gateway_world
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer
@@ -123,6 +124,23 @@ async def test_ending_the_current_session_in_the_list_is_a_sign_out(stored: Gate
     stored.partner.release("/token")
     assert (await under_way).status_code == 400
     assert not await is_signed_in(browser)
+
+
+@pytest.mark.requirement("R-213")
+@pytest.mark.parametrize("by_sid", [True, False])
+async def test_a_back_channel_logout_ends_the_session_that_a_refresh_was_refused_for(
+    stored: GatewayWorld, by_sid: bool
+) -> None:
+    """A provider ends a sign-in, and a refresh finds out before its word arrives: then the session ends, not that grant alone."""
+    browser = await stored.signed_in()
+    sid = next(iter(stored.corp._sessions.values())).sid if by_sid else None
+    await stored.sign_in(browser, provider="partner")
+    stored.clock.now += 601
+    stored.corp.answer_next("/token", oauth_error("invalid_grant"))
+    assert (await browser.fetch("/api/x")).status_code == 401
+    assert (await browser.fetch("/partner/x")).status_code == 200
+    assert await tell_of_logout(stored, browser, sid=sid) == 200
+    assert (await browser.fetch("/partner/x")).status_code == 401
 
 
 @pytest.mark.requirement("R-313")

@@ -26,6 +26,7 @@ LAYERS = {
     "issuers": 0,
     "loopback": 0,
     "request_head": 0,
+    "regular_files": -1,  # trusted roots are in one
     "request_id": -1,  # a head has one
     "signing_key": 0,
     "trusted_roots": 0,
@@ -199,6 +200,7 @@ LOOP_CLOCK = (
     "clock.py",
     "server/output.py",
     "server/connection.py",
+    "server/deadline.py",
     "sessions/redis/pipeline.py",
     "provider/connecting.py",
     "demo/",

@@ -1,5 +1,6 @@
 """Whom we trust in TLS: one context for all that trust the system's authorities, and one for each that does not."""
 
+import os
 import ssl
 from pathlib import Path
 
@@ -59,3 +60,10 @@ def test_a_file_without_certificates_is_an_error(tmp_path: Path) -> None:
     empty.write_text("")
     with pytest.raises(OSError, match="no certificate or crl"):
         client_context(ca_file=empty, shared=True)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A named pipe in the place of the file is an error at once: it is opened in the thread of the event loop."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        client_context(ca_file=tmp_path / "pipe", shared=True)

@@ -5,13 +5,14 @@ without settings of their own share one context. It is read anew when the system
 finds them.
 """
 
-import os
 import ssl
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-Stamp = tuple[str, int, int, int]  # path, inode, size, instant of the last change
+from bff import regular_files
+
+Stamp = tuple[str, regular_files.Stamp]
 
 
 def client_context(*, ca_file: Path | None, shared: bool) -> ssl.SSLContext:
@@ -33,6 +34,8 @@ def _systems(_: tuple[Stamp, ...]) -> ssl.SSLContext:
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:
+    if ca_file is not None:
+        regular_files.require(ca_file)  # OpenSSL would wait for a pipe's writer
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -47,5 +50,4 @@ def _stamps() -> tuple[Stamp, ...]:
 
 def _stamped(paths: Iterable[str]) -> Iterable[Stamp]:
     for path in paths:
-        found = os.stat(path)
-        yield path, found.st_ino, found.st_size, found.st_mtime_ns
+        yield path, regular_files.stamp(path)

@@ -1,10 +1,12 @@
 """Secrets: where they come from, what is refused, and that they never show."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bff import signing_key
 from bff.config.spelling import SpellingError
 from bff.config.values.secrets import (
     LARGEST_FILE,
@@ -12,7 +14,10 @@ from bff.config.values.secrets import (
     FileSecret,
     LiteralSecret,
     Secret,
+    client_assertion,
+    client_key,
     client_secret,
+    proxy_credentials,
     session_key,
 )
 from bff.config.values.stores import parse_store
@@ -208,6 +213,72 @@ def test_a_client_secret_of_two_lines_is_not_taken_on(tmp_path: Path) -> None:
     assert secret.read() == "one"
     replace_file(path, "two\n")
     assert secret.read() == "two"
+
+
+REFUSED = {
+    "gone": (None, "No such file or directory"),
+    "empty": (b" \n", "empty"),
+    "binary": (b"\xff\xfe\xfa", "not UTF-8 text"),
+    "weak": (b"tooShort1", "a session key needs at least 32 random characters; this is shorter"),
+}
+
+
+@pytest.mark.requirement("R-278")
+@pytest.mark.parametrize(("becomes", "reason"), REFUSED.values(), ids=REFUSED)
+def test_each_change_that_is_refused_is_told_of_once(tmp_path: Path, becomes: bytes | None, reason: str) -> None:
+    """Not at each read; again when it is refused again after it was good."""
+    path, told = tmp_path / "key", []
+    path.write_text(SESSION_KEY)
+    key = FileSecret(path=path, unusable=lambda file, why: told.append((file, why)))
+    session_key(key)
+    for number in (1, 2):
+        if becomes is None:
+            path.unlink()
+        else:
+            replace_file(path, becomes)
+        assert [key.read(), key.read()] == [SESSION_KEY, SESSION_KEY]
+        assert told == [(str(path), reason)] * number
+        replace_file(path, SESSION_KEY)
+        assert key.read() == SESSION_KEY
+        assert len(told) == number
+
+
+@pytest.mark.requirement("R-278")
+def test_another_refused_change_is_told_of_as_well(tmp_path: Path) -> None:
+    """Half a key, then nothing: two changes, each with its reason."""
+    path, told = tmp_path / "key", []
+    path.write_text(SESSION_KEY)
+    key = FileSecret(path=path, unusable=lambda _, why: told.append(why))
+    session_key(key)
+    for becomes in ("tooShort1", "tooShort2", ""):
+        replace_file(path, becomes)
+        assert key.read() == SESSION_KEY
+    assert [reason.split()[0] for reason in told] == ["a", "a", "empty"]
+
+
+JUDGED = {
+    "client_secret": (client_secret, "one", "two\nthree"),
+    "client_assertion": (client_assertion, "first.assertion.x", "half.a-token"),
+    "proxy_credentials": (proxy_credentials, "user:secret", "secret"),
+    "client_key": (client_key, signing_key.generate().pem().strip(), "-----BEGIN PRIVATE KEY-----"),
+}
+
+
+@pytest.mark.requirement("R-278")
+@pytest.mark.parametrize(("judge", "good", "bad"), JUDGED.values(), ids=JUDGED)
+def test_what_the_configuration_refuses_is_refused_later_too(
+    tmp_path: Path, judge: Callable[[Secret], None], good: str, bad: str
+) -> None:
+    """Every kind of secret is judged when its file changes, in the words of the configuration's error."""
+    path, told = tmp_path / "secret", []
+    path.write_text(good)
+    secret = FileSecret(path=path, unusable=lambda _, why: told.append(why))
+    judge(secret)
+    replace_file(path, bad)
+    assert [secret.read(), secret.read()] == [good, good]
+    with pytest.raises(SpellingError) as refused:
+        judge(FileSecret(path=path))
+    assert told == [str(refused.value)]
 
 
 @pytest.mark.requirement("R-278")

@@ -16,7 +16,6 @@ CLOSES = "hyper closes without an answer, or answers with another status"
 LENIENT = "hyper lets the coding win over a length, and takes two equal lengths for one, as RFC 9112 section 6.3 allows"
 LIMITS = "granian has its own limits: http1_settings"
 TARGET = "granian tells the application no authority and no fragment: only uvicorn's protocol can judge them"
-ONE_ATTEMPT = "under another server a handshake is made once: a demand for a nonce reaches the page"
 OTHERS = "granian's own handling of CONNECT, of HTTP/1.0, and of upgrades"
 
 UNDER_GRANIAN = {
@@ -46,6 +45,7 @@ UNDER_GRANIAN = {
     "test_connect_is_refused": OTHERS,
     "test_http_1_0_gets_no_interim_answer": OTHERS,
     "test_half_a_handshake_is_none": OTHERS,
+    "test_websocket_may_be_offered_among_other_protocols": OTHERS,
     "test_a_handshake_behind_a_request_is_answered_after_it": OTHERS,
     "test_another_version_is_told_which_one_is_spoken": OTHERS,
     "test_an_offer_that_is_none_is_refused": OTHERS,
@@ -55,7 +55,6 @@ UNDER_GRANIAN = {
     "test_a_handshake_that_is_too_large_is_told_so": LIMITS,
     "test_a_person_sees_a_page_for_what_is_refused_before_the_gateway": CLOSES,
     "test_a_person_sees_a_page_when_the_browser_is_too_slow": LIMITS,
-    "test_bound_token_goes_with_a_proof_and_the_nonce_that_is_demanded": ONE_ATTEMPT,
     "test_a_refusal_is_a_problem": CLOSES,
     "test_a_refusal_over_https_says_so": LIMITS,
     "test_a_refused_head_request_gets_no_content": CLOSES,

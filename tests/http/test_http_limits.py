@@ -10,17 +10,17 @@ from support.raw_world import SMUGGLED, RawWorld, raw_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TINY = {"max_head": "4KiB", "max_target": "1KiB", "max_body": "1KiB", "head_timeout": "100ms"}
+TINY = {"max_head": "4KiB", "max_target": "1KiB", "max_body": "1KiB"}
+ROUTES = [
+    {"path": "/open", "upstream": "{raw}", "token": "none", "timeouts": {"idle": "200ms"}},
+    {"path": "/api", "upstream": "{raw}", "provider": "corp"},
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tiny() -> AsyncIterator[RawWorld]:
-    """A gateway with hardly any patience."""
-    routes = [
-        {"path": "/open", "upstream": "{raw}", "token": "none", "timeouts": {"idle": "200ms"}},
-        {"path": "/api", "upstream": "{raw}", "provider": "corp"},
-    ]
-    async with raw_world(routes=routes, limits=TINY) as running:
+    """A gateway that takes little."""
+    async with raw_world(routes=ROUTES, limits=TINY) as running:
         yield running
 
 
@@ -28,6 +28,19 @@ async def tiny() -> AsyncIterator[RawWorld]:
 def small(tiny: RawWorld) -> RawWorld:
     """The same, with nothing seen yet."""
     return tiny.forget()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def impatient() -> AsyncIterator[RawWorld]:
+    """A gateway that waits half a second for a head; longer than a busy machine takes between a connection and its first bytes."""
+    async with raw_world(routes=ROUTES, limits={"head_timeout": "500ms"}) as running:
+        yield running
+
+
+@pytest.fixture
+def hasty(impatient: RawWorld) -> RawWorld:
+    """The same, with nothing seen yet."""
+    return impatient.forget()
 
 
 @pytest.mark.requirement("R-261")
@@ -134,9 +147,9 @@ async def test_a_refused_body_that_does_not_come_ends_the_connection(small: RawW
 
 @pytest.mark.requirement("R-261")
 @pytest.mark.parametrize("start", [b"G", b"GET /open/x HTTP/1.1\r\n", b"GET /open/x HTTP/1.1\r\nHost: a\r\nX:"])
-async def test_a_slow_head_is_refused(small: RawWorld, start: bytes) -> None:
+async def test_a_slow_head_is_refused(hasty: RawWorld, start: bytes) -> None:
     """408 and close."""
-    async with small.connect() as browser:
+    async with hasty.connect() as browser:
         await browser.say(start)
         reply = await browser.reply()
         assert (reply.status, reply.closes) == (408, True)
@@ -145,19 +158,19 @@ async def test_a_slow_head_is_refused(small: RawWorld, start: bytes) -> None:
 
 @pytest.mark.requirement("R-261")
 @pytest.mark.parametrize("start", [b"", b"\r\n", b"\r\n\r\n"])
-async def test_a_connection_that_says_nothing_is_closed(small: RawWorld, start: bytes) -> None:
+async def test_a_connection_that_says_nothing_is_closed(hasty: RawWorld, start: bytes) -> None:
     """Without a word: nothing was asked. Empty lines are nothing."""
-    async with small.connect() as browser:
+    async with hasty.connect() as browser:
         await browser.say(start)
         assert await browser.rest() == b""
 
 
 @pytest.mark.requirement("R-261")
-async def test_a_slow_second_head_is_refused_too(small: RawWorld) -> None:
+async def test_a_slow_second_head_is_refused_too(hasty: RawWorld) -> None:
     """Also behind an answer, and behind stray empty lines."""
     for start in (b"GET /open/y HTT", b"\r\n\r\nGET"):
-        async with small.connect() as browser:
-            await browser.say(small.request("GET /open/x") + start)
+        async with hasty.connect() as browser:
+            await browser.say(hasty.request("GET /open/x") + start)
             assert (await browser.reply()).status == 200
             assert (await browser.reply()).status == 408
             assert await browser.rest() == b""
@@ -228,8 +241,8 @@ async def test_a_person_sees_a_page_for_what_is_refused_before_the_gateway(
 
 
 @pytest.mark.requirement("R-302")
-async def test_a_person_sees_a_page_when_the_browser_is_too_slow(small: RawWorld) -> None:
+async def test_a_person_sees_a_page_when_the_browser_is_too_slow(hasty: RawWorld) -> None:
     """408: what has come of the head says who waits."""
-    begun = small.request("GET /open/x", *PAGE_LOAD, signed_in=False).removesuffix(b"\r\n")
-    reply = await small.ask(begun)
+    begun = hasty.request("GET /open/x", *PAGE_LOAD, signed_in=False).removesuffix(b"\r\n")
+    reply = await hasty.ask(begun)
     assert (reply.status, reply.values("content-type")) == (408, ["text/html; charset=utf-8"])

@@ -9,7 +9,14 @@ import pytest_asyncio
 from support.dpop_api import read_proof
 from support.raw_browser import RawBrowser
 from support.raw_world import RawWorld, raw_world
-from support.scripted_upstream import Conversation, Received
+from support.scripted_upstream import (
+    Conversation,
+    Received,
+    Script,
+    closes_without_a_byte,
+    response,
+    scripted_upstream,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -290,8 +297,8 @@ async def test_another_version_is_told_which_one_is_spoken(site: RawWorld, versi
     [
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
         b"Sec-WebSocket-Protocol: a b",
-        b"Sec-WebSocket-Protocol: a,,b",
         b"Sec-WebSocket-Protocol: ",
+        b"Sec-WebSocket-Protocol: , ,",
         b"Sec-WebSocket-Extensions: permessage-deflate; =",
         b'Sec-WebSocket-Extensions: x; a="b',
     ],
@@ -301,6 +308,39 @@ async def test_an_offer_that_is_none_is_refused(site: RawWorld, field: bytes) ->
     reply = await site.ask(site.request("GET /ws/x", *UPGRADE, origin(site), field))
     assert (reply.status, reply.closes) == (400, True)
     assert SEEN == []
+
+
+@pytest.mark.requirement("R-254")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Upgrade: h2c, websocket",),
+        (b"Upgrade: WebSocket , h2c",),
+        (b"Upgrade: ,websocket,",),
+        (b"Upgrade: websocket", b"Upgrade: h2c"),
+        (b"Upgrade: h2c", b"Upgrade: foo/1, websocket"),
+    ],
+)
+async def test_websocket_may_be_offered_among_other_protocols(site: RawWorld, lines: tuple[bytes, ...]) -> None:
+    """RFC 6455 section 4.2.1: the field contains the value. The API is offered nothing else, and nothing else is answered."""
+    async with site.connect() as browser:
+        await browser.say(site.request("GET /ws/x", UPGRADE[0], *lines, *UPGRADE[2:], origin(site)))
+        status, fields = await browser.head()
+    assert (status, [value for name, value in fields if name == b"upgrade"]) == (101, [b"websocket"])
+    (seen,) = SEEN
+    assert (seen.values(b"upgrade"), seen.values(b"connection")) == ([b"websocket"], [b"Upgrade"])
+
+
+@pytest.mark.requirement("R-254")
+@pytest.mark.parametrize("offered", [b"a,,b", b", a,b", b"a ,\t, b,"])
+async def test_empty_elements_of_a_list_are_ignored(site: RawWorld, offered: bytes) -> None:
+    """RFC 9110 section 5.6.1.2. The API gets the list without them: there are libraries that refuse them."""
+    lists = (b"Sec-WebSocket-Protocol: " + offered, b"Sec-WebSocket-Extensions: " + offered)
+    async with site.connect() as browser:
+        await browser.say(site.request("GET /ws/x", *UPGRADE, *lists, origin(site)))
+        await greeted(browser)
+    (seen,) = SEEN
+    assert [value.replace(b" ", b"") for value in seen.values(b"sec-websocket-protocol")] == [b"a,b"]
 
 
 @pytest.mark.requirement("R-254")
@@ -340,3 +380,45 @@ async def test_bound_token_goes_with_a_proof_and_the_nonce_that_is_demanded() ->
     assert [proof.get("nonce") for proof in proofs] == [None, "ws-1"]
     assert {(proof["htm"], proof["htu"]) for proof in proofs} == {("GET", f"{url}/x")}
     assert {b"".join(seen.values(b"authorization"))[:5] for seen in SEEN} == {b"DPoP "}
+
+
+def refusing(challenge: str) -> Script:
+    """Answers each handshake with 401 and this challenge."""
+
+    async def script(it: Conversation) -> None:
+        SEEN.append(await it.head())
+        await it.send(response(b"no", f"WWW-Authenticate: {challenge}", status="401 Unauthorized"))
+
+    return script
+
+
+@pytest.mark.requirement("R-155", "R-350")
+@pytest.mark.parametrize("more", ["", ', acr_values="gold"', ", max_age=60"])
+@pytest.mark.parametrize("scheme", ["Bearer", "DPoP"])
+async def test_no_token_is_renewed_for_a_challenge_about_the_sign_in(scheme: str, more: str) -> None:
+    """One handshake, whose 401 is the browser's answer: another token of the same sign-in would be refused like this one."""
+    SEEN.clear()
+    challenge = f'{scheme} error="insufficient_user_authentication"{more}'
+    routes = [{"path": "/ws", "upstream": "{raw}", "provider": "corp", "websocket": True}]
+    async with raw_world(refusing(challenge), routes=routes) as site:
+        reply = await site.ask(site.request("GET /ws/x", *UPGRADE, origin(site)))
+        assert (reply.status, reply.body, reply.values("www-authenticate")) == (401, b"no", [challenge])
+        assert site.world.token_calls("refresh_token") == []
+    assert len(SEEN) == 1
+
+
+@pytest.mark.requirement("R-159", "R-350")
+async def test_a_repeat_at_another_upstream_has_a_proof_for_it() -> None:
+    """The first of a list rejects the token and then closes: the next one gets the other token, and a proof for its own URL."""
+    SEEN.clear()
+    async with scripted_upstream(accepting) as second:
+        routes = [{"path": "/ws", "upstream": ["{raw}", second.url], "provider": "corp", "websocket": True}]
+        scripts = (refusing('DPoP error="invalid_token"'), closes_without_a_byte)
+        async with raw_world(*scripts, routes=routes, corp={"dpop": "on"}) as site:
+            async with site.connect() as browser:
+                await browser.say(site.request("GET /ws/x", *UPGRADE, origin(site)))
+                await greeted(browser)
+            first = site.upstream.url
+    proofs = [read_proof(b"".join(seen.values(b"dpop")).decode())[0] for seen in SEEN]
+    assert [proof["htu"] for proof in proofs] == [f"{first}/x", f"{second.url}/x"]
+    assert proofs[0]["ath"] != proofs[1]["ath"]

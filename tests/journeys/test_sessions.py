@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from support.fake_provider import Answer, oauth_error
-from support.gateway_world import GatewayWorld, gateway_world
+from support.gateway_world import SESSION_KEY, GatewayWorld, gateway_world
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer
 
@@ -372,3 +374,23 @@ async def test_the_management_listener_is_its_own(world: GatewayWorld) -> None:
     metrics = (await browser.http.get(world.management_url + "/metrics")).text
     assert 'bff_requests_total{route="/api",status="200"}' in metrics
     assert json.dumps(browser.cookie(SESSION))[1:20] not in metrics
+
+
+@pytest.mark.requirement("R-278")
+async def test_a_session_key_that_was_cut_off_ends_no_session_and_is_told_of(tmp_path: Path) -> None:
+    """Calls and new sign-ins go on under the key before it; the log has one line, however many there are."""
+    file = tmp_path / "key"
+    file.write_text(SESSION_KEY)
+    async with gateway_world(session={"keys": [{"file": str(file)}]}) as world:
+        browser = await world.signed_in()
+        (tmp_path / "cut").write_text(SESSION_KEY[:10])
+        with capture_logs() as logs:
+            (tmp_path / "cut").rename(file)
+            answers = [await browser.fetch("/api/orders") for _ in range(3)]
+            again = await world.signed_in("bob")
+            answers.append(await again.fetch("/api/orders"))
+        assert [answer.status_code for answer in answers] == [200] * 4
+        told = [entry for entry in logs if entry["event"] == "config.file_unusable"]
+        assert [(entry["file"], entry["reason"].split(";")[0]) for entry in told] == [
+            (str(file), "a session key needs at least 32 random characters")
+        ]

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from support.fake_provider import having, with_parameters, without, without_parameters
+from support.fake_provider import having, oauth_error, with_parameters, without, without_parameters
 from support.gateway_world import GatewayWorld, gateway_world
 from support.strict_browser import Browser
 
@@ -302,6 +302,19 @@ async def test_another_user_signing_in_gets_nothing_of_the_first(world: GatewayW
     told = (await browser.fetch("/bff/user")).json()
     assert told["claims"]["sub"] == "bob"
     assert told["logins"]["partner"]["authenticated"] is False
+    assert (await browser.fetch("/partner/x")).status_code == 401
+
+
+@pytest.mark.requirement("R-066", "R-135")
+async def test_another_user_gets_nothing_of_the_first_whose_grant_has_ended(world: GatewayWorld) -> None:
+    """Where alice's sign-in was ended by its provider and bob signs in, her grants at other providers are gone, too."""
+    browser = await world.signed_in("alice")
+    await world.sign_in(browser, "alice", provider="partner")
+    world.clock.now += 601
+    world.corp.answer_next("/token", oauth_error("invalid_grant"))
+    assert (await browser.fetch("/api/x")).status_code == 401
+    await world.sign_in(browser, "bob")
+    assert (await browser.fetch("/bff/user")).json()["logins"]["partner"]["authenticated"] is False
     assert (await browser.fetch("/partner/x")).status_code == 401
 
 

@@ -220,7 +220,9 @@ async def test_new_certificate_is_shown_after_the_files_changed(tmp_path: Path) 
             (tmp_path / "garbage").rename(shown.certificate)
             assert await name() == "newer"
             assert await name() == "newer"
-        assert [entry["event"] for entry in logs] == ["provider.credential_unusable"] * 2
+        assert [(entry["event"], entry["file"]) for entry in logs] == [
+            ("config.file_unusable", str(shown.certificate))
+        ] * 2
 
 
 @pytest.mark.requirement("R-091")

@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import gzip
 import ipaddress
+import os
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -408,12 +409,16 @@ async def test_ca_file_is_read_again(tmp_path: Path) -> None:
         ours = without_discovery(port, scheme="https", ca_file=trusted)
         try:
             await exchange(ours)
-            trusted.write_bytes(b"half of one")
             with capture_logs() as logs:
+                trusted.write_bytes(b"half of one")
+                for _ in range(2):
+                    await exchange(ours)
+                trusted.unlink()
+                os.mkfifo(trusted)
                 await exchange(ours)
-            assert [(entry["event"], entry["reason"]) for entry in logs] == [
-                ("provider.credential_unusable", f"file {trusted}")
-            ]
+            assert [(entry["event"], entry["file"]) for entry in logs] == [("config.file_unusable", str(trusted))] * 2
+            assert logs[1]["reason"] == "no regular file"
+            trusted.unlink()
             trusted.write_bytes(second.read_bytes())
             with pytest.raises(ProviderUnavailable):
                 await exchange(ours)

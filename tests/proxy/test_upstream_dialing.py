@@ -281,7 +281,8 @@ async def test_a_client_certificate_is_shown_and_read_again(tmp_path: Path) -> N
             _replace(pair.certificate, second.read_bytes())
             assert await shown() == first.stem
             assert await shown() == first.stem
-            assert room.watching.unusable == [str(pair.certificate)]
+            ((file, reason),) = room.watching.unusable
+            assert (file, "KEY_VALUES_MISMATCH" in reason.upper()) == (str(pair.certificate), True)
             _replace(pair.key, second.read_bytes())
             assert await shown() == second.stem
 
@@ -306,7 +307,13 @@ async def test_a_ca_file_is_read_again(tmp_path: Path) -> None:
             await call()
             _replace(trusted, b"half a certificate")
             await call()
-            assert room.watching.unusable == [str(trusted)]
+            ((file, _),) = room.watching.unusable
+            assert file == str(trusted)
+            trusted.unlink()
+            os.mkfifo(trusted)
+            for _ in range(2):
+                await call()
+            assert room.watching.unusable[1:] == [(str(trusted), "no regular file")]
             _replace(trusted, new.file.read_bytes())
             with pytest.raises(UpstreamUnreachable):
                 await call()

@@ -214,7 +214,8 @@ async def test_a_rejected_token_is_replaced_once(refusals: int, other: str | Non
 
     def refuse(_: ServerConnection, request: Request) -> Response | None:
         tokens.append(request.headers["Authorization"])
-        return Response(401, "No", Headers({"Content-Length": "2"}), b"no") if len(tokens) <= refusals else None
+        fields = Headers({"Content-Length": "2", "X-Why": "\xff"})
+        return Response(401, "No", fields, b"no") if len(tokens) <= refusals else None
 
     async with world(process_request=refuse) as made:
         made.other_token = other
@@ -227,6 +228,8 @@ async def test_a_rejected_token_is_replaced_once(refusals: int, other: str | Non
                 await made.browser()
             assert refused.value.response.status_code == 401
     assert tokens == ["Bearer tok-1", *([] if other is None else ["Bearer tok-2"])]
+    assert [status for status, _ in made.refusals] == [401] * min(len(tokens), refusals)
+    assert all((b"x-why", b"\xff") in fields for _, fields in made.refusals)
 
 
 @pytest.mark.requirement("R-153")

@@ -13,10 +13,10 @@ from websockets.utils import accept_key
 from bff.config.model import RouteConfig
 from bff.errors import MalformedRequest
 from bff.proxy.routes import RouteTable
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
 from support.scripted_upstream import Conversation, scripted_upstream
 from support.websocket_world import (
-    always,
     close_of,
     echo,
     no_task_left_behind,
@@ -81,14 +81,22 @@ async def forward(
     table = RouteTable([RouteConfig(path="/", upstream=f"http://127.0.0.1:{port}", websocket=True)], max_body=MAX_BODY)
     match = table.match(b"/x", b"GET")
     scope = {"type": "websocket", "raw_path": b"/x", "query_string": b"", "headers": [], "extensions": {}, **scope}
+
+    async def request_for(_: bytes) -> UpstreamRequest:
+        return upstream_handshake(match, scope)
+
+    async def asks_again(*_: Any) -> bool:
+        return False
+
     with websocket_place(match.route) as place:
         await forward_websocket(
             route=match.route,
-            request_for=always(upstream_handshake(match, scope)),
+            request_for=request_for,
             place=place,
             scope=scope,
             receive=receive,
             send=taken.send,
+            asks_again=asks_again,
             ended=ended or asyncio.Event(),
             close_seconds=close_seconds,
         )

@@ -1,6 +1,7 @@
 """The chunked coding, from the outside: the same for every cut, never more lenient than llhttp, bounded framing."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import httptools
 import pytest
@@ -194,3 +195,27 @@ def test_small_chunks_are_content(extension: bytes) -> None:
     """A hundred thousand chunks of one byte pass."""
     data = (b"1" + extension + b"\r\na\r\n") * 100_000 + b"0\r\n\r\n"
     assert decode([data[at : at + 65536] for at in range(0, len(data), 65536)]) == Decoded(b"a" * 100_000, b"")
+
+
+class Copied(bytes):
+    """Bytes that count what is copied of them, copies of copies included."""
+
+    count = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        """A byte, or a copied part."""
+        found = super().__getitem__(key)
+        if isinstance(found, int):
+            return found
+        Copied.count += len(found)
+        return Copied(found)
+
+
+@pytest.mark.requirement("R-247", "R-261")
+@pytest.mark.parametrize("unit", [b"1\r\na\r\n", b"1;x\r\na\r\n"], ids=["chunks", "extensions"])
+def test_each_byte_is_copied_once(unit: bytes) -> None:
+    """A segment of many chunks costs what its bytes cost: 256 KB of chunks of one byte held the worker for nine seconds."""
+    data = Copied(unit * 1000)
+    Copied.count = 0
+    assert b"".join(ChunkedReader().feed(data)) == b"a" * 1000
+    assert Copied.count <= len(data)

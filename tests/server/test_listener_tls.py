@@ -80,13 +80,13 @@ async def test_what_cannot_be_used_leaves_the_old_one(tmp_path: Path) -> None:
     first = listener.tls.context()
     listener.replace(with_key=False)
     (unusable,) = listener.looks()
-    assert (unusable["event"], unusable["log_level"]) == ("tls.certificate_unusable", "error")
+    assert (unusable["event"], unusable["log_level"]) == ("config.file_unusable", "warning")
     assert "KEY_VALUES_MISMATCH" in unusable["reason"].upper().replace(" ", "_")
     assert "_ssl.c" not in unusable["reason"]
     assert listener.looks() == []
     assert listener.pair is not None
     listener.pair.key.unlink()
-    assert [entry["event"] for entry in listener.looks()] == ["tls.certificate_unusable"]
+    assert [entry["event"] for entry in listener.looks()] == ["config.file_unusable"]
     assert listener.tls.context() is first
     listener.replace()
     assert [entry["event"] for entry in listener.looks()] == ["tls.certificate_loaded"]

@@ -135,6 +135,22 @@ def test_the_newest_sign_in_comes_first() -> None:
     assert again.grant("nobody") is None
 
 
+@pytest.mark.requirement("R-066")
+def test_a_session_remembers_whose_grant_has_ended() -> None:
+    """Another user is known as such at a provider whose grant is gone, until someone signs in there; of others nothing is said."""
+    bob = a_grant(subject="bob")
+    left = a_session().without_grant("corp")
+    assert [(user.provider, user.subject) for user in left.earlier_users] == [("corp", "alice-subject")]
+    assert left.without_grant("corp") == left
+    for session in (a_session(), left):
+        assert session.is_of_another_user(bob)
+        assert session.is_of_another_user(a_grant(issuer=OTHER_ISSUER))
+        assert not session.is_of_another_user(a_grant())
+        assert not session.is_of_another_user(a_grant(provider="partner", subject="bob"))
+    assert left.with_grant(bob).earlier_users == ()
+    assert not left.with_grant(bob).is_of_another_user(bob)
+
+
 @pytest.mark.requirement("R-213")
 def test_a_grant_is_held_by_issuer_and_subject_or_sid() -> None:
     """The issuer counts always, the subject or the `sid` as asked; a grant without either matches nobody."""

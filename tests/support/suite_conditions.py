@@ -7,13 +7,17 @@ Where FAPI 2.0 or an RFC asks for more than the suite looks at, the stricter rul
 import base64
 import hashlib
 import hmac
+import ipaddress
 import json
 import math
+import re
+import uuid
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import KeySet
@@ -27,6 +31,10 @@ SKEW_SECONDS = 300
 LONGEST_ASSERTION_SECONDS = 86_400
 LEAST_VERIFIER_BITS = 192  # of 256: entropy cannot be measured exactly
 LONGEST_NONCE = 64  # FAPI 2.0 section 5.3.2.2
+LONGEST_NONCE_UNWARNED, LONGEST_STATE_UNWARNED = 43, 128
+URL_SAFE = re.compile(r"[A-Za-z0-9._~!*'();:@&=+$,/?%#\[\]-]*")
+SCOPES_WITH_CLAIMS = {"profile", "email", "phone", "address"}
+LEAST_KEY_BITS = {"RSA": 2048, "EC": 224, "OKP": 224}
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA")
 REPEATABLE = {"resource"}  # RFC 8707 section 2
@@ -55,8 +63,68 @@ def authorization_request(parameters: Pairs, *, client: Json, openid: bool = Tru
         yield "no code_challenge of S256 [EnsureAuthorizationRequestContainsPkceCodeChallenge]"
     if not asked.get("state"):
         yield "no state [EnsureAuthorizationRequestContainsStateParameter]"
+    if not openid and "claims" in asked:
+        yield "claims without openid [EnsureClaimsParameterNotPresentInPlainOAuthRequest]"
     if openid and not 0 < len(asked.get("nonce", "")) <= LONGEST_NONCE:
         yield "no nonce, or one of more than 64 characters [ExtractNonceFromAuthorizationRequest]"
+
+
+def lengths(parameters: Pairs, *, openid: bool) -> Iterator[str]:
+    """What the suite warns of; in the modules of a happy path alone, of `nonce` in OpenID Connect and of `state` without."""
+    name, longest = ("nonce", LONGEST_NONCE_UNWARNED) if openid else ("state", LONGEST_STATE_UNWARNED)
+    value, title = dict(parameters).get(name, ""), name.capitalize()
+    if len(value) > longest:
+        yield f"{name} of {len(value)} characters [{'CheckNonceMaximumLength' if openid else 'CheckStateLength'}]"
+    if not URL_SAFE.fullmatch(value):
+        yield f"{name} has characters that are not safe in a URL [CheckForInvalidCharsIn{title}]"
+
+
+def scope_with_claims(parameters: Pairs) -> Iterator[str]:
+    """A module is about claims that come by scopes."""
+    if not SCOPES_WITH_CLAIMS & set(dict(parameters).get("scope", "").split()):
+        yield "no scope that brings claims [EnsureScopeContainsAtLeastOneOfProfileEmailPhoneAddress]"
+
+
+def form_post(method: str, content_type: str | None) -> Iterator[str]:
+    """A pushed request or one to the token endpoint."""
+    if method != "POST":
+        yield f"{method}, not POST"
+    if (content_type or "").partition(";")[0] != "application/x-www-form-urlencoded":
+        yield f"content of type {content_type} [EnsureContentTypeIsFormUrlEncoded]"
+
+
+def fapi_fields(headers: Mapping[str, str]) -> Iterator[str]:
+    """FAPI's fields in a call of the API, if they are there."""
+    kinds: dict[str, tuple[Callable[[str], object], str]] = {
+        "x-fapi-interaction-id": (uuid.UUID, "ValidateFAPIInteractionIdInResourceRequest"),
+        "x-fapi-auth-date": (parsedate_to_datetime, "ExtractFapiDateHeader"),
+        "x-fapi-customer-ip-address": (ipaddress.ip_address, "ExtractFapiIpAddressHeader"),
+    }
+    for name, (read, condition) in kinds.items():
+        if name in headers and not _can(read, headers[name]):
+            yield f"{name} is not of its kind [{condition}]"
+
+
+def registration(client: Json) -> Iterator[str]:
+    """What the tester wrote down of the client, before a test can start."""
+    for name, value in client.items():
+        if name.endswith("_uri") and (urlsplit(value).fragment or not urlsplit(value).netloc):
+            yield f"{name} is not absolute, or has a fragment [ValidateClientRedirectUris]"
+    if urlsplit(client.get("initiate_login_uri", "https://")).scheme != "https":
+        yield "initiate_login_uri is not https [ValidateInitiateLoginUri]"
+
+
+def public_keys(jwks: Json) -> Iterator[str]:
+    """The client's keys, before a test can start."""
+    kids = [key.get("kid") for key in jwks["keys"]]
+    if len(set(kids)) != len(kids):
+        yield "two keys of one kid [CheckDistinctKeyIdValueInClientJWKs]"
+    for key in jwks["keys"]:
+        if {"d", "p", "q", "dp", "dq", "qi", "oth", "k"} & key.keys():
+            yield "a private or symmetric key [EnsureJwksHasNoPrivateOrSymmetricKeyMaterial]"
+        number = key.get("n") or key.get("x", "")
+        if key["kty"] not in LEAST_KEY_BITS or len(number) * 6 < LEAST_KEY_BITS[key["kty"]]:
+            yield "a key that is too short, or of another kind [FAPI2FinalEnsureMinimumClientKeyLength, WarnOnUnusableJwksKeys]"
 
 
 def scope_of(parameters: Pairs, *, configured: str) -> Iterator[str]:
@@ -126,6 +194,14 @@ def client_secret(method: str, *, authorization: str | None, form: Mapping[str, 
         yield "id or secret is wrong [ValidateClientIdAndSecret]"
 
 
+def no_credential(authorization: str | None, *, form: Mapping[str, str], client: Json) -> Iterator[str]:
+    """A certificate is the credential, and the form says whose [ValidateClientAuthenticationWithMTLS]."""
+    if form.get("client_id") != client["client_id"]:
+        yield "client_id is not there, or not ours [EnsureClientIdIsPresentOnTokenRequest]"
+    if authorization is not None or {"client_assertion", "client_secret"} & form.keys():
+        yield "another credential beside the certificate [EnsureNoClientAssertionSentToTokenEndpoint]"
+
+
 def client_assertion(
     form: Mapping[str, str], *, client: Json, issuer: str, keys: Json, used: set[str], now: float, fapi: bool
 ) -> Iterator[str]:
@@ -148,7 +224,7 @@ def client_assertion(
     if claims.get("aud") != issuer:
         yield "aud is not the issuer as a string [ValidateClientAssertionAudClaimIsIssuerAsString]"
     if not claims.get("jti") or claims["jti"] in used:
-        yield "no jti, or a used one [ValidateClientAssertionClaims]"
+        yield "no jti, or a used one [ValidateClientAssertionClaims, CheckForClientAssertionJtiReuse]"
     used.add(claims.get("jti", ""))
     times = [claims.get(name) for name in ("iat", "exp")]
     if not all(isinstance(time, int) for time in times):
@@ -159,13 +235,15 @@ def client_assertion(
         yield "nbf lies in the future [ValidateClientAssertionClaims]"
 
 
-def code_exchange(form: Mapping[str, str], *, asked: Mapping[str, str]) -> Iterator[str]:
+def code_exchange(form: Mapping[str, str], *, asked: Mapping[str, str], used: set[str]) -> Iterator[str]:
     """The code's redemption, compared with the request that it answers."""
     if form.get("redirect_uri") != asked["redirect_uri"]:
         yield "redirect_uri differs [ValidateRedirectUriForTokenEndpointRequest]"
     verifier = form.get("code_verifier", "")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    if digest != asked["code_challenge"]:
+    if verifier in used:
+        yield "code_verifier was used before [EnsurePkceCodeVerifierNotUsed]"
+    used.add(verifier)
+    if _sha256(verifier) != asked["code_challenge"]:
         yield "code_verifier does not match [ValidateCodeVerifierWithS256]"
     if entropy_bits(verifier) < LEAST_VERIFIER_BITS:
         yield "code_verifier can be guessed [EnsureMinimumPkceCodeVerifierEntropy]"
@@ -206,6 +284,8 @@ def dpop_proof(
         yield f"htm or htu: {claims.get('htm')} {claims.get('htu')}, not {method} {url} [AbstractValidateDpopProof]"
     if not isinstance(claims.get("iat"), int) or abs(claims["iat"] - now) > SKEW_SECONDS:
         yield "iat [ValidateDpopProofIat]"
+    if claims.get("nbf", now) > now + SKEW_SECONDS or claims.get("exp", now) < now - SKEW_SECONDS:
+        yield "nbf or exp [ValidateDpopProofNbf, ValidateDpopProofExp]"
     if not claims.get("jti") or claims["jti"] in used:
         yield "no jti, or a used one [EnsureDpopProofJtiNotUsed]"
     used.add(claims.get("jti", ""))
@@ -254,6 +334,14 @@ def _verified_by_secret(token: str, secret: str) -> tuple[Json, Json, list[str]]
     payload = signing_input.partition(".")[2]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)) or b"{}")
     return {"alg": "HS256"}, claims, [] if expected.decode() == signature else [wrong]
+
+
+def _can(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _sha256(text: str) -> str:

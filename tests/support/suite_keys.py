@@ -62,16 +62,33 @@ def for_openid(*, kids: bool = True, keys_each: int = 2, only_one: bool = False)
         _public(RSA(), kid=secrets.token_hex(8), use="enc", alg="RSA-OAEP"),
         _public(EC(), kid=secrets.token_hex(8), use="enc", alg="ECDH-ES"),
     ]
+    others += _of_no_use() if kids else []
     return ServerKeys(published=(*published, *([] if only_one else others)), signing=signing)
 
 
+def _of_no_use() -> list[Json]:
+    """Keys that no client can read or use [AddUnusableKeysToServerPublicJwks]."""
+    return [
+        {"kty": "AKP", "alg": "ML-DSA-0", "kid": "no-such-parameters", "use": "sig", "pub": "bm8ga2V5"},
+        {"kty": "no-such-kind", "alg": "no-such-algorithm", "kid": "no-such-kind", "use": "sig"},
+        _public(RSA(), kid="no-such-rsa-algorithm", use="sig", alg="RS1"),
+        _public(EC(), kid="no-such-ec-algorithm", use="sig", alg="ES1"),
+        {**_public(EC(), kid="no-such-curve", use="sig"), "crv": "P-1"},
+    ]
+
+
 def for_fapi(real: Key, *, alg: str) -> ServerKeys:
-    """Of FAPI's plan: the tester's key, between two of other kinds that have its `kid`. The RS256 key is published nowhere."""
+    """Of FAPI's plan: the tester's key, between two of other kinds that have its `kid`.
+
+    Beside them stands the one that signs by RS256, as a key for `none` [SetRsaAltServerJwks].
+    """
     kid = "fapi-server"
     decoys = [(make(), name) for name, make in (("EdDSA", ED), ("ES256", EC), ("PS256", RSA)) if name != alg]
     inside = [decoys[0], (real, alg), decoys[1]]
     published = tuple(_public(key, kid=kid, use="sig", alg=name) for key, name in inside)
-    return ServerKeys(published=published, signing={alg: (real, kid), "RS256": (RSA(), kid)})
+    another = (RSA(), "rsa-none-alt-arg")
+    more = [_public(another[0], kid=another[1], use="sig", alg="none"), *_of_no_use()]
+    return ServerKeys(published=(*published, *more), signing={alg: (real, kid), "RS256": another})
 
 
 def unsigned(claims: Json) -> str:

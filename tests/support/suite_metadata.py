@@ -7,16 +7,22 @@ from support.suite_judge import Judge
 from support.suite_module import Module
 
 OF_LOGOUT = {"end_session_endpoint": "end_session_endpoint", "check_session_iframe": "check_session_iframe"}
+WITHOUT_ALIASES = "-no-mtls-endpoint-aliases"
 ALGORITHMS = ["none", "HS256", "RS256", "PS256", "ES256", "ES256K", "EdDSA"]
 
 
-def metadata(judge: Judge, *, jwks_path: str, module: Module) -> dict[str, Any]:
-    """The document; that of the logout plans alone has an end-session endpoint."""
+def metadata(judge: Judge, *, jwks_path: str, module: Module, alg: str) -> dict[str, Any]:
+    """The document; that of the logout plans alone has an end-session endpoint, and plain OAuth 2.0 has no keys."""
     base = judge.base
+    openid = {
+        "id_token_signing_alg_values_supported": [alg],
+        "subject_types_supported": ["public"],
+        "scopes_supported": ["openid"],
+    }
     paths = {
         "authorization_endpoint": "authorize",
         "token_endpoint": "token",
-        "jwks_uri": jwks_path,
+        **({"jwks_uri": jwks_path} if judge.openid else {}),
         "userinfo_endpoint": "userinfo",
         "registration_endpoint": "register",
         **(OF_LOGOUT if module.name.startswith("rp-") else {}),
@@ -25,27 +31,43 @@ def metadata(judge: Judge, *, jwks_path: str, module: Module) -> dict[str, Any]:
     known = {"issuer": base, **{name: base + path for name, path in paths.items()}}
     return {
         **known,
-        "response_types_supported": ["code", "id_token code", "token code id_token", "id_token"],
-        "response_modes_supported": ["query", "fragment", "form_post"],
-        "token_endpoint_auth_methods_supported": [judge.client_auth],
-        "id_token_signing_alg_values_supported": ALGORITHMS,
-        "request_parameter_supported": judge.request_type == "request_object",
-        **(_of_fapi(base) if judge.fapi else {}),
+        "token_endpoint_auth_methods_supported": [
+            "tls_client_auth" if judge.client_auth == "mtls" else judge.client_auth
+        ],
+        **(_of_fapi(judge.mtls) if judge.fapi else _of_openid(judge)),
+        **(openid if judge.openid and judge.fapi else {}),
+        **({name: judge.mtls + paths[name] for name in _moved(judge)} if module.name.endswith(WITHOUT_ALIASES) else {}),
     }
 
 
-def _of_fapi(base: str) -> dict[str, Any]:
-    mtls = base.replace("/test/", "/test-mtls/")
+def _moved(judge: Judge) -> list[str]:
+    """The endpoints that stand at the listener for certificates, where there are no aliases to say so."""
+    paths = {"token": "token_endpoint", "par": "pushed_authorization_request_endpoint", "userinfo": "userinfo_endpoint"}
+    return [name for path, name in paths.items() if path in judge.with_certificate]
+
+
+def _of_openid(judge: Judge) -> dict[str, Any]:
     return {
+        "response_types_supported": ["code", "id_token code", "token code id_token", "id_token"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "id_token_signing_alg_values_supported": ALGORITHMS,
+        "request_parameter_supported": judge.request_type == "request_object",
+    }
+
+
+def _of_fapi(mtls: str) -> dict[str, Any]:
+    return {
+        "response_types_supported": ["code"],
         "require_pushed_authorization_requests": True,
         "authorization_response_iss_parameter_supported": True,
         "code_challenge_methods_supported": ["S256"],
+        "tls_client_certificate_bound_access_tokens": True,
         "dpop_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
-        "id_token_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "mtls_endpoint_aliases": {
             "token_endpoint": mtls + "token",
             "pushed_authorization_request_endpoint": mtls + "par",
             "userinfo_endpoint": mtls + "userinfo",
+            "registration_endpoint": mtls + "register",
         },
     }

@@ -3,26 +3,27 @@
 import base64
 import hashlib
 import secrets
+import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from joserfc.jwk import JWKRegistry
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from support import suite_conditions as conditions
-from support import suite_keys, suite_metadata, suite_sign_out
-from support.suite_judge import Judge
-from support.suite_module import METADATA, Module
+from support import suite_keys, suite_metadata, suite_sign_out, suite_tls
+from support.suite_judge import ACCOUNTS, Judge
+from support.suite_module import FRAME, METADATA, Module
 
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
 SUBJECT = "user-subject-1234531"
-FAPI_LIFETIME_SECONDS = 3600
+FAPI_LIFETIME_SECONDS = 900
 MEMBERS = {"profile": {"name": "Demo T. User"}, "email": {"email": "user@example.com", "email_verified": False}}
-ACCOUNTS = "open-banking/v1.1/accounts"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -35,6 +36,7 @@ class RunningTest:
     response_mode: str
     called: list[str] = field(default_factory=list)
     stopped: bool = False
+    locked: bool = False  # the suite answers one request at a time, and nobody while it calls the client
     id_tokens: set[str] = field(default_factory=set)
     pushed: dict[str, Pairs] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -60,19 +62,36 @@ class RunningTest:
         """The client, as the tester has registered it."""
         return self.judge.client
 
+    @property
+    def alg(self) -> str:
+        """What ID tokens are signed by, where the module says nothing else."""
+        return "RS256" if self.server_jwk is None else str(self.server_jwk["alg"])
+
     def result(self) -> str:
-        """How the suite's page shows the test: `passed`, `skipped`, `waiting: userinfo`, or the failures."""
+        """How the suite's page shows the test: `passed`, `skipped`, `waiting: userinfo`, `warning: ...`, `review`, or the failures."""
         if self.judge.failures:
             return "\n".join(self.judge.failures)
         if self.module.skipped_without and self.module.skipped_without not in self.called:
             return "skipped"
-        missing = [name for name in self.module.ends_after if name not in self.called]
-        return f"waiting: {', '.join(missing)}" if missing else "passed"
+        if missing := self._missing():
+            return f"waiting: {', '.join(missing)}"
+        if self.judge.warnings:
+            return f"warning: {'; '.join(self.judge.warnings)}"
+        return "review" if FRAME in self.called else "passed"
 
-    async def answer(self, name: str, request: Request) -> Response:
-        """One request to the endpoint of this name."""
+    def framed(self) -> None:
+        """The suite's page says that its frame has loaded; only a person can see what it shows."""
+        self._called(FRAME)
+
+    async def answer(self, name: str, request: Request, *, by_mtls: bool = False) -> Response:
+        """One request to the endpoint of this name; `by_mtls`: at the listener for certificates."""
+        self.judge.connected(name, by_mtls=by_mtls, certificate=_certificate(request))
         if self.stopped and name != self.jwks_path:
             self.judge.note([f"called {name} after an answer that must stop a client"])
+        if self._is_over() and (self.judge.fapi or name != "jwks"):
+            self.judge.note([f"called {name} after the test had finished [AbstractTestModule]"])
+        if self.locked:
+            self.judge.note([f"called {name} while the suite sends a logout token, and waits for nothing else"])
         if self.module.discovery_first and METADATA not in [name, *self.called]:
             self.judge.note([f"called {name} before the metadata"])
         endpoints: dict[str, Callable[[Request], Any]] = {
@@ -91,13 +110,22 @@ class RunningTest:
         answer: Response = await endpoints[name](request)
         return answer
 
+    def _missing(self) -> list[str]:
+        framed = self.module.name.startswith("rp-init-logout") and "frontchannel_logout_uri" in self.client
+        ends_after = Counter(self.module.ends_after) + Counter([FRAME] if framed else [])
+        return [*(ends_after - Counter(self.called)).elements()]
+
+    def _is_over(self) -> bool:
+        """Whether the suite has finished the test: after a fault, and where it might skip it, it waits for some seconds first."""
+        return not (self._missing() or self.module.stops_after or self.module.skipped_without)
+
     def _called(self, name: str) -> None:
         self.called.append(name)
         self.stopped = self.stopped or name == self.module.stops_after
 
     async def _metadata(self, request: Request) -> Response:
         self._called(METADATA)
-        known = suite_metadata.metadata(self.judge, jwks_path=self.jwks_path, module=self.module)
+        known = suite_metadata.metadata(self.judge, jwks_path=self.jwks_path, module=self.module, alg=self.alg)
         return JSONResponse(self.module.metadata(known))
 
     async def _jwks(self, request: Request) -> Response:
@@ -109,6 +137,10 @@ class RunningTest:
             self.keys = self._new_keys()
         parameters = self.judge.asked(request.query_params.multi_items(), pushed=self.pushed)
         self.judge.note(conditions.authorization_request(parameters, client=self.client, openid=self.judge.openid))
+        if self.judge.fapi and self.module.warns:
+            self.judge.warnings += conditions.lengths(parameters, openid=self.judge.openid)
+        if self.module.name == "scope-userinfo-claims":
+            self.judge.note(conditions.scope_with_claims(parameters))
         asked, code = dict(parameters), secrets.token_urlsafe(12)
         if asked.get("response_mode", "query") != self.response_mode:
             self.judge.note(["response_mode is not that of the plan"])
@@ -123,19 +155,23 @@ class RunningTest:
         return RedirectResponse(f"{self.client['redirect_uri']}?{urlencode(answer)}", status_code=302)
 
     async def _par(self, request: Request) -> Response:
-        parameters = self.judge.pushed(request, await _form(request))
+        parameters = self.judge.pushed(request, await self._form(request))
         # RFC 9449 section 10.1: dpop_jkt alone would do here, without a proof
-        if "dpop" in request.headers and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
+        if (
+            self.judge.dpop
+            and "dpop" in request.headers
+            and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None)
+        ):
             return self._demand()
         self._called("par")
         reference = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(24)}"
         self.pushed[reference] = parameters
-        return JSONResponse({"request_uri": reference, "expires_in": 60}, status_code=201)
+        return JSONResponse({"request_uri": reference, "expires_in": 600}, status_code=201)
 
     async def _token(self, request: Request) -> Response:
-        pairs = await _form(request)
+        pairs = await self._form(request)
         self.judge.authenticated(request, pairs)
-        if self.judge.fapi and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
+        if self.judge.dpop and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
             return self._demand()
         form = dict(pairs)
         if form.get("grant_type") == "refresh_token":
@@ -164,19 +200,18 @@ class RunningTest:
         self.as_nonce = _nonce(self.module)
         now, nonce = int(self.judge.clock()), self.granted.get("nonce")
         claims: Json = {"iss": self.base, "sub": SUBJECT, "aud": self.client["client_id"], "iat": now, "exp": now + 300}
-        alg = "RS256" if self.server_jwk is None else self.server_jwk["alg"]
         claims |= {
             "sid": self.sid,
-            "at_hash": _half_hash(self.access_token, alg=alg),
+            "at_hash": _half_hash(self.access_token, alg=self.alg),
             **({"nonce": nonce} if nonce else {}),
         }
-        id_token = self.keys.signed({}, edit(claims), alg=self.module.alg or alg, foreign=self.module.foreign)
+        id_token = self.keys.signed({}, edit(claims), alg=self.module.alg or self.alg, foreign=self.module.foreign)
         self.id_tokens.add(id_token)
         more: Json = {"id_token": id_token} if self.judge.openid else {}
         more |= {"expires_in": FAPI_LIFETIME_SECONDS} if self.judge.fapi else {}
         return {
             "access_token": self.access_token,
-            "token_type": "DPoP" if self.judge.fapi else "Bearer",
+            "token_type": "DPoP" if self.judge.dpop else "Bearer",
             "refresh_token": self.refresh_token,
             "scope": self.granted["scope"],
             **more,
@@ -188,8 +223,6 @@ class RunningTest:
         members: Json = {"sub": SUBJECT}
         for scope in self.granted["scope"].split():
             members |= MEMBERS.get(scope, {})
-        if self.module.name == "scope-userinfo-claims" and len(members) == 1:
-            self.judge.note(["no scope that brings claims [EnsureScopeContainsAtLeastOneOfProfileEmailPhoneAddress]"])
         if not self.module.name.startswith("refresh-token") or "refresh" in self.called:
             self._called("userinfo")  # of the refresh modules, the call with the new access token counts
         return JSONResponse(self.module.userinfo(members))
@@ -198,26 +231,38 @@ class RunningTest:
         if self._refuses(request):
             return self._challenge()
         self._called("accounts")
-        return JSONResponse({"Data": {"Account": []}})
+        answered = request.headers.get("x-fapi-interaction-id") or str(uuid.uuid4())
+        fields = {"content-type": "application/json; charset=UTF-8", "x-fapi-interaction-id": answered}
+        return Response('{"conformance-test-finished":"true"}', headers=fields)
 
     def _refuses(self, request: Request) -> bool:
         self.judge.authorized(request, access_token=self.access_token)
-        return self.judge.fapi and self.judge.lacks_nonce(
+        if self.judge.fapi:
+            self.judge.note(conditions.fapi_fields(request.headers))
+        return self.judge.dpop and self.judge.lacks_nonce(
             request, nonce=self.rs_nonce, access_token=self.access_token or ""
         )
 
     async def _end_session(self, request: Request) -> Response:
         asked = request.query_params.multi_items()
         self.judge.note(conditions.end_session_request(asked, client=self.client, id_tokens=self.id_tokens))
+        if not {"backchannel_logout_uri", "frontchannel_logout_uri"} & self.client.keys():
+            self.judge.note(["no channel for a sign-out [EnsureClientHasAtLeastOneOfBackOrFrontChannelLogoutUri]"])
         self._called("end_session_endpoint")
         if "backchannel_logout_uri" in self.client:
             token = suite_sign_out.logout_token(self.judge, self.module, keys=self.keys, subject=SUBJECT, sid=self.sid)
+            self.locked = True
             self.judge.note(await suite_sign_out.send_logout_token(self.judge, self.module, token))
+            self.locked = False
         back = suite_sign_out.way_back(self.judge, self.module, state=dict(asked).get("state", ""))
         if "frontchannel_logout_uri" not in self.client:
             return RedirectResponse(back, status_code=302)
         frame = suite_sign_out.frame_url(self.judge, sid=self.sid)
         return HTMLResponse(f'<iframe src="{frame}"></iframe><script data-goes-on-to="{back}"></script>')
+
+    async def _form(self, request: Request) -> Pairs:
+        self.judge.note(conditions.form_post(request.method, request.headers.get("content-type")))
+        return parse_qsl((await request.body()).decode(), keep_blank_values=True)
 
     def _demand(self) -> Response:
         body = {"error": "use_dpop_nonce", "error_description": "Authorization server requires nonce in DPoP proof"}
@@ -234,11 +279,14 @@ class RunningTest:
             return suite_keys.for_fapi(JWKRegistry.import_key(self.server_jwk), alg=self.server_jwk["alg"])
         if self.module.keys == "many without kid":
             return suite_keys.for_openid(kids=False, keys_each=3)
-        return suite_keys.for_openid(kids=self.module.keys == "named", only_one=self.module.keys == "one without kid")
+        if self.module.keys == "one without kid":
+            return suite_keys.for_openid(kids=False, only_one=True)
+        return suite_keys.for_openid()
 
 
-async def _form(request: Request) -> Pairs:
-    return parse_qsl((await request.body()).decode(), keep_blank_values=True)
+def _certificate(request: Request) -> str | None:
+    shown = request.headers.get(suite_tls.FIELD)
+    return None if shown is None else unquote(shown).strip()
 
 
 def _nonce(module: Module) -> str | None:

@@ -9,7 +9,7 @@ class Watching:
 
     upstreams: list[str] = field(default_factory=list)
     told: list[tuple[str, str | None]] = field(default_factory=list)
-    unusable: list[str] = field(default_factory=list)
+    unusable: list[tuple[str, str]] = field(default_factory=list)
 
     def known(self, origin: str, *, is_out: bool) -> None:
         """There is this upstream."""
@@ -27,6 +27,6 @@ class Watching:
         """It answers again."""
         self.told.append((origin, None))
 
-    def credential_unusable(self, file: str) -> None:
-        """A client certificate cannot be used."""
-        self.unusable.append(file)
+    def file_unusable(self, file: str, reason: str) -> None:
+        """A client certificate or a CA file cannot be used."""
+        self.unusable.append((file, reason))

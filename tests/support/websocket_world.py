@@ -19,8 +19,8 @@ from bff.proxy.rewrite import upstream_request
 from bff.proxy.routes import Match, Route, RouteTable
 from bff.proxy.upstream import WebSocketPlace
 from bff.proxy.upstream_request import UpstreamRequest
-from bff.proxy.websocket import CLOSE_TIMEOUT, RequestFor, forward_websocket
-from bff.request_head import NO_FIELDS, FieldBlock, field_block, head_of_scope
+from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
+from bff.request_head import NO_FIELDS, Field, FieldBlock, field_block, head_of_scope
 from support.watching import Watching
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -40,6 +40,7 @@ class World:
     url: str
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     errors: list[BffError] = field(default_factory=list)
+    refusals: list[tuple[int, list[Field]]] = field(default_factory=list)  # status and fields, as they were judged
     other_token: str | None = None  # in the place of one that the upstream rejects
     met: "asyncio.Queue[ServerConnection]" = field(default_factory=asyncio.Queue)
 
@@ -53,15 +54,6 @@ class _Browser(connect):
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
-
-
-def always(request: UpstreamRequest) -> RequestFor:
-    """The same handshake for each connection."""
-
-    async def request_for(_: bytes) -> UpstreamRequest:
-        return request
-
-    return request_for
 
 
 @asynccontextmanager
@@ -107,28 +99,31 @@ async def gateway(
     table, world = RouteTable([config]), World(url="")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def again() -> RequestFor | None:
-            if world.other_token is None:
-                return None
-            other = field_block([(b"authorization", f"Bearer {world.other_token}".encode())])
-            made = upstream_handshake(match, scope, credentials=other)
-            return always(made)
+        token = "tok-1"
+
+        async def request_for(_: bytes) -> UpstreamRequest:
+            credentials = field_block([(b"authorization", f"Bearer {token}".encode())])
+            return upstream_handshake(match, scope, credentials=credentials)
+
+        async def asks_again(status: int, fields: list[Field]) -> bool:
+            nonlocal token
+            world.refusals.append((status, fields))
+            before, token = token, world.other_token if status == 401 and world.other_token else token
+            return token != before
 
         try:
             match = table.match(scope["raw_path"], b"GET")
-            credentials = field_block([(b"authorization", b"Bearer tok-1")])
-            request = upstream_handshake(match, scope, credentials=credentials)
             with websocket_place(match.route) as place:
                 await forward_websocket(
                     route=match.route,
-                    request_for=always(request),
+                    request_for=request_for,
                     place=place,
                     scope=scope,
                     receive=receive,
                     send=send,
                     ended=world.ended,
                     close_seconds=close_seconds,
-                    again=again,
+                    asks_again=asks_again,
                 )
         except BffError as error:
             world.errors.append(error)

@@ -64,12 +64,12 @@ def test_the_certificate_that_browsers_are_shown_is_told_with_its_end() -> None:
     with capture_logs() as events, counted() as counts:
         telemetry.certificate_loaded(file="/tls.pem", expires_at=1_800_000_000.0)
         telemetry.certificate_loaded(file="/tls.pem", expires_at=None)
-        telemetry.certificate_unusable(file="/tls.pem", reason="PEM")
+        telemetry.file_unusable("/tls.pem", "PEM")
         telemetry.handshake_failed()
     assert [(event["event"], event.get("expires_at")) for event in events] == [
         ("tls.certificate_loaded", "2027-01-15T08:00:00Z"),
         ("tls.certificate_loaded", None),
-        ("tls.certificate_unusable", None),
+        ("config.file_unusable", None),
     ]
     assert counts == {("bff_tls_handshakes_failed_total",): 1}
     telemetry.in_force(providers=(), secrets=(), tls=False)

@@ -27,11 +27,11 @@ def test_an_upstream_is_shown_while_the_configuration_names_it() -> None:
         assert is_up() == 1
         upstreams.gone(ORIGIN)
         assert is_up() is None
-        upstreams.credential_unusable("/ca.pem")
+        upstreams.file_unusable("/ca.pem", "empty")
     assert [(event["event"], event.get("reason")) for event in events] == [
         ("upstream.left_out", "refused"),
         ("upstream.back", None),
-        ("upstream.credential_unusable", "file /ca.pem"),
+        ("config.file_unusable", "empty"),
     ]
 
 

@@ -97,6 +97,45 @@ async def test_another_user_takes_nothing_over() -> None:
         assert bob.absolute_expires_at == world.clock() + ABSOLUTE_TIMEOUT
 
 
+@pytest.mark.requirement("R-066")
+async def test_another_user_takes_nothing_over_where_the_first_grant_has_ended() -> None:
+    """The session remembers who was signed in at a provider whose grant is over, also through a sign-in at another one."""
+    async with token_world() as world:
+        alice = await world.sign_in("corp", "partner", user="alice")
+        await world.store.replace(alice.without_grant("corp"), now=world.clock())
+        again = await world.stored(session_key(await world.keep(await world.grant("partner", "alice"), previous=alice)))
+        assert [grant.provider for grant in again.grants] == ["partner"]
+        bob = await world.stored(session_key(await world.keep(await world.grant("corp", "bob"), previous=again)))
+        assert [(grant.provider, grant.subject) for grant in bob.grants] == [("corp", "bob")]
+        assert bob.earlier_users == ()
+
+
+@pytest.mark.requirement("R-066")
+async def test_the_first_user_comes_back_to_what_is_left_after_a_grant_has_ended() -> None:
+    """The same user signing in again where the grant was over keeps what other providers granted."""
+    async with token_world() as world:
+        alice = await world.sign_in("corp", "partner", user="alice")
+        await world.store.replace(alice.without_grant("corp"), now=world.clock())
+        both = await world.stored(session_key(await world.keep(await world.grant("corp", "alice"), previous=alice)))
+        assert [grant.provider for grant in both.grants] == ["corp", "partner"]
+        assert both.earlier_users == ()
+
+
+@pytest.mark.requirement("R-066", "R-341")
+async def test_another_user_takes_nothing_over_where_the_first_token_may_be_spent() -> None:
+    """A grant that stays behind, because another process is renewing it, still says who was signed in there."""
+    async with token_world() as world:
+        alice = await world.sign_in("corp", "partner", user="alice")
+        corp = alice.grant("corp")
+        assert corp is not None
+        mark = Mark(provider="corp", token_hash=token_hash(corp.refresh_token or ""))
+        await world.store.begin_renewal(
+            alice.key, "a dead process", lifetime_seconds=0.0, mark=mark, mark_lifetime_seconds=600
+        )
+        bob = await world.stored(session_key(await world.keep(await world.grant("corp", "bob"), previous=alice)))
+        assert [(grant.provider, grant.subject) for grant in bob.grants] == [("corp", "bob")]
+
+
 @pytest.mark.requirement("R-066", "R-140")
 async def test_refresh_under_way_ends_before_the_session_changes_hands() -> None:
     """A sign-in waits for a refresh under way: what it carries over holds the rotated refresh token, not the spent one."""

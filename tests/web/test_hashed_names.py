@@ -1,5 +1,7 @@
 """Which names hold a hash of their content: those of the bundlers, and no word that people write."""
 
+from time import process_time
+
 import pytest
 
 from bff.web.hashed_names import is_hashed
@@ -53,3 +55,10 @@ def test_names_that_bundlers_write_are_hashed(name: str) -> None:
 def test_names_that_people_write_are_not(name: str) -> None:
     """Words, sizes, dates and versions are not taken for hashes; a page never is."""
     assert not is_hashed(name)
+
+
+def test_a_long_name_is_judged_at_once() -> None:
+    """Words have one way to be cut: with several, this name took seconds and longer ones years (CWE-1333)."""
+    begun = process_time()
+    is_hashed("index-" + "7" * 26 + "B_a.js")
+    assert process_time() - begun < 1

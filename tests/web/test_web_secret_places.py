@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from bff import signing_key
+from bff.config.model import Config
 from bff.secret_uses import ROUTES, SESSION
-from bff.web.secret_places import SecretPlace, secret_places, secrets_of
+from bff.web.secret_places import SecretPlace, secret_places, secrets_of, watch_files
 from support.config_texts import ENV, SESSION_KEY, changed, loaded
 from support.tls_certificates import client_files
 
@@ -24,8 +25,8 @@ PROVIDERS = {
 ROUTE = f"    provider: corp\n  - path: /mutual\n    upstream: https://api\n    token: none\n    {SHOWN}\n"
 
 
-def listed(folder: Path) -> dict[tuple[str, str], SecretPlace]:
-    """Of a configuration with each kind of secret."""
+def configured(folder: Path) -> Config:
+    """A configuration with each kind of secret."""
     client_files(folder)
     (folder / "key.pem").write_text(signing_key.generate().pem())
     (folder / "assertion").write_text("an.assertion.x")
@@ -34,9 +35,14 @@ def listed(folder: Path) -> dict[tuple[str, str], SecretPlace]:
         file.chmod(0o600)
     providers = "".join(PROVIDER.format(name=name, secrets=secrets) for name, secrets in PROVIDERS.items())
     keys = changed("[{env: SESSION_KEY}]", "[{env: SESSION_KEY}, {env: OLD_KEY}]")
-    config = loaded(
+    return loaded(
         keys.replace("routes:\n", f"{providers}routes:\n") + ROUTE, folder, env=ENV | {"OLD_KEY": SESSION_KEY[::-1]}
     )
+
+
+def listed(folder: Path) -> dict[tuple[str, str], SecretPlace]:
+    """The places of such a configuration."""
+    config = configured(folder)
     places = list(secrets_of(config))
     assert secret_places(config) == {(place.owner, place.position) for place in places}
     return {(place.owner, place.position): place for place in places}
@@ -66,3 +72,14 @@ def test_a_secret_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
     assert places["mutual", "client_certificate"].read() == places[ROUTES, "client_certificate"].read() == certificate
     assert places["keyed", "client_keys[0]"].read() == (tmp_path / "key.pem").read_text().strip()
     assert [place.route for place in places.values() if place.route is not None] == ["/mutual"]
+
+
+def test_each_file_of_a_secret_is_watched(tmp_path: Path) -> None:
+    """One that turns to what cannot be used is told of when it is next read, with its path."""
+    config, told = configured(tmp_path), []
+    watch_files(config, lambda file, reason: told.append((Path(file).name, reason)))
+    for name in ("key.pem", "assertion", "proxy"):
+        (tmp_path / name).write_text("")
+    for place in secrets_of(config):
+        place.read()
+    assert told == [("key.pem", "empty"), ("assertion", "empty"), ("proxy", "empty")]

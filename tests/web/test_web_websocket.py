@@ -47,9 +47,34 @@ async def test_each_handshake_carries_a_token_that_is_good_now(world: GatewayWor
     world.clock.now += 700
     second = await credentials.fresh(AUTHORITY)
     assert second != first
-    third = await credentials.instead()
-    assert third is not None
+    assert await credentials.asks_again(401, [])
+    third = await credentials.fresh(AUTHORITY)
     assert third not in (first, second)
+    assert not await credentials.asks_again(401, [])
+    assert await credentials.fresh(AUTHORITY) == third
+
+
+@pytest.mark.requirement("R-350")
+@pytest.mark.parametrize(
+    ("status", "challenge"),
+    [
+        (101, None),
+        (403, b'Bearer error="invalid_token"'),
+        (500, None),
+        (401, b'Bearer error="insufficient_user_authentication"'),
+    ],
+)
+async def test_what_another_token_would_not_mend(world: GatewayWorld, status: int, challenge: bytes | None) -> None:
+    """Any answer but a 401, and a 401 that is about the sign-in: the token stays, and the provider is not asked."""
+    cookie = (await world.signed_in("alice")).cookie(SESSION_COOKIE)
+    gateway = world.app.gateway
+    call = await admit_websocket(gateway, handshake(world, b"/api/ws", cookie=cookie))
+    credentials = HandshakeCredentials(gateway, call)
+    first = await credentials.fresh(AUTHORITY)
+    fields = [] if challenge is None else [(b"www-authenticate", challenge)]
+    assert not await credentials.asks_again(status, fields)
+    assert await credentials.fresh(AUTHORITY) == first
+    assert world.token_calls("refresh_token") == []
 
 
 async def test_a_route_without_a_token_carries_none(world: GatewayWorld) -> None:
@@ -57,7 +82,7 @@ async def test_a_route_without_a_token_carries_none(world: GatewayWorld) -> None
     gateway = world.app.gateway
     credentials = HandshakeCredentials(gateway, await admit_websocket(gateway, handshake(world, b"/open/ws")))
     assert (await credentials.fresh(AUTHORITY)).fields == ()
-    assert await credentials.instead() is None
+    assert not await credentials.asks_again(401, [])
 
 
 async def test_who_may_not_open_one_is_refused(world: GatewayWorld) -> None:

@@ -20,6 +20,7 @@ from bff.config.reader import Reader
 from bff.config.weaknesses import warn_of_weaknesses
 from bff.config.yaml_tree import MAX_BYTES, MappingNode, read_tree
 from bff.errors import ConfigError, ConfigProblem
+from bff.regular_files import open_without_waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +74,10 @@ def _line(file: str, problem: ConfigProblem, *, kind: Literal["error", "warning"
 
 def _contents(path: Path) -> bytes:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        # A pipe may be meant (`bff check -c /dev/stdin`); one that has no writer holds up no reload.
+        with open(path, "rb", opener=open_without_waiting) as file:
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else "no usable path"
         problem = ConfigProblem(line=1, column=1, key="", message=f"the file cannot be read: {reason}")
         raise ConfigError(file=str(path), problems=(problem,)) from None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a named pipe that has no writer too: it is read as an empty file, and holds up no reload."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    os.set_blocking(descriptor, True)  # `bff check -c /dev/stdin` waits for the text
-    return descriptor

@@ -8,17 +8,17 @@ import ssl
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import KeptKeyPair
 from bff.errors import SecretUnavailable
+from bff.regular_files import flaw_of
 from bff.secret_uses import digest
-from bff.telemetry import tokens as telemetry
+from bff.telemetry import running as telemetry
 
 
 class ClientCertificate:
     """Keeps one TLS context up to date."""
 
-    def __init__(self, pair: CertificateConfig, context: ssl.SSLContext, *, provider: str) -> None:
-        self._file = f"file {pair.certificate}"
+    def __init__(self, pair: CertificateConfig, context: ssl.SSLContext) -> None:
+        self._file = str(pair.certificate)
         self._kept = KeptKeyPair(pair, context)
-        self._provider = provider
 
     @property
     def digest(self) -> str:
@@ -36,6 +36,6 @@ class ClientCertificate:
             self._kept.refresh()
         except OSError as error:
             if not self._kept.is_loaded:
-                raise SecretUnavailable(self._file, reason=type(error).__name__) from None
-            telemetry.credential_unusable(provider=self._provider, reason=self._file)
+                raise SecretUnavailable(f"file {self._file}", reason=flaw_of(error)) from None
+            telemetry.file_unusable(self._file, flaw_of(error))
         return former not in {"", self._kept.certificate}

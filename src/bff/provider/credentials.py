@@ -4,8 +4,7 @@ The credential that worked last is used first. The other one is tried once, and 
 authenticates the client before it looks at the grant (RFC 6749 section 5.2), so no authorization code and no refresh
 token is spent by the first try. No other error is retried.
 
-Secrets, keys and assertions are read again when their file changes. A file that holds no usable key any more keeps the last
-good one, as with secrets: a rotation that goes wrong half way must not end any session.
+Secrets, keys and assertions are read again when their file changes (`config/values/secrets.py`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +22,6 @@ from bff.signing_key import SigningKey
 from bff.telemetry import tokens as telemetry
 
 T = TypeVar("T")
-_NO_ASSERTION = "client_assertion holds no signed JWT: three parts of base64url with points between them"
 
 
 class Credentials:
@@ -34,8 +32,7 @@ class Credentials:
         self._uses = uses
         self._provider = provider
         self._keys = tuple(KeyFile(key, provider=provider) for key in config.client_keys)
-        presented = config.client_assertion
-        self._presented = () if presented is None else (AssertionFile(presented, provider=provider),)
+        self._presented = () if config.client_assertion is None else (config.client_assertion,)
         self._working = 0  # position of the credential that worked last
 
     async def call(self, attempt: Callable[[ClientAuth], Awaitable[T]], *, known: ProviderMetadata) -> T:
@@ -132,7 +129,7 @@ class Credentials:
             key = self._keys[position].read()
             return client_auth.PrivateKeyJwt(key=key, alg=key.algorithm(known.token_endpoint_signing_algorithms))
         if method == "client_assertion":
-            return client_auth.PresentedAssertion(assertion=self._presented[position].read())
+            return client_auth.PresentedAssertion(assertion=self._assertion(position))
         if method == "client_secret_basic":
             return client_auth.ClientSecretBasic(secret=self._config.client_secrets[position].read())
         if method == "client_secret_post":
@@ -140,6 +137,13 @@ class Credentials:
         if method == "client_secret_jwt":
             return client_auth.ClientSecretJwt(secret=self._config.client_secrets[position].read())
         return client_auth.NamedOnly()
+
+    def _assertion(self, position: int) -> str:
+        """Raises: SecretUnavailable: it is no signed JWT, which is never sent: it may be another secret."""
+        assertion = self._presented[position].read()
+        if not is_signed_jwt(assertion):
+            raise SecretUnavailable(f"provider {self._provider}", reason="client_assertion holds no signed JWT")
+        return assertion
 
 
 class KeyFile:
@@ -156,7 +160,7 @@ class KeyFile:
         """The key.
 
         Raises:
-            SecretUnavailable: there is none that can be used, and never was.
+            SecretUnavailable: there is none that can be used.
         """
         text = self._reference.read()
         if text == self._text and self._key is not None:
@@ -164,38 +168,6 @@ class KeyFile:
         try:
             key = signing_key.load(text)
         except signing_key.UnusableKey as unusable:
-            if self._key is None:
-                raise SecretUnavailable(f"provider {self._provider}", reason=f"the key {unusable}") from None
-            if text != self._text:
-                telemetry.credential_unusable(provider=self._provider, reason=str(unusable))
-            self._text = text
-            return self._key
+            raise SecretUnavailable(f"provider {self._provider}", reason=f"the key {unusable}") from None
         self._text, self._key, self.digest = text, key, digest(text)
         return key
-
-
-class AssertionFile:
-    """A reference to a workload's token. What is none is never sent: a file in its place may hold another secret."""
-
-    def __init__(self, reference: Secret, *, provider: str) -> None:
-        self._reference = reference
-        self._provider = provider
-        self._assertion = ""
-        self._refused = ""  # digest of the last text that was none
-
-    def read(self) -> str:
-        """The token, or the last one that was.
-
-        Raises:
-            SecretUnavailable: there never was one.
-        """
-        text = self._reference.read()
-        if is_signed_jwt(text):
-            self._assertion = text
-            return text
-        if not self._assertion:
-            raise SecretUnavailable(f"provider {self._provider}", reason=_NO_ASSERTION)
-        if digest(text) != self._refused:
-            self._refused = digest(text)
-            telemetry.credential_unusable(provider=self._provider, reason=_NO_ASSERTION)
-        return self._assertion

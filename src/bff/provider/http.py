@@ -28,8 +28,9 @@ from bff.provider.client_certificate import ClientCertificate
 from bff.provider.clock_skew import ClockSkew
 from bff.provider.connecting import Connecting
 from bff.provider.no_answer import FAILURES, no_answer
+from bff.regular_files import flaw_of
 from bff.secret_uses import CLIENT_CERTIFICATE, PROXY_CREDENTIALS, SecretUses, digest
-from bff.telemetry import tokens as telemetry
+from bff.telemetry import running as telemetry
 from bff.telemetry.traces import Attributes, client_span, http_answered, http_call
 from bff.trusted_roots import client_context
 
@@ -162,8 +163,8 @@ class ProviderHttp:
         if self._authorities.has_changed():
             try:
                 self._line = self._new_line()
-            except OSError:  # ssl.SSLError is one
-                telemetry.credential_unusable(provider=self._provider, reason=f"file {self._ca_file}")
+            except OSError as error:  # ssl.SSLError is one
+                telemetry.file_unusable(str(self._ca_file), flaw_of(error))
         if self._has_other_credentials(self._line):
             self._line = self._line_with(self._line.context, self._line.certificate)
         await self._close_if_left(former)
@@ -195,7 +196,7 @@ class ProviderHttp:
     def _new_line(self) -> "_Line":
         """Raises: OSError: the CA file cannot be used."""
         context = client_context(ca_file=self._ca_file, shared=self._pair is None)
-        certificate = None if self._pair is None else ClientCertificate(self._pair, context, provider=self._provider)
+        certificate = None if self._pair is None else ClientCertificate(self._pair, context)
         return self._line_with(context, certificate)
 
     def _line_with(self, context: ssl.SSLContext, certificate: ClientCertificate | None) -> "_Line":

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from bff import signing_key
 from bff.config.model import CertificateConfig, ProviderConfig
+from bff.config.values.certificates import certificate_text
 from bff.errors import ProviderError, SecretUnavailable
 from bff.oauth.metadata import ProviderMetadata
 from bff.provider.credentials import Credentials
@@ -44,6 +45,6 @@ async def _listed(config: ProviderConfig, metadata: Metadata) -> tuple[str, ...]
 
 def _certificate(shown: CertificateConfig) -> dict[str, object]:
     try:
-        return signing_key.of_certificate(shown.certificate.read_text(encoding="ascii"))
+        return signing_key.of_certificate(certificate_text(shown.certificate))
     except (OSError, ValueError) as error:
         raise SecretUnavailable(f"file {shown.certificate}", reason=type(error).__name__) from None

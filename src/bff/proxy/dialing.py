@@ -19,6 +19,7 @@ from bff.config.values.urls import UpstreamUrl
 from bff.errors import UpstreamTimeout
 from bff.proxy.addresses import HEAD_START_SECONDS, Overtaken, SocketAddress
 from bff.proxy.failures import unreachable
+from bff.regular_files import flaw_of
 from bff.trusted_roots import client_context
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -39,10 +40,14 @@ class UpstreamTls:
     """
 
     def __init__(
-        self, settings: TlsSettings, *, unusable: Callable[[str], None], shown: Callable[[str], None] = lambda _: None
+        self,
+        settings: TlsSettings,
+        *,
+        unusable: Callable[[str, str], None],
+        shown: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`unusable` is called with a file that has changed and cannot be used: what it said before stays in use. `shown` is called
-        with the text of the client certificate of each connection that is made.
+        """`unusable` is called with a file that has changed and cannot be used, and why: what it said before stays in use. `shown`
+        is called with the text of the client certificate of each connection that is made.
 
         Raises:
             OSError: a file cannot be used (ssl.SSLError is one).
@@ -60,13 +65,13 @@ class UpstreamTls:
             # A context can learn of an authority and cannot forget one, so a new one is made.
             try:
                 self._context, self._kept = _context_of(self._settings)
-            except OSError:  # ssl.SSLError is one
-                self._unusable(str(self._settings.ca_file))
+            except OSError as error:  # ssl.SSLError is one
+                self._unusable(str(self._settings.ca_file), flaw_of(error))
         if self._kept is not None and self._settings.client_certificate is not None:
             try:
                 self._kept.refresh()
-            except OSError:
-                self._unusable(str(self._settings.client_certificate[0]))
+            except OSError as error:
+                self._unusable(str(self._settings.client_certificate[0]), flaw_of(error))
         return self._context
 
     def connected(self) -> None:

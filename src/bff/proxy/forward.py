@@ -23,7 +23,7 @@ from bff.proxy.rewrite import plain_fields, upstream_request
 from bff.proxy.routes import Match, Route
 from bff.proxy.upstream import Member, Renew, Upstream
 from bff.proxy.upstream_request import UpstreamRequest
-from bff.proxy.websocket import RequestFor, forward_websocket
+from bff.proxy.websocket import AsksAgain, forward_websocket
 from bff.request_head import NO_FIELDS, FieldBlock, RequestHead
 
 
@@ -117,12 +117,12 @@ class Forwarder:
         operators: FieldBlock = NO_FIELDS,
         owner: Owner,
         ended: asyncio.Event,
-        instead: Callable[[], Awaitable[FieldBlock | None]],
+        asks_again: AsksAgain,
     ) -> None:
-        """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over. `instead` gives
-        other credentials in the place of those that the upstream rejects, if there are any.
+        """Forwards a WebSocket from its handshake to its close; `ended` is set when the session is over.
 
-        `credentials` gives the fields with the token for an upstream, by its authority, when the handshake is to be written.
+        `credentials` gives the fields with the token for an upstream, by its authority, when the handshake is to be written;
+        `asks_again` says of a refusal whether they are others now, with which the handshake is to be made once more.
 
         Raises:
             MalformedRequest, HeadTooLarge, LoopDetected: the handshake cannot be forwarded.
@@ -133,22 +133,12 @@ class Forwarder:
         async def request_for(authority: bytes) -> UpstreamRequest:
             return self._to(authority, match, head, credentials=await credentials(authority), operators=operators)
 
-        async def again() -> RequestFor | None:
-            others = await instead()
-            if others is None:
-                return None
-
-            async def with_others(authority: bytes) -> UpstreamRequest:
-                return self._to(authority, match, head, credentials=others, operators=operators)
-
-            return with_others
-
         with self.upstreams[match.route.prefix].websocket_place(owner) as place:
             await forward_websocket(
                 route=match.route,
                 request_for=request_for,
                 place=place,
-                again=again,
+                asks_again=asks_again,
                 scope=scope,
                 receive=receive,
                 send=send,

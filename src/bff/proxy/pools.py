@@ -37,7 +37,7 @@ class Watch(Protocol):
         """It answers again."""
         ...
 
-    def credential_unusable(self, file: str) -> None:
+    def file_unusable(self, file: str, reason: str) -> None:
         """A client certificate or a CA file has changed and cannot be used."""
         ...
 
@@ -158,9 +158,7 @@ class UpstreamPools:
     def _tls_of(self, settings: TlsSettings) -> UpstreamTls:
         tls = self._tls.get(settings)
         if tls is None:
-            tls = self._tls[settings] = UpstreamTls(
-                settings, unusable=self._watch.credential_unusable, shown=self._shown
-            )
+            tls = self._tls[settings] = UpstreamTls(settings, unusable=self._watch.file_unusable, shown=self._shown)
         return tls
 
     async def aclose(self) -> None:

@@ -19,7 +19,7 @@ async def probe(upstream: UpstreamUrl, route: RouteConfig) -> None:
         UpstreamBroke: `what` says what the health page answered.
     """
     try:
-        tls = UpstreamTls(server_of(upstream, route).tls, unusable=lambda _: None) if upstream.tls else None
+        tls = UpstreamTls(server_of(upstream, route).tls, unusable=lambda *_: None) if upstream.tls else None
     except OSError as error:  # ssl.SSLError is one
         raise UpstreamUnreachable(type(error).__name__, origin=upstream.origin, reason="tls") from error
     dialer = Dialer(upstream, tls=tls)

@@ -43,12 +43,7 @@ _OF_THE_UPGRADE = b"sec-websocket-"
 RequestFor = Callable[
     [bytes], Awaitable[UpstreamRequest]
 ]  # the handshake for an upstream, by its authority, as it is now
-Again = Callable[[], Awaitable[RequestFor | None]]  # others in the place of a rejected one; None: there are none
-
-
-async def no_other() -> RequestFor | None:
-    """Where the upstream's 401 is the answer."""
-    return None
+AsksAgain = Callable[[int, list[Field]], Awaitable[bool]]  # of a refusal's status and fields: whether to ask once more
 
 
 async def forward_websocket(
@@ -60,13 +55,13 @@ async def forward_websocket(
     receive: Receive,
     send: Send,
     ended: asyncio.Event,
-    again: Again = no_other,
+    asks_again: AsksAgain,
     close_seconds: float = CLOSE_TIMEOUT,
 ) -> None:
     """One WebSocket from handshake to close; origin, session and token were judged by the caller.
 
-    `ended` is set when the session ends. `request_for` is asked first, and again for each connection that was made. `again` is asked
-    once if the upstream answers 401 (R-350). Returns when both sides are closed, or have had `close_seconds` to take a close.
+    `ended` is set when the session ends. `request_for` is asked first, and again for each connection that was made; `asks_again`
+    after each refusal. Returns when both sides are closed, or have had `close_seconds` to take a close.
 
     Raises:
         MalformedRequest: the handshake cannot be forwarded.
@@ -83,7 +78,7 @@ async def forward_websocket(
 
     if (await receive())["type"] != "websocket.connect":
         return
-    connection = await _asked(make, request_for, again, place, seconds=route.config.timeouts.first_byte)
+    connection = await _asked(make, request_for, asks_again, place, seconds=route.config.timeouts.first_byte)
     if isinstance(connection, Response):
         await _refuse(scope, send, connection, route.response_rules)
         return
@@ -101,8 +96,9 @@ def _offered(scope: Scope) -> list[Subprotocol] | None:
     Raises:
         MalformedRequest: one of them is no token (RFC 6455 section 4.1).
     """
-    offered = [Subprotocol(name) for name in scope.get("subprotocols", ())]
-    if not all(is_token(name) for name in offered):
+    named = scope.get("subprotocols", ())
+    offered = [Subprotocol(name) for name in named if name]  # RFC 9110 section 5.6.1.2: empty elements are ignored
+    if (named and not offered) or not all(is_token(name) for name in offered):
         raise MalformedRequest("A subprotocol is not a token.")
     return offered or None
 
@@ -138,23 +134,25 @@ def _connection(
 
 
 async def _asked(
-    make: Callable[[], _Connection], request_for: RequestFor, again: Again, place: WebSocketPlace, *, seconds: float
+    make: Callable[[], _Connection],
+    request_for: RequestFor,
+    asks_again: AsksAgain,
+    place: WebSocketPlace,
+    *,
+    seconds: float,
 ) -> _Connection | Response:
-    """The connection to a member that takes the handshake, or the refusal; a 401 is followed by one more handshake (R-350).
+    """The connection to a member that takes the handshake, or the refusal.
 
     Raises:
         UpstreamUnreachable, UpstreamTimeout, UpstreamBroke, UpstreamBusy: there is no answer.
     """
-    try:
-        return await _connected(make, request_for, place, seconds=seconds)
-    except InvalidStatus as refusal:
-        others = await again() if refusal.response.status_code == 401 else None
-        if others is None:
-            return refusal.response
-    try:
-        return await _connected(make, others, place, seconds=seconds)
-    except InvalidStatus as refusal:
-        return refusal.response
+    while True:
+        try:
+            return await _connected(make, request_for, place, seconds=seconds)
+        except InvalidStatus as refusal:
+            response = refusal.response
+            if not await asks_again(response.status_code, _fields(response)):
+                return response
 
 
 async def _connected(
@@ -217,9 +215,13 @@ def _drop(connection: ClientConnection) -> None:
 
 def _answered(response: Response, rules: ResponseRules, *, private_default: bool = False) -> list[Field]:
     """The upstream's fields for the browser, without those of its upgrade."""
-    raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items()]
-    fields = response_fields(response.status_code, raw, private_default=private_default, rules=rules)
+    fields = response_fields(response.status_code, _fields(response), private_default=private_default, rules=rules)
     return [(name, value) for name, value in fields if not name.startswith(_OF_THE_UPGRADE)]
+
+
+def _fields(response: Response) -> list[Field]:
+    """As the upstream sent them; names are lower case."""
+    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.headers.raw_items()]
 
 
 def _accepted(connection: ClientConnection, rules: ResponseRules) -> list[Field]:

@@ -7,6 +7,7 @@ answer of a connection whose next message cannot be read.
     request_reader   bytes in, messages and refusals out (pure)       chunked   the chunked coding (pure)
     judged_head      what one whole head means (pure)                 served    what the server knows of its application
     connection       one connection of a browser: order, deadlines, close
+    deadline         the one timer of a connection
     exchange         one message answered by an ASGI application       lane      one message forwarded at once
     output           what is written, and how long a browser may leave it unread
     websocket        a WebSocket handshake, answered                     tunnel    the two connections after it

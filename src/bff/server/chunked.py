@@ -43,42 +43,41 @@ class ChunkedReader:
             ChunkedError: this is no chunked coding; do not feed it again.
         """
         pieces: list[bytes] = []
-        while data and not self.complete:
-            data = self._chunk(data, pieces) if self._left else self._read_line(data)
-        self.rest = data
+        at = 0  # an index: cutting what was read off `data` copied the rest for each chunk, seconds for 256 KB of small ones
+        while at < len(data) and not self.complete:
+            at = self._chunk(data, at, pieces) if self._left else self._read_line(data, at)
+        self.rest = data[at:]
         return pieces
 
-    def _chunk(self, data: bytes, pieces: list[bytes]) -> bytes:
-        """Content while more than the chunk's own CRLF is missing, then that CRLF."""
+    def _chunk(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Content while more than the chunk's own CRLF is missing, then that CRLF; returns where what follows begins."""
         if self._left > 2:
-            piece = data[: self._left - 2]
+            piece = data[at : at + self._left - 2]
             pieces.append(piece)
             self._content += len(piece)
             self._left -= len(piece)
-            return data[len(piece) :]
-        end = data[: self._left]
+            return at + len(piece)
+        end = data[at : at + self._left]
         if end != b"\r\n"[-self._left :][: len(end)]:
             raise ChunkedError("a chunk does not end where its size says")
         self._left -= len(end)
-        return data[len(end) :]
+        return at + len(end)
 
-    def _read_line(self, data: bytes) -> bytes:
-        line = self._line
-        came = len(line)
-        line += data
-        end = line.find(b"\n", came)
-        taken = len(data) if end < 0 else end + 1 - came
-        self._framing += taken
+    def _read_line(self, data: bytes, at: int) -> int:
+        line_end = data.find(b"\n", at) + 1
+        after = line_end or len(data)
+        self._framing += after - at
         if self._framing > MAX_FRAMING + FRAMING_PER_BYTE * self._content:
             raise ChunkedError("more framing than content")
-        if end < 0:
-            return b""
-        whole = bytes(line[: end + 1])
-        line.clear()
-        if not whole.endswith(b"\r\n"):
+        self._line += data[at:after]
+        if not line_end:
+            return after
+        line = bytes(self._line)
+        self._line.clear()
+        if not line.endswith(b"\r\n"):
             raise ChunkedError("a line does not end with CRLF")
-        self._end_of_line(whole[:-2])
-        return data[taken:]
+        self._end_of_line(line[:-2])
+        return after
 
     def _end_of_line(self, line: bytes) -> None:
         if self._in_trailers:

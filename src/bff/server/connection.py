@@ -3,7 +3,7 @@
 a message at a time   the next one is read when the answer before it is complete (RFC 9112 section 9.3.2); what a browser sends
                       ahead of that stays in the reader as bytes, and the socket is not read meanwhile
 the lane first        a message that can be forwarded at once is; every other one is answered by an `Exchange`, in a task
-deadlines             one timer a connection: for a head (408), for rest between messages, for a close
+deadlines             for a head (408), for rest between messages, for a close; one timer a connection (deadline.py)
 refusals              are the last answer of their connection
 the end               after an answer the browser may still be sending: closing at once would make its kernel throw the answer away.
                       What comes is read and dropped, at most 32 MiB and 10 s (RFC 9112 section 9.6,
@@ -18,6 +18,7 @@ from typing import cast
 from bff.errors import BrowserError, RequestTimeout
 from bff.request_head import Peer
 from bff.server.answer import closing_answer
+from bff.server.deadline import Deadline
 from bff.server.exchange import AsgiApp, Exchange
 from bff.server.judged_head import Message
 from bff.server.lane_call import LaneCall
@@ -38,7 +39,7 @@ class BrowserConnection(asyncio.Protocol):
     __slots__ = (
         "_awaits_head",
         "_current",
-        "_due_at",
+        "_deadline",
         "_holds_content",
         "_is_public",
         "_lingering",
@@ -48,8 +49,6 @@ class BrowserConnection(asyncio.Protocol):
         "_served",
         "_state",
         "_stopping",
-        "_timer",
-        "_timer_at",
         "_transport",
         "_unread_bytes",
         "address",
@@ -69,9 +68,7 @@ class BrowserConnection(asyncio.Protocol):
         self._unread_bytes = 0  # of content that came after its answer
         self._stopping = False
         self._awaits_head = False  # a part of a head has come, and the time for the rest runs
-        self._due_at = math.inf  # on the loop's clock
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
+        self._deadline = Deadline(loop, on_due=self._is_due)
         self.write_paused = False
         self.address: tuple[str, int] | None = None
         self.local_address: tuple[str, int] | None = None
@@ -91,15 +88,14 @@ class BrowserConnection(asyncio.Protocol):
         if self._is_public and self._served.refuses(transport, connections=open_now, now=self._loop.time()):
             self._transport.abort()
             return
-        self._set_deadline(self._served.limits().head_timeout)
+        self._deadline.set(self._served.limits().head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let everything go."""
         self._state.connections.discard(self)
         self._reader.stop()
         self.output.lost()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.stop()
         current, self._current = self._current, None
         if current is not None:
             current.browser_left()
@@ -169,11 +165,11 @@ class BrowserConnection(asyncio.Protocol):
             self._balance_reading()
         if self._current is None and not self._awaits_head and reader.in_head and not self._lingering:
             self._awaits_head = True
-            self._set_deadline(self._served.limits().head_timeout)
+            self._deadline.set(self._served.limits().head_timeout)
 
     def _begin(self, message: Message) -> None:
         self._awaits_head = False
-        self._due_at = math.inf
+        self._deadline.due_at = math.inf
         if message.is_websocket and self._is_public:
             self._shake_hands(message)
             return
@@ -186,7 +182,7 @@ class BrowserConnection(asyncio.Protocol):
             if call is not None:
                 self._current = call
                 if message.has_content and isinstance(call, LaneCall):
-                    self._set_deadline(LANE_SECONDS)
+                    self._deadline.set(LANE_SECONDS)
                 return
         self._answer_by(Exchange(self, message, keep_alive=keep_alive), self._served.app)
 
@@ -226,7 +222,7 @@ class BrowserConnection(asyncio.Protocol):
     def hand_over(self) -> HandedOver:
         """A WebSocket begins: leave the connection to it."""
         self._current = None
-        self._stop_timer()
+        self._deadline.stop()
         self._state.connections.discard(self)
         self._state.total_requests += 1
         rest = self._reader.rest()
@@ -241,7 +237,7 @@ class BrowserConnection(asyncio.Protocol):
 
     def _take_content(self, content: Content) -> None:
         if self._current is not None:
-            self._due_at = math.inf
+            self._deadline.due_at = math.inf
             self._current.content(content.data, last=content.last)
         elif content.last:
             self._rest()
@@ -265,12 +261,13 @@ class BrowserConnection(asyncio.Protocol):
             self._end()
         elif self._reader.in_content:
             self._unread_bytes = 0
-            self._set_deadline(LINGER_SECONDS)
+            self._deadline.set(LINGER_SECONDS)
             self._balance_reading()
         else:
-            self._due_at = self._loop.time() + self._served.rest_seconds
-            if self._timer is None or self._timer_at > self._due_at:
-                self._set_deadline(self._served.rest_seconds)
+            deadline, rest = self._deadline, self._served.rest_seconds
+            deadline.due_at = self._loop.time() + rest
+            if deadline.rings_at > deadline.due_at:  # else it is set as by `set`, without the call
+                deadline.set(rest)
             if self._reader.unread:
                 self._loop.call_soon(self._read_on_after_answer)
             elif self._reading_paused:
@@ -342,39 +339,17 @@ class BrowserConnection(asyncio.Protocol):
         self._lingering = True
         self._unread_bytes = 0
         self.output.end()
-        self._set_deadline(LINGER_SECONDS)
+        self._deadline.set(LINGER_SECONDS)
         self._balance_reading()
 
     # --- the clock ---
 
     def _rest(self) -> None:
         self._awaits_head = False
-        self._set_deadline(self._served.rest_seconds)
+        self._deadline.set(self._served.rest_seconds)
 
-    def _set_deadline(self, seconds: float) -> None:
-        """One timer serves for good: a later deadline lets it ring and set itself anew (one for each answer costs 1 us of 50)."""
-        self._due_at = self._loop.time() + seconds
-        if self._timer is not None and self._timer_at <= self._due_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = self._due_at
-        self._timer = self._loop.call_later(seconds, self._ring)
-
-    def _stop_timer(self) -> None:
-        self._due_at = math.inf
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _ring(self) -> None:
-        self._timer = None
-        left = self._due_at - self._loop.time()
-        if left == math.inf:
-            return
-        if left > 0:
-            self._set_deadline(left)
-        elif isinstance(self._current, LaneCall):
+    def _is_due(self) -> None:
+        if isinstance(self._current, LaneCall):
             self._current.wait_in_task()
         elif self._awaits_head:
             self._awaits_head = False

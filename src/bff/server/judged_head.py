@@ -10,7 +10,7 @@ What is judged here, because a hop before us must not read it otherwise:
     target     the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
     framing    one Content-Length of digits, or `Transfer-Encoding: chunked` alone and in HTTP/1.1 only (RFC 9112 section 6.1)
     version    1.1 and 1.0
-    upgrades   `websocket` in HTTP/1.1 without content; every other one is ignored, as RFC 9110 section 7.8 allows
+    upgrades   `websocket` in HTTP/1.1 without content, also among others; else they are ignored, as RFC 9110 section 7.8 allows
 """
 
 import httptools
@@ -24,7 +24,7 @@ from bff.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from bff.proxy.fields import connection_options
+from bff.proxy.fields import connection_options, list_elements
 from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import (
@@ -127,7 +127,7 @@ def _message(head: RequestHead, *, is_1_1: bool) -> tuple[Message, int]:
     some_repeated = len(named) != len(head.fields)  # `named` has the last of several `Connection` lines only
     if b"connection" in named and (some_repeated or named[b"connection"] != b"keep-alive"):
         options = connection_options(value for name, value in head.fields if name == b"connection")
-    is_websocket = is_1_1 and b"upgrade" in options and _names_websocket(head)
+    is_websocket = is_1_1 and b"upgrade" in options and _offers_websocket(head, has_content=has_content)
     if is_websocket and has_content:
         raise MalformedRequest("A WebSocket handshake has no content.")
     message = Message(
@@ -197,6 +197,14 @@ def _target_length(head: bytes | bytearray) -> int:
     return end - begin
 
 
-def _names_websocket(head: RequestHead) -> bool:
-    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1); with another method than GET it is refused."""
-    return head.named.get(b"upgrade", b"").lower() == b"websocket"
+def _offers_websocket(head: RequestHead, *, has_content: bool) -> bool:
+    """Whether to switch to WebSocket. RFC 6455 section 4.2.1: "An |Upgrade| header field containing the value "websocket""
+    (https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1).
+
+    Offered alone it is meant, and what is no handshake is refused. Among others it is taken only by what can be one: the rest is an
+    ordinary request.
+    """
+    offered = list_elements(value.lower() for name, value in head.fields if name == b"upgrade")
+    if offered == [b"websocket"]:
+        return True
+    return b"websocket" in offered and head.method == b"GET" and not has_content

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from bff.clock import Clock, steady
 from bff.config.model import CertificateConfig
 from bff.config.values.certificates import FilesSeen, files_seen, load_key_pair, shown
+from bff.regular_files import flaw_of
 from bff.telemetry import running as telemetry
 
 LOOK_SECONDS = 5.0
@@ -58,8 +59,8 @@ class ListenerTls:
         file = str(pair.certificate)
         try:
             self._context = server_context(pair)
-        except (OSError, ValueError) as error:
-            self._say_unusable(seen, file=file, reason=str(error).partition(" (_ssl.c")[0])
+        except OSError as error:  # ssl.SSLError is one
+            self._say_unusable(seen, file=file, reason=flaw_of(error))
             return
         self._loaded, self._seen, self._unusable = pair, seen, None
         said = shown(pair.certificate)
@@ -69,14 +70,14 @@ class ListenerTls:
         """Once for each state of the files; they are tried again at every look."""
         if (seen, file, reason) != self._unusable:
             self._unusable = (seen, file, reason)
-            telemetry.certificate_unusable(file=file, reason=reason)
+            telemetry.file_unusable(file, reason)
 
 
 def server_context(pair: CertificateConfig) -> ssl.SSLContext:
     """TLS 1.2 and 1.3 with this certificate, for HTTP/1.1 (RFC 7301).
 
     Raises:
-        OSError, ValueError: it cannot be used.
+        OSError: it cannot be used (ssl.SSLError is one).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

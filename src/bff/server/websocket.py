@@ -22,7 +22,7 @@ from bff.errors import BrowserError, NotImplementedHere, UpstreamBroke
 from bff.proxy.closes import SERVER_STOPS
 from bff.proxy.field_rules import ResponseRules
 from bff.proxy.upstream import WebSocketPlace
-from bff.proxy.upstream_request import UpstreamRequest, upstream_url
+from bff.proxy.upstream_request import UpstreamRequest
 from bff.proxy.websocket_handshake import Offer, accepted_fields, parse_offer, refused_fields, with_offer
 from bff.proxy.websocket_upstream import UpstreamHandshake, shake_hands
 from bff.request_head import Field, RequestHead
@@ -35,14 +35,12 @@ from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import begin
 from bff.telemetry.running import stream_open
-from bff.tokens.proofs import challenged
 from bff.web.access_log import account_of
 from bff.web.answers import OwnAnswer, with_request_id
 from bff.web.api import Call
 from bff.web.app import App
 from bff.web.gateway import Gateway
-from bff.web.sending import credentials_of
-from bff.web.websocket import admit_websocket, still_usable
+from bff.web.websocket import HandshakeCredentials, admit_websocket
 
 
 class HandedOver(NamedTuple):
@@ -185,13 +183,12 @@ class Handshake:
         place = held.enter_context(
             gateway.forwarder.upstreams[call.admitted.match.route.prefix].websocket_place(call.owner)
         )
-        upstream, call = await _ask(gateway, call, offer, place)
+        credentials = HandshakeCredentials(gateway, call)
+        upstream = await _ask(gateway, call, credentials, offer, place)
         try:
-            if _demands_nonce(gateway, call, upstream):
+            while await credentials.asks_again(upstream.reader.status, upstream.reader.fields):
                 upstream.abort()
-                upstream, call = await _ask(gateway, call, offer, place)
-            if upstream.reader.status == 401:
-                upstream = await _once_more(gateway, call, offer, place, upstream)
+                upstream = await _ask(gateway, call, credentials, offer, place)
             if upstream.reader.status == 101:
                 self._open(call, offer, place.origin, upstream, session_end, held)
                 return
@@ -251,42 +248,18 @@ class Handshake:
         self._connection.answered()
 
 
-async def _ask(gateway: Gateway, call: Call, offer: Offer, place: WebSocketPlace) -> tuple[UpstreamHandshake, Call]:
-    """The answer, and the call with the token that was sent: it has not expired when the handshake is written (R-347)."""
+async def _ask(
+    gateway: Gateway, call: Call, credentials: HandshakeCredentials, offer: Offer, place: WebSocketPlace
+) -> UpstreamHandshake:
+    """The answer to a handshake."""
     match = call.admitted.match
 
     async def request_for(authority: bytes) -> UpstreamRequest:
-        nonlocal call
-        call = await still_usable(gateway, call)
-        credentials = credentials_of(gateway, match, call.head, token=call.token, authority=authority)
-        request = gateway.forwarder.request(
-            match=match, head=call.head, credentials=credentials, operators=call.operators
-        )
+        fields = await credentials.fresh(authority)
+        request = gateway.forwarder.request(match=match, head=call.head, credentials=fields, operators=call.operators)
         return with_offer(replace(request, authority=authority), offer)
 
-    return await shake_hands(place, request_for, seconds=match.route.config.timeouts.first_byte), call
-
-
-def _demands_nonce(gateway: Gateway, call: Call, answer: UpstreamHandshake) -> bool:
-    """Whether the nonce of this answer is what the handshake lacked (RFC 9449 section 9)."""
-    if call.token is None or call.token.dpop_seed is None:
-        return False
-    fresh = gateway.process.proofs.heard(answer.reader.fields, url=upstream_url(call.admitted.match))
-    return fresh and challenged(answer.reader.status, answer.reader.fields)
-
-
-async def _once_more(
-    gateway: Gateway, call: Call, offer: Offer, place: WebSocketPlace, refused: UpstreamHandshake
-) -> UpstreamHandshake:
-    """The upstream rejected a token that we held to be good: ask again with another, if there is one (R-350)."""
-    if call.source is None or call.token is None:
-        return refused
-    token = await call.source.instead_of(call.token)
-    if token is None:
-        return refused
-    refused.abort()
-    upstream, _ = await _ask(gateway, replace(call, token=token), offer, place)
-    return upstream
+    return await shake_hands(place, request_for, seconds=match.route.config.timeouts.first_byte)
 
 
 def _switching(fields: list[Field]) -> bytes:

@@ -94,6 +94,15 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierUser:
+    """Who was signed in at a provider whose grant has ended, while the session goes on with those of other providers."""
+
+    provider: str
+    issuer: str
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """The record behind a session cookie. `version` counts its changes; only the store sets it."""
 
@@ -103,6 +112,7 @@ class Session:
     absolute_expires_at: float
     grants: tuple[Grant, ...]  # newest sign-in first
     user_agent: str | None = None  # what the browser called itself at the sign-in
+    earlier_users: tuple[EarlierUser, ...] = ()  # of providers without a grant now: at most one for each
 
     def grant(self, provider: str) -> Grant | None:
         """What this session holds from `provider`."""
@@ -121,12 +131,23 @@ class Session:
     def with_grant(self, grant: Grant) -> "Session":
         """A new session in which `grant` takes the place of that provider's grant, in front if it is new."""
         if self.grant(grant.provider) is None:
-            return replace(self, grants=(grant, *self.grants))
+            others = tuple(user for user in self.earlier_users if user.provider != grant.provider)
+            return replace(self, grants=(grant, *self.grants), earlier_users=others)
         return replace(self, grants=tuple(grant if g.provider == grant.provider else g for g in self.grants))
 
     def without_grant(self, provider: str) -> "Session":
-        """A new session that holds nothing from `provider`."""
-        return replace(self, grants=tuple(g for g in self.grants if g.provider != provider))
+        """A new session that holds nothing from `provider`, and remembers whose grant that was."""
+        ended = self.grant(provider)
+        if ended is None:
+            return self
+        others = tuple(grant for grant in self.grants if grant.provider != provider)
+        user = EarlierUser(provider=provider, issuer=ended.issuer, subject=ended.subject)
+        return replace(self, grants=others, earlier_users=(*self.earlier_users, user))
+
+    def is_of_another_user(self, grant: Grant) -> bool:
+        """Whether another user than that of `grant` is, or was last, signed in at its provider here."""
+        known = (self.grant(grant.provider), *(user for user in self.earlier_users if user.provider == grant.provider))
+        return any(user is not None and (user.issuer, user.subject) != (grant.issuer, grant.subject) for user in known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

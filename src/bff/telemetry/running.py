@@ -63,9 +63,9 @@ def certificate_loaded(*, file: str, expires_at: float | None) -> None:
     log.info("tls.certificate_loaded", file=file, expires_at=_utc(expires_at))
 
 
-def certificate_unusable(*, file: str, reason: str) -> None:
-    """The files of our certificate have changed and cannot be used: the old one is shown on."""
-    log.error("tls.certificate_unusable", file=file, reason=reason)
+def file_unusable(file: str, reason: str) -> None:
+    """A file that the configuration names has changed and cannot be used: what it said before stays in use."""
+    log.warning("config.file_unusable", file=file, reason=reason)
 
 
 def handshake_failed() -> None:

@@ -128,8 +128,3 @@ def document_unavailable(error: ProviderError, *, kept: bool) -> None:
 def secret_switched(*, provider: str, position: int) -> None:
     """A provider takes the other of two client secrets or keys now."""
     log.info("provider.secret_switched", provider=provider, position=position)
-
-
-def credential_unusable(*, provider: str, reason: str) -> None:
-    """The file of a client key or certificate has changed and cannot be used: the old one is used on."""
-    log.warning("provider.credential_unusable", provider=provider, reason=reason)

@@ -2,7 +2,7 @@
 
 import structlog
 
-from bff.telemetry import metrics
+from bff.telemetry import metrics, running
 
 log = structlog.get_logger()
 
@@ -29,6 +29,6 @@ def back(origin: str) -> None:
     log.info("upstream.back", upstream=origin)
 
 
-def credential_unusable(file: str) -> None:
+def file_unusable(file: str, reason: str) -> None:
     """A client certificate or a CA file has changed and cannot be used; what it said before stays in use."""
-    log.warning("upstream.credential_unusable", reason=f"file {file}")
+    running.file_unusable(file, reason)

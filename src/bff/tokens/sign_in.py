@@ -54,7 +54,7 @@ async def keep_sign_in(
         if live is not None and taken_over:
             await fates.ended(store, previous_key, cause="replaced", now=now)
         if not taken_over:  # it ended after we read it: a sign-out is final for all that it held
-            await store.replace(replace(created, grants=(grant,)), now=now)
+            await store.replace(replace(created, grants=(grant,), earlier_users=()), now=now)
     return session_id
 
 
@@ -74,13 +74,10 @@ async def _without_spent(store: SessionStore, previous: Session, holder: str) ->
 def _with_other_grants(fresh: Session, previous: Session | None) -> Session:
     """Carry over what other providers granted, unless another user has signed in; carried grants keep their deadline."""
     grant = fresh.grants[0]
-    if previous is None:
+    if previous is None or previous.is_of_another_user(grant):
         return fresh
-    replaced = previous.grant(grant.provider)
-    if replaced is not None and (replaced.issuer, replaced.subject) != (grant.issuer, grant.subject):
-        return fresh
-    others = previous.without_grant(grant.provider).grants
-    if not others:
-        return fresh
-    deadline = min(fresh.absolute_expires_at, previous.absolute_expires_at)
-    return replace(fresh, grants=(grant, *others), absolute_expires_at=deadline)
+    carried = previous.without_grant(grant.provider).with_grant(grant)
+    deadline = fresh.absolute_expires_at
+    if len(carried.grants) > 1:
+        deadline = min(deadline, previous.absolute_expires_at)
+    return replace(fresh, grants=carried.grants, earlier_users=carried.earlier_users, absolute_expires_at=deadline)

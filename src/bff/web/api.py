@@ -251,7 +251,7 @@ async def _finish(
             response.discard()
             await _answer_needed(gateway, stronger, call, send)
             return
-        if not any(map(asks_for_another_sign_in, _challenges(response))):
+        if not any(map(asks_for_another_sign_in, step_up.challenges_of(response.fields))):
             response = await _once_more(gateway, call, response, receive)
     try:
         signed_in = _while_signed_in(gateway, call, response)
@@ -281,17 +281,13 @@ def _stronger_sign_in(gateway: Gateway, call: Call, response: UpstreamResponse) 
     """What the upstream asks of the user's sign-in (RFC 9470 section 3), if it says what (R-155)."""
     if call.live is None or call.policy.provider is None:
         return None
-    challenges = _challenges(response)
+    challenges = step_up.challenges_of(response.fields)
     asked = next(filter(None, map(step_up_of_challenge, challenges)), None)
     if asked is None:
         return None
     return step_up.required(
         gateway.signer, asked, provider=call.policy.provider, reason="upstream", challenges=challenges
     )
-
-
-def _challenges(response: UpstreamResponse) -> tuple[bytes, ...]:
-    return tuple(value for name, value in response.fields if name == b"www-authenticate")
 
 
 async def _answer_needed(gateway: Gateway, needed: LoginRequired, call: Call, send: Send) -> None:

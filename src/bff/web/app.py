@@ -203,7 +203,7 @@ class App:
                     operators=call.operators,
                     owner=call.owner,
                     ended=ended,
-                    instead=credentials.instead,
+                    asks_again=credentials.asks_again,
                 )
         except BffError as error:
             problem = _problem(gateway, error, head, account_of(gateway, head))

@@ -14,7 +14,7 @@ from bff.errors import BffError, StoreUnavailable
 from bff.oauth.logout import check_logout_token, parse_backchannel_body
 from bff.proxy.browser import Receive
 from bff.request_head import RequestHead
-from bff.sessions import fates
+from bff.sessions import fates, sign_outs
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
 from bff.telemetry import sign_in as telemetry
@@ -56,6 +56,7 @@ async def _end_sessions(gateway: Gateway, head: RequestHead, name: str, receive:
     if await gateway.process.store.remembers(done, now=now):
         return 0
     subject = None if token.sid is not None else token.subject
+    await sign_outs.note_user(gateway.process.store, issuer=token.issuer, subject=subject, sid=token.sid, now=now)
     keys = sessions_to_end(gateway.process.store, issuer=token.issuer, subject=subject, sid=token.sid)
     ended = sum([await _end_session(gateway, key, now=now) async for key in keys])
     with suppress(StoreUnavailable):  # a full store: the sessions have ended, which is what the provider asks about

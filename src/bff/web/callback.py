@@ -16,12 +16,13 @@ from bff.oauth.id_token import IdToken, check_id_token
 from bff.oauth.tokens import TokenResponse
 from bff.provider.client import Provider
 from bff.request_head import RequestHead
-from bff.sessions import fates
+from bff.sessions import fates, sign_outs
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.sessions.model import Grant, session_key
 from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
+from bff.tokens.revoking import revoke
 from bff.tokens.sign_in import keep_sign_in
 from bff.web import form_post, login, navigation, transactions, used_states
 from bff.web.answers import OwnAnswer
@@ -132,11 +133,12 @@ async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
         code = _judge_response(call, iss_supported=known.iss_parameter_supported)
     except ProviderRefused as refused:
         return await _without_code(gateway, call, refused)
+    sent_at = gateway.process.clock()
     tokens = await _redeem(gateway, call.provider, call.transaction, code)
     id_token = await _checked_id_token(gateway, call.provider, call.transaction, tokens)
     grant = await _grant(gateway, call, tokens, id_token)
     ends_at = id_token.session_expiry if id_token else None
-    return await _signed_in(gateway, call, grant, ends_at=ends_at)
+    return await _signed_in(gateway, call, grant, ends_at=ends_at, sent_at=sent_at)
 
 
 async def _repeated(gateway: Gateway, call: Callback) -> OwnAnswer:
@@ -186,8 +188,10 @@ async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefus
     return await login.to_provider(gateway, call.provider, call.head, browser, again, more=more)
 
 
-async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at: float | None) -> OwnAnswer:
-    """Keep the sign-in in the browser's session, and renew the login cookie.
+async def _signed_in(
+    gateway: Gateway, call: Callback, grant: Grant, *, ends_at: float | None, sent_at: float
+) -> OwnAnswer:
+    """Keep the sign-in in the browser's session, and renew the login cookie; unless the user signed out since the code was sent.
 
     One at a time for each browser: sign-ins that end side by side keep each other's grants (R-305).
     """
@@ -203,10 +207,28 @@ async def _signed_in(gateway: Gateway, call: Callback, grant: Grant, *, ends_at:
             user_agent=_user_agent(call.head),
         )
         answer = await _with_session(gateway, call, session_id)
+        await _judge_sign_outs(gateway, call, grant, session_id, sent_at=sent_at)
         await used_states.keep_session(gateway, call.transaction, session_id)
     telemetry.login_completed(provider=grant.provider)
     await _tell_of(gateway, session_key(session_id))
     return answer
+
+
+async def _judge_sign_outs(gateway: Gateway, call: Callback, grant: Grant, session_id: str, *, sent_at: float) -> None:
+    """No sign-out came while the sign-in was under way: its session was not there to be ended (`sign_outs.py`, R-183, R-213).
+
+    Raises:
+        CallbackRefused: `signed_out`: one came, and the session is over.
+        StoreUnavailable: that is not known.
+    """
+    store, now, key = gateway.process.store, gateway.process.clock(), session_key(session_id)
+    here = await sign_outs.browser_since(store, call.transaction.browser, since=call.transaction.begun_at, now=now)
+    if not here and not await sign_outs.user_since(store, grant, since=sent_at, now=now):
+        return
+    if await store.delete(key):
+        await fates.ended(store, key, cause="signed_out", now=now)
+    gateway.process.tasks.start(revoke([grant], providers=gateway.providers))
+    raise CallbackRefused("You signed out while this sign-in was under way.", reason="signed_out")
 
 
 def _one_sign_in(gateway: Gateway, call: Callback) -> AbstractAsyncContextManager[str]:

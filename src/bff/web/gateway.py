@@ -38,7 +38,7 @@ from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
 from bff.web.route_policy import RoutePolicy, route_policy
-from bff.web.secret_places import secret_places
+from bff.web.secret_places import secret_places, watch_files
 from bff.web.streams import OpenStreams
 
 DEFAULT_BASE_PATH = "/bff"
@@ -161,6 +161,7 @@ def build_gateway(config: Config, process: Process) -> Gateway:
     Raises:
         OSError: a CA file cannot be used.
     """
+    watch_files(config, telemetry.file_unusable)
     site = site_of(config)
     cookies = Cookies(suffix=config.session.cookie_suffix)
     routes = RouteTable(

@@ -83,7 +83,8 @@ def _forwarded_scheme(fields: Iterable[Field]) -> bytes | None:
     found = {name: value for name, value in reversed([*fields]) if name in {b"x-forwarded-proto", b"forwarded"}}
     if b"x-forwarded-proto" in found:
         return found[b"x-forwarded-proto"].partition(b",")[0].strip().lower()
-    match = _PROTO.search(found.get(b"forwarded", b"").partition(b",")[0])
+    first = found.get(b"forwarded", b"").lstrip(b" \t,").partition(b",")[0]  # RFC 9110 section 5.6.1.2: empty elements
+    match = _PROTO.search(first)
     return match[1].lower() if match else None
 
 
@@ -194,31 +195,38 @@ async def _tell_fate(gateway: Gateway, key: str) -> None:
     telemetry.session_missing(why=why, cause=cause, session_key=key)
 
 
-async def session_to_end(gateway: Gateway, head: RequestHead) -> LiveSession | None:
-    """The session of this browser, also with grants of former providers: a sign-out ends it. It holds our grants only.
+async def sessions_to_end(gateway: Gateway, head: RequestHead, *, successors: Iterable[str]) -> list[LiveSession]:
+    """The sessions of this browser, also with grants of former providers: a sign-out ends them. They hold our grants only.
+
+    The first is that of the cookie. A sign-in may just have put another one in its place, whose cookie has not arrived: `successors`.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
     cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
     session_id = None if cookie is None else gateway.signer.verify(gateway.cookies.session, cookie)
-    if cookie is None or session_id is None:
-        return None
-    live = await _read(gateway, cookie, session_key(session_id), touch=False)
-    if live is not None:
+    own = [] if session_id is None else [session_key(session_id)]
+    found = [await _stored(gateway, key, touch=False) for key in dict.fromkeys((*own, *successors))]
+    sessions = [live for live in found if live is not None and (live.session.key in own or live.session.grants)]
+    for live in sessions[:1]:
         telemetry.session_found(session_key=live.session.key, user=user_of(gateway, live))
-    return live
+    return sessions
 
 
 async def _read(gateway: Gateway, cookie: bytes, key: str, *, touch: bool) -> LiveSession | None:
-    """The stored session, with the grants of this configuration; copied if that is what is read for."""
-    process = gateway.process
-    now = process.clock()
-    reading = process.copies.reading(key)
-    live = await process.store.read(key, touch=touch, now=now)
-    if live is not None and not all(map(gateway.gave, live.session.grants)):
-        known = tuple(filter(gateway.gave, live.session.grants))
-        live = replace(live, session=replace(live.session, grants=known))
+    """The stored session; copied if that is what is read for."""
+    copies = gateway.process.copies
+    now, reading = gateway.process.clock(), copies.reading(key)
+    live = await _stored(gateway, key, touch=touch)
     if live is not None and touch and live.session.grants:
-        process.copies.put(cookie, live, reading, now=now)
+        copies.put(cookie, live, reading, now=now)
     return live
+
+
+async def _stored(gateway: Gateway, key: str, *, touch: bool) -> LiveSession | None:
+    """The stored session, with the grants of this configuration."""
+    live = await gateway.process.store.read(key, touch=touch, now=gateway.process.clock())
+    if live is None or all(map(gateway.gave, live.session.grants)):
+        return live
+    known = tuple(filter(gateway.gave, live.session.grants))
+    return replace(live, session=replace(live.session, grants=known))

@@ -10,7 +10,7 @@ from bff.errors import ProviderError
 from bff.oauth.logout import build_end_session_url
 from bff.request_head import RequestHead
 from bff.sessions import fates
-from bff.sessions.model import Grant
+from bff.sessions.model import Grant, LiveSession
 from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, json_answer, redirect
@@ -30,12 +30,8 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     """
     by_form = b"x-csrf" not in head.named
     guards.csrf(head, by="origin" if by_form else "header", site=gateway.site)
-    live = await guards.session_to_end(gateway, head)
-    if live is not None:
-        await gateway.process.store.delete(live.session.key)
-        await fates.ended(gateway.process.store, live.session.key, cause="logout", now=gateway.process.clock())
-        gateway.process.tasks.start(revoke(live.session.grants, providers=gateway.providers))
-    url = await _logout_url(gateway, live.session.grants[0] if live and live.session.grants else None)
+    ended = await _end_sessions(gateway, head)
+    url = await _logout_url(gateway, next((grant for live in ended for grant in live.session.grants), None))
     own = gateway.cookies
     more = (own.clear_session(), *transactions.forgotten_by_browser(gateway, head), own.set_signed_out())
     if gateway.config.session.clear_site_data:
@@ -43,6 +39,24 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
     if by_form:
         return redirect(url, https=gateway.site.https, more=more)
     return json_answer({"logout_url": url}, https=gateway.site.https, more=more)
+
+
+async def _end_sessions(gateway: Gateway, head: RequestHead) -> list[LiveSession]:
+    """End this browser's session, and those that sign-ins make of it meanwhile: one under way ends without (`sign_outs.py`)."""
+    store = gateway.process.store
+    ended = await _found(gateway, head)
+    if ended:
+        await transactions.note_sign_out(gateway, head)
+        ended = await _found(gateway, head) or ended
+    for live in ended:
+        if await store.delete(live.session.key):
+            await fates.ended(store, live.session.key, cause="logout", now=gateway.process.clock())
+        gateway.process.tasks.start(revoke(live.session.grants, providers=gateway.providers))
+    return ended
+
+
+async def _found(gateway: Gateway, head: RequestHead) -> list[LiveSession]:
+    return await guards.sessions_to_end(gateway, head, successors=await transactions.latest_sessions(gateway, head))
 
 
 async def _logout_url(gateway: Gateway, grant: Grant | None) -> str:

@@ -83,6 +83,12 @@ BY_REASON: dict[str, PageText] = {
         "Go to the app. If it does not know you, sign in again.",
         (Button.APP, Button.SIGN_IN),
     ),
+    "signed_out": PageText(
+        "You signed out meanwhile",
+        "The sign-out came while this sign-in was under way.",
+        "Sign in again, if you want to.",
+        _SIGN_IN_OR_APP,
+    ),
     "state_missing": PageText(
         "This is no sign-in of yours",
         "The answer of the sign-in service does not say which sign-in it belongs to.",

@@ -36,8 +36,10 @@ async def end_session(gateway: Gateway, head: RequestHead, session: str) -> OwnA
     found = [live for live in await _own(gateway, current) if shown_id(live.session.key) == session]
     if not found:
         raise NoRoute("There is no such session of yours.")
-    await _end(gateway, found[0])
     is_current = found[0].session.key == current.session.key
+    if is_current:
+        await transactions.note_sign_out(gateway, head)
+    await _end(gateway, found[0])
     more = (gateway.cookies.clear_session(), *transactions.forgotten_by_browser(gateway, head)) if is_current else ()
     return answer(204, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=more)
 

@@ -5,13 +5,20 @@ only what was signed. A ticket opens nothing and has no end: at worst a sign-in 
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
 
 from bff.errors import MalformedRequest, StepUpRequired
 from bff.oauth import step_up
 from bff.oauth.step_up import StepUp
+from bff.request_head import Field
 from bff.web.cookies import STEP_UP_NAME, CookieSigner
 
 MAX_TICKET_BYTES = 4096
+
+
+def challenges_of(fields: Iterable[Field]) -> tuple[bytes, ...]:
+    """The challenges of an upstream's answer (RFC 9110 section 11.6.1); names are lower case."""
+    return tuple(value for name, value in fields if name == b"www-authenticate")
 
 
 def required(

@@ -30,6 +30,7 @@ from bff.oauth.step_up import StepUp
 from bff.provider.client import Provider
 from bff.request_head import Field, RequestHead
 from bff.sessions import logins as values
+from bff.sessions import sign_outs
 from bff.sessions.logins import BrowserLogins, LoginTransaction
 from bff.sessions.records import decode_logins, decode_transaction, encode_logins, encode_transaction
 from bff.web import cookies
@@ -115,6 +116,28 @@ def in_time(gateway: Gateway, transaction: LoginTransaction) -> None:
 async def session_after(gateway: Gateway, browser: bytes) -> str | None:
     """The session that a sign-in under this id of a browser has led to; None while there was none, and the id may be used."""
     return await gateway.process.store.recall(_renewal(browser), now=gateway.process.clock())
+
+
+async def latest_sessions(gateway: Gateway, head: RequestHead) -> list[str]:
+    """The sessions that sign-ins of this browser have led to, by its login cookie; it may not have the cookie of the latest yet.
+
+    Raises:
+        StoreUnavailable: that is not known.
+    """
+    browser = of_browser(gateway, head)
+    if browser is None:
+        return []
+    after = await session_after(gateway, browser.id)
+    return [key for key in (browser.session_key, after) if key is not None]
+
+
+async def note_sign_out(gateway: Gateway, head: RequestHead) -> None:
+    """Have sign-ins of this browser that are under way end without a session. Only for a browser that has one: a flood of calls
+    without a session costs the store nothing (R-313)."""
+    browser = of_browser(gateway, head)
+    if browser is not None:
+        ids = (browser.id, *browser.earlier)
+        await sign_outs.note_browser(gateway.process.store, ids, now=gateway.process.clock())
 
 
 async def renew(gateway: Gateway, logins: BrowserLogins, *, used: bytes, session_key: str) -> BrowserLogins:

@@ -3,10 +3,8 @@
 `ssl` is used as a parser of PEM here; it opens no socket.
 """
 
-import errno
 import os
 import ssl
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,11 @@ from typing import Protocol
 
 from cryptography import x509
 
+from bff import regular_files
 from bff.config.spelling import SpellingError
 from bff.config.values.stores import FILE_OPTIONS, StoreLocation
 
-_MOST_READ = 1024 * 1024  # bytes of a certificate's or key's file in which its heading is looked for
+MOST_READ = 1024 * 1024  # bytes of a certificate's or key's file that are looked at
 
 
 def authorities(path: Path) -> None:
@@ -76,7 +75,7 @@ def _flaw(pair: KeyPair, error: Exception) -> str:
 def _start_of(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
-            return opened.read(_MOST_READ)
+            return opened.read(MOST_READ)
     except OSError:  # the error that was raised says so
         return b""
 
@@ -88,27 +87,25 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
         OSError: it cannot be used (ssl.SSLError is one).
     """
     for file in (pair.certificate, pair.key):
-        if not stat.S_ISREG(os.stat(file).st_mode):  # OpenSSL would wait for a pipe's writer
-            raise OSError(errno.EINVAL, "no regular file")
+        regular_files.require(file)  # OpenSSL would wait for a pipe's writer
     context.load_cert_chain(
         pair.certificate, pair.key, password=""
     )  # without a password OpenSSL would ask at the terminal
 
 
-FilesSeen = tuple[tuple[int, int, int], ...]
+FilesSeen = tuple[regular_files.Stamp | None, ...]
 
 
 def files_seen(pair: KeyPair) -> FilesSeen:
-    """What differs when one of the files has changed: identity, time of change and size of each."""
+    """What differs when one of the files has changed; None for one that is not there."""
     return tuple(_file_seen(file) for file in (pair.certificate, pair.key))
 
 
-def _file_seen(file: Path) -> tuple[int, int, int]:
+def _file_seen(file: Path) -> regular_files.Stamp | None:
     try:
-        status = os.stat(file)
+        return regular_files.stamp(file)
     except OSError:
-        return 0, 0, 0
-    return status.st_ino, status.st_mtime_ns, status.st_size
+        return None
 
 
 class WatchedFile:
@@ -152,7 +149,16 @@ class KeptKeyPair:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self._pair)
         load_key_pair(self._context, self._pair)
         self._seen, self.is_loaded = seen, True
-        self.certificate = self._pair.certificate.read_text(encoding="ascii", errors="replace")
+        self.certificate = certificate_text(self._pair.certificate)
+
+
+def certificate_text(file: Path) -> str:
+    """What is in a certificate's file, which is ASCII.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return regular_files.read(file, limit=MOST_READ).decode("ascii", "replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +184,7 @@ def shown(file: Path) -> Shown | None:
 
 
 def _shown(file: Path) -> Shown:
-    certificate = x509.load_pem_x509_certificates(file.read_bytes())[0]
+    certificate = x509.load_pem_x509_certificates(regular_files.read(file, limit=MOST_READ))[0]
     try:
         named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -199,10 +205,10 @@ def _openssl(error: Exception) -> str:
 def store_files(location: StoreLocation) -> None:
     """Refuse a store whose files for TLS are not there, or cannot be loaded."""
     options = location.options
-    files = [options[name] for name in FILE_OPTIONS if name in options]
-    if not all(os.path.isabs(file) for file in files):
+    files = {name: options[name] for name in FILE_OPTIONS if name in options}
+    if not all(map(os.path.isabs, files.values())):
         raise SpellingError("names a file by a relative path: write an absolute one")
-    if not all(os.path.exists(file) for file in files):
+    if not all(os.path.isdir(file) if name == "ssl_ca_path" else os.path.isfile(file) for name, file in files.items()):
         raise SpellingError("names a file that is not there")
     try:
         _load(options)

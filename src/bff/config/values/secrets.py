@@ -2,19 +2,18 @@
 
 A reference never shows its value: not in `repr`, not in an error. A file that vanishes, turns empty or holds what the configuration
 would refuse while we run keeps its last good value, because a rotation in progress must not end any session; at start it is an error
-(R-278).
+(R-278). Each change that is refused is told of once.
 """
 
 import errno
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bff import signing_key
+from bff import regular_files, signing_key
 from bff.config.spelling import SpellingError
 from bff.errors import SecretUnavailable
 
@@ -46,8 +45,11 @@ class FileSecret:
     path: Path
     # Raises SpellingError. Set once the configuration was judged: what it refuses later is like an empty file.
     judge: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
-    _seen: tuple[int, int, int] | None = field(default=None, repr=False, compare=False)
+    # Called with the path and the reason for each change that is refused. Set once the configuration is in force.
+    unusable: Callable[[str, str], None] | None = field(default=None, repr=False, compare=False)
+    _seen: regular_files.Stamp | None = field(default=None, repr=False, compare=False)
     _value: str = field(default="", repr=False, compare=False)
+    _refused: tuple[regular_files.Stamp | None, str] | None = field(default=None, repr=False, compare=False)
 
     def read(self) -> str:
         """The file's text, stripped.
@@ -55,44 +57,43 @@ class FileSecret:
         Raises:
             SecretUnavailable: it cannot be read or is empty, and never could be.
         """
+        found: regular_files.Stamp | None = None
         try:
-            status = os.stat(self.path)
-            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if seen == self._seen:
+            found = regular_files.stamp(self.path)
+            if found == self._seen:
                 return self._value
-            if flaw := _flaw(status):
-                return self._last_good(reason=flaw)
-            value = self.path.read_text(encoding="utf-8").strip()
+            content = regular_files.read(self.path, limit=LARGEST_FILE)
         except OSError as error:
-            return self._last_good(reason=error.strerror or type(error).__name__)
-        except UnicodeDecodeError:
-            return self._last_good(reason="not UTF-8 text")
-        if not value:
-            return self._last_good(reason="empty")
-        if self.judge is not None and not _passes(value, self.judge):
-            return self._last_good(reason="not usable")
-        self._seen, self._value = seen, value
+            self._seen = None  # it may be readable again without another change
+            return self._last_good(found, reason=regular_files.flaw_of(error))
+        try:
+            value = self._judged(content)
+        except SpellingError as refused:
+            self._seen = found if self._value else None
+            return self._last_good(found, reason=str(refused))
+        self._seen, self._value, self._refused = found, value, None
         return value
 
-    def _last_good(self, *, reason: str) -> str:
-        if self._value:
-            return self._value
-        raise SecretUnavailable(f"file {self.path}", reason=reason) from None  # a decoding error holds what it read
+    def _judged(self, content: bytes) -> str:
+        """Raises: SpellingError: why it is not taken on."""
+        try:
+            value = content.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            raise SpellingError("not UTF-8 text") from None
+        if not value:
+            raise SpellingError("empty")
+        if self.judge is not None:
+            self.judge(value)
+        return value
 
-
-def _passes(value: str, judge: Callable[[str], None]) -> bool:
-    try:
-        judge(value)
-    except SpellingError:
-        return False
-    return True
-
-
-def _flaw(file: os.stat_result) -> str:
-    """Why this file must not be opened; empty if it may. It is opened in the thread of the event loop."""
-    if not stat.S_ISREG(file.st_mode):  # opening a pipe waits for its writer
-        return "no regular file"
-    return "" if file.st_size <= LARGEST_FILE else f"larger than {LARGEST_FILE // 1024} KiB"
+    def _last_good(self, found: regular_files.Stamp | None, *, reason: str) -> str:
+        if not self._value:
+            raise SecretUnavailable(f"file {self.path}", reason=reason) from None
+        if (found, reason) != self._refused:
+            self._refused = found, reason
+            if self.unusable is not None:
+                self.unusable(str(self.path), reason)
+        return self._value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +197,8 @@ def session_key(secret: Secret) -> None:
 
 
 def _judged_always(secret: Secret, judge: Callable[[str], None], *, if_missing: str = _WRITTEN) -> None:
-    """Now, and whenever its file changes: half a key, cut off while it was written, must not be taken on either."""
+    """Now, and whenever its file changes: half a key, cut off while it was written, must not be taken on either, nor another file in
+    its place, which may hold another secret."""
     available(secret, if_missing=if_missing)
     judge(secret.read())
     if isinstance(secret, FileSecret):
@@ -221,8 +223,11 @@ def _not_to_be_guessed(key: str) -> None:
 
 def client_assertion(secret: Secret) -> None:
     """Refuse what is no signed JWT; whether it has expired is for the provider to judge."""
-    available(secret)
-    if not is_signed_jwt(secret.read()):
+    _judged_always(secret, _signed_jwt)
+
+
+def _signed_jwt(text: str) -> None:
+    if not is_signed_jwt(text):
         raise SpellingError("holds no signed JWT: three parts of base64url with points between them")
 
 
@@ -233,17 +238,22 @@ def is_signed_jwt(text: str) -> bool:
 
 def proxy_credentials(secret: Secret) -> None:
     """Refuse what is no user name and password of Basic authentication (RFC 7617 section 2)."""
-    available(secret)
-    text = secret.read()
+    _judged_always(secret, _user_and_password)
+
+
+def _user_and_password(text: str) -> None:
     if text.find(":") < 1 or not text.isprintable():
         raise SpellingError("is no user name and password: write USER:PASSWORD as one line, without percent-encoding")
 
 
 def client_key(secret: Secret) -> None:
     """Refuse what is no private key that we may sign with."""
-    available(secret)
+    _judged_always(secret, _signing_key)
+
+
+def _signing_key(text: str) -> None:
     try:
-        signing_key.load(secret.read())
+        signing_key.load(text)
     except signing_key.UnusableKey as unusable:
         raise SpellingError(f"the key {unusable}") from None
 

@@ -227,6 +227,7 @@ def announce(config: Config) -> None:
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     renewing = process.tokens.renewing
+    process.providers.open()
     await process.store.open(
         ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits, renewing.kept]),
         on_message=renewing.circuits.receive,

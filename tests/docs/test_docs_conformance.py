@@ -9,28 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from bff.config.load import load_with_warnings
+from bff.config.load import Loaded, load_with_warnings
 from bff.signing_key import generate
 from bff.trusted_roots import client_context
 from support import suite_conditions as conditions
 from support.documented import codes, marked, page, rows, section
 from support.gateway_world import SESSION_KEY
 from support.suite_module import SIG_NONE
-from support.suite_world import SECRET
+from support.suite_world import SECRET, with_certificate
 
 PAGE = page("how-to/conformance.md")
 
 
 def test_the_configuration_is_sound(tmp_path: Path) -> None:
     """No error, and no warning but of the store and of `offline_access`, which the page explains."""
-    (tmp_path / "bff.yaml").write_text(marked(PAGE, "bff.yaml"))
-    (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "index.html").write_text(marked(PAGE, "index.html"))
-    (tmp_path / "secrets").mkdir(mode=0o700)
-    for name, text in {"session-key": SESSION_KEY, "client-secret": SECRET, "signing-key": generate().pem()}.items():
-        (tmp_path / "secrets" / name).write_text(text)
-        (tmp_path / "secrets" / name).chmod(0o600)
-    loaded = load_with_warnings(tmp_path / "bff.yaml")
+    loaded = _loaded(tmp_path, marked(PAGE, "bff.yaml"))
     assert {warning.key.rpartition(".")[2] for warning in loaded.warnings} == {"store", "scope"}
     assert list(loaded.config.providers) == ["basic", "form-post", "config", "fapi"]
 
@@ -63,6 +56,26 @@ def test_the_certificate_for_containers_of_your_own(tmp_path: Path) -> None:
     assert _spoken(client, server, name="localhost.emobix.co.uk") == "TLSv1.3"
     with pytest.raises(ssl.SSLCertVerificationError):
         _spoken(client, server, name="localhost")
+
+
+def test_the_configuration_with_a_certificate_is_sound(tmp_path: Path) -> None:
+    """The page's two recipes make the files that its fragment names, and these fit together."""
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    for recipe in ("certificate.sh", "client-certificate.sh"):
+        subprocess.run(["sh", "-ec", marked(PAGE, recipe)], cwd=tmp_path, check=True, capture_output=True)
+    text = with_certificate(marked(PAGE, "bff.yaml"), ("fapi", "/suite/accounts"), mtls="https://mtls.example.com")
+    assert {warning.key.rpartition(".")[2] for warning in _loaded(tmp_path, text).warnings} == {"store", "scope"}
+
+
+def _loaded(folder: Path, text: str) -> Loaded:
+    (folder / "bff.yaml").write_text(text)
+    (folder / "app").mkdir()
+    (folder / "app" / "index.html").write_text(marked(PAGE, "index.html"))
+    (folder / "secrets").mkdir(mode=0o700, exist_ok=True)
+    for name, secret in {"session-key": SESSION_KEY, "client-secret": SECRET, "signing-key": generate().pem()}.items():
+        (folder / "secrets" / name).write_text(secret)
+        (folder / "secrets" / name).chmod(0o600)
+    return load_with_warnings(folder / "bff.yaml")
 
 
 def _spoken(client: ssl.SSLContext, server: ssl.SSLContext, *, name: str) -> str | None:

@@ -22,6 +22,7 @@ PLAIN = [
     (b"X-Forwarded-Proto: http", b"X-Forwarded-Proto: https"),
     (b"Forwarded: for=192.0.2.1;proto=http",),
     (b'Forwarded: for=192.0.2.1;Proto="http", for=10.0.0.1;proto=https',),
+    (b"Forwarded: , for=192.0.2.1;proto=http",),
 ]
 FINE = [
     (),

@@ -297,8 +297,8 @@ async def test_another_version_is_told_which_one_is_spoken(site: RawWorld, versi
     [
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
         b"Sec-WebSocket-Protocol: a b",
-        b"Sec-WebSocket-Protocol: a,,b",
         b"Sec-WebSocket-Protocol: ",
+        b"Sec-WebSocket-Protocol: , ,",
         b"Sec-WebSocket-Extensions: permessage-deflate; =",
         b'Sec-WebSocket-Extensions: x; a="b',
     ],
@@ -308,6 +308,39 @@ async def test_an_offer_that_is_none_is_refused(site: RawWorld, field: bytes) ->
     reply = await site.ask(site.request("GET /ws/x", *UPGRADE, origin(site), field))
     assert (reply.status, reply.closes) == (400, True)
     assert SEEN == []
+
+
+@pytest.mark.requirement("R-254")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Upgrade: h2c, websocket",),
+        (b"Upgrade: WebSocket , h2c",),
+        (b"Upgrade: ,websocket,",),
+        (b"Upgrade: websocket", b"Upgrade: h2c"),
+        (b"Upgrade: h2c", b"Upgrade: foo/1, websocket"),
+    ],
+)
+async def test_websocket_may_be_offered_among_other_protocols(site: RawWorld, lines: tuple[bytes, ...]) -> None:
+    """RFC 6455 section 4.2.1: the field contains the value. The API is offered nothing else, and nothing else is answered."""
+    async with site.connect() as browser:
+        await browser.say(site.request("GET /ws/x", UPGRADE[0], *lines, *UPGRADE[2:], origin(site)))
+        status, fields = await browser.head()
+    assert (status, [value for name, value in fields if name == b"upgrade"]) == (101, [b"websocket"])
+    (seen,) = SEEN
+    assert (seen.values(b"upgrade"), seen.values(b"connection")) == ([b"websocket"], [b"Upgrade"])
+
+
+@pytest.mark.requirement("R-254")
+@pytest.mark.parametrize("offered", [b"a,,b", b", a,b", b"a ,\t, b,"])
+async def test_empty_elements_of_a_list_are_ignored(site: RawWorld, offered: bytes) -> None:
+    """RFC 9110 section 5.6.1.2. The API gets the list without them: there are libraries that refuse them."""
+    lists = (b"Sec-WebSocket-Protocol: " + offered, b"Sec-WebSocket-Extensions: " + offered)
+    async with site.connect() as browser:
+        await browser.say(site.request("GET /ws/x", *UPGRADE, *lists, origin(site)))
+        await greeted(browser)
+    (seen,) = SEEN
+    assert [value.replace(b" ", b"") for value in seen.values(b"sec-websocket-protocol")] == [b"a,b"]
 
 
 @pytest.mark.requirement("R-254")

@@ -8,6 +8,7 @@ waits for, sent nothing that it holds against us, and stopped where it departs f
 import dataclasses
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -209,6 +210,64 @@ async def test_the_fapi_plan_of_plain_oauth_passes_in_one_run() -> None:
     )
 
 
+BY_CERTIFICATE: dict[str, tuple[dict[str, str], tuple[str, ...], dict[str, str | None]]] = {
+    "mtls and mtls": ({"client_auth": "mtls", "sender_constrain": "mtls"}, ("fapi", "/suite/accounts"), {}),
+    "private_key_jwt and mtls": (
+        {"client_auth": "private_key_jwt", "sender_constrain": "mtls"},
+        ("fapi", "/suite/accounts"),
+        {"client_auth": "private_key_jwt", "client_keys": "[{file: secrets/signing-key}]"},
+    ),
+    "mtls and dpop": ({"client_auth": "mtls", "sender_constrain": "dpop"}, ("fapi",), {"dpop": "on"}),
+}
+
+
+@pytest.mark.requirement("R-091")
+@pytest.mark.parametrize(
+    ("variant", "sections", "settings"),
+    BY_CERTIFICATE.values(),
+    ids=[name.replace(" ", "-") for name in BY_CERTIFICATE],
+)
+async def test_the_fapi_plan_with_a_certificate(
+    variant: dict[str, str], sections: tuple[str, ...], settings: dict[str, str | None]
+) -> None:
+    """The certificate is shown where the suite wants it, and nothing beside it; with aliases of the endpoints and without."""
+    cases = modules.BY_MTLS if variant["sender_constrain"] == "mtls" else modules.FAPI
+    aliased = [module for module in cases if module.metadata is same]
+    world_of = partial(suite_world, provider="fapi", certificate=sections, **settings)
+    async with world_of() as world:
+        results = {module.name: await signs_in(world, module, plan="fapi", **variant) for module in aliased}
+    for module in set(cases) - set(aliased):
+        async with world_of() as world:
+            results[module.name] = await signs_in(world, module, plan="fapi", **variant)
+    assert results == {module.name: "passed" for module in cases}
+
+
+WITHOUT_CERTIFICATE: dict[str, tuple[dict[str, str | None], tuple[str, ...], str]] = {
+    "at the API": ({}, ("fapi",), "accounts must be called at the listener for certificates"),
+    "at the token endpoint": (
+        {"client_auth": "private_key_jwt", "client_keys": "[{file: secrets/signing-key}]", "client_certificate": None},
+        ("fapi", "/suite/accounts"),
+        "token must be called at the listener for certificates",
+    ),
+    "with proofs": (
+        {"dpop": "on"},
+        ("fapi", "/suite/accounts"),
+        "waiting: accounts",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "sections", "what"), WITHOUT_CERTIFICATE.values(), ids=WITHOUT_CERTIFICATE.keys())
+async def test_the_suite_here_misses_a_certificate(
+    settings: dict[str, str | None], sections: tuple[str, ...], what: str
+) -> None:
+    """A gateway that shows none where it must, or would have its tokens bound by proofs instead, fails the plan."""
+    method = "private_key_jwt" if "client_auth" in settings else "mtls"
+    variant = {"client_auth": method, "sender_constrain": "mtls"}
+    async with suite_world(provider="fapi", certificate=sections, **settings) as world:
+        assert what in await signs_in(world, modules.FAPI[0], plan="fapi", **variant)
+
+
 OWN_KEY = {"client_secret": None, "client_keys": "[{file: secrets/signing-key}]", "client_auth": "private_key_jwt"}
 VARIANTS: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {
     "client_secret_post": ({"client_auth": "client_secret_post"}, {"client_auth": "client_secret_post"}),
@@ -268,6 +327,17 @@ async def test_the_suite_here_is_as_strict_as_it_says(
         assert what in await signs_in(world, module)
 
 
+async def test_a_call_while_the_logout_token_is_sent() -> None:
+    """The suite would answer it only afterwards: whoever reads a logout token by asking the suite for something is stuck."""
+    async with suite_world() as world:
+        test = await world.start(modules.BACK_CHANNEL_LOGOUT[0])
+        browser = await world.window()
+        await world.click(browser, "Sign in")
+        test.client["backchannel_logout_uri"] = f"{test.base}jwks"
+        await world.sign_out(browser)
+        assert "called jwks while the suite sends a logout token" in test.result()
+
+
 async def test_one_rotation_is_not_two() -> None:
     """`signing-key-rotation` counts the second fetch of the keys and the second call of UserInfo."""
     async with suite_world() as world:
@@ -288,6 +358,9 @@ CONDITIONS = {
     "EnsureContentTypeIsFormUrlEncoded": lambda: conditions.form_post("POST", "application/json"),
     "not POST": lambda: conditions.form_post("GET", "application/x-www-form-urlencoded"),
     "ValidateFAPIInteractionIdInResourceRequest": lambda: conditions.fapi_fields({"x-fapi-interaction-id": "1"}),
+    "EnsurePkceCodeVerifierNotUsed": lambda: conditions.code_exchange(
+        {"code_verifier": "v"}, asked={"redirect_uri": "/", "code_challenge": "c"}, used={"v"}
+    ),
     "ExtractFapiDateHeader": lambda: conditions.fapi_fields({"x-fapi-auth-date": "yesterday"}),
     "ExtractFapiIpAddressHeader": lambda: conditions.fapi_fields({"x-fapi-customer-ip-address": "here"}),
     "ValidateInitiateLoginUri": lambda: conditions.registration({"initiate_login_uri": "http://app.example/"}),

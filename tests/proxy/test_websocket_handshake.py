@@ -67,6 +67,21 @@ def test_an_offer_goes_on_as_it_came() -> None:
     ]
 
 
+@pytest.mark.requirement("R-254")
+def test_empty_elements_are_no_part_of_an_offer() -> None:
+    """RFC 9110 section 5.6.1.2: a recipient ignores them. They do not go on either, nor a field that has no others."""
+    offer = parse_offer(
+        head(
+            (b"sec-websocket-protocol", b",a,, b ,"),
+            (b"sec-websocket-protocol", b" "),
+            (b"sec-websocket-extensions", b"x,\t,y;z=1"),
+            (b"sec-websocket-extensions", b","),
+        )
+    )
+    assert (offer.subprotocols, offer.extensions) == ({b"a", b"b"}, {b"x", b"y"})
+    assert offer.fields[-2:] == ((b"sec-websocket-extensions", b"x, y;z=1"), (b"sec-websocket-protocol", b"a, b"))
+
+
 @pytest.mark.requirement("R-254", "R-243")
 @pytest.mark.parametrize(
     "handshake",
@@ -80,6 +95,7 @@ def test_an_offer_goes_on_as_it_came() -> None:
         head((b"sec-websocket-protocol", b"a b")),
         head((b"sec-websocket-protocol", b"caf\xe9")),
         head((b"sec-websocket-protocol", b"")),
+        head((b"sec-websocket-protocol", b", ,")),
         head((b"sec-websocket-extensions", b"a;")),
         head((b"sec-websocket-extensions", b"a; b=c d")),
     ],

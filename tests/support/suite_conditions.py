@@ -194,6 +194,14 @@ def client_secret(method: str, *, authorization: str | None, form: Mapping[str, 
         yield "id or secret is wrong [ValidateClientIdAndSecret]"
 
 
+def no_credential(authorization: str | None, *, form: Mapping[str, str], client: Json) -> Iterator[str]:
+    """A certificate is the credential, and the form says whose [ValidateClientAuthenticationWithMTLS]."""
+    if form.get("client_id") != client["client_id"]:
+        yield "client_id is not there, or not ours [EnsureClientIdIsPresentOnTokenRequest]"
+    if authorization is not None or {"client_assertion", "client_secret"} & form.keys():
+        yield "another credential beside the certificate [EnsureNoClientAssertionSentToTokenEndpoint]"
+
+
 def client_assertion(
     form: Mapping[str, str], *, client: Json, issuer: str, keys: Json, used: set[str], now: float, fapi: bool
 ) -> Iterator[str]:
@@ -227,13 +235,15 @@ def client_assertion(
         yield "nbf lies in the future [ValidateClientAssertionClaims]"
 
 
-def code_exchange(form: Mapping[str, str], *, asked: Mapping[str, str]) -> Iterator[str]:
+def code_exchange(form: Mapping[str, str], *, asked: Mapping[str, str], used: set[str]) -> Iterator[str]:
     """The code's redemption, compared with the request that it answers."""
     if form.get("redirect_uri") != asked["redirect_uri"]:
         yield "redirect_uri differs [ValidateRedirectUriForTokenEndpointRequest]"
     verifier = form.get("code_verifier", "")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    if digest != asked["code_challenge"]:
+    if verifier in used:
+        yield "code_verifier was used before [EnsurePkceCodeVerifierNotUsed]"
+    used.add(verifier)
+    if _sha256(verifier) != asked["code_challenge"]:
         yield "code_verifier does not match [ValidateCodeVerifierWithS256]"
     if entropy_bits(verifier) < LEAST_VERIFIER_BITS:
         yield "code_verifier can be guessed [EnsureMinimumPkceCodeVerifierEntropy]"

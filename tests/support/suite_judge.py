@@ -11,6 +11,7 @@ from support.dpop_api import Refused, read_proof
 
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
+ACCOUNTS = "open-banking/v1.1/accounts"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,15 +24,39 @@ class Judge:
     client_auth: str
     request_type: str
     fapi: bool
+    mtls: str  # where clients show a certificate; ends in a slash
+    sender_constrain: str = "dpop"  # FAPI's; mtls
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)  # jti of assertions and proofs
+    used: set[str] = field(default_factory=set)  # jti of assertions and proofs, verifiers
     bound_to: str | None = None  # the thumbprint that the code and its tokens are bound to
 
     @property
     def openid(self) -> bool:
         """Whether this is OpenID Connect, and not plain OAuth 2.0 (FAPI's `plain_oauth`)."""
         return not self.fapi or "openid" in self.client["scope"].split()
+
+    @property
+    def dpop(self) -> bool:
+        """Whether tokens are bound by proofs."""
+        return self.fapi and self.sender_constrain == "dpop"
+
+    @property
+    def with_certificate(self) -> set[str]:
+        """The endpoints at which the client must show its certificate."""
+        bound = {"token", "userinfo", ACCOUNTS} if self.fapi and not self.dpop else set()
+        return bound | ({"token", "par"} if self.client_auth == "mtls" else set())
+
+    def connected(self, name: str, *, by_mtls: bool, certificate: str | None) -> None:
+        """The connection that a request to this endpoint came by [EnsureClientCertificateMatches]."""
+        if by_mtls and (name not in {"token", "par", "userinfo", ACCOUNTS} or (name == ACCOUNTS and self.dpop)):
+            self.note([f"{name} must not be called at the listener for certificates"])
+        if name in self.with_certificate and not by_mtls:
+            self.note([f"{name} must be called at the listener for certificates"])
+        if name in self.with_certificate and certificate != self.client.get("certificate"):
+            self.note(
+                [f"{name}: no certificate, or another [CheckForClientCertificate, EnsureClientCertificateMatches]"]
+            )
 
     def note(self, failures: Iterable[str]) -> None:
         """Keep what is wrong."""
@@ -70,6 +95,9 @@ class Judge:
             sent = request.headers.get("authorization")
             self.note(conditions.client_secret(self.client_auth, authorization=sent, form=fields, client=self.client))
             return
+        if self.client_auth == "mtls":
+            self.note(conditions.no_credential(request.headers.get("authorization"), form=fields, client=self.client))
+            return
         keys = self.client["jwks"] if self.client_auth == "private_key_jwt" else {"keys": []}
         self.note(
             conditions.client_assertion(
@@ -85,8 +113,8 @@ class Judge:
 
     def redeemed(self, request: Request, form: dict[str, str], asked: dict[str, str]) -> None:
         """The redemption of a code; what it grants is bound to the proof's key from now on."""
-        self.note(conditions.code_exchange(form, asked=asked))
-        if not self.fapi:
+        self.note(conditions.code_exchange(form, asked=asked, used=self.used))
+        if not self.dpop:
             return
         self.bound_to = thumbprint(request)
         if asked.get("dpop_jkt") not in {None, self.bound_to}:
@@ -95,7 +123,7 @@ class Judge:
     def authorized(self, request: Request, *, access_token: str | None) -> None:
         """A call with the access token: in the header, and nowhere else."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if (scheme, token) != ("DPoP" if self.fapi else "Bearer", access_token):
+        if (scheme, token) != ("DPoP" if self.dpop else "Bearer", access_token):
             self.note([f"{request.url.path}: not with the newest access token [RequireBearerAccessToken]"])
         if "access_token" in request.query_params:
             self.note(["an access token in the query [OIDCCExtractBearerAccessTokenFromRequest]"])

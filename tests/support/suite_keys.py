@@ -48,7 +48,7 @@ class ServerKeys:
         return {"keys": list(self.published)}
 
 
-def for_openid(*, kids: bool = True, keys_each: int = 2, only_one: bool = False, unusable: bool = False) -> ServerKeys:
+def for_openid(*, kids: bool = True, keys_each: int = 2, only_one: bool = False) -> ServerKeys:
     """Of OpenID Connect's plans: no `alg` anywhere. `only_one`: a single RSA key is all that is published."""
     rsa, ec, ed = ([make() for _ in range(keys_each)] for make in (RSA, EC, ED))
     if only_one:
@@ -62,7 +62,7 @@ def for_openid(*, kids: bool = True, keys_each: int = 2, only_one: bool = False,
         _public(RSA(), kid=secrets.token_hex(8), use="enc", alg="RSA-OAEP"),
         _public(EC(), kid=secrets.token_hex(8), use="enc", alg="ECDH-ES"),
     ]
-    others += _of_no_use() if unusable else []
+    others += _of_no_use() if kids else []
     return ServerKeys(published=(*published, *([] if only_one else others)), signing=signing)
 
 
@@ -77,17 +77,17 @@ def _of_no_use() -> list[Json]:
     ]
 
 
-def for_fapi(real: Key, *, alg: str, alternate: bool = False) -> ServerKeys:
+def for_fapi(real: Key, *, alg: str) -> ServerKeys:
     """Of FAPI's plan: the tester's key, between two of other kinds that have its `kid`.
 
-    `alternate`: beside them stands the one that signs by RS256, as a key for `none` [SetRsaAltServerJwks].
+    Beside them stands the one that signs by RS256, as a key for `none` [SetRsaAltServerJwks].
     """
     kid = "fapi-server"
     decoys = [(make(), name) for name, make in (("EdDSA", ED), ("ES256", EC), ("PS256", RSA)) if name != alg]
     inside = [decoys[0], (real, alg), decoys[1]]
     published = tuple(_public(key, kid=kid, use="sig", alg=name) for key, name in inside)
     another = (RSA(), "rsa-none-alt-arg")
-    more = (_public(another[0], kid=another[1], use="sig", alg="none"),) if alternate else ()
+    more = [_public(another[0], kid=another[1], use="sig", alg="none"), *_of_no_use()]
     return ServerKeys(published=(*published, *more), signing={alg: (real, kid), "RS256": another})
 
 

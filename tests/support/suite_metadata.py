@@ -7,6 +7,7 @@ from support.suite_judge import Judge
 from support.suite_module import Module
 
 OF_LOGOUT = {"end_session_endpoint": "end_session_endpoint", "check_session_iframe": "check_session_iframe"}
+WITHOUT_ALIASES = "-no-mtls-endpoint-aliases"
 ALGORITHMS = ["none", "HS256", "RS256", "PS256", "ES256", "ES256K", "EdDSA"]
 
 
@@ -30,10 +31,19 @@ def metadata(judge: Judge, *, jwks_path: str, module: Module, alg: str) -> dict[
     known = {"issuer": base, **{name: base + path for name, path in paths.items()}}
     return {
         **known,
-        "token_endpoint_auth_methods_supported": [judge.client_auth],
-        **(_of_fapi(base) if judge.fapi else _of_openid(judge)),
+        "token_endpoint_auth_methods_supported": [
+            "tls_client_auth" if judge.client_auth == "mtls" else judge.client_auth
+        ],
+        **(_of_fapi(judge.mtls) if judge.fapi else _of_openid(judge)),
         **(openid if judge.openid and judge.fapi else {}),
+        **({name: judge.mtls + paths[name] for name in _moved(judge)} if module.name.endswith(WITHOUT_ALIASES) else {}),
     }
+
+
+def _moved(judge: Judge) -> list[str]:
+    """The endpoints that stand at the listener for certificates, where there are no aliases to say so."""
+    paths = {"token": "token_endpoint", "par": "pushed_authorization_request_endpoint", "userinfo": "userinfo_endpoint"}
+    return [name for path, name in paths.items() if path in judge.with_certificate]
 
 
 def _of_openid(judge: Judge) -> dict[str, Any]:
@@ -45,13 +55,13 @@ def _of_openid(judge: Judge) -> dict[str, Any]:
     }
 
 
-def _of_fapi(base: str) -> dict[str, Any]:
-    mtls = base.replace("/test/", "/test-mtls/")
+def _of_fapi(mtls: str) -> dict[str, Any]:
     return {
         "response_types_supported": ["code"],
         "require_pushed_authorization_requests": True,
         "authorization_response_iss_parameter_supported": True,
         "code_challenge_methods_supported": ["S256"],
+        "tls_client_certificate_bound_access_tokens": True,
         "dpop_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "mtls_endpoint_aliases": {

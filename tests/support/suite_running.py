@@ -8,23 +8,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from joserfc.jwk import JWKRegistry
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from support import suite_conditions as conditions
-from support import suite_keys, suite_metadata, suite_sign_out
-from support.suite_judge import Judge
+from support import suite_keys, suite_metadata, suite_sign_out, suite_tls
+from support.suite_judge import ACCOUNTS, Judge
 from support.suite_module import FRAME, METADATA, Module
 
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
 SUBJECT = "user-subject-1234531"
-FAPI_LIFETIME_SECONDS = 3600
+FAPI_LIFETIME_SECONDS = 900
 MEMBERS = {"profile": {"name": "Demo T. User"}, "email": {"email": "user@example.com", "email_verified": False}}
-ACCOUNTS = "open-banking/v1.1/accounts"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -84,8 +83,9 @@ class RunningTest:
         """The suite's page says that its frame has loaded; only a person can see what it shows."""
         self._called(FRAME)
 
-    async def answer(self, name: str, request: Request) -> Response:
-        """One request to the endpoint of this name."""
+    async def answer(self, name: str, request: Request, *, by_mtls: bool = False) -> Response:
+        """One request to the endpoint of this name; `by_mtls`: at the listener for certificates."""
+        self.judge.connected(name, by_mtls=by_mtls, certificate=_certificate(request))
         if self.stopped and name != self.jwks_path:
             self.judge.note([f"called {name} after an answer that must stop a client"])
         if self._is_over() and (self.judge.fapi or name != "jwks"):
@@ -157,7 +157,11 @@ class RunningTest:
     async def _par(self, request: Request) -> Response:
         parameters = self.judge.pushed(request, await self._form(request))
         # RFC 9449 section 10.1: dpop_jkt alone would do here, without a proof
-        if "dpop" in request.headers and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
+        if (
+            self.judge.dpop
+            and "dpop" in request.headers
+            and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None)
+        ):
             return self._demand()
         self._called("par")
         reference = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(24)}"
@@ -167,7 +171,7 @@ class RunningTest:
     async def _token(self, request: Request) -> Response:
         pairs = await self._form(request)
         self.judge.authenticated(request, pairs)
-        if self.judge.fapi and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
+        if self.judge.dpop and self.judge.lacks_nonce(request, nonce=self.as_nonce, access_token=None):
             return self._demand()
         form = dict(pairs)
         if form.get("grant_type") == "refresh_token":
@@ -207,7 +211,7 @@ class RunningTest:
         more |= {"expires_in": FAPI_LIFETIME_SECONDS} if self.judge.fapi else {}
         return {
             "access_token": self.access_token,
-            "token_type": "DPoP" if self.judge.fapi else "Bearer",
+            "token_type": "DPoP" if self.judge.dpop else "Bearer",
             "refresh_token": self.refresh_token,
             "scope": self.granted["scope"],
             **more,
@@ -235,7 +239,7 @@ class RunningTest:
         self.judge.authorized(request, access_token=self.access_token)
         if self.judge.fapi:
             self.judge.note(conditions.fapi_fields(request.headers))
-        return self.judge.fapi and self.judge.lacks_nonce(
+        return self.judge.dpop and self.judge.lacks_nonce(
             request, nonce=self.rs_nonce, access_token=self.access_token or ""
         )
 
@@ -272,13 +276,17 @@ class RunningTest:
 
     def _new_keys(self) -> suite_keys.ServerKeys:
         if self.server_jwk is not None:
-            real, alternate = JWKRegistry.import_key(self.server_jwk), self.module.keys == "with an alternate one"
-            return suite_keys.for_fapi(real, alg=self.server_jwk["alg"], alternate=alternate)
+            return suite_keys.for_fapi(JWKRegistry.import_key(self.server_jwk), alg=self.server_jwk["alg"])
         if self.module.keys == "many without kid":
             return suite_keys.for_openid(kids=False, keys_each=3)
         if self.module.keys == "one without kid":
             return suite_keys.for_openid(kids=False, only_one=True)
-        return suite_keys.for_openid(unusable=self.module.keys == "with unusable ones")
+        return suite_keys.for_openid()
+
+
+def _certificate(request: Request) -> str | None:
+    shown = request.headers.get(suite_tls.FIELD)
+    return None if shown is None else unquote(shown).strip()
 
 
 def _nonce(module: Module) -> str | None:

@@ -5,8 +5,9 @@
     ... a browser signs in ...
     test.result()                                                        # passed, skipped, waiting, or the failures
 
-It answers below `/test/a/ALIAS/`, judges by `suite_conditions.py`, and departs from the rules as `suite_module.py` says. Read off the
-suite's own sources (`net.openid.conformance.openid.client` and `fapi2spfinal`, November 2026).
+It answers below `/test/a/ALIAS/` (and `/test-mtls/a/ALIAS/` behind `suite_tls.py`), judges by `suite_conditions.py`, and departs from
+the rules as `suite_module.py` says. Read off the suite's own sources (`net.openid.conformance.openid.client` and `fapi2spfinal`,
+November 2026).
 """
 
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class Suite:
     """The server; an alias stands for the test that was started with it last."""
 
     url: str
+    mtls_url: str | None = None  # of the listener for clients with a certificate
     tests: dict[str, RunningTest] = field(default_factory=dict)
 
     def start(
@@ -40,6 +42,7 @@ class Suite:
         client_auth: str = "client_secret_basic",
         request_type: str = "plain_http_request",
         response_mode: str = "query",
+        sender_constrain: str = "dpop",
     ) -> RunningTest:
         """Run a module; it takes the place of the one before at its alias."""
         server_jwks = config.get("server", {}).get("jwks", {}).get("keys", [None])
@@ -50,6 +53,8 @@ class Suite:
             client_auth=client_auth,
             request_type=request_type,
             fapi="server" in config,
+            mtls=f"{self.mtls_url or self.url}/test-mtls/a/{config['alias']}/",
+            sender_constrain=sender_constrain,
         )
         judge.note(conditions.public_keys(config["client"].get("jwks", {"keys": []})))
         test = RunningTest(module=module, judge=judge, server_jwk=server_jwks[0], response_mode=response_mode)
@@ -63,7 +68,8 @@ class Suite:
         path: str = scope["path"]
         if path.startswith(OAUTH_METADATA):
             path = f"{path.removeprefix(OAUTH_METADATA).rstrip('/')}/{METADATA}"
-        alias, _, name = path.removeprefix("/test/a/").partition("/")
-        test = self.tests.get(alias)
-        answer = Response(status_code=404) if test is None else await test.answer(name, Request(scope, receive))
+        by_mtls = path.startswith("/test-mtls/")
+        alias, _, name = path.removeprefix("/test-mtls/a/" if by_mtls else "/test/a/").partition("/")
+        test, request = self.tests.get(alias), Request({**scope, "scheme": self.url.partition(":")[0]}, receive)
+        answer = Response(status_code=404) if test is None else await test.answer(name, request, by_mtls=by_mtls)
         await answer(scope, receive, send)

@@ -5,6 +5,7 @@ Only hosts, keys and the folder are others than in the page: the YAML, the teste
 
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,10 +24,13 @@ from bff.signing_key import generate
 from bff.web.app import create_app
 from support.documented import marked, page
 from support.gateway_world import SESSION_KEY, Clock, serving_gateway
+from support.http_client import http_client
 from support.strict_browser import Browser
 from support.suite_module import Module
 from support.suite_running import RunningTest
 from support.suite_server import Suite
+from support.suite_tls import tls_listener
+from support.tls_certificates import Authority, client_files
 
 Json = dict[str, Any]
 PAGE = "how-to/conformance.md"
@@ -47,12 +51,17 @@ class SuiteWorld:
     url: str
     suite: Suite
     clock: Clock
+    certificate: str | None = None  # the client's, if it has one
+    trust: ssl.SSLContext | None = None  # of the windows, where the suite speaks TLS
     keys: Json = field(default_factory=dict)
     browsers: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def window(self) -> Browser:
         """A new private window."""
-        return await self.browsers.enter_async_context(Browser(app=self.url))
+        browser = Browser(app=self.url)
+        if self.trust is not None:
+            browser.http = http_client(follow_redirects=False, timeout=60, verify=self.trust)
+        return await self.browsers.enter_async_context(browser)
 
     async def start(self, module: Module, *, plan: str = "basic", **changes: Any) -> RunningTest:
         """Start a module of a plan whose configuration is this one of the page; `changes` are the suite's variants."""
@@ -62,6 +71,10 @@ class SuiteWorld:
             changes = {"client_auth": "private_key_jwt", **changes}
         if changes.get("client_auth") == "private_key_jwt":
             config["client"]["jwks"] = await self._public_keys(plan)
+        else:
+            config["client"].pop("jwks", None)
+        if self.certificate is not None:
+            config["client"]["certificate"] = self.certificate
         config["client"]["client_secret"] = SECRET
         config["client"]["scope"] = changes.pop("scope", config["client"].get("scope", ""))
         return self.suite.start(module, config=config, clock=self.clock, **changes)
@@ -129,14 +142,22 @@ class SuiteWorld:
 
 
 def _moved(text: str, *, url: str, suite: str) -> str:
-    return text.replace("https://app.example.com", url).replace("https://www.certification.openid.net", suite)
+    text = text.replace("https://app.example.com", url).replace("https://localhost.emobix.co.uk:8443", suite)
+    return text.replace("https://www.certification.openid.net", suite)
 
 
 @asynccontextmanager
 async def suite_world(
-    *, provider: str = "basic", signing_key: str | None = None, **changes: str | None
+    *,
+    provider: str = "basic",
+    signing_key: str | None = None,
+    certificate: tuple[str, ...] = (),
+    **changes: str | None,
 ) -> AsyncIterator[SuiteWorld]:
-    """Start the suite and the gateway; `changes` are other values for the provider, None: without that key."""
+    """Start the suite and the gateway; `changes` are other values for the provider, None: without that key.
+
+    `certificate`: the sections of the page's configuration that have those with a certificate in their place.
+    """
     clock = Clock()
     async with AsyncExitStack() as stack:
         gateway, sockets, management = bind_loopback(both_families=True), bind_loopback(), bind_loopback()
@@ -144,15 +165,45 @@ async def suite_world(
             stack.enter_context(sock)
         url, suite = f"http://localhost:{port_of(gateway)}", Suite(url=f"http://127.0.0.1:{port_of(sockets)}")
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        text = _moved(marked(page(PAGE), "bff.yaml"), url=url, suite=suite.url)
-        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port_of(gateway)}")
+        text, shown = marked(page(PAGE), "bff.yaml"), None
+        if certificate:
+            shown, authority = _certificate(folder)
+            listeners = [tls_listener(authority, port=port_of(sockets), asks=asks) for asks in (False, True)]
+            suite.url, suite.mtls_url = [await stack.enter_async_context(listener) for listener in listeners]
+            text = with_certificate(text, certificate, mtls=suite.mtls_url)
+        text = _moved(text, url=url, suite=suite.url).replace("127.0.0.1:8080", f"127.0.0.1:{port_of(gateway)}")
         _write(folder, _changed(text, provider, changes), signing_key or generate().pem())
         app = create_app(load(folder / "bff.yaml"), clock=clock)
         await stack.enter_async_context(serving(suite, sockets))
         await stack.enter_async_context(serving_gateway(app, gateway))
-        world = SuiteWorld(url=url, suite=suite, clock=clock)
+        world = SuiteWorld(url=url, suite=suite, clock=clock, certificate=shown)
+        if certificate:
+            world.trust = ssl.create_default_context(cafile=folder / "suite.crt")
         await stack.enter_async_context(world.browsers)
         yield world
+
+
+def _certificate(folder: Path) -> tuple[str, Authority]:
+    """The text of the client's, and who signed it and the suite's: Python's server, unlike nginx, takes none that nobody signed."""
+    (folder / "secrets").mkdir()
+    authority = Authority(folder, name="suite")
+    files = zip(client_files(folder, name="bff", authority=authority), ("bff.crt", "bff.key"), strict=True)
+    for file, name in files:
+        file.replace(folder / "secrets" / name)
+    (folder / "suite.crt").write_bytes(authority.file.read_bytes())
+    return (folder / "secrets" / "bff.crt").read_text().strip(), authority
+
+
+def with_certificate(text: str, sections: tuple[str, ...], *, mtls: str) -> str:
+    """The page's configuration with these sections of its `mtls.yaml` in the place of their own."""
+    other = marked(page(PAGE), "mtls.yaml").replace("https://localhost.emobix.co.uk:8444", mtls)
+    text = text.replace("    csrf: origin\n", "    csrf: origin\n    ca_file: suite.crt\n")
+    for section in sections:
+        pattern = rf"^  (- path: )?{section}:?\n(    .*\n)*"
+        (new,) = (found[0] for found in re.finditer(pattern, other, flags=re.MULTILINE))
+        text, number = re.subn(pattern, lambda _, new=new: new, text, flags=re.MULTILINE)
+        assert number == 1, section
+    return text
 
 
 def _changed(text: str, provider: str, changes: dict[str, str | None]) -> str:
@@ -167,7 +218,7 @@ def _write(folder: Path, text: str, signing_key: str) -> None:
     (folder / "bff.yaml").write_text(text)
     (folder / "app").mkdir()
     (folder / "app" / "index.html").write_text(marked(page(PAGE), "index.html"))
-    (folder / "secrets").mkdir()
+    (folder / "secrets").mkdir(exist_ok=True)
     secrets = {"session-key": SESSION_KEY, "client-secret": SECRET, "signing-key": signing_key}
     for name, secret in secrets.items():
         (folder / "secrets" / name).write_text(secret)

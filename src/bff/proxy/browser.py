@@ -34,13 +34,17 @@ class Waited(Protocol):
 
 
 class Browser:
-    """One request's `receive`. To be polled in the request's own task only, and closed when its messages are not wanted any more."""
+    """One request's `receive`. To be polled in the request's own task only, and closed when its messages are not wanted any more.
 
-    __slots__ = ("_receive", "_steps", "_waited", "_wake")
+    `is_heard` is the caller's: whether it polls already. Most exchanges are over before that is worth a step.
+    """
+
+    __slots__ = ("_receive", "_steps", "_waited", "_wake", "is_heard")
 
     def __init__(self, receive: Receive, *, wake: Callable[[], None]) -> None:
         self._receive = receive
         self._wake = wake
+        self.is_heard = False
         self._steps: Generator[Waited | None, None, Message] | None = None
         self._waited: Waited | None = None
 

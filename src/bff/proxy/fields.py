@@ -196,7 +196,17 @@ def without(fields: list[Field], names: Set[bytes]) -> list[Field]:
 
 def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     """The lower-case names that `Connection` fields list (RFC 9110 section 7.6.1)."""
-    return frozenset(option.strip(b" \t").lower() for value in values for option in value.split(b","))
+    return frozenset(map(bytes.lower, list_elements(values)))
+
+
+def list_elements(values: Iterable[bytes]) -> list[bytes]:
+    """The elements of fields that are a list, whose grammar has no quoted comma.
+
+    RFC 9110 section 5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list elements"
+    (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2).
+    """
+    elements = (element.strip(b" \t") for value in values for element in value.split(b","))
+    return [element for element in elements if element]
 
 
 @lru_cache(maxsize=256)  # pages call in bursts: 0.1 us, not 1. A field that is kept opens nothing after sign-out

@@ -63,7 +63,6 @@ class UpstreamResponse:
         "_granted",
         "_patience",
         "_phase",
-        "_receive",
         "_relayed",
         "_upload",
         "_waiter",
@@ -87,10 +86,9 @@ class UpstreamResponse:
         self.place: Places[UpstreamResponse] | None = None  # held while the upstream is busy with it
         self.connection_was_used = False  # by another exchange before
         self.is_outdated: Callable[[], bool] | None = None  # asked right before a task's request is written
-        self._receive: Receive | None = None  # set once a task drives the exchange
         self.follower: Callable[[], None] | None = None  # called instead of waking a task
         self._begun: tuple[bytes, bool] | None = None  # the first content, until there is a connection for it
-        self._browser: Browser | None = None  # None: its messages are not read
+        self._browser: Browser | None = None  # a task's; None: its messages are another's to read
         self._upload: Upload | None = None  # None: no content, or no more
         self.reader = ResponseReader(request.method == b"HEAD")  # the response as it comes in
         self._connection: Connection | None = None
@@ -167,13 +165,12 @@ class UpstreamResponse:
     def hand_on(self) -> Receive:
         """The browser's messages that a task's exchange has not taken. It takes no more: call `discard`, or raise."""
         browser, self._browser = self._browser, None
-        return cast(Receive, self._receive) if browser is None else browser.hand_on()
+        return cast(Browser, browser).hand_on()
 
     def discard(self) -> None:
         """Ends it here. A connection whose response is not complete is closed."""
-        if self._browser is not None:
-            self._browser.close()
-            self._browser = None
+        if self._browser is not None:  # a call less in the lane
+            self._leave_browser()
         if not self.reader.complete:
             self._abort()
         self.pool.ended(self)
@@ -206,10 +203,7 @@ class UpstreamResponse:
         """
         self._granted = False
         self._phase = _QUEUED
-        while not self._granted:
-            self._check()
-            if self._begun is not None or not self._listen():
-                await self._news()
+        await self._until(lambda: self._granted)
         self._phase = _CONNECTING
 
     def grant(self) -> None:
@@ -260,7 +254,7 @@ class UpstreamResponse:
     def attach_task(self, receive: Receive, *, is_outdated: Callable[[], bool] | None = None) -> None:
         """From now on events of the exchange resume the running task; `receive` gives the browser's messages. `is_outdated`: whether
         what the request carries must not be sent any more."""
-        self._receive = receive
+        self._browser = Browser(receive, wake=self.wake)
         self.is_outdated = is_outdated
         if self.follower is not None:
             self.follower = None
@@ -269,10 +263,7 @@ class UpstreamResponse:
 
     def attach_follower(self, follower: Callable[[], None]) -> None:
         """From now on `follower` is called, and no task resumed."""
-        self._receive = None
-        if self._browser is not None:
-            self._browser.close()
-            self._browser = None
+        self._leave_browser()
         self.follower = follower
         if self._connection is not None:
             self._connection.wake_by(self.reader, follower)
@@ -285,10 +276,7 @@ class UpstreamResponse:
         """
         self._phase = _UPLOAD
         self._begin_listening()
-        while self._begun is None:
-            self._check()
-            if not self._listen():
-                await self._news()
+        await self._until(lambda: self._begun is not None)
 
     async def head(self) -> None:
         """Waits until the final status and fields are in.
@@ -297,13 +285,9 @@ class UpstreamResponse:
             UpstreamBroke, UpstreamTimeout, BrowserGone, RequestTimeout, ContentTooLarge, MalformedRequest: there will be no
                 response.
         """
-        reader = self.reader
         if self._upload is not None:
             self._begin_listening()
-        while not reader.status:
-            self._check()
-            if not self._listen():
-                await self._news()
+        await self._until(lambda: bool(self.reader.status))
         self.head_is_in()
 
     def head_is_in(self) -> None:
@@ -353,8 +337,9 @@ class UpstreamResponse:
 
     def tick(self, now: float, timeouts: TimeoutConfig) -> None:
         """Compares with the clock; called a few times a second."""
-        if self._browser is None and self._receive is not None and (self._phase >= _HEAD or self._upload is None):
-            self._begin_listening()
+        browser = self._browser
+        if browser is not None and not browser.is_heard and (self._phase >= _HEAD or self._upload is None):
+            browser.is_heard = True
             self.wake()
         if self._patience is None:
             self._patience = Patience(timeouts, now=now)
@@ -373,6 +358,13 @@ class UpstreamResponse:
             waiter.set_result(None)
 
     # --- the upstream ---
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Raises: why it cannot come to hold (`failure`, or the browser's doing)."""
+        while not holds():
+            self._check()
+            if not self._listen():
+                await self._news()
 
     def _news(self) -> "asyncio.Future[None]":
         """Done when something happens. There must be nothing to do before it is awaited."""
@@ -415,14 +407,20 @@ class UpstreamResponse:
     # --- the browser ---
 
     def _begin_listening(self) -> None:
-        if self._browser is None and self._receive is not None:
-            self._browser = Browser(self._receive, wake=self.wake)
+        if self._browser is not None:
+            self._browser.is_heard = True
+
+    def _leave_browser(self) -> None:
+        if self._browser is not None:
+            self._browser.close()
+            self._browser = None
 
     def _listen(self) -> bool:
         """Handles one message of the browser, if there is one; false when there is nothing to do but wait."""
-        if self._browser is None or self.upload_is_held:
+        browser = self._browser
+        if browser is None or not browser.is_heard or self.upload_is_held or self._begun is not None:
             return False
-        message = self._browser.poll()
+        message = browser.poll()
         if message is None:
             return False
         if message["type"] == "http.disconnect":

@@ -96,8 +96,9 @@ def _offered(scope: Scope) -> list[Subprotocol] | None:
     Raises:
         MalformedRequest: one of them is no token (RFC 6455 section 4.1).
     """
-    offered = [Subprotocol(name) for name in scope.get("subprotocols", ())]
-    if not all(is_token(name) for name in offered):
+    named = scope.get("subprotocols", ())
+    offered = [Subprotocol(name) for name in named if name]  # RFC 9110 section 5.6.1.2: empty elements are ignored
+    if (named and not offered) or not all(is_token(name) for name in offered):
         raise MalformedRequest("A subprotocol is not a token.")
     return offered or None
 

@@ -1,8 +1,9 @@
 """Both halves of a WebSocket handshake, judged: what a browser offers, and what the upstream makes of it. Pure.
 
-The offer goes to the upstream as it is, so the two negotiate subprotocol and extensions with each other, and the upstream's proof
-(`Sec-WebSocket-Accept`) is the answer to the browser's own key. What is judged, of the browser (RFC 6455 section 4.2.1,
-https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1) and of the upstream (section 4.1, "the client MUST validate"):
+The offer goes to the upstream as it is, but for empty elements of its lists, so the two negotiate subprotocol and extensions with
+each other, and the upstream's proof (`Sec-WebSocket-Accept`) is the answer to the browser's own key. What is judged, of the browser
+(RFC 6455 section 4.2.1, https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1) and of the upstream (section 4.1, "the client MUST
+validate"):
 
     browser    GET; version 13 (426 otherwise, section 4.4); one key, the base64 of 16 bytes; subprotocols are tokens; extensions parse
     upstream   `Upgrade: websocket`, `Connection: Upgrade`, the right proof; of subprotocols and extensions only what was offered
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 
 from bff.errors import MalformedRequest, UpstreamBroke, WebSocketVersion
 from bff.proxy.field_rules import PLAIN_RESPONSE, ResponseRules
-from bff.proxy.fields import is_token
+from bff.proxy.fields import connection_options, is_token, list_elements
 from bff.proxy.response_rewrite import response_fields
 from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_head import Field, RequestHead, field_block
@@ -60,9 +61,10 @@ def parse_offer(head: RequestHead) -> Offer:
         raise MalformedRequest("Sec-WebSocket-Key is not one key of 16 bytes.")
     protocols = _values(head.fields, b"sec-websocket-protocol")
     extensions = _values(head.fields, b"sec-websocket-extensions")
-    offered = _list(protocols)
+    offered = list_elements(protocols)
     names = extension_names(extensions)
-    if not all(is_token(name.decode("latin-1")) for name in offered):
+    # "Sec-WebSocket-Protocol-Client = 1#token" (RFC 6455 section 4.3): where the field is, it names one at least
+    if (protocols and not offered) or not all(is_token(name.decode("latin-1")) for name in offered):
         raise MalformedRequest("A subprotocol is not a token.")
     if names is None:
         raise MalformedRequest("Sec-WebSocket-Extensions is not a list of extensions.")
@@ -70,8 +72,8 @@ def parse_offer(head: RequestHead) -> Offer:
         *UPGRADE,
         (b"sec-websocket-version", b"13"),
         (b"sec-websocket-key", keys[0]),
-        *((b"sec-websocket-extensions", value) for value in extensions),
-        *((b"sec-websocket-protocol", value) for value in protocols),
+        *((b"sec-websocket-extensions", value) for value in _without_empty(extensions)),
+        *((b"sec-websocket-protocol", value) for value in _without_empty(protocols)),
     )
     return Offer(keys[0], frozenset(offered), frozenset(names), fields)
 
@@ -114,7 +116,7 @@ def proof(key: bytes) -> bytes:
 
 def extension_names(values: Iterable[bytes]) -> list[bytes] | None:
     """The names in `Sec-WebSocket-Extensions` fields; None: they do not parse."""
-    elements = [element for element in _list(values) if element]  # RFC 9110 section 5.6.1.2: empty ones are ignored
+    elements = list_elements(values)
     parsed = [_EXTENSION.fullmatch(element) for element in elements]
     names = [found[1] for found in parsed if found is not None]
     return names if len(names) == len(elements) else None
@@ -125,7 +127,7 @@ _NEGOTIATED = frozenset({b"sec-websocket-accept", b"sec-websocket-extensions", b
 
 def _flaw(offer: Offer, fields: list[Field]) -> str | None:
     """What is wrong with a `101`; the text quotes nothing that was received."""
-    options = {option.lower() for option in _list(_values(fields, b"connection"))}
+    options = connection_options(_values(fields, b"connection"))
     if [value.lower() for value in _values(fields, b"upgrade")] != [b"websocket"] or b"upgrade" not in options:
         return "no upgrade to websocket"
     if _values(fields, b"sec-websocket-accept") != [proof(offer.key)]:
@@ -151,6 +153,6 @@ def _values(fields: Iterable[Field], name: bytes) -> list[bytes]:
     return [value.strip(b" \t") for found, value in fields if found == name]
 
 
-def _list(values: Iterable[bytes]) -> list[bytes]:
-    """The elements of a field that is a list (RFC 9110 section 5.6.1); a field without any has one that is empty."""
-    return [element.strip(b" \t") for value in values for element in value.split(b",")]
+def _without_empty(values: Iterable[bytes]) -> Iterable[bytes]:
+    """The same lists without their empty elements, at which an upstream may stumble."""
+    return filter(None, (b", ".join(list_elements([value])) for value in values))

@@ -7,16 +7,18 @@ would be refused.
 What is judged here, because a hop before us must not read it otherwise:
     lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
                (https://www.rfc-editor.org/rfc/rfc9112#section-2.2): proxies disagree about it. The tests hold llhttp to that
+    method     one that is known; every other token is 501 (RFC 9110 section 9.1), and CONNECT too
     target     the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
     framing    one Content-Length of digits, or `Transfer-Encoding: chunked` alone and in HTTP/1.1 only (RFC 9112 section 6.1)
     version    1.1 and 1.0
-    upgrades   `websocket` in HTTP/1.1 without content; every other one is ignored, as RFC 9110 section 7.8 allows
+    upgrades   `websocket` in HTTP/1.1 without content, also among others; else they are ignored, as RFC 9110 section 7.8 allows
 """
 
 import httptools
 from msgspec import Struct
 
 from bff.config.model import LimitsConfig
+from bff.config.values.words import METHODS
 from bff.errors import (
     HeadTooLarge,
     MalformedRequest,
@@ -24,7 +26,7 @@ from bff.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from bff.proxy.fields import connection_options
+from bff.proxy.fields import connection_options, is_token, list_elements
 from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import (
@@ -43,7 +45,8 @@ from bff.varying_fields import learn_spellings, parted
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 # The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
-_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_OF_METHODS = frozenset(byte for byte in range(128) if is_token(chr(byte)))
+_KNOWN = frozenset(method.encode("ascii") for method in (*METHODS, "TRACE"))  # no route takes TRACE
 
 
 class Message(Struct, frozen=True):
@@ -66,7 +69,7 @@ def judge_size(head: bytes | bytearray, *, lines: int, limits: LimitsConfig) -> 
     Raises:
         MalformedRequest, TargetTooLong, HeadTooLarge: it cannot become a head that is served.
     """
-    if head[0] not in _LETTERS:
+    if head[0] not in _OF_METHODS:
         raise MalformedRequest("This is not HTTP.")
     if len(head) > limits.max_target and _target_length(head) > limits.max_target:
         raise TargetTooLong(f"The request target is longer than {limits.max_target} bytes.")
@@ -84,7 +87,7 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
     judge_size(head, lines=head.count(b"\n"), limits=limits)
     words = line.split(b" ")
     try:
-        httptools.HttpRequestParser(JUDGE).feed_data(head)
+        httptools.HttpRequestParser(JUDGE).feed_data(head if words[0] in _KNOWN else _with_known_method(head, words[0]))
     except httptools.HttpParserUpgrade:
         pass  # whether there is one is judged below
     except httptools.HttpParserError:
@@ -96,8 +99,8 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
         if method == b"PRI":  # RFC 9113 section 3.4: the preface of HTTP/2
             raise MalformedRequest("This server does not speak HTTP/2.")
         raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
-    if method == b"CONNECT":
-        raise NotImplementedHere("There is no CONNECT here.")
+    if method not in _KNOWN:
+        raise NotImplementedHere("There is no such method here.")
     learn_spellings(lines)
     found = parted(lines)
     section, varying = section_of_lines(found.lines), found.varying
@@ -114,6 +117,12 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
     return _message(request, is_1_1=version == b"HTTP/1.1")
 
 
+def _with_known_method(head: bytes, method: bytes) -> bytes:
+    """The head for llhttp, which has a list of methods of its own: what is no head is malformed, whatever its method."""
+    is_method = method not in {b"CONNECT", b"PRI"} and is_token(method.decode("latin-1"))
+    return b"GET" + head[len(method) :] if is_method else head
+
+
 def given_id(section: FieldSection, given: bytes | None, peer: Peer) -> bytes:
     """The id of a request: that which its trusted peer has `given`, else a new one."""
     return given if given is not None and peer.trusted else request_id_of(section, peer)
@@ -127,7 +136,7 @@ def _message(head: RequestHead, *, is_1_1: bool) -> tuple[Message, int]:
     some_repeated = len(named) != len(head.fields)  # `named` has the last of several `Connection` lines only
     if b"connection" in named and (some_repeated or named[b"connection"] != b"keep-alive"):
         options = connection_options(value for name, value in head.fields if name == b"connection")
-    is_websocket = is_1_1 and b"upgrade" in options and _names_websocket(head)
+    is_websocket = is_1_1 and b"upgrade" in options and _offers_websocket(head, has_content=has_content)
     if is_websocket and has_content:
         raise MalformedRequest("A WebSocket handshake has no content.")
     message = Message(
@@ -197,6 +206,14 @@ def _target_length(head: bytes | bytearray) -> int:
     return end - begin
 
 
-def _names_websocket(head: RequestHead) -> bool:
-    """Whether the protocol to switch to is WebSocket (RFC 6455 section 4.2.1); with another method than GET it is refused."""
-    return head.named.get(b"upgrade", b"").lower() == b"websocket"
+def _offers_websocket(head: RequestHead, *, has_content: bool) -> bool:
+    """Whether to switch to WebSocket. RFC 6455 section 4.2.1: "An |Upgrade| header field containing the value "websocket""
+    (https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1).
+
+    Offered alone it is meant, and what is no handshake is refused. Among others it is taken only by what can be one: the rest is an
+    ordinary request.
+    """
+    offered = list_elements(value.lower() for name, value in head.fields if name == b"upgrade")
+    if offered == [b"websocket"]:
+        return True
+    return b"websocket" in offered and head.method == b"GET" and not has_content

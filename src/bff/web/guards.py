@@ -83,7 +83,8 @@ def _forwarded_scheme(fields: Iterable[Field]) -> bytes | None:
     found = {name: value for name, value in reversed([*fields]) if name in {b"x-forwarded-proto", b"forwarded"}}
     if b"x-forwarded-proto" in found:
         return found[b"x-forwarded-proto"].partition(b",")[0].strip().lower()
-    match = _PROTO.search(found.get(b"forwarded", b"").partition(b",")[0])
+    first = found.get(b"forwarded", b"").lstrip(b" \t,").partition(b",")[0]  # RFC 9110 section 5.6.1.2: empty elements
+    match = _PROTO.search(first)
     return match[1].lower() if match else None
 
 

@@ -33,7 +33,7 @@ from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import Account, current
 from bff.telemetry.running import stream_open
-from bff.tokens.sources import TokenSource
+from bff.tokens.sources import ExchangedToken, TokenSource, UserToken
 from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
 from bff.web.answers import OwnAnswer, redirect, send_answer
@@ -81,6 +81,11 @@ class Call(Struct, frozen=True):
     def policy(self) -> RoutePolicy:
         """Of its route."""
         return self.admitted.policy
+
+    @property
+    def users_provider(self) -> str | None:
+        """Whose user's token goes along, or one exchanged for it; None: neither does."""
+        return self.policy.provider if isinstance(self.source, UserToken | ExchangedToken) else None
 
 
 class BegunStream(Struct, frozen=True, eq=False):
@@ -336,7 +341,8 @@ def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -
     if call.live is None:
         return stream_open()
     ended = LoginRequired("The session has ended.", provider=call.policy.provider or "")
-    return gateway.process.streams.opened(call.live.session.key, end=lambda: response.fail(ended))
+    key, provider = call.live.session.key, call.users_provider
+    return gateway.process.streams.opened(key, provider=provider, end=lambda: response.fail(ended))
 
 
 def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:

@@ -124,9 +124,8 @@ class _Sent:
         if policies and not any(b"frame-ancestors" in policy.lower() for policy in policies):
             changed.append((CSP, FRAMED_BY_US))  # browsers enforce both; without it any site may frame the app
         if self.varies:
-            changed.append(
-                (b"vary", b"accept-encoding")
-            )  # a second line beside the operator's is one list, RFC 9110 5.3
+            # a second line beside the operator's is one list, RFC 9110 5.3
+            changed.append((b"vary", b"accept-encoding"))
         return [*changed, *framing]
 
 

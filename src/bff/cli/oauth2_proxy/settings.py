@@ -22,7 +22,6 @@ class Upstream:
     pass_host: bool = True
     websocket: bool = True
     timeout: str | None = None
-    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

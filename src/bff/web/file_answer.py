@@ -10,12 +10,12 @@ import mimetypes
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import PurePosixPath
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from bff.config.values.header_changes import CSP, HeaderChanges
 from bff.oauth.retry_after import instant_of
+from bff.proxy.browser import Send
 from bff.request_head import Field, RequestHead
 from bff.web import ranges
 from bff.web.app_folder import OpenFile
@@ -92,7 +92,7 @@ def file_answer(found: Found, head: RequestHead, *, https: bool, changes: Header
     )
 
 
-async def send_file(found: Found, answer: FileAnswer, send: Any) -> None:
+async def send_file(found: Found, answer: FileAnswer, send: Send) -> None:
     """Send it over ASGI. A file that has become shorter meanwhile ends the answer before its length: the server breaks it off."""
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
     at, end = answer.part or (0, 0)

@@ -42,6 +42,7 @@ UNDER_GRANIAN = {
     "test_the_authority_of_an_absolute_form_beats_host": TARGET,
     "test_a_handshake_is_judged_by_its_target_and_host": TARGET,
     "test_an_upgrade_that_is_not_ours_is_ignored": OTHERS,
+    "test_a_method_that_is_not_known_is_not_implemented": OTHERS,
     "test_connect_is_refused": OTHERS,
     "test_http_1_0_gets_no_interim_answer": OTHERS,
     "test_half_a_handshake_is_none": OTHERS,

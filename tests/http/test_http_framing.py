@@ -198,7 +198,7 @@ async def test_a_field_line_that_others_read_differently_is_refused(site: RawWor
         b"GET /open/x y HTTP/1.1\r\n",
         b"GET HTTP/1.1\r\n",
         b"G\xc9T /open/x HTTP/1.1\r\n",
-        b"NOMETHOD /open/x HTTP/1.1\r\n",
+        b"NO(METHOD /open/x HTTP/1.1\r\n",
     ],
 )
 async def test_a_start_line_that_others_read_differently_is_refused(site: RawWorld, start: bytes) -> None:

@@ -295,6 +295,31 @@ async def test_trace_is_refused(site: RawWorld, path: str) -> None:
 
 
 @pytest.mark.requirement("R-253")
+@pytest.mark.parametrize(
+    "method", ["get", "Get", "FOO", "M-SEARCH", "PURGE", "DESCRIBE", "!#$%&'*+-.^_`|~9", "A" * 100]
+)
+@pytest.mark.parametrize("path", ["/open/x", "/bff/user", "/elsewhere"])
+async def test_a_method_that_is_not_known_is_not_implemented(site: RawWorld, method: str, path: str) -> None:
+    """RFC 9110 section 9.1: 501. It is not forwarded, its connection is closed, and what follows is not read as anything."""
+    async with site.connect() as browser:
+        await browser.say(site.request(f"{method} {path}", body=b"content"), site.request("GET /open/canary"))
+        reply = await browser.reply()
+        assert (reply.status, reply.closes) == (501, True)
+        assert b"urn:bff:problem:not-implemented" in reply.body
+        assert await browser.rest() == b""
+    assert site.seen == []
+
+
+@pytest.mark.requirement("R-253")
+@pytest.mark.parametrize("method", ["PROPFIND", "REPORT", "TRACE"])
+async def test_a_method_that_is_known_and_not_let_through_is_not_allowed(site: RawWorld, method: str) -> None:
+    """405 with what is allowed (RFC 9110 section 15.5.6)."""
+    reply = await site.ask(site.request(f"{method} /open/x"))
+    assert (reply.status, "GET" in reply.values("allow")[0]) == (405, True)
+    assert site.seen == []
+
+
+@pytest.mark.requirement("R-253")
 @pytest.mark.parametrize("target", [b"upstream:80", b"HOST", b"/open/x", b"http://HOST/open/x", b"169.254.169.254:80"])
 async def test_connect_is_refused(site: RawWorld, target: bytes) -> None:
     """No tunnel, to nobody: refused, closed, and what follows is not read as anything."""

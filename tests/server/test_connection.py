@@ -443,7 +443,8 @@ def assert_whole(answer: bytes, *, expected: int) -> None:
         (b"POST /open/" + b"x" * 20_000, (b"Content-Length: %d" % MUCH,), 414),
         (b"POST /open/x", (b"Content-Length: %d, 1" % MUCH,), 400),
         (b"POST /open/x", (b"Transfer-Encoding: gzip, chunked",), 501),
-        (b"hello /open/x", (b"Content-Length: %d" % MUCH,), 400),
+        (b"hello /open/x", (b"Content-Length: %d" % MUCH,), 501),
+        (b"hel(lo /open/x", (b"Content-Length: %d" % MUCH,), 400),
     ],
 )
 async def test_an_early_refusal_is_delivered_whole(line: bytes, lines: tuple[bytes, ...], expected: int) -> None:

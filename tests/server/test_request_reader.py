@@ -501,6 +501,16 @@ REFUSED: dict[str, tuple[bytes, type[BrowserError]]] = {
     },
     "version 2": (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", VersionNotSupported),
     "connect": (b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", NotImplementedHere),
+    # RFC 9110 9.1: 501 for a method that is not known; only where the head is one
+    **{
+        f"unknown {method!r}": (method + b" / HTTP/1.1\r\nHost: x\r\n\r\n", NotImplementedHere)
+        for method in (b"get", b"GETS", b"G", b"SOURCE", b"FLUSH", b"1", b"~", b"M" * 1000)
+    },
+    "unknown in version 2": (b"FOO / HTTP/2.0\r\nHost: x\r\n\r\n", VersionNotSupported),
+    "unknown and no target": (b"FOO HTTP/1.1\r\nHost: x\r\n\r\n", MalformedRequest),
+    "unknown and a bare lf": (b"FOO / HTTP/1.1\nHost: x\r\n\r\n", MalformedRequest),
+    "unknown and no field": (b"FOO / HTTP/1.1\r\nHost x\r\n\r\n", MalformedRequest),
+    "unknown and no token": (b"F(O / HTTP/1.1\r\nHost: x\r\n\r\n", MalformedRequest),
 }
 
 BAD_CHUNKS = [

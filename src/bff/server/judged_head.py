@@ -7,6 +7,7 @@ would be refused.
 What is judged here, because a hop before us must not read it otherwise:
     lines      end with CRLF. llhttp refuses a bare CR and a bare LF, which RFC 9112 section 2.2 lets a recipient take for a line end
                (https://www.rfc-editor.org/rfc/rfc9112#section-2.2): proxies disagree about it. The tests hold llhttp to that
+    method     one that is known; every other token is 501 (RFC 9110 section 9.1), and CONNECT too
     target     the authority of an absolute-form beats Host (RFC 9112 section 3.2.2); a `#` is no part of a target
     framing    one Content-Length of digits, or `Transfer-Encoding: chunked` alone and in HTTP/1.1 only (RFC 9112 section 6.1)
     version    1.1 and 1.0
@@ -17,6 +18,7 @@ import httptools
 from msgspec import Struct
 
 from bff.config.model import LimitsConfig
+from bff.config.values.words import METHODS
 from bff.errors import (
     HeadTooLarge,
     MalformedRequest,
@@ -24,7 +26,7 @@ from bff.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from bff.proxy.fields import connection_options, list_elements
+from bff.proxy.fields import connection_options, is_token, list_elements
 from bff.proxy.response_head import JUDGE
 from bff.proxy.rewrite import MAX_FIELDS
 from bff.request_head import (
@@ -43,7 +45,8 @@ from bff.varying_fields import learn_spellings, parted
 _VERSIONS = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 # The bytes that a method begins with: llhttp would take a TLS record for a head that has not ended.
-_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_OF_METHODS = frozenset(byte for byte in range(128) if is_token(chr(byte)))
+_KNOWN = frozenset(method.encode("ascii") for method in (*METHODS, "TRACE"))  # no route takes TRACE
 
 
 class Message(Struct, frozen=True):
@@ -66,7 +69,7 @@ def judge_size(head: bytes | bytearray, *, lines: int, limits: LimitsConfig) -> 
     Raises:
         MalformedRequest, TargetTooLong, HeadTooLarge: it cannot become a head that is served.
     """
-    if head[0] not in _LETTERS:
+    if head[0] not in _OF_METHODS:
         raise MalformedRequest("This is not HTTP.")
     if len(head) > limits.max_target and _target_length(head) > limits.max_target:
         raise TargetTooLong(f"The request target is longer than {limits.max_target} bytes.")
@@ -84,7 +87,7 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
     judge_size(head, lines=head.count(b"\n"), limits=limits)
     words = line.split(b" ")
     try:
-        httptools.HttpRequestParser(JUDGE).feed_data(head)
+        httptools.HttpRequestParser(JUDGE).feed_data(head if words[0] in _KNOWN else _with_known_method(head, words[0]))
     except httptools.HttpParserUpgrade:
         pass  # whether there is one is judged below
     except httptools.HttpParserError:
@@ -96,8 +99,8 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
         if method == b"PRI":  # RFC 9113 section 3.4: the preface of HTTP/2
             raise MalformedRequest("This server does not speak HTTP/2.")
         raise VersionNotSupported("This server speaks HTTP/1.1 and HTTP/1.0.")
-    if method == b"CONNECT":
-        raise NotImplementedHere("There is no CONNECT here.")
+    if method not in _KNOWN:
+        raise NotImplementedHere("There is no such method here.")
     learn_spellings(lines)
     found = parted(lines)
     section, varying = section_of_lines(found.lines), found.varying
@@ -112,6 +115,12 @@ def judged_head(head: bytes, *, peer: Peer, limits: LimitsConfig) -> tuple[Messa
         method, path, query, section, fields, named, peer, request_id, varying, has_empty_query=bool(mark and not query)
     )
     return _message(request, is_1_1=version == b"HTTP/1.1")
+
+
+def _with_known_method(head: bytes, method: bytes) -> bytes:
+    """The head for llhttp, which has a list of methods of its own: what is no head is malformed, whatever its method."""
+    is_method = method not in {b"CONNECT", b"PRI"} and is_token(method.decode("latin-1"))
+    return b"GET" + head[len(method) :] if is_method else head
 
 
 def given_id(section: FieldSection, given: bytes | None, peer: Peer) -> bytes:

@@ -146,6 +146,9 @@ _kept_sections: dict[bytes, FieldSection] = {}
 # The section of these lines, if `section_of_lines` has been asked for it lately: then llhttp has accepted them. None: it has not.
 kept_section = _kept_sections.get
 
+# Drops every section that is kept, and with them what was worked out by the rules of a configuration that is no longer in force.
+forget_sections = _kept_sections.clear
+
 
 def fields_of_head(head: bytes) -> list[Field]:
     """The fields of an upstream's whole head that llhttp has accepted: names lower case, no white space round a value."""

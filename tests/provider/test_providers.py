@@ -29,12 +29,14 @@ class OpenConnections:
             writer.close()
 
 
-async def test_connections_of_a_provider_that_is_gone_are_closed() -> None:
-    """A reload that describes it otherwise leaves no connection behind that the garbage collector has to find."""
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_connections_of_a_provider_that_is_gone_are_closed(*, in_thread: bool) -> None:
+    """A reload that describes it otherwise leaves no connection behind, also if the garbage collector runs where files are read."""
     there = OpenConnections()
     async with await asyncio.start_server(there.serve, "127.0.0.1", 0) as server:
         issuer = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         providers = Providers(clock=FakeClock())
+        providers.open()
         uri = "http://localhost/bff/callback/corp"
         first = providers.provider(name="corp", config=provider_config(issuer), redirect_uri=uri)
         again = providers.provider(name="corp", config=provider_config(issuer), redirect_uri=uri)
@@ -42,8 +44,9 @@ async def test_connections_of_a_provider_that_is_gone_are_closed() -> None:
         with pytest.raises(ProviderMisbehaved):
             await first.renew_metadata()
         assert there.number == 1
+        first.itself = first  # type: ignore[attr-defined]  # a cycle, as providers are in
         del first, again
-        gc.collect()
+        await asyncio.to_thread(gc.collect) if in_thread else gc.collect()
         async with asyncio.timeout(10):
             while there.number:
                 await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -17,6 +18,7 @@ from bff.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from bff.proxy.connection import Connection
 from bff.proxy.places import Owner
 from support.asgi_browser import AsgiBrowser
 from support.pool_usage import usage
@@ -1018,6 +1020,33 @@ async def test_connecting_takes_too_long() -> None:
             for _ in range(2):
                 with pytest.raises(UpstreamTimeout):
                     await fetch(pool, a_request())
+
+
+async def test_what_was_given_up_while_it_connected_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The total time ends before the connection stands: the browser is told so, and the upstream does nothing for it."""
+    clock, connected, may_go_on = Clock(), asyncio.Event(), asyncio.Event()
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listening(it: Conversation) -> None:
+        await seen.put(await it.reader.read())
+
+    async with scripted_upstream(listening) as upstream, pool_to(upstream, timeouts=LIMITS, clock=clock) as pool:
+        dial = pool.dial
+
+        async def slowly(make: Callable[[], Connection]) -> Connection:
+            connection = await dial(make)
+            connected.set()
+            await may_go_on.wait()
+            return connection
+
+        monkeypatch.setattr(pool, "dial", slowly)
+        exchange = asyncio.create_task(fetch(pool, a_request(b"POST")))
+        await connected.wait()
+        await clock.later(100 * MS)
+        may_go_on.set()
+        with pytest.raises(UpstreamTimeout):
+            await exchange
+        assert await seen.get() == b""
 
 
 @pytest.mark.requirement("R-250")

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
 from bff.config.model import Config
+from bff.proxy.field_rules import ResponseRules
 from bff.proxy.fields import SESSION_COOKIE
 from bff.server.reloading import Reloading
 from bff.telemetry import metrics
+from bff.web.route_policy import RoutePolicy
 from support.gateway_world import SESSION_KEY, GatewayWorld, gateway_world
 from support.raw_browser import raw_browser
 from support.raw_world import raw_world
@@ -314,6 +317,21 @@ async def test_many_reloads_leave_no_pools_behind() -> None:
         gc.collect()
         assert {id(pool) for pool in site.world.app.process.pools} == known
         assert (await browser.fetch("/api/x")).status_code == 200
+
+
+async def test_many_reloads_leave_no_rules_behind() -> None:
+    """What was worked out from repeated heads by the rules of former configurations goes with them."""
+    async with raw_world() as raw, raw.connect() as browser:
+        site, counts = on(raw.world), []
+        for minutes in range(10, 14):
+            await site.reload(session={**site.text["session"], "idle_timeout": f"{minutes}m"})
+            for _ in range(3):
+                await browser.say(raw.request("GET /api/x"))
+                assert (await browser.reply()).status == 200
+            gc.collect()
+            kinds = Counter(type(one) for one in gc.get_objects())
+            counts.append((kinds[RoutePolicy], kinds[ResponseRules]))
+        assert counts[1] == counts[-1]  # the first has none before it
 
 
 async def test_session_settings_are_taken_on(valkey: ValkeyServer) -> None:

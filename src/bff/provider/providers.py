@@ -25,6 +25,11 @@ class Providers:
         self._uses = uses
         self._all: WeakSet[Provider] = WeakSet()
         self._closing: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Calls are made in the running event loop from now on."""
+        self._loop = asyncio.get_running_loop()
 
     def provider(self, *, name: str, config: ProviderConfig, redirect_uri: str) -> Provider:
         """The provider of this name under these settings.
@@ -44,7 +49,7 @@ class Providers:
             uses=self._uses,
         )
         self._all.add(new)
-        finalize(new, self._close_connections, new.http).atexit = False
+        finalize(new, self._let_go, new.http).atexit = False
         return new
 
     def __len__(self) -> int:
@@ -65,15 +70,19 @@ class Providers:
         """Close every connection to them."""
         for provider in tuple(self._all):
             await provider.close()
+        await asyncio.sleep(0)  # so that what `_let_go` has left to the loop has begun
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _close_connections(self, http: ProviderHttp) -> None:
-        """Nothing uses them any more: the client of a provider does not close them when it is let go."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # the event loop has ended, and its connections with it
-        closing = loop.create_task(http.close())
+    def _let_go(self, http: ProviderHttp) -> None:
+        """Nothing uses them any more: the client of a provider does not close them when it is let go.
+
+        It is the garbage collector that calls, in whichever thread it runs: also in that which reads the file of a reload.
+        """
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._begin_closing, http)
+
+    def _begin_closing(self, http: ProviderHttp) -> None:
+        closing = asyncio.create_task(http.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

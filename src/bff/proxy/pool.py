@@ -17,7 +17,7 @@ from typing import TypeVar
 from bff.backoff import Backoff
 from bff.clock import Clock, steady
 from bff.config.model import TimeoutConfig
-from bff.errors import BrowserError, UpstreamBusy, UpstreamError, UpstreamUnreachable
+from bff.errors import BffError, BrowserError, UpstreamBusy, UpstreamError, UpstreamUnreachable
 from bff.proxy.connection import Connection
 from bff.proxy.dialing import Dialer
 from bff.proxy.places import Kind, Owner, Places
@@ -90,15 +90,17 @@ class UpstreamPool:
         """Send the request of an exchange; with `anew` over a new connection.
 
         Raises:
-            UpstreamUnreachable, UpstreamTimeout: there is no connection.
+            UpstreamUnreachable, UpstreamTimeout: there is no connection, or it was given up before there was one.
             UpstreamBusy, BrowserGone: it cannot have a place.
             Outdated: what the request carries has expired meanwhile.
         """
         await self._take_place(response)
         connection = (None if anew else self._take_idle()) or await self._connect()
         try:
+            if response.failure is not None:
+                raise response.failure
             response.check_credentials()
-        except Outdated:
+        except (BffError, Outdated):
             connection.close()
             raise
         response.start(connection)

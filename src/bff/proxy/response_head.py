@@ -47,6 +47,9 @@ _kept: dict[bytes, ResponseHead] = {}
 # The head in these bytes, if it was read lately.
 kept_head = _kept.get
 
+# Drops every head that is kept, as `request_head.forget_sections` does.
+forget_heads = _kept.clear
+
 
 def read_head(head: bytes) -> ResponseHead | None:
     """The head in these bytes, which end with its empty line; None: it is of another kind, or cannot be read."""

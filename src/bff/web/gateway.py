@@ -20,7 +20,9 @@ from bff.provider.http import Transport
 from bff.provider.providers import Providers
 from bff.proxy.forward import Forwarder, is_trusted
 from bff.proxy.pools import UpstreamPools
+from bff.proxy.response_head import forget_heads
 from bff.proxy.routes import RouteTable
+from bff.request_head import forget_sections
 from bff.secret_uses import SecretUses
 from bff.sessions.local_copies import ChangeFanout, LocalCopies
 from bff.sessions.model import Grant
@@ -209,6 +211,8 @@ def settle(process: Process, config: Config) -> None:
     process.secret_uses.keep(in_use)
     telemetry.in_force(providers=config.providers, secrets=in_use, tls=config.tls is not None)
     process.copies.forget()  # what was found by cookies that the former gateway accepted, and made by its settings
+    forget_sections()  # and heads: in their memos is what was judged and written by its rules
+    forget_heads()
 
 
 def announce(config: Config) -> None:
@@ -223,6 +227,7 @@ def announce(config: Config) -> None:
 async def running(gateway: Callable[[], Gateway], process: Process) -> AsyncIterator[None]:
     """Open what needs a running loop, and close everything again; the store may come later (R-190)."""
     renewing = process.tokens.renewing
+    process.providers.open()
     await process.store.open(
         ChangeFanout([process.copies, process.streams, renewing.waits, renewing.circuits, renewing.kept]),
         on_message=renewing.circuits.receive,

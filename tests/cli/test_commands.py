@@ -273,6 +273,15 @@ def test_a_misspelt_log_level_is_said(tmp_path: Path, verb: str) -> None:
 
 @pytest.mark.requirement("R-277")
 @pytest.mark.parametrize("verb", ["check", "serve"])
+def test_a_misspelt_lane_switch_is_said(tmp_path: Path, verb: str) -> None:
+    """A person who looks for a fault with the lane off must know that it is off: another word starts nothing."""
+    ran = bff(verb, "-c", str(configuration(tmp_path)), BFF_LANE="of")
+    assert ran.returncode == 2
+    assert "BFF_LANE is not one of on, off" in ran.stderr
+
+
+@pytest.mark.requirement("R-277")
+@pytest.mark.parametrize("verb", ["check", "serve"])
 @pytest.mark.parametrize(("name", "reason"), [(".", "Is a directory"), ("nothing.yaml", "No such file or directory")])
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, verb: str, name: str, reason: str) -> None:
     """A folder, or nothing, where the file should be is told like every other problem, with exit code 2."""

@@ -414,6 +414,10 @@ async def test_explain_shows_what_the_upstream_would_receive(tmp_path: Any) -> N
         (("GET", "/api/x", "--page"), ("403 urn:bff:problem:not-a-page",)),
         (("GET", "https://other.example/open"), ("421 urn:bff:problem:misdirected-request", "route      refused")),
         (("POST", "/open"), ("405 urn:bff:problem:method-not-allowed",)),
+        (
+            ("get", "/open"),
+            ("400 urn:bff:problem:malformed-request", "methods are in capitals (RFC 9110 section 9.1): GET"),
+        ),
         (("GET", "/none"), ("404 urn:bff:problem:no-route",)),
         (
             ("GET", "/open", "--header", "Upgrade: websocket", "--header", "Connection: Upgrade"),

@@ -353,6 +353,23 @@ def test_values_are_whole(text: str, values: dict[str, str]) -> None:
     assert dict(read(text).values) == {name: (value,) for name, value in values.items()}
 
 
+@pytest.mark.parametrize(
+    ("provider", "named"),
+    [
+        ("allowedGroup: [admins]", "providers: allowedGroup:"),
+        ("oidcConfig: {issuerURL: 'https://a', allowedTeams: [x]}", "providers: oidcConfig.allowedTeams:"),
+        ("ldapConfig: {groups: [x]}", "providers: ldapConfig:"),
+    ],
+)
+def test_a_key_of_structured_yaml_that_is_not_known_is_told(provider: str, named: str) -> None:
+    """A later version's key, or a misspelt one, may restrict who comes in: it is never dropped in silence."""
+    remarks = made(f"providers: [{{id: a, provider: oidc, clientID: shop, {provider}}}]\nrestrictions: {{}}\n").remarks
+    assert [line for line in remarks if line.startswith(named)]
+    assert [line for line in remarks if line.startswith("restrictions: not a setting that is known here")]
+    known = made("providers: [{id: a, provider: oidc, clientID: shop, oidcConfig: {issuerURL: 'https://a'}}]\n").remarks
+    assert not [line for line in known if "not a setting" in line]
+
+
 def test_a_chart_with_structured_values() -> None:
     """The structured YAML may stand in a chart's values: its upstreams, fields and restrictions are found."""
     inner = (
@@ -434,10 +451,16 @@ def test_the_command_writes_a_file_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "No such file"), (b"\xff\xfe", "is no text"), (b"", "holds no flag")]
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe", "is no text"),
+        (b"", "holds no flag"),
+        (b"public_url: https://app.example.com\nproviders: {corp: {client_id: shop}}\nroutes: []\n", "holds no flag"),
+    ],
 )
 def test_the_command_says_what_it_cannot_read(content: bytes | None, reason: str, tmp_path: Path) -> None:
-    """A file that is not there, is no text, or holds nothing of oauth2-proxy's ends it with 1."""
+    """A file that is not there, is no text, or holds nothing of oauth2-proxy's, such as a `bff.yaml`, ends it with 1."""
     source = tmp_path / "proxy.cfg"
     if content is not None:
         source.write_bytes(content)

@@ -192,7 +192,7 @@ def test_a_link_that_leads_nowhere_is_there_too(tmp_path: Path) -> None:
         (["--provider", "dex", "--api", "api=http://x"], 2, "--api: must begin with /"),
         (["--provider", "dex", "--api", "/bff/x=http://x"], 1, "is below base_path"),
         (["--provider", "dex", "--api", "/a=http://x", "--api", "/a=http://y"], 1, "is the path of routes[0]"),
-        (["--provider", "dex", "--app", "nowhere"], 2, "--app: there is no such folder"),
+        (["--provider", "dex", "--app", "nowhere"], 2, "--app: there is no such folder: build the app first"),
         (["--provider", "dex", "--store", "mysql://x"], 2, "--store: is no store"),
     ],
 )

@@ -216,6 +216,7 @@ def test_unknown_provider() -> None:
     found = problem(with_route_keys("provider: crop"))
     assert (found.line, found.column, found.key) == (13, 15, "routes[0].provider")
     assert found.message == "is no provider of this file; did you mean `corp`?"
+    assert problem(with_route_keys("provider: nothing-like-it")).message == "is no provider of this file; known: corp"
 
 
 def test_left_out_provider() -> None:

@@ -46,8 +46,31 @@ def test_missing_secret(tmp_path: Path, reference: str, right: str, line: int) -
     found = problem(changed(right, reference), folder=tmp_path, env={**ENV, "EMPTY": "  "})
     assert found.line == line
     assert found.message.startswith("the secret cannot be read: ")
-    hint = "set this environment variable" if "env" in reference else "a relative path starts at this"
-    assert hint in found.message
+
+
+@pytest.mark.requirement("R-172", "R-277", "R-278")
+@pytest.mark.parametrize(
+    ("right", "reference", "advice"),
+    [
+        ("{env: SESSION_KEY}", "{env: NOWHERE}", "$NOWHERE: not set or empty; set this environment variable"),
+        ("{env: SESSION_KEY}", "{file: nowhere}", "nowhere: No such file or directory; make one: bff secrets new"),
+        ("{env: SESSION_KEY}", "{file: empty}", "empty: empty; make one: bff secrets new session-key --out FILE"),
+        ("{env: CORP_SECRET}", "{file: nowhere}", "nowhere: No such file or directory; write the secret into this"),
+        ("{env: CORP_SECRET}", "{file: folder}", "folder: no regular file"),
+        (
+            "{env: CORP_SECRET}",
+            "{file: hunter2}",
+            "the secret itself): No such file or directory; a relative path starts",
+        ),
+    ],
+)
+def test_a_missing_secret_says_what_to_do(tmp_path: Path, right: str, reference: str, advice: str) -> None:
+    """The message names the variable, or the file by its whole path, and what the operator can do about it."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    found = problem(changed(right, reference), folder=tmp_path, env=ENV)
+    assert advice in found.message
+    assert (str(tmp_path) in found.message) == ("file" in reference and "hunter2" not in reference)
 
 
 @pytest.mark.requirement("R-277")

@@ -77,6 +77,9 @@ def test_a_url_means_one_location(url: str, expected: StoreLocation) -> None:
     [
         ("http://redis", "is no store"),
         ("redis:", "is no store"),
+        ("redis://bff:p@ss@redis:6379", "has more than one @"),
+        ("rediss+sentinel://bff:p@ss@one,two/main", "has more than one @"),
+        ("redis://redis:6379/0@", "has more than a database number"),
         ("memory://redis", "takes nothing"),
         ("redis://:6379", "no host"),
         ("redis://redis:port", "host\\[:port"),

@@ -152,7 +152,7 @@ def test_no_yaml(source: bytes, line: int, column: int) -> None:
         ("a: @b", "is not YAML: found character '@' that cannot start any token; put the value in quotes"),
         ("a:\n\tb: c", "is not YAML: found character '\\t' that cannot start any token; write spaces instead of tabs"),
         ("a:\n  b: c\n d: e", "is not YAML: expected <block end>, but found '<block mapping start>'; begin the keys"),
-        ("a: b\n---\na: b", "is not YAML: but found another document; keep one"),
+        ("a: b\n---\na: b", "is not YAML: found another document; keep one"),
     ],
 )
 def test_syntax_errors_say_what_they_are(text: str, what: str) -> None:

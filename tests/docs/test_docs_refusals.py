@@ -18,7 +18,8 @@ REGISTERED = {
     *("invalid_target", "invalid_dpop_proof", "use_dpop_nonce", "insufficient_user_authentication"),
     *("invalid_authorization_details", "slow_down"),
 }
-PLACES = ["oauth", "provider", "tokens", "web/login.py"]
+SIGN_IN = ("login", "callback", "form_post", "transactions", "backchannel_logout")
+PLACES = ["oauth", "provider", "tokens", *(f"web/{name}.py" for name in SIGN_IN)]
 
 
 def reasons() -> set[str]:

@@ -221,9 +221,11 @@ async def test_a_silent_sign_in_that_fails_otherwise_comes_back_and_is_told_of(e
         assert [entry["reason"] for entry in logs if entry["event"] == "login.declined"] == [error]
 
 
+GITHUB_CODE_OVER = oauth_error("bad_verification_code", status=200)
 UNFINISHED: dict[str, tuple[dict[str, Any], str]] = {
     "the token endpoint is down": ({"answers": {"/token": Answer(status=503)}}, "http_503"),
     "the code is over": ({"answers": {"/token": oauth_error("invalid_grant")}}, "invalid_grant"),
+    "the code is over, says GitHub": ({"answers": {"/token": GITHUB_CODE_OVER}}, "bad_verification_code"),
     "no tokens": ({"answers": {"/token": Answer(body=b"<html>")}}, "not_json"),
     "another nonce": ({"id_token_claims": having(nonce="another")}, "nonce"),
     "another issuer": ({"authorization_response": with_parameters(iss="https://other.example")}, "iss_mismatch"),

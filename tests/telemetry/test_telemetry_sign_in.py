@@ -52,6 +52,9 @@ def test_a_session_is_logged_and_counted_when_it_starts() -> None:
     (event,) = events
     assert (event["event"], event["session"], event["user"]) == ("session.started", "01234567", "alice")
     assert counts == {("bff_sessions_started_total",): 1}
+    with capture_logs() as events, counted():
+        telemetry.session_started(session_key="0123456789abcdef", provider="work", user=None)
+    assert "user" not in events[0]
 
 
 def test_a_back_channel_logout_is_one_event() -> None:

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bff import errors
+from bff.oauth import refresh_refusal
 from bff.web.page_texts import BY_REASON, BY_TYPE
 from bff.web.pages import Look
 from bff.web.problems import LAST_RESORT, TABLE, Shown, SignInFailed, problem_of
@@ -93,6 +94,14 @@ def test_a_failed_sign_in_can_be_begun_again(reason: str) -> None:
     assert status == 400
     assert "/bff/login?provider=corp&return_to=/orders%3Fa%3D1%26b%3D2%23c" in page.links
     assert "/" in page.links
+
+
+@pytest.mark.requirement("R-302")
+@pytest.mark.parametrize("error", sorted(refresh_refusal._OPERATORS))
+def test_what_only_the_operator_can_mend_is_told_as_such(error: str) -> None:
+    """A provider's code for a wrong secret or registration, GitHub's and Slack's too, tells a person to report it."""
+    _, page = page_of(errors.ProviderRefused("x", provider="corp", error=error))
+    assert "one of the two is not set up as the other expects" in " ".join(page.texts)
 
 
 @pytest.mark.requirement("R-302")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bff.cli import logs
+from bff.cli import environment, logs
 from bff.cli.config_file import load_with_warnings_or_exit
 from bff.cli.online import check_online
 
@@ -13,7 +13,7 @@ from bff.cli.online import check_online
 def check(file: Path, *, online: bool) -> int:
     """Print what is wrong; 0 if nothing or warnings only, 1 if something online, 2 (on the way) if the file itself."""
     config = load_with_warnings_or_exit(file)
-    logs.level_in_force(config.log)  # BFF_LOG_LEVEL is judged as `bff serve` judges it
+    environment.judge(config.log)
     logs.silence()
     click.echo(f"{file}: ok ({len(config.providers)} provider(s), {len(config.routes)} route(s))")
     return asyncio.run(check_online(config)) if online else 0

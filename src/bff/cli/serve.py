@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 import uvicorn
 
-from bff.cli import logs
+from bff.cli import environment, logs
 from bff.cli.config_file import load_or_exit
 from bff.config.adoption import adopt
 from bff.config.load import load
@@ -37,6 +37,7 @@ def serve(file: Path, *, workers: int) -> None:
     hold_reloads()
     file = file.absolute()
     config = load_or_exit(file)
+    environment.judge(config.log)
     if workers > 1 and config.session.store.in_memory:
         _refuse("memory:// holds sessions for one process; use a redis:// store with --workers")
     logs.configure(config.log)

@@ -112,7 +112,8 @@ def _check_provider(route: RouteConfig, config: Config, path: KeyPath, findings:
     if route.provider is None:
         findings.report(at, f"is missing: say which of {', '.join(config.providers)}")
     elif route.provider not in config.providers:
-        findings.report(at, f"is no provider of this file{suggestion(route.provider, config.providers)}")
+        known = f"; known: {', '.join(config.providers)}"
+        findings.report(at, f"is no provider of this file{suggestion(route.provider, config.providers) or known}")
 
 
 def _check_pages(route: RouteConfig, path: KeyPath, findings: Findings) -> None:

@@ -120,7 +120,7 @@ def _syntax_error(error: yaml.MarkedYAMLError) -> _UnusableError:
     mark = error.problem_mark or error.context_mark
     if error.context in _NOTICED_LATE:
         mark = error.context_mark
-    problem = error.problem or error.context or "syntax error"
+    problem = (error.problem or error.context or "syntax error").removeprefix("but ")
     if "alias" in problem:
         problem = "an alias (`*name`) without its anchor; put a value that begins with * in quotes"
     elif "anchor" in f"{error.context} {problem}":

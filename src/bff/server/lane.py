@@ -53,7 +53,7 @@ class Lane:
     @staticmethod
     def is_on() -> bool:
         """Whether the environment lets it run."""
-        return os.environ.get(SWITCH, "on") != "off"
+        return os.environ.get(SWITCH, "").lower() != "off"
 
     def _traced_call(self, message: Message, browser: LaneSide, keep_alive: bool) -> "LaneCall | Exchange | None":
         """Whether a request is sampled is decided once: the recipe goes on with the span that was begun here."""

@@ -1,7 +1,11 @@
 """What an operator can do about a request that was refused or not served: one sentence for each reason, logged as `remedy` (R-363)."""
 
+_CREDENTIALS = "compare client_id, client_secret and client_auth with what is registered at the provider"
+
 REMEDIES = {
     # the kinds of problems
+    "callback-refused": "docs/how-to/refusals.md says what each reason of a refused sign-in means, and what to do",
+    "token-refused": "compare `found` and `configured`; docs/how-to/refusals.md says what each reason means",
     "csrf-refused": "calls must come from pages of public_url and carry X-CSRF: 1; for what cannot send it: csrf: origin",
     "no-route": "no route begins with this path: `bff routes` lists them, `bff explain` judges one request",
     "no_file": "the folder of this `files` route has no such file: build the app again, or correct the link",
@@ -19,7 +23,11 @@ REMEDIES = {
     "provider-misbehaved": "`bff check --online` compares its metadata; docs/how-to/refusals.md lists the reasons",
     "store-unavailable": "see whether session.store answers: /readyz on the management listener, bff_store_seconds",
     # what a provider refuses, by its error code
-    "invalid_client": "compare client_id, client_secret and client_auth with what is registered at the provider",
+    "invalid_client": _CREDENTIALS,
+    "incorrect_client_credentials": _CREDENTIALS,  # GitHub
+    "bad_client_secret": _CREDENTIALS,  # Slack
+    "invalid_client_id": _CREDENTIALS,  # Slack
+    "redirect_uri_mismatch": "register PUBLIC_URL/bff/callback/NAME at the provider, character for character",  # GitHub
     "unauthorized_client": "let the client use this grant type at the provider",
     "invalid_scope": "compare `scope` with what the provider lets this client ask for",
     "invalid_target": "compare `resource` and `audience` with the APIs that the provider knows",

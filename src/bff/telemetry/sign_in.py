@@ -45,7 +45,8 @@ def login_declined(error: BffError, *, provider: str) -> None:
 def session_started(*, session_key: str, provider: str, user: str | None) -> None:
     """A sign-in made a session; `user`: who that is, where the operator wants it in the log."""
     metrics.SESSIONS_STARTED.inc()
-    log.info("session.started", session=session_key[:8], provider=provider, user=user)
+    who = {} if user is None else {"user": user}
+    log.info("session.started", session=session_key[:8], provider=provider, **who)
 
 
 def session_ended(*, session_key: str, cause: str) -> None:

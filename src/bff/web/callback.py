@@ -38,6 +38,9 @@ BEGIN_AGAIN = frozenset({"temporarily_unavailable", "authentication_expired", "l
 # What a provider answers to `prompt=none` where it would have to ask the user something (OpenID Connect Core section 3.1.2.6).
 NOT_SILENTLY = frozenset({"login_required", "interaction_required", "account_selection_required", "consent_required"})
 
+# What a token endpoint says of a code that was used before, or whose time has passed (RFC 6749 section 5.2); the second is GitHub's.
+_CODE_IS_OVER = frozenset({"invalid_grant", "bad_verification_code"})
+
 MAX_USER_AGENT = 256  # bytes
 
 
@@ -283,8 +286,8 @@ async def _redeem(
             dpop_seed=login.dpop_seed(provider, transaction),
         )
     except ProviderRefused as refused:
-        if refused.error == "invalid_grant":
-            raise CallbackRefused("The sign-in took too long. Sign in again.", reason="invalid_grant") from refused
+        if refused.error in _CODE_IS_OVER:
+            raise CallbackRefused("The sign-in took too long. Sign in again.", reason=refused.error) from refused
         raise
 
 

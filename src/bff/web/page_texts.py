@@ -38,6 +38,8 @@ NOT_SET_UP = frozenset(
         *("invalid_request_object", "request_not_supported", "request_uri_not_supported"),
         *("registration_not_supported", "invalid_authorization_details", "invalid_target", "invalid_client"),
         *("invalid_dpop_proof", "use_dpop_nonce", "unsupported_grant_type"),
+        *("incorrect_client_credentials", "redirect_uri_mismatch"),  # GitHub's
+        *("bad_client_secret", "invalid_client_id"),  # Slack's
     }
 )
 
@@ -105,11 +107,14 @@ BY_REASON: dict[str, PageText] = {
         "Sign in again, from the start.",
         _SIGN_IN_OR_APP,
     ),
-    "invalid_grant": PageText(
-        "The sign-in took too long",
-        "The sign-in service does not accept its own answer any more.",
-        "Sign in again.",
-        _SIGN_IN_OR_APP,
+    **dict.fromkeys(
+        ("invalid_grant", "bad_verification_code"),  # the second is GitHub's
+        PageText(
+            "The sign-in took too long",
+            "The sign-in service does not accept its own answer any more.",
+            "Sign in again.",
+            _SIGN_IN_OR_APP,
+        ),
     ),
     "invalid_request_uri": PageText(
         "The sign-in took too long",

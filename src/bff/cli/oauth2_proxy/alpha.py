@@ -5,7 +5,8 @@ from typing import Any
 
 from bff.cli.oauth2_proxy.settings import Settings, Upstream
 
-_ROOTS = ("upstreamConfig", "injectRequestHeaders", "injectResponseHeaders", "metricsServer", "providers", "upstreams")
+_SECTIONS = ("upstreamConfig", "metricsServer")
+_LISTS = ("injectRequestHeaders", "injectResponseHeaders", "providers", "upstreams")
 _PROVIDER = {
     "provider": "provider",
     "clientID": "client-id",
@@ -63,8 +64,12 @@ _USER = {"user": "{subject}", "access_token": "", "id_token": "", "refresh_token
 
 
 def is_structured(document: Mapping[str, Any]) -> bool:
-    """Whether this is such a file: Kubernetes and Compose have none of these roots as a list or a section of their own."""
-    return "apiVersion" not in document and any(isinstance(document.get(root), dict | list) for root in _ROOTS)
+    """Whether this is such a file: Kubernetes and Compose have none of these roots, and `providers` of a `bff.yaml` is a section."""
+    if "apiVersion" in document:
+        return False
+    sections = (isinstance(document.get(root), dict) for root in _SECTIONS)
+    lists = (isinstance(document.get(root), list) for root in _LISTS)
+    return any(sections) or any(lists)
 
 
 def settings(document: Mapping[str, Any]) -> Settings:
@@ -74,6 +79,7 @@ def settings(document: Mapping[str, Any]) -> Settings:
     for name, value in (*_of_provider(providers[0] if providers else {}), *_of_servers(document)):
         values[name] = (*values.get(name, ()), value)
     claims, remarks = _injected(document)
+    remarks += [f"{key}: not a setting that is known here: it may restrict who comes in" for key in _unknown(document)]
     if len(providers) > 1:
         remarks.append("providers: all but the first one: write them below `providers:` yourself")
     config = document.get("upstreamConfig")
@@ -84,6 +90,17 @@ def settings(document: Mapping[str, Any]) -> Settings:
         claims=claims,
         remarks=tuple(remarks),
     )
+
+
+def _unknown(document: Mapping[str, Any]) -> Iterator[str]:
+    """The keys, of the file and of its first provider, that nothing here reads."""
+    yield from (key for key in document if key not in {*_SECTIONS, *_LISTS, "server"})
+    for key, value in next(iter(_dicts(document.get("providers"))), {}).items():
+        inner = {name for section, name in _INNER if section == key}
+        if inner and isinstance(value, dict):
+            yield from (f"providers: {key}.{name}" for name in value if name not in inner)
+        elif not inner and key not in {*_PROVIDER, "id", "loginURLParameters"}:
+            yield f"providers: {key}"
 
 
 def _dicts(node: object) -> list[dict[str, Any]]:

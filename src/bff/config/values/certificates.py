@@ -47,9 +47,7 @@ def key_pair(pair: KeyPair) -> None:
     """Refuse a certificate and key that are not there, cannot be read, or do not belong together."""
     for file in (pair.certificate, pair.key):
         if not os.path.isfile(file):
-            raise SpellingError(
-                f"names a file that is not there: {file} (a relative path starts at this file's folder)"
-            )
+            raise SpellingError(f"names a file that is not there: {file}")
     try:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pair)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

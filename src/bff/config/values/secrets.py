@@ -5,6 +5,7 @@ would refuse while we run keeps its last good value, because a rotation in progr
 (R-278). Each change that is refused is told of once.
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -137,32 +138,42 @@ class MadeSecret:
         return self.value
 
 
-_HINTS: Mapping[type, str] = {
-    FileSecret: "a relative path starts at this configuration file's folder",
-    EnvSecret: "set this environment variable",
-}
+_NOT_THERE = frozenset({os.strerror(errno.ENOENT), "empty"})
+_NOT_ALLOWED = os.strerror(errno.EACCES)
+_WRITTEN = "write the secret into this file"
+_RELATIVE = "a relative path starts at this configuration file's folder"
+_HIDDEN = "(a name that is not shown: it may be the secret itself)"
+_MADE = "make one: bff secrets new session-key --out FILE"
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z_]*|(?=[A-Z0-9]*_)[A-Z][A-Z0-9_]*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_NAME_WITH_DIGITS = 23  # characters
 
 
-def available(secret: Secret) -> None:
-    """Refuse a reference that cannot be read, and name what it refers to: the variable or the file."""
+def available(secret: Secret, *, if_missing: str = _WRITTEN) -> None:
+    """Refuse a reference that cannot be read; name the variable or the file, and what to do (`if_missing`: about a file)."""
     try:
         secret.read()
     except SecretUnavailable as unavailable:
-        raise SpellingError(
-            f"the secret cannot be read: {_named(secret)}: {unavailable.reason} ({_HINTS[type(secret)]})"
-        ) from None
+        named = _named(secret)
+        advice = _advice(secret, unavailable.reason, if_missing=if_missing if named else _RELATIVE)
+        raise SpellingError(f"the secret cannot be read: {named or _HIDDEN}: {unavailable.reason}{advice}") from None
 
 
-def _named(secret: Secret) -> str:
-    """What the reference refers to. Operators write secrets where names belong; what may be one is not repeated (R-172)."""
+def _advice(secret: Secret, reason: str, *, if_missing: str) -> str:
+    if isinstance(secret, EnvSecret):
+        return "; set this environment variable"
+    if reason in _NOT_THERE:
+        return f"; {if_missing}"
+    return "; let the gateway's user read it" if reason == _NOT_ALLOWED else ""
+
+
+def _named(secret: Secret) -> str | None:
+    """What the reference refers to; None: operators write secrets where names belong, what may be one is not repeated (R-172)."""
     if isinstance(secret, EnvSecret) and _VARIABLE_NAME.fullmatch(secret.name):
         return f"${secret.name}"
     if isinstance(secret, FileSecret) and _is_plain_file_name(secret.path.name):
         return str(secret.path)
-    return "(a name that is not shown: it may be the secret itself)"
+    return None
 
 
 def _is_plain_file_name(name: str) -> bool:
@@ -182,13 +193,13 @@ def client_secret(secret: Secret) -> None:
 
 def session_key(secret: Secret) -> None:
     """Refuse a session key that could be guessed: too short, hardly any different characters, or one text repeated."""
-    _judged_always(secret, _not_to_be_guessed)
+    _judged_always(secret, _not_to_be_guessed, if_missing=_MADE)
 
 
-def _judged_always(secret: Secret, judge: Callable[[str], None]) -> None:
+def _judged_always(secret: Secret, judge: Callable[[str], None], *, if_missing: str = _WRITTEN) -> None:
     """Now, and whenever its file changes: half a key, cut off while it was written, must not be taken on either, nor another file in
     its place, which may hold another secret."""
-    available(secret)
+    available(secret, if_missing=if_missing)
     judge(secret.read())
     if isinstance(secret, FileSecret):
         secret.judge = judge

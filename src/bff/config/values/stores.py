@@ -72,6 +72,8 @@ def parse_store(text: str) -> StoreLocation:
     if text == MEMORY.shown:
         return MEMORY
     match = _URL.fullmatch(text)
+    if match is None and text.partition("://")[0] in SCHEMES:
+        raise SpellingError("has more than one @, or a line break; encode @ / ? # in a password with %XX")
     if match is None or match["scheme"] not in SCHEMES:
         raise SpellingError(
             f"is no store: write memory:// or redis://HOST:6379/0; other schemes: {', '.join(SCHEMES[2:])}"

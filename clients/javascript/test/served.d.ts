@@ -1,0 +1,3 @@
+declare module "*/bff/client.js" {
+  export * from "@bff-gateway/client";
+}

@@ -3,17 +3,22 @@
 import asyncio
 import gzip
 import json
+import os
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from support.gateway_world import SERVER
 from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Received, response, scripted_upstream
+from support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EXPECT = b"Expect: 100-continue"
+MIB = 1024 * 1024
 
 
 @pytest.mark.requirement("R-248")
@@ -129,6 +134,30 @@ async def test_a_reply_that_ends_early_looks_like_one(cut: bytes) -> None:
             await browser.reply()
     assert truncated.value.status in {200, 0}  # 0: broken off before the head had left
     assert b"0\r\n" not in truncated.value.body
+
+
+async def test_a_file_that_becomes_shorter_looks_like_one_too(tmp_path: Path) -> None:
+    """The connection breaks in the middle, and the log has one line for it, without a traceback."""
+    (tmp_path / "index.html").write_text("the app")
+    film = tmp_path / "film.mp4"
+    film.touch()
+    os.truncate(film, 64 * MIB)
+    routes = [{"path": "/app", "files": str(tmp_path)}]
+    async with raw_world(signed_in=False, routes=routes) as site, site.connect() as browser:
+        with capture_logs() as logs:
+            await browser.say(site.request("GET /app/film.mp4"))
+            status, _ = await browser.head()
+            assert browser.wire.transport is not None
+            browser.wire.transport.pause_reading()
+            os.truncate(film, MIB)
+            browser.wire.transport.resume_reading()
+            assert len(await browser.rest()) < 64 * MIB
+            await until(lambda: bool(logs))
+    assert status == 200
+    assert [(entry["event"], entry["log_level"], entry["reason"]) for entry in logs] == [
+        ("file.broke_off", "warning", "shorter")
+    ]
+    assert (logs[0]["route"], logs[0]["path"]) == ("/app", "/app/film.mp4")
 
 
 @pytest.mark.requirement("R-250")

@@ -49,10 +49,43 @@ def test_a_browser_cannot_name_another_for_envoy() -> None:
         asked_request(question(b"/envoy/a", *fields, (b"x-original-uri", b"/b")))
 
 
-NAMES = st.sampled_from(
-    [b"x-original-uri", b"x-original-method", b"x-forwarded-uri", b"x-forwarded-method", b"x-forwarded-host", b"host"]
+@pytest.mark.parametrize("path", [b"/authz", b"/envoy/a"])
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        (b"https://a.example/a", True),
+        (b"/a", True),
+        (b"https://a.example/b", False),
+        (b"https://a.example/a?x", False),
+        (b"https://a.example", False),
+        (b"", False),
+    ],
 )
-VALUES = st.sampled_from([b"/a", b"/b?c", b"GET", b"POST", b"a.example"]) | st.binary(max_size=6)
+def test_a_browser_cannot_name_another_for_ingress_nginx(path: bytes, url: bytes, same: bool) -> None:
+    """It says X-Original-URL, which is no form here, and passes a browser's X-Original-URI on: both must lead to one place."""
+    named = question(path, (b"x-original-method", b"GET"), (b"x-original-uri", b"/a"), (b"x-original-url", url))
+    if same:
+        assert asked_request(named).head.path == b"/a"
+    else:
+        with pytest.raises(MalformedRequest):
+            asked_request(named)
+
+
+def test_what_ingress_nginx_asks_is_refused() -> None:
+    """Without another name there is no request."""
+    with pytest.raises(MalformedRequest):
+        asked_request(question(b"/authz", (b"x-original-method", b"GET"), (b"x-original-url", b"https://a.example/a")))
+
+
+NAMES = st.sampled_from(
+    [
+        *(b"x-original-uri", b"x-original-method", b"x-forwarded-uri", b"x-forwarded-method"),
+        *(b"x-original-url", b"x-forwarded-host", b"host"),
+    ]
+)
+VALUES = st.sampled_from([b"/a", b"/b?c", b"https://a.example/a", b"GET", b"POST", b"a.example"]) | st.binary(
+    max_size=6
+)
 
 
 @given(st.sampled_from([b"/authz", b"/envoy/a", b"/envoy", b"/"]), st.lists(st.tuples(NAMES, VALUES), max_size=6))
@@ -66,6 +99,8 @@ def test_every_field_that_names_it_says_the_same(path: bytes, fields: list[tuple
         if name.endswith(b"-uri"):
             path_of, _, query = value.partition(b"?")
             assert (head.path, head.query) == (path_of, query)
+        if name == b"x-original-url":
+            assert value.endswith(head.target)
         if name.endswith(b"-method"):
             assert head.method == value
     assert {name for name, _ in head.fields} <= {b"host"}

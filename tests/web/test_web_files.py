@@ -1,9 +1,13 @@
 """The single-page app's files: found, typed, revalidated, ranged; and nothing else on the disk (R-242 for files)."""
 
+import errno
 import os
 
 import pytest
+from structlog.testing import capture_logs
 
+from bff.web.api import BrokenTransfer
+from bff.web.app_folder import OpenFile
 from support.asgi_gateway import FETCH, NAVIGATION, TYPED, AsgiGateway, asgi_gateway
 
 WHOLE = "export const app = 1;\n" * 100
@@ -453,6 +457,20 @@ async def test_a_long_file_is_sent_in_pieces_and_by_ranges() -> None:
             part = await get(world, "/app/film.mp4", {"range": f"bytes={start}-{end}"})
             assert (part.status, part.body == content[start : end + 1]) == (206, True)
             assert part.field("content-range") == f"bytes {start}-{end}/{len(content)}"
+
+
+async def test_a_file_that_cannot_be_read_on_breaks_its_answer_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails, or the file server is gone: the answer has begun, so it cannot become a problem."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    async with asgi_gateway() as world:
+        (world.folder / "dist/film.mp4").write_bytes(bytes(1024 * 1024))
+        monkeypatch.setattr(OpenFile, "read", fail)
+        with capture_logs() as logs, pytest.raises(BrokenTransfer):
+            await get(world, "/app/film.mp4")
+    assert [(entry["event"], entry["reason"]) for entry in logs] == [("file.broke_off", os.strerror(errno.ESTALE))]
 
 
 @pytest.mark.requirement("R-252")

@@ -165,6 +165,12 @@ def answer_failed(error: Exception) -> None:
     log.error("answer.failed", exc_info=error)
 
 
+def file_broke_off(reason: str, head: RequestHead, *, route: str | None) -> None:
+    """An answer ends in its middle because a file of the app became shorter, or cannot be read."""
+    facts = {"request_id": head.request_id.decode("ascii"), "route": route, **_place(head)}
+    log.warning("file.broke_off", reason=reason, **facts)
+
+
 def upstream_broke_off(
     error: BaseException | None, head: RequestHead | None = None, *, route: str | None = None
 ) -> None:

@@ -37,6 +37,7 @@ from bff.tokens.sources import TokenSource
 from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
 from bff.web.answers import OwnAnswer, redirect, send_answer
+from bff.web.file_answer import FileBrokeOff
 from bff.web.gateway import Gateway
 from bff.web.pages import requested_path, with_return_to
 from bff.web.problems import login_url
@@ -110,12 +111,15 @@ async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive,
 
     Raises:
         BffError: see the table above; nothing was sent to the browser then.
-        BrokenTransfer: the upstream broke off after the answer had begun.
+        BrokenTransfer: the upstream, or a file, broke off after the answer had begun.
     """
     admitted = admission.route(gateway, head)
     telemetry.routed(admitted.policy.label)
     if admitted.policy.serves_files:
-        await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
+        try:
+            await gateway.files[admitted.match.route.prefix].send(admitted.match, head, send)
+        except FileBrokeOff as error:
+            raise BrokenTransfer from error
         return
     call = await admit(gateway, head, admitted)
     if isinstance(call, OwnAnswer):

@@ -28,6 +28,7 @@ from bff.web import api, cross_origin
 from bff.web.access_log import account_of, accounted
 from bff.web.answers import OwnAnswer, answer, naming, send_answer
 from bff.web.endpoints import endpoint
+from bff.web.file_answer import FileBrokeOff
 from bff.web.forward_auth import forward_auth, in_question
 from bff.web.gateway import Gateway, Process, build_gateway, build_process, running, settle
 from bff.web.health import management
@@ -167,10 +168,12 @@ class App:
         except BrowserGone:
             return  # there is no browser to answer to
         except api.BrokenTransfer as error:
-            if not isinstance(error.__cause__, LoginRequired):  # `streams.ended` has been logged
-                account = current()
-                route = None if account is None else account.route
-                telemetry.upstream_broke_off(error.__cause__, head, route=route)
+            cause, account = error.__cause__, current()
+            route = None if account is None else account.route
+            if isinstance(cause, FileBrokeOff):
+                telemetry.file_broke_off(cause.reason, head, route=route)
+            elif not isinstance(cause, LoginRequired):  # `streams.ended` has been logged
+                telemetry.upstream_broke_off(cause, head, route=route)
             raise  # so that the server closes the connection in the middle of the body
         except PlainHttp as error:
             own = to_https(gateway, error)

@@ -7,6 +7,9 @@
 A browser may send these fields as well, and a proxy that does not know a name passes it on. So a request that is named twice must be
 the same both times, and a form of which a part is missing is refused: the browser could have sent that part. All other fields are the
 browser's, as they are.
+
+ingress-nginx says X-Original-URL and X-Original-Method. That is no form here, and a browser could add the X-Original-URI of another
+request to make it one: so where X-Original-URL is there, it must lead to the same place.
 """
 
 from enum import Enum, auto
@@ -24,7 +27,7 @@ _FORMS = (
     (b"x-original-uri", b"x-original-method"),
     (b"x-forwarded-uri", b"x-forwarded-method"),
 )
-_OF_THE_QUESTION = frozenset({*_FORMS[0], *_FORMS[1], b"x-forwarded-host", b"host"})
+_OF_THE_QUESTION = frozenset({*_FORMS[0], *_FORMS[1], b"x-original-url", b"x-forwarded-host", b"host"})
 _URI = bytes(code for code in range(0x21, 0x7F) if code != 0x23)  # visible ASCII, never `#`
 
 
@@ -66,6 +69,8 @@ def asked_request(question: RequestHead) -> AskedRequest:
     if len({*named}) > 1:
         raise MalformedRequest("Two requests are named: X-Original-URI and X-Forwarded-Uri, or their methods, differ.")
     method, uri = named[0]
+    if any(_path_and_query(url) != uri for url in _values(question, b"x-original-url")):
+        raise MalformedRequest("Two requests are named: X-Original-URL leads elsewhere.")
     if uri.translate(None, _URI):
         raise MalformedRequest("The URI in question holds a character that URIs do not have.")
     path, _, query = uri.partition(b"?")
@@ -86,6 +91,14 @@ def _from_fields(question: RequestHead, form: tuple[bytes, bytes]) -> list[tuple
         uri, method = (name.decode("ascii") for name in form)
         raise MalformedRequest(f"The proxy has to send {uri} and {method}, each once.")
     return [(methods[0], uris[0])]
+
+
+def _path_and_query(url: bytes) -> bytes:
+    """Of a URL with or without its origin."""
+    if url.startswith(b"/"):
+        return url
+    _, _, rest = url.partition(b"://")
+    return b"/" + rest.partition(b"/")[2]
 
 
 def _browsers_fields(question: RequestHead, asker: Asker) -> list[Field]:

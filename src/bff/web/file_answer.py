@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from bff.config.values.header_changes import CSP, HeaderChanges
 from bff.oauth.retry_after import instant_of
+from bff.regular_files import flaw_of
 from bff.request_head import Field, RequestHead
 from bff.web import ranges
 from bff.web.app_folder import OpenFile
@@ -92,22 +93,45 @@ def file_answer(found: Found, head: RequestHead, *, https: bool, changes: Header
     )
 
 
+class FileBrokeOff(Exception):
+    """The content cannot be completed: the file became shorter, or cannot be read, after its answer had begun."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 async def send_file(found: Found, answer: FileAnswer, send: Any) -> None:
-    """Send it over ASGI. A file that has become shorter meanwhile ends the answer before its length: the server breaks it off."""
+    """Send it over ASGI.
+
+    Raises:
+        FileBrokeOff: not all of it.
+    """
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.fields})
     at, end = answer.part or (0, 0)
     more = True
     while more:
         data = await _read(found.file, at, min(end - at, CHUNK_BYTES)) if at < end else b""
         at += len(data)
-        more = bool(data) and at < end
+        more = at < end
         await send({"type": "http.response.body", "body": data, "more_body": more})
 
 
 async def _read(file: OpenFile, at: int, size: int) -> bytes:
+    """At most `size` bytes, and one at least.
+
+    Raises:
+        FileBrokeOff: there is none.
+    """
     if at < len(file.first):
         return file.first[at : at + size]
-    return await run_in_threadpool(file.read, at, size)
+    try:
+        data = await run_in_threadpool(file.read, at, size)
+    except OSError as error:
+        raise FileBrokeOff(flaw_of(error)) from error
+    if not data:
+        raise FileBrokeOff("shorter")
+    return data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

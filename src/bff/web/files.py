@@ -45,6 +45,7 @@ class AppFiles:
 
         Raises:
             NoRoute: no such file, and the app's start page is not what is wanted.
+            FileBrokeOff: the answer has begun and cannot be completed.
         """
         name = _name(match.rest)
         codings = content_coding.preferred(head.named.get(b"accept-encoding"))

@@ -32,8 +32,8 @@ async def test_a_sign_in_that_is_too_weak_is_stepped_up() -> None:
 @pytest.mark.requirement("R-155", "R-107")
 @pytest.mark.parametrize("later", [400, -7200])
 async def test_a_sign_in_that_is_too_old_is_repeated(later: int) -> None:
-    """An authentication older than `max_age` is 401 with a login URL that asks for a recent one; so is one of the future, after a clock
-    was set back: it would be recent for hours."""
+    """An authentication older than `max_age` is 401 with a login URL that asks for a recent one; so is one of the future, after a
+    clock was set back: it would be recent for hours."""
     async with gateway_world(routes=guarded(max_age="5m")) as world:
         browser = await signed_in(world, auth_time=int(world.clock.now))
         assert (await browser.fetch("/api/orders")).status_code == 200

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from bff.provider.http import RENEWAL_CONNECTIONS
 from support.fake_provider import Answer, oauth_error
 from support.gateway_world import GatewayWorld, gateway_world
 
@@ -91,6 +93,23 @@ async def test_it_is_renewed_and_replaced_when_the_upstream_rejects_it() -> None
         world.corp.answer_next("/token", exchanged("third", kind="N_A"))
         assert (await browser.fetch("/api")).status_code == 200
         assert [seen.bearer for seen in world.upstream.seen] == ["first", "second", "second", "third"]
+
+
+@pytest.mark.requirement("R-343")
+async def test_sign_ins_have_connections_however_many_are_exchanged() -> None:
+    """An exchange queues for one of the places that renewals share."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        provider = world.app.gateway.provider("corp")
+        async with AsyncExitStack() as taken:
+            for _ in range(RENEWAL_CONNECTIONS):
+                await taken.enter_async_context(provider.place())
+            call = asyncio.create_task(browser.fetch("/api/orders"))
+            await asyncio.wait([call], timeout=0.2)
+            assert forms(world) == []
+            await world.signed_in("bob")
+            world.corp.answer_next("/token", exchanged("for-orders"))
+        assert (await call).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,8 @@ def client_assertion(
         _verified(assertion, keys=keys) if keys["keys"] else _verified_by_secret(assertion, client["client_secret"])
     )
     yield from wrong
+    if keys["keys"] and header.get("kid") not in {key.get("kid") for key in keys["keys"]} - {None}:
+        yield "no kid of a registered key in the assertion's header [ValidateClientAssertionSignature]"
     if fapi and header.get("alg") not in FAPI_ALGORITHMS:
         yield "the assertion's algorithm is none of FAPI's [FAPI2-SP-FINAL-5.4]"
     if (claims.get("iss"), claims.get("sub")) != (client["client_id"], client["client_id"]):

@@ -212,10 +212,13 @@ class RunningTest:
         return {
             "access_token": self.access_token,
             "token_type": "DPoP" if self.judge.dpop else "Bearer",
-            "refresh_token": self.refresh_token,
+            **({"refresh_token": self.refresh_token} if self._refreshes() else {}),
             "scope": self.granted["scope"],
             **more,
         }
+
+    def _refreshes(self) -> bool:
+        return self.judge.fapi or self.module.name.startswith("refresh-token")
 
     async def _userinfo(self, request: Request) -> Response:
         if self._refuses(request):

@@ -73,9 +73,8 @@ class Grant:
     access_tokens: tuple[tuple[Target, AccessToken], ...]
     granted_at: float
     dpop_seed: str | None = field(default=None, repr=False)  # of the key that this grant's tokens are bound to
-    refusals: tuple[
-        tuple[Target, str], ...
-    ] = ()  # targets that the provider renews no more until a sign-in, and its error code
+    # targets that the provider renews no more until a sign-in, and its error code
+    refusals: tuple[tuple[Target, str], ...] = ()
 
     def refusal(self, target: Target) -> str | None:
         """The provider's error code if only another sign-in gives a token for this target again."""

@@ -158,17 +158,23 @@ class ExchangedTokens:
 
     async def _ask(self, wanted: Wanted, sending: Sending) -> TokenResponse:
         """Exchange the user's token; if the provider refuses that one, once more with another, if there is one."""
-        provider, asked = self._providers[wanted.provider], wanted.exchange
         subject = await wanted.users.usable()
-        await sending.admission()  # after the refresh that it may wait for, which may be the probe
-        sending.now()
         try:
-            return await provider.exchange_token(subject.value, asked=asked, dpop_seed=subject.dpop_seed)
+            return await self._call(wanted, subject, sending)
         except ProviderRefused as refused:
             another = await wanted.users.instead_of(subject) if refused.error in _SUBJECT_REFUSED else None
             if another is None:
                 raise
-        return await provider.exchange_token(another.value, asked=asked, dpop_seed=another.dpop_seed)
+        return await self._call(wanted, another, sending)
+
+    async def _call(self, wanted: Wanted, subject: AccessToken, sending: Sending) -> TokenResponse:
+        """One call. It has its place after the refresh of `subject`, which needs one too."""
+        provider = self._providers[wanted.provider]
+        async with provider.place():
+            if not sending.admitted:
+                await sending.admission()  # after the refresh that it may wait for, which may be the probe
+                sending.now()
+            return await provider.exchange_token(subject.value, asked=wanted.exchange, dpop_seed=subject.dpop_seed)
 
     def _refusal(self, wanted: Wanted) -> _Refusal | None:
         """What the provider said a moment ago that only the user can mend."""

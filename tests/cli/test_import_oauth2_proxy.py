@@ -353,6 +353,12 @@ def test_values_are_whole(text: str, values: dict[str, str]) -> None:
     assert dict(read(text).values) == {name: (value,) for name, value in values.items()}
 
 
+def test_an_upstream_whose_certificate_was_not_verified() -> None:
+    """It is said that it will be."""
+    text = "upstreamConfig: {upstreams: [{id: u, path: /, uri: 'https://a:1', insecureSkipTLSVerify: true}]}"
+    assert "upstream u: insecureSkipTLSVerify: certificates are always verified" in "\n".join(made(text).remarks)
+
+
 @pytest.mark.parametrize(
     ("provider", "named"),
     [

@@ -1,4 +1,4 @@
-"""`docs/how-to/deploy.md`: nginx loads what it proposes; its user of Redis or Valkey may do what the gateway does, and nothing else."""
+"""`docs/how-to/deploy.md`: nginx loads what it proposes; its user of Redis or Valkey may do what the gateway does, and no more."""
 
 import asyncio
 import re

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from bff.provider.http import RENEWAL_CONNECTIONS
 from support.fake_provider import Answer, oauth_error
 from support.gateway_world import GatewayWorld, gateway_world
 
@@ -93,6 +95,23 @@ async def test_it_is_renewed_and_replaced_when_the_upstream_rejects_it() -> None
         assert [seen.bearer for seen in world.upstream.seen] == ["first", "second", "second", "third"]
 
 
+@pytest.mark.requirement("R-343")
+async def test_sign_ins_have_connections_however_many_are_exchanged() -> None:
+    """An exchange queues for one of the places that renewals share."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        provider = world.app.gateway.provider("corp")
+        async with AsyncExitStack() as taken:
+            for _ in range(RENEWAL_CONNECTIONS):
+                await taken.enter_async_context(provider.place())
+            call = asyncio.create_task(browser.fetch("/api/orders"))
+            await asyncio.wait([call], timeout=0.2)
+            assert forms(world) == []
+            await world.signed_in("bob")
+            world.corp.answer_next("/token", exchanged("for-orders"))
+        assert (await call).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
@@ -174,6 +193,20 @@ async def test_a_refusal_that_only_the_user_can_mend_asks_for_a_sign_in(code: st
         assert (await browser.fetch("/api/orders")).status_code == 401
         assert len(forms(world)) == 2
         await world.sign_in(browser)
+        world.corp.answer_next("/token", exchanged("for-orders"))
+        assert (await browser.fetch("/api/orders")).status_code == 200
+
+
+@pytest.mark.requirement("R-162", "R-320")
+async def test_a_clock_that_is_set_back_lengthens_no_refusal() -> None:
+    """By hours, it would be repeated for hours."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", oauth_error("consent_required"))
+        assert (await browser.fetch("/api/orders")).status_code == 401
+        world.clock.now -= 3 * 3600
+        assert (await browser.fetch("/plain")).status_code == 200  # and has the user's token renewed
+        await world.app.process.tasks.close(grace_seconds=10)
         world.corp.answer_next("/token", exchanged("for-orders"))
         assert (await browser.fetch("/api/orders")).status_code == 200
 

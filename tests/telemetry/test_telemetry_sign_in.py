@@ -3,7 +3,7 @@
 from structlog.testing import capture_logs
 from tests.support.counts import counted
 
-from bff.errors import CallbackRefused, ProviderRefused, ProviderUnavailable
+from bff.errors import CallbackRefused, MalformedRequest, ProviderRefused, ProviderUnavailable, StoreUnavailable
 from bff.telemetry import sign_in as telemetry
 
 
@@ -66,8 +66,14 @@ def test_a_back_channel_logout_is_one_event() -> None:
 
 
 def test_a_refused_logout_token_is_logged_with_its_reason() -> None:
-    """No session ended, so nothing is counted."""
-    with capture_logs() as events, counted() as counts:
-        telemetry.backchannel_logout_refused(ProviderUnavailable("gone", provider="work"), provider="work")
-    assert [(event["event"], event["reason"]) for event in events] == [("backchannel_logout.refused", "unavailable")]
-    assert not counts
+    """As a declined sign-in; what could not be read is `malformed`. No session ended, so nothing is counted."""
+    errors = [
+        (ProviderUnavailable("gone", provider="work"), "unavailable"),
+        (StoreUnavailable("gone"), "StoreUnavailable"),
+        (MalformedRequest("no"), "malformed"),
+    ]
+    for error, reason in errors:
+        with capture_logs() as events, counted() as counts:
+            telemetry.backchannel_logout_refused(error, provider="work")
+        assert [(event["event"], event["reason"]) for event in events] == [("backchannel_logout.refused", reason)]
+        assert not counts

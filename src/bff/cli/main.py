@@ -18,9 +18,8 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run one of them; click itself ends one whose reader has gone (`bff routes | head -1`)."""
-        if isinstance(
-            sys.stdout, io.TextIOWrapper
-        ):  # what is printed is read again as UTF-8: `bff import ... > bff.yaml`
+        # what is printed is read again as UTF-8: `bff import ... > bff.yaml`
+        if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         try:
             return super().main(*args, **kwargs)

@@ -123,10 +123,8 @@ def _advice(error: OSError) -> str:
 
 
 def _run_here(settings: uvicorn.Config, sockets: list[socket.socket]) -> None:
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # uvicorn raises it once more when it has stopped; that is no failure
+    # uvicorn raises it once more when it has stopped; that is no failure
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server = uvicorn.Server(settings)
     server.run(sockets=sockets)

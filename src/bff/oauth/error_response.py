@@ -19,15 +19,8 @@ from bff.oauth.messages import ProviderResponse, parse_json_object
 from bff.oauth.retry_after import retry_after_seconds
 
 _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")  # within RFC 6749 appendix A.7's NQSCHAR; no registered code needs more
-_INSIDE = (
-    "code",
-    "error",
-    "type",
-    "errorType",
-    "errorCode",
-    "name",
-    "status",
-)  # the first that holds a usable code counts
+# the first that holds a usable code counts
+_INSIDE = ("code", "error", "type", "errorType", "errorCode", "name", "status")
 _SENTENCES = {  # of `message`, where a provider has no `error`
     "invalid refresh token": "invalid_refresh_token",  # Twitch
     "missing or invalid refresh token": "invalid_refresh_token",  # HubSpot (supaglue-labs/supaglue #1935)

@@ -13,9 +13,8 @@ MAX_ACR_BYTES = 190  # of all `acr_values` together: they travel in `state`, whi
 _LONGEST_MAX_AGE = 10 * 365 * 86400.0
 
 _SCHEME = re.compile(rb"[ \t,]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?:[ \t]+|(?=,)|$)")
-_TOKEN68 = re.compile(
-    rb"[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)"
-)  # what `Basic` and `Negotiate` have in the place of parameters
+# what `Basic` and `Negotiate` have in the place of parameters
+_TOKEN68 = re.compile(rb"[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)")
 _PARAMETER = re.compile(
     # RFC 9110 section 11.2 wants quotes around what is no token; APIs write URIs (`acr_values=urn:a:b`) without them as well
     rb"""[ \t,]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([!#-+\--~]+))[ \t]*(?=,|$)"""

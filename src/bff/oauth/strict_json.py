@@ -11,9 +11,8 @@ import re
 from typing import NoReturn
 
 MAX_DEPTH = 32
-LONGEST_INTEGER = (
-    18  # digits with sign: what is longer is read as a float, like every other JSON reader does (RFC 7493)
-)
+# digits with sign: what is longer is read as a float, like every other JSON reader does (RFC 7493)
+LONGEST_INTEGER = 18
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -52,9 +52,8 @@ def left_by_browser(code: int | None, reason: str | None) -> Ending:
 def left_by_upstream(*, received: Close | None, sent: Close | None) -> Ending:
     """The upstream has closed, or is lost. `received` came from it; `sent` was sent on our own account, if we did."""
     if sent is not None and sent.code == MESSAGE_TOO_BIG.code:
-        return Ending(
-            MESSAGE_TOO_BIG, None
-        )  # the connection measured what came, has sent it to the upstream, and is closed
+        # the connection measured what came, has sent it to the upstream, and is closed
+        return Ending(MESSAGE_TOO_BIG, None)
     if received is None:
         return UPSTREAM_LOST
     return Ending(_sendable(received) or UPSTREAM_LOST.browser, None)

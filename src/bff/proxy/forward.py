@@ -179,10 +179,8 @@ def owner_of(head: RequestHead, *, session_key: str | None) -> Owner:
     return Owner(True, session_key) if session_key is not None else Owner(False, browser_address(head))
 
 
-def is_trusted(host: str | None, *, networks: Iterable[Network]) -> bool:
+def is_trusted(host: str, *, networks: Iterable[Network]) -> bool:
     """Whether the peer's word about earlier hops counts; never that of a peer without an address."""
-    if host is None:
-        return False
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a Unix socket, or a server that gives names

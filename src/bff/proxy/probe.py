@@ -1,12 +1,10 @@
 """Whether an upstream can be reached, in the words of `failures.py`, for `bff check --online`. Its health page alone is asked."""
 
-import asyncio
-
 from bff.config.model import RouteConfig
 from bff.config.values.urls import UpstreamUrl
 from bff.errors import UpstreamBroke, UpstreamUnreachable
 from bff.proxy.dialing import Dialer, UpstreamTls
-from bff.proxy.health import flaw_of
+from bff.proxy.health import Probe, flaw_of
 from bff.proxy.pools import server_of
 
 
@@ -23,24 +21,8 @@ async def probe(upstream: UpstreamUrl, route: RouteConfig) -> None:
     except OSError as error:  # ssl.SSLError is one
         raise UpstreamUnreachable(type(error).__name__, origin=upstream.origin, reason="tls") from error
     dialer = Dialer(upstream, tls=tls)
-    connection = await dialer.dial(_Opened, seconds=route.timeouts.connect)
+    connection = await dialer.dial(Probe, seconds=route.timeouts.connect)
     connection.close()
     flaw = None if route.health is None else await flaw_of(dialer, route.health)
     if flaw is not None:
         raise UpstreamBroke(f"its health page is not well: {flaw}", origin=upstream.origin)
-
-
-class _Opened(asyncio.Protocol):
-    """A connection that is not used."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.BaseTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep it, to close it."""
-        self._transport = transport
-
-    def close(self) -> None:
-        """At once: nothing was sent."""
-        if isinstance(self._transport, asyncio.Transport):
-            self._transport.abort()

@@ -27,7 +27,7 @@ class Upload:
         if self._length is None:
             return _chunk(content, last=last)
         if self.taken > self._length or (last and self.taken < self._length):
-            raise MalformedRequest("The content is shorter than Content-Length says.")
+            raise MalformedRequest("The content is not as long as Content-Length says.")
         return [content]
 
 

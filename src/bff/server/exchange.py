@@ -5,11 +5,13 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from bff.clock import steady
+from bff.proxy.browser import Message as AsgiMessage
+from bff.proxy.browser import Receive, Scope, Send
 from bff.server.answer import CONTINUE, Answer, AnswerError, closing_answer
 from bff.server.judged_head import Message
 from bff.server.output import Output
@@ -18,10 +20,6 @@ from bff.web.api import BegunStream, BrokenTransfer
 
 HIGH_WATER = 64 * 1024  # bytes of content that wait for the application
 
-AsgiMessage = MutableMapping[str, Any]  # ASGI's own shape: its values differ from key to key
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[AsgiMessage]]
-Send = Callable[[AsgiMessage], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _FAILED = b"Internal Server Error"

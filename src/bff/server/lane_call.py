@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from bff.clock import steady
 from bff.errors import BffError, BrowserError, LoginRequired, UpstreamBusy
-from bff.proxy.browser import Receive, Send
+from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.response import UpstreamResponse
 from bff.proxy.response_rewrite import response_fields, response_lines
 from bff.proxy.upstream_request import UpstreamRequest
 from bff.request_id import NAME as REQUEST_ID
 from bff.server.answer import Answer, whole_answer
-from bff.server.exchange import AsgiApp, BrowserSide, Exchange, Scope
+from bff.server.exchange import AsgiApp, BrowserSide, Exchange
 from bff.server.judged_head import Message
 from bff.sessions.model import is_over
 from bff.telemetry import requests as telemetry

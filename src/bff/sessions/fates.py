@@ -11,9 +11,8 @@ from bff.sessions.model import Session
 from bff.sessions.store import SessionStore
 from bff.telemetry.sign_in import session_ended, session_started
 
-LONGEST_SECONDS = (
-    24 * 3600.0
-)  # of a session whose mark is kept to its end: a store that all sign-ins fill must not grow for weeks
+# of a session whose mark is kept to its end: a store that all sign-ins fill must not grow for weeks
+LONGEST_SECONDS = 24 * 3600.0
 KEPT_SECONDS = 3600.0  # after the end
 
 

@@ -24,13 +24,11 @@ from urllib.parse import parse_qsl, urlencode
 from bff.oauth.step_up import StepUp
 
 ID_LIFETIME_SECONDS = 3600.0
-MAX_EARLIER = (
-    16  # ids: enough for eight tabs that began at the same time, each with an id of its own, and their renewals
-)
+# ids: enough for eight tabs that began at the same time, each with an id of its own, and their renewals
+MAX_EARLIER = 16
 MAX_LONG_BYTES = 2150  # of ways back and parameters in the login cookie, which stays below 3.5 KB with them
-MAX_IN_STATE = (
-    192  # bytes of a way back in `state`, which stays below 500 characters with it: some providers take no more
-)
+# bytes of a way back in `state`, which stays below 500 characters with it: some providers take no more
+MAX_IN_STATE = 192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +90,8 @@ class BrowserLogins:
     made_at: float
     earlier: tuple[bytes, ...] = field(default=(), repr=False)  # the latest first
     session_key: str | None = None  # the browser's session: the Strict cookie is absent at the callback
-    long: tuple[tuple[str, str, str], ...] = field(
-        default=(), repr=False
-    )  # transaction, way back, parameters as a query
+    # transaction, way back, parameters as a query
+    long: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
 
     def began(self, transaction: LoginTransaction) -> bool:
         """Whether this browser began it (RFC 9700 section 4.7.1)."""

@@ -41,9 +41,8 @@ class SecretNotes:
 
     async def write(self) -> None:
         """Write the uses that are due; what the store does not take stays due."""
-        for use in sorted(
-            self._uses.all(), key=lambda use: use.at
-        ):  # the metric of a position is that of its latest use
+        # the metric of a position is that of its latest use
+        for use in sorted(self._uses.all(), key=lambda use: use.at):
             telemetry.secret_used(provider=use.owner, position=use.position, at=use.at)
             with suppress(BffError):  # the store is away, or a session key cannot be read: tried again at the next look
                 if self._is_due(use):
@@ -56,9 +55,8 @@ class SecretNotes:
         when, known = self._written.get((use.owner, use.digest), (None, None))
         if known is not None and use.at <= known:
             return False
-        return (
-            when is None or not 0 <= self._clock() - when < WRITE_EVERY_SECONDS
-        )  # a clock that was set back stops nothing
+        # a clock that was set back stops nothing
+        return when is None or not 0 <= self._clock() - when < WRITE_EVERY_SECONDS
 
     async def _write(self, use: SecretUse) -> None:
         now = self._clock()

@@ -2,8 +2,9 @@
 
 import structlog
 
-from bff.errors import BffError, evidence
+from bff.errors import BffError, BrowserError, evidence
 from bff.telemetry import metrics
+from bff.telemetry.remedies import reason_of
 
 log = structlog.get_logger()
 
@@ -38,8 +39,7 @@ def login_declined(error: BffError, *, provider: str) -> None:
     """A callback was refused, or could not be completed."""
     outcome = type(error).__name__
     metrics.LOGINS.labels(provider, outcome).inc()
-    reason = getattr(error, "reason", None) or getattr(error, "error", None) or outcome
-    log.warning("login.declined", provider=provider, reason=reason, **evidence(error))
+    log.warning("login.declined", provider=provider, reason=reason_of(error) or outcome, **evidence(error))
 
 
 def session_started(*, session_key: str, provider: str, user: str | None) -> None:
@@ -67,5 +67,5 @@ def frontchannel_logout_done(*, provider: str, sessions: int) -> None:
 
 def backchannel_logout_refused(error: BffError, *, provider: str) -> None:
     """A logout token was refused, or the sessions could not be ended; `malformed`: the request held none that could be read."""
-    reason = getattr(error, "reason", "malformed")
+    reason = reason_of(error) or ("malformed" if isinstance(error, BrowserError) else type(error).__name__)
     log.warning("backchannel_logout.refused", provider=provider, reason=reason, **evidence(error))

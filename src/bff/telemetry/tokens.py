@@ -8,13 +8,9 @@ import structlog
 from bff.clock import steady
 from bff.errors import BffError, ProviderError, evidence
 from bff.telemetry import metrics
+from bff.telemetry.remedies import reason_of
 
 log = structlog.get_logger()
-
-
-def reason_of(error: BffError) -> str | None:
-    """The word for which `docs/how-to/refusals.md` has a row: the provider's own error code, or ours."""
-    return getattr(error, "error", None) or getattr(error, "reason", None)
 
 
 @contextmanager

@@ -74,10 +74,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """What the provider said, and until when it is repeated."""
+    """What the provider said, and when."""
 
     reason: str
-    until: float
+    said_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +147,7 @@ class ExchangedTokens:
         except ProviderError as error:
             telemetry.token_exchange_failed(error, session_key=wanted.session_key)
             if isinstance(error, ProviderRefused) and only_the_user_can_mend_the_exchange(error):
-                until = self._clock() + REFUSAL_SECONDS
-                _keep(self._refusals, wanted, _Refusal(error.error, until))
+                _keep(self._refusals, wanted, _Refusal(error.error, self._clock()))
                 raise _sign_in_again(wanted, error.error) from error
             raise
         self._refusals.pop(wanted, None)
@@ -159,22 +158,32 @@ class ExchangedTokens:
 
     async def _ask(self, wanted: Wanted, sending: Sending) -> TokenResponse:
         """Exchange the user's token; if the provider refuses that one, once more with another, if there is one."""
-        provider, asked = self._providers[wanted.provider], wanted.exchange
         subject = await wanted.users.usable()
-        await sending.admission()  # after the refresh that it may wait for, which may be the probe
-        sending.now()
         try:
-            return await provider.exchange_token(subject.value, asked=asked, dpop_seed=subject.dpop_seed)
+            return await self._call(wanted, subject, sending)
         except ProviderRefused as refused:
             another = await wanted.users.instead_of(subject) if refused.error in _SUBJECT_REFUSED else None
             if another is None:
                 raise
-        return await provider.exchange_token(another.value, asked=asked, dpop_seed=another.dpop_seed)
+        return await self._call(wanted, another, sending)
+
+    async def _call(self, wanted: Wanted, subject: AccessToken, sending: Sending) -> TokenResponse:
+        """One call. It has its place after the refresh of `subject`, which needs one too."""
+        provider = self._providers[wanted.provider]
+        async with provider.place():
+            if not sending.admitted:
+                await sending.admission()  # after the refresh that it may wait for, which may be the probe
+                sending.now()
+            return await provider.exchange_token(subject.value, asked=wanted.exchange, dpop_seed=subject.dpop_seed)
 
     def _refusal(self, wanted: Wanted) -> _Refusal | None:
         """What the provider said a moment ago that only the user can mend."""
         refusal = self._refusals.get(wanted)
-        return None if refusal is None or self._clock() >= refusal.until else refusal
+        if (
+            refusal is None or not 0 <= self._clock() - refusal.said_at < REFUSAL_SECONDS
+        ):  # a clock set back lengthens none
+            return None
+        return refusal
 
 
 def _sign_in_again(wanted: Wanted, reason: str) -> LoginRequired:

@@ -39,9 +39,8 @@ class Failures(Generic[K]):
         if row is None:
             return 0.0
         now = self._clock()
-        return (
-            row.due_at - now if row.failed_at <= now < row.due_at else 0.0
-        )  # a clock set back must not lengthen a pause
+        # a clock set back must not lengthen a pause
+        return row.due_at - now if row.failed_at <= now < row.due_at else 0.0
 
     def note(self, key: K) -> None:
         """`key` failed: the next try is due after a pause, twice as long as the last one."""

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bff.proxy.browser import Message, Send
 from bff.request_head import Field
@@ -58,7 +57,7 @@ def naming(send: Send, request_id: bytes) -> Send:
     return named
 
 
-async def send_answer(own: OwnAnswer, send: Any) -> None:
+async def send_answer(own: OwnAnswer, send: Send) -> None:
     """Send it over ASGI."""
     await send({"type": "http.response.start", "status": own.status, "headers": own.fields})
     await send({"type": "http.response.body", "body": own.body})

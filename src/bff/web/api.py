@@ -15,14 +15,14 @@ that asks (`forward_auth.py`) gets what lines 1 to 6 make of the request.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy, UpstreamError
 from bff.oauth.step_up import asks_for_another_sign_in, step_up_of_challenge
-from bff.proxy.browser import Receive, Send
+from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.forward import owner_of
 from bff.proxy.places import Owner
 from bff.proxy.response import Outdated, UpstreamResponse
@@ -106,7 +106,7 @@ def call_of(
     return Call(head, admitted, live, source, token, operators, owner)
 
 
-async def api(gateway: Gateway, head: RequestHead, scope: Any, receive: Receive, send: Send) -> None:
+async def api(gateway: Gateway, head: RequestHead, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one HTTP request to a route.
 
     Raises:
@@ -340,7 +340,7 @@ def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -
 def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:
     """A sign-in there that did not help a moment ago will not help now: no navigation may run in circles."""
     grant = live.session.grant(provider) if live is not None else None
-    return grant is not None and now - grant.granted_at < CIRCLE_SECONDS
+    return grant is not None and abs(now - grant.granted_at) < CIRCLE_SECONDS  # a clock set back lengthens no circle
 
 
 def _to_our_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> OwnAnswer:

@@ -178,9 +178,8 @@ class App:
         except PlainHttp as error:
             own = to_https(gateway, error)
             await send_answer(own or _problem(gateway, error, head, current()), send)
-        except (
-            MaxForwardsReached
-        ) as reached:  # RFC 9110 section 7.6.2: an OPTIONS that is to go no further is ours to answer
+        # RFC 9110 section 7.6.2: an OPTIONS that is to go no further is ours to answer
+        except MaxForwardsReached as reached:
             allow = (b"allow", reached.allow.encode("ascii"))
             await send_answer(
                 answer(200, b"", "text/plain; charset=utf-8", https=gateway.site.https, more=(allow,)), send

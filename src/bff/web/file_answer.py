@@ -10,12 +10,12 @@ import mimetypes
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import PurePosixPath
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from bff.config.values.header_changes import CSP, HeaderChanges
 from bff.oauth.retry_after import instant_of
+from bff.proxy.browser import Send
 from bff.regular_files import flaw_of
 from bff.request_head import Field, RequestHead
 from bff.web import ranges
@@ -101,7 +101,7 @@ class FileBrokeOff(Exception):
         self.reason = reason
 
 
-async def send_file(found: Found, answer: FileAnswer, send: Any) -> None:
+async def send_file(found: Found, answer: FileAnswer, send: Send) -> None:
     """Send it over ASGI.
 
     Raises:
@@ -148,9 +148,8 @@ class _Sent:
         if policies and not any(b"frame-ancestors" in policy.lower() for policy in policies):
             changed.append((CSP, FRAMED_BY_US))  # browsers enforce both; without it any site may frame the app
         if self.varies:
-            changed.append(
-                (b"vary", b"accept-encoding")
-            )  # a second line beside the operator's is one list, RFC 9110 5.3
+            # a second line beside the operator's is one list, RFC 9110 5.3
+            changed.append((b"vary", b"accept-encoding"))
         return [*changed, *framing]
 
 

@@ -9,13 +9,13 @@ no secrets and must load without a Strict cookie.
 
 import re
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 
 from bff.config.values.header_changes import HeaderChanges
 from bff.errors import NoRoute
+from bff.proxy.browser import Send
 from bff.proxy.routes import Match
 from bff.request_head import RequestHead, takes
 from bff.web import app_folder, content_coding
@@ -40,7 +40,7 @@ class AppFiles:
         self._https = https
         self._changes = changes
 
-    async def send(self, match: Match, head: RequestHead, send: Any) -> None:
+    async def send(self, match: Match, head: RequestHead, send: Send) -> None:
         """Answer a GET or HEAD.
 
         Raises:

@@ -94,11 +94,11 @@ async def _judged(gateway: Gateway, asked: AskedRequest) -> OwnAnswer:
     admitted = admission.route(gateway, head, asked=True)
     telemetry.routed(admitted.policy.label)
     if is_handshake(head):
-        return _pass(gateway, asked, await admit_handshake(gateway, head, admitted))
+        return _pass(asked, await admit_handshake(gateway, head, admitted))
     if admitted.policy.serves_files:
-        return _pass(gateway, asked, call_of(head, admitted))
+        return _pass(asked, call_of(head, admitted))
     call = await admit(gateway, head, admitted)
-    return _instead(gateway, asked, admitted, call) if isinstance(call, OwnAnswer) else _pass(gateway, asked, call)
+    return _instead(gateway, asked, admitted, call) if isinstance(call, OwnAnswer) else _pass(asked, call)
 
 
 def is_handshake(head: RequestHead) -> bool:
@@ -106,7 +106,7 @@ def is_handshake(head: RequestHead) -> bool:
     return head.method == b"GET" and b"sec-websocket-key" in head.named
 
 
-def _pass(gateway: Gateway, asked: AskedRequest, call: Call) -> OwnAnswer:
+def _pass(asked: AskedRequest, call: Call) -> OwnAnswer:
     """200, and the fields that the proxy is to copy into the request for the API.
 
     Raises:

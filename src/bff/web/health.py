@@ -1,17 +1,17 @@
 """The management listener: `/livez`, `/readyz`, `/metrics`, `/version`. Never on the public one; it shows no session and no secret."""
 
 import json
-from typing import Any
 
 from bff import __version__
 from bff.errors import StoreUnavailable
+from bff.proxy.browser import Send
 from bff.request_head import RequestHead
 from bff.sessions.store import SessionStore
 from bff.telemetry import metrics
 from bff.web.fields import own_fields
 
 
-async def management(store: SessionStore, head: RequestHead, send: Any, *, leaving: bool = False) -> None:
+async def management(store: SessionStore, head: RequestHead, send: Send, *, leaving: bool = False) -> None:
     """Answer one request of an orchestrator or a metrics collector; `leaving`: the process is about to stop."""
     status, content_type, body = await _answer(store, head.path, head.method, leaving=leaving)
     fields = [*own_fields(content_type, https=False), (b"content-length", str(len(body)).encode("ascii"))]

@@ -37,9 +37,8 @@ from bff.web import cookies
 from bff.web.gateway import Gateway
 
 MAX_TABS = 16  # login cookies of tabs that one request is taken to hold
-CLOCKS_DIFFER_SECONDS = (
-    300.0  # by which the clocks of two processes may differ: marks outlive what they mark by so much
-)
+# by which the clocks of two processes may differ: marks outlive what they mark by so much
+CLOCKS_DIFFER_SECONDS = 300.0
 
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bff.cli.oauth2_proxy.settings import Settings, Upstream
+from bff.cli.oauth2_proxy.twins import VERIFIED
 
 _SECTIONS = ("upstreamConfig", "metricsServer")
 _LISTS = ("injectRequestHeaders", "injectResponseHeaders", "providers", "upstreams")
@@ -165,13 +166,14 @@ def _upstreams(listed: object, remarks: list[str]) -> Iterator[Upstream]:
                 f"upstream {shown}: `path` with a pattern or `rewriteTarget`: a route is a prefix, write it yourself"
             )
         else:
+            if each.get("insecureSkipTLSVerify"):
+                remarks.append(f"upstream {shown}: insecureSkipTLSVerify: {VERIFIED}")
             yield Upstream(
                 path=path,
                 uri=str(each.get("uri", "")),
                 pass_host=each.get("passHostHeader", True) is not False,
                 websocket=each.get("proxyWebSockets", True) is not False,
                 timeout=str(each["timeout"]) if "timeout" in each else None,
-                insecure=each.get("insecureSkipTLSVerify") is True,
             )
 
 

@@ -75,13 +75,13 @@ def _issuer(settings: Settings, found: Section, *, kind: str) -> None:
         found.add("allowed_tenants", "any", "Users of every organization, as before: better a list of the tenants' ids")
     elif said is not None:
         found.add("issuer", quoted(said))
-        _move(settings, found, kind=kind, issuer=said)
+        _move(found, kind=kind, issuer=said)
     elif kind not in ONE_FOR_ALL:
         found.add("issuer", recipe(kind).value("issuer"), "An example: the file says no issuer")
         found.remarks.append("the provider's issuer is an example: the file says none")
 
 
-def _move(settings: Settings, found: Section, *, kind: str, issuer: str) -> None:
+def _move(found: Section, *, kind: str, issuer: str) -> None:
     """The recipe's endpoints go with the issuer."""
     for line in recipe(kind).with_issuer(issuer).lines:
         if line.key.endswith(("_endpoint", "_url")) and found.has(line.key):

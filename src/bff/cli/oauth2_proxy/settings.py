@@ -22,7 +22,6 @@ class Upstream:
     pass_host: bool = True
     websocket: bool = True
     timeout: str | None = None
-    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +30,8 @@ class Settings:
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     upstreams: tuple[Upstream, ...] | None = None  # of the structured YAML; None: the flags say them
-    claims: Mapping[str, str] = field(
-        default_factory=dict
-    )  # field -> what of the user stands in it, of the structured YAML
+    # field -> what of the user stands in it, of the structured YAML
+    claims: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()  # what the reading itself could not take along
 
     def has(self, name: str) -> bool:

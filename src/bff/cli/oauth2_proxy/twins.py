@@ -82,7 +82,7 @@ _PAGES = "pages are the gateway's own: see `pages`"
 _TLS = "TLS 1.2 or newer, with OpenSSL's own choice of ciphers"
 _HEALTH = "/livez and /readyz, on `management`"
 _MEMBERS = "needs calls to the provider's own API: let the provider's groups become a claim, and `require` it"
-_VERIFIED = "certificates are always verified: name their authority with `ca_file`"
+VERIFIED = "certificates are always verified: name their authority with `ca_file`"
 
 NONE: Mapping[str, str] = {
     "additional-claims": "all claims of the ID token can be used",
@@ -165,7 +165,7 @@ NONE: Mapping[str, str] = {
     "real-client-ip-header": "X-Forwarded-For of `trusted_proxies`",
     "redis-ca-path": "`?ssl_ca_certs=FILE` in the URL of `session.store`",
     "redis-connection-idle-timeout": "connections to the store are kept and made again by themselves",
-    "redis-insecure-skip-tls-verify": _VERIFIED,
+    "redis-insecure-skip-tls-verify": VERIFIED,
     "relative-redirect-url": "redirect URIs are made from `public_url`",
     "request-id-header": "X-Request-Id, from a trusted proxy",
     "request-logging-format": _LOG,
@@ -182,8 +182,8 @@ NONE: Mapping[str, str] = {
     "skip-claims-from-profile-url": "UserInfo is asked with `userinfo: true` only",
     "skip-jwt-bearer-tokens": "`bearer: pass` forwards a request's own token unverified: for an API that verifies it",
     "skip-provider-button": "there is no page to choose from: a page load leads to the provider at once",
-    "ssl-insecure-skip-verify": _VERIFIED,
-    "ssl-upstream-insecure-skip-verify": _VERIFIED,
+    "ssl-insecure-skip-verify": VERIFIED,
+    "ssl-upstream-insecure-skip-verify": VERIFIED,
     "standard-logging": _LOG,
     "standard-logging-format": _LOG,
     "tls-cipher-suite": _TLS,

@@ -91,9 +91,8 @@ def load_key_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
     """
     for file in (pair.certificate, pair.key):
         regular_files.require(file)  # OpenSSL would wait for a pipe's writer
-    context.load_cert_chain(
-        pair.certificate, pair.key, password=""
-    )  # without a password OpenSSL would ask at the terminal
+    # without a password OpenSSL would ask at the terminal
+    context.load_cert_chain(pair.certificate, pair.key, password="")
 
 
 FilesSeen = tuple[regular_files.Stamp | None, ...]

@@ -41,10 +41,8 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (  # a subclass stands befo
     (TimeoutError, "store_timeout"),
 )
 _BY_CODE = {"BUSY": "store_script_runs", "MISCONF": "store_cannot_save"}
-_NO_PERMISSION = (
-    "ACL failure in script",
-    "The user executing the script",
-)  # NOPERM in one: of Valkey, of Redis; the code is ERR
+# NOPERM in one: of Valkey, of Redis; the code is ERR
+_NO_PERMISSION = ("ACL failure in script", "The user executing the script")
 _TOO_MANY = "max number of clients reached"  # with the code ERR
 
 

@@ -143,9 +143,8 @@ class RedisStore:
         clock.note(*time, asked_at=asked_at)
         shared = self._unseal(key, version, record)
         session = None if shared is None else clock.to_ours(shared)
-        if (
-            session is None or now >= session.absolute_expires_at
-        ):  # the record is sealed, the end that the server compared is not
+        # the record is sealed, the end that the server compared is not
+        if session is None or now >= session.absolute_expires_at:
             return None
         return LiveSession(session=session, idle_expires_at=now + ttl / 1000)
 

@@ -146,7 +146,18 @@ def test_a_package_names_files_that_are_there(file: Path) -> None:
     assert [name for name in named if not any((root / name).is_file() for root in roots)] == []
 
 
-MAPPED = ["server", "proxy", "tokens", "sessions", "sessions/redis", "provider", "oauth", "telemetry", "config", "config/values"]
+MAPPED = [
+    "server",
+    "proxy",
+    "tokens",
+    "sessions",
+    "sessions/redis",
+    "provider",
+    "oauth",
+    "telemetry",
+    "config",
+    "config/values",
+]
 
 
 @pytest.mark.parametrize("package", MAPPED)

@@ -416,7 +416,7 @@ async def test_explain_shows_what_the_upstream_would_receive(tmp_path: Any) -> N
         (("POST", "/open"), ("405 urn:bff:problem:method-not-allowed",)),
         (
             ("get", "/open"),
-            ("400 urn:bff:problem:malformed-request", "methods are in capitals (RFC 9110 section 9.1): GET"),
+            ("501 urn:bff:problem:not-implemented", "methods are in capitals (RFC 9110 section 9.1): GET"),
         ),
         (("GET", "/none"), ("404 urn:bff:problem:no-route",)),
         (

@@ -9,7 +9,7 @@ from bff.cli.explanation import Explanation, explain
 from bff.cli.typed_request import HIDDEN, NotTyped, typed_head, typed_session
 from bff.clock import wall
 from bff.config.model import Config
-from bff.errors import BffError, LoginRequired, MalformedRequest, NotPermitted, StepUpRequired
+from bff.errors import BffError, LoginRequired, NotImplementedHere, NotPermitted, StepUpRequired
 from bff.request_head import Field, RequestHead
 from bff.telemetry.remedies import remedy_for
 from bff.web.gateway import build_gateway, build_process
@@ -74,7 +74,7 @@ def _refusal(explanation: Explanation, error: BffError, head: RequestHead) -> li
         out.append(f"provider: {error.provider}")
         if head.is_navigation:
             out.append("a page load is led to the sign-in instead")
-    if isinstance(error, MalformedRequest) and head.method.islower():
+    if isinstance(error, NotImplementedHere) and head.method.islower():
         out.append(f"methods are in capitals (RFC 9110 section 9.1): {_text(head.method.upper())}")
     remedy = remedy_for(error, kind=row.type)
     return out if remedy is None else [*out, f"remedy: {remedy}"]

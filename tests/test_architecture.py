@@ -146,6 +146,28 @@ def test_a_package_names_files_that_are_there(file: Path) -> None:
     assert [name for name in named if not any((root / name).is_file() for root in roots)] == []
 
 
+MAPPED = [
+    "server",
+    "proxy",
+    "tokens",
+    "sessions",
+    "sessions/redis",
+    "provider",
+    "oauth",
+    "telemetry",
+    "config",
+    "config/values",
+]
+
+
+@pytest.mark.parametrize("package", MAPPED)
+def test_a_package_names_each_of_its_files(package: str) -> None:
+    """Who opens it for the first time finds everything from its docstring; in the others the recipes and commands lead on."""
+    folder = SOURCE / package
+    named = re.findall(r"\w+", ast.get_docstring(parsed(folder / "__init__.py")) or "")
+    assert [file.stem for file in sorted(folder.glob("*.py")) if file.stem not in {"__init__", *named}] == []
+
+
 @pytest.mark.parametrize("file", PACKAGE_FILES, ids=name_of)
 def test_imports_go_down_only(file: Path) -> None:
     """A package imports packages of lower layers only; those of one layer do not import each other."""

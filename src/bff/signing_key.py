@@ -63,7 +63,7 @@ class UnusableKey(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningKey:
-    """A private key. Made by `load` and `generate` only."""
+    """A private key. Made by `load`, `generate` and `from_seed` only."""
 
     kid: str
     algorithms: tuple[str, ...]  # what it can sign with, the preferred one first

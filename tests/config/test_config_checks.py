@@ -1,5 +1,6 @@
 """What needs more than one key to judge."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -447,10 +448,12 @@ def test_files_of_the_store(tmp_path: Path, scheme: str) -> None:
 
     assert loaded(with_option(f"ssl_ca_certs={pem}"), tmp_path)
     (tmp_path / "no.pem").write_text("s3cret")
+    os.mkfifo(tmp_path / "pipe.pem")
     unusable = (f"ssl_certfile={pem}", f"ssl_certfile={pem}&ssl_keyfile={pem}", f"ssl_keyfile={pem}", "ssl_ciphers=x")
     told = {
         "ssl_ca_certs=ca.pem": "names a file by a relative path: write an absolute one",
         f"ssl_ca_certs={tmp_path}/none.pem": "names a file that is not there",
+        f"ssl_ca_certs={tmp_path}/pipe.pem": "names a file that is not there",  # a pipe, which is not waited for
         "ssl_keyfile=/%00": "names a file that is not there",
         **dict.fromkeys([*unusable, f"ssl_ca_certs={tmp_path}/no.pem"], "has options for TLS that cannot be used: "),
     }

@@ -376,6 +376,23 @@ async def test_the_management_listener_is_its_own(world: GatewayWorld) -> None:
     assert json.dumps(browser.cookie(SESSION))[1:20] not in metrics
 
 
+@pytest.mark.requirement("R-130")
+@pytest.mark.parametrize("store", ["memory", "valkey"])
+async def test_a_clock_that_is_set_back_by_hours_keeps_no_token_for_hours(store: str, valkey: ValkeyServer) -> None:
+    """The user's token and the gateway's own are used on and renewed once, as when the clock goes forward."""
+    url = valkey.url if store == "valkey" else "memory://"
+    async with gateway_world(store=url, lifetime_seconds=LIFETIME, session={"idle_timeout": "12h"}) as world:
+        browser = await world.signed_in()
+        for hours in (0, -3, 3, -2, 2):
+            world.clock.now += hours * 3600
+            for _ in range(3):
+                for path in ("/api/orders", "/machine/rates"):
+                    assert (await browser.fetch(path)).status_code == 200
+                await settled(world)
+        assert len(world.token_calls("refresh_token")) == 4
+        assert len(world.token_calls("client_credentials")) == 5
+
+
 @pytest.mark.requirement("R-278")
 async def test_a_session_key_that_was_cut_off_ends_no_session_and_is_told_of(tmp_path: Path) -> None:
     """Calls and new sign-ins go on under the key before it; the log has one line, however many there are."""

@@ -30,12 +30,14 @@ async def test_a_sign_in_that_is_too_weak_is_stepped_up() -> None:
 
 
 @pytest.mark.requirement("R-155", "R-107")
-async def test_a_sign_in_that_is_too_old_is_repeated() -> None:
-    """An authentication older than `max_age` is 401 with a login URL that asks for a recent one."""
+@pytest.mark.parametrize("later", [400, -7200])
+async def test_a_sign_in_that_is_too_old_is_repeated(later: int) -> None:
+    """An authentication older than `max_age` is 401 with a login URL that asks for a recent one; so is one of the future, after a
+    clock was set back: it would be recent for hours."""
     async with gateway_world(routes=guarded(max_age="5m")) as world:
         browser = await signed_in(world, auth_time=int(world.clock.now))
         assert (await browser.fetch("/api/orders")).status_code == 200
-        world.clock.now += 400
+        world.clock.now += later
         refused = await browser.fetch("/api/orders")
         assert refused.status_code == 401
         world.corp.misbehave(id_token_claims=having(auth_time=int(world.clock.now)))
@@ -57,11 +59,12 @@ async def test_a_step_up_that_shows_less_than_was_asked_is_declined() -> None:
 
 
 @pytest.mark.requirement("R-155")
-async def test_a_page_load_goes_to_step_up_by_itself_and_arrives() -> None:
-    """A page that requires more is opened: sign-in with what it requires, and back to it."""
+@pytest.mark.parametrize("later", [60, -7200])  # not within the circle of a sign-in a moment ago
+async def test_a_page_load_goes_to_step_up_by_itself_and_arrives(later: int) -> None:
+    """A page that requires more is opened: sign-in with what it requires, and back to it; also after a clock was set back."""
     async with gateway_world(routes=guarded(acr_values=["gold"])) as world:
         browser = await signed_in(world, acr="bronze")
-        world.clock.now += 60  # not within the circle of a sign-in a moment ago
+        world.clock.now += later
         world.corp.misbehave(id_token_claims=having(acr="gold"))
         page = await browser.navigate("/pages/1", from_url=world.url + "/")
         assert (page.status_code, urlsplit(str(page.url)).path) == (200, "/pages/1")

@@ -198,6 +198,20 @@ async def test_a_refusal_that_only_the_user_can_mend_asks_for_a_sign_in(code: st
 
 
 @pytest.mark.requirement("R-162", "R-320")
+async def test_a_clock_that_is_set_back_lengthens_no_refusal() -> None:
+    """By hours, it would be repeated for hours."""
+    async with gateway_world(routes=ROUTES) as world:
+        browser = await world.signed_in()
+        world.corp.answer_next("/token", oauth_error("consent_required"))
+        assert (await browser.fetch("/api/orders")).status_code == 401
+        world.clock.now -= 3 * 3600
+        assert (await browser.fetch("/plain")).status_code == 200  # and has the user's token renewed
+        await world.app.process.tasks.close(grace_seconds=10)
+        world.corp.answer_next("/token", exchanged("for-orders"))
+        assert (await browser.fetch("/api/orders")).status_code == 200
+
+
+@pytest.mark.requirement("R-162", "R-320")
 async def test_a_users_token_that_is_refused_twice_asks_for_a_sign_in() -> None:
     """`invalid_grant` has the user's token renewed first; if the new one is refused as well, the answer is 401."""
     async with gateway_world(routes=ROUTES) as world:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.sessions.model import (
+    CLOCKS_APART_SECONDS,
     AccessToken,
     Freshness,
     Target,
@@ -43,6 +44,22 @@ def a_token(*, refresh_at: float | None = 240.0, expires_at: float | None = 300.
 def test_freshness_is_the_table(now: float, renewable: bool, expected: Freshness) -> None:
     """Every row of the table, on both sides of its borders; what cannot be renewed is never stale."""
     assert freshness(a_token(), renewable=renewable, now=now) is expected
+
+
+@pytest.mark.parametrize(
+    ("now", "renewable", "expected"),
+    [
+        (1000.0, True, Freshness.FRESH),
+        (1000.0 - CLOCKS_APART_SECONDS, True, Freshness.FRESH),
+        (999.9 - CLOCKS_APART_SECONDS, True, Freshness.STALE),
+        (-7200.0, True, Freshness.STALE),
+        (-7200.0, False, Freshness.FRESH),
+    ],
+)
+def test_a_token_of_the_future_is_stale(now: float, renewable: bool, expected: Freshness) -> None:
+    """The clock was set back since it was received: what it says of the token's end is worth nothing, so the token is renewed."""
+    token = AccessToken(value="token", expires_at=4600.0, refresh_at=4200.0, received_at=1000.0)
+    assert freshness(token, renewable=renewable, now=now) is expected
 
 
 @pytest.mark.parametrize(("renewable", "expected"), [(True, Freshness.EXPIRED), (False, Freshness.ENDED)])

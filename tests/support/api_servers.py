@@ -48,6 +48,8 @@ async def serving(command: Callable[[int], list[str]]) -> AsyncIterator[int]:
                     break
                 assert process.returncode is None, _text(log)
                 await asyncio.sleep(0.05)
+            else:
+                raise RuntimeError(f"it does not listen: {_text(log)}")
             yield port
         finally:
             process.terminate()

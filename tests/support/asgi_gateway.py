@@ -147,7 +147,8 @@ async def _answer(app: App, scope: dict[str, Any], body: bytes) -> Answer:
     await app(scope, receive, send)
     start, *rest = messages
     assert start["type"] == "http.response.start"
-    assert not rest[-1].get("more_body", False)
+    assert {message["type"] for message in rest} == {"http.response.body"}
+    assert [message.get("more_body", False) for message in rest] == [True] * (len(rest) - 1) + [False]
     content = b"".join(message.get("body", b"") for message in rest)
     return Answer(status=start["status"], fields=tuple(tuple(pair) for pair in start["headers"]), body=content)
 

@@ -96,8 +96,9 @@ class FaultGateway:
     async def ended(self) -> None:
         """Wait for its end."""
         assert self.process is not None
-        while self.process.poll() is None:
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(120):
+            while self.process.poll() is None:
+                await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         """End it at once."""

@@ -88,6 +88,7 @@ class Load:
             task.cancel()
         for task in done:
             task.result()
+        assert not left, "a request has no end"  # its client gives up after 60 s
 
     @property
     def lost(self) -> list[Seat]:

@@ -73,15 +73,18 @@ class FaultWorld:
     async def signed_out_by_the_provider(self, seat: Seat) -> None:
         """Deliver a logout token until it is taken, as a provider does."""
         token = self.provider.logout_token(self.provider.clients["shop"], subject=seat.user, sid=None)
-        while True:
-            gateway = self.balancer.next()
-            if gateway is not None:
-                answer = await gateway.client.post(
-                    "/bff/backchannel-logout/corp", headers={"host": self.load.host}, data={"logout_token": token}
-                )
-                if answer.status_code == 200:
-                    return
-            await asyncio.sleep(0.5)
+        async with asyncio.timeout(120):
+            while not await self._took(token):
+                await asyncio.sleep(0.5)
+
+    async def _took(self, logout_token: str) -> bool:
+        gateway = self.balancer.next()
+        if gateway is None:
+            return False
+        answer = await gateway.client.post(
+            "/bff/backchannel-logout/corp", headers={"host": self.load.host}, data={"logout_token": logout_token}
+        )
+        return answer.status_code == 200
 
     async def report(self, *, within_seconds: float = 20.0) -> Report:
         """What it did, once every session was served again or that time has passed."""

@@ -18,7 +18,8 @@ async def _handshake(
             tls.do_handshake()
         except ssl.SSLWantReadError:
             writer.write(outgoing.read())
-            incoming.write(await reader.read(65536))
+            data = await reader.read(65536)
+            incoming.write(data) if data else incoming.write_eof()
         except ssl.SSLError as error:
             writer.write(outgoing.read())
             return error

@@ -6,8 +6,13 @@ a *mark* says how a setting is spelt, or where it stands in the file; a *problem
     model.py                        the manual: every key, its type, its default, its spelling
     load.py                         the recipe: YAML file -> Config, or every problem at once
     yaml_tree.py, reader.py        YAML -> tree with marks -> typed sections
-    defaults.py, checks.py        what follows from other keys; what contradicts them (provider_, sign_in_, route_checks)
+    shapes.py                       the models taken apart; json_schema.py: the file's JSON Schema, made from them
+    defaults.py, checks.py          what follows from other keys; what contradicts them, in provider_checks.py, client_auth_checks.py,
+                                    sign_in_checks.py, route_checks.py, origin_checks.py and tls_checks.py
+    weaknesses.py                   what a sound configuration gives away or lacks
     insecure.py                     the keys that weaken security, for the log of each start
+    in_force.py                     the configuration as YAML again, without secrets
+    adoption.py                     what of another configuration a running process can take on
     values/                         how one value is spelt, and the class that it is parsed into
     variables.py                    `${NAME}` inside a text
     spelling.py, problems.py        the marks on the model; what is wrong, and where

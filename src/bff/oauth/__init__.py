@@ -16,8 +16,10 @@ step needs: a token cannot be used before it was judged, because until then ther
     KeySet, VerifiedJwt                 a provider's public keys; a JWT whose signature and type were checked (jws)
     IdToken, LogoutToken                who signed in; who is to be signed out (id_token, logout)
 
-Below these: `strict_json` (one meaning or none), `form` (application/x-www-form-urlencoded), `error_response` (whose
-fault an answer is), `claims` (the checks that all our JWTs share).
+Besides: `userinfo`, `step_up` (what an API asks for before it serves), `refresh_refusal` (which errors end a grant).
 
-May import: `bff.errors`, `bff.loopback` and `bff.signing_key`. joserfc in `jws` only.
+Below these: `strict_json` (one meaning or none), `form` (application/x-www-form-urlencoded), `error_response` (whose
+fault an answer is), `retry_after`, `claims` (the checks that all our JWTs share).
+
+May import: `bff.errors`, `bff.issuers`, `bff.loopback` and `bff.signing_key`. joserfc in `jws` only.
 """

@@ -1,13 +1,12 @@
 """How many exchanges each owner may have with one upstream at a time. Pure accounting: the pool waits, and uses the places.
 
-    kind        of what                               waits when all are taken
-    CALL        calls of signed-in users              in line
-    OPEN        calls of browsers without a session   in line
-    STREAM      event streams                         no: how long a stream lasts is not known
-    WEBSOCKET   WebSockets                            no
+    kind        of what          waits when all are taken
+    CALL        calls            in line
+    STREAM      event streams    no: how long a stream lasts is not known
+    WEBSOCKET   WebSockets       no
 
-Each kind has `limit` places of its own. Streams and WebSockets have as many again for browsers without a session. So no kind can use
-up the places of another. A quarter of a kind's places is out of reach of any one owner (a session, or the address of a browser
+Each kind has `limit` places of its own, and as many again for browsers without a session. So no kind can use up the places of
+another. A quarter of a kind's places is out of reach of any one owner (a session, or the address of a browser
 without one), so one user or address cannot take them all (R-366). Places that come free go round the owners that wait, in turn.
 """
 

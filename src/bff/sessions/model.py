@@ -10,6 +10,9 @@ seconds.
 `refresh_at` is `expires_at` minus the larger of 30 s and a tenth of the lifetime, never more than half of it, with
 jitter, so that sessions that began together do not refresh together. An access token without a known expiry is fresh
 until the API says 401 (RFC 6749 section 5.1 lets a provider leave `expires_in` out).
+
+A token that was received in the future (`received_at`) is stale: the clock was set back since, by NTP or with the machine's snapshot,
+and would keep the token for as long as it went back.
 """
 
 import hashlib
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 LATE_SECONDS = 0.5  # what an answer and a connection may take beyond the expiry of a token that they are for
+CLOCKS_APART_SECONDS = 300.0  # that two processes on one store may differ: what one received is no token of the future
 SHOWN_ID_LENGTH = 32  # of 64 hexadecimal digits
 
 
@@ -47,6 +51,7 @@ class AccessToken:
     expires_at: float | None
     refresh_at: float | None
     dpop_seed: str | None = field(default=None, repr=False)  # of the key that it is bound to; None: a bearer token
+    received_at: float | None = None  # None: by an earlier version
     scope: str | None = None  # what the provider says that it granted; for people, no decision reads it
 
 
@@ -207,12 +212,16 @@ def is_over(token: AccessToken, *, now: float) -> bool:
     return token.expires_at is not None and now >= token.expires_at + LATE_SECONDS
 
 
+def _is_of_the_future(token: AccessToken, *, now: float) -> bool:
+    return token.received_at is not None and now < token.received_at - CLOCKS_APART_SECONDS
+
+
 def freshness(token: AccessToken | None, *, renewable: bool, now: float) -> Freshness:
     """The state of a token by the table above; None is a token that was never fetched for its target."""
     if token is None:
         return Freshness.EXPIRED if renewable else Freshness.ENDED
     if token.expires_at is not None and now >= token.expires_at:
         return Freshness.EXPIRED if renewable else Freshness.ENDED
-    if renewable and token.refresh_at is not None and now >= token.refresh_at:
+    if renewable and token.refresh_at is not None and (now >= token.refresh_at or _is_of_the_future(token, now=now)):
         return Freshness.STALE
     return Freshness.FRESH

@@ -13,6 +13,7 @@ their key, of which only the first eight characters are logged; errors as they a
     tallies.py       counts of the data path
     running.py       start and stop, the store's changes, open streams, file descriptors
     metrics.py       the definitions of all metrics
+    remedies.py      what an operator can do, a sentence for each reason
 
 `docs/events.md` and `docs/metrics.md` list what is written here; `tests/test_architecture.py` compares them with the code, and
 holds all other packages to these functions.

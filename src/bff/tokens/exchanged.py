@@ -74,10 +74,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """What the provider said, and until when it is repeated."""
+    """What the provider said, and when."""
 
     reason: str
-    until: float
+    said_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +147,7 @@ class ExchangedTokens:
         except ProviderError as error:
             telemetry.token_exchange_failed(error, session_key=wanted.session_key)
             if isinstance(error, ProviderRefused) and only_the_user_can_mend_the_exchange(error):
-                until = self._clock() + REFUSAL_SECONDS
-                _keep(self._refusals, wanted, _Refusal(error.error, until))
+                _keep(self._refusals, wanted, _Refusal(error.error, self._clock()))
                 raise _sign_in_again(wanted, error.error) from error
             raise
         self._refusals.pop(wanted, None)
@@ -180,7 +179,11 @@ class ExchangedTokens:
     def _refusal(self, wanted: Wanted) -> _Refusal | None:
         """What the provider said a moment ago that only the user can mend."""
         refusal = self._refusals.get(wanted)
-        return None if refusal is None or self._clock() >= refusal.until else refusal
+        if (
+            refusal is None or not 0 <= self._clock() - refusal.said_at < REFUSAL_SECONDS
+        ):  # a clock set back lengthens none
+            return None
+        return refusal
 
 
 def _sign_in_again(wanted: Wanted, reason: str) -> LoginRequired:

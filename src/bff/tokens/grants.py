@@ -20,6 +20,7 @@ def access_token(response: TokenResponse, *, now: float) -> AccessToken:
         expires_at=response.expires_at,
         refresh_at=refresh_instant(now=now, expires_at=response.expires_at, jitter=even_chance()),
         dpop_seed=response.dpop_seed,
+        received_at=now,
         scope=response.scope,
     )
 

@@ -1,7 +1,7 @@
 """Keeping a user's access token usable, by the freshness table in `sessions/model.py`: who waits, who does not, and for what.
 
 Outages, 5xx, 429 and `invalid_client` end nothing: the token serves until its real expiry, then the answer is 503.
-The refresh itself is `renewal.py`; that there is only one of it at a time is `flights.py` here and `lease.py` among workers.
+The refresh itself is `renewal.py`; that there is only one of it at a time is `flights.py` here and `holder.py` among workers.
 """
 
 from bff.clock import Clock

@@ -1,7 +1,7 @@
 """Where the access token of one forwarded request comes from: the signed-in user's grant, or the gateway's own credentials.
 
 A source is a value for one request. It answers at once if a token is usable now, can be waited for, and finds another token when the
-upstream has rejected one. `credentials` are the fields that carry a token upstream (RFC 6750 section 2.1).
+upstream has rejected one. `bearer` gives the fields that carry a token upstream (RFC 6750 section 2.1).
 """
 
 import math

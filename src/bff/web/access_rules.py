@@ -44,9 +44,14 @@ def judge(asked: Requirement, grant: Grant, *, now: float, leeway: float) -> str
     if step_up.acr_values and grant.claims.get("acr") not in step_up.acr_values:
         return "acr"
     max_age = step_up.max_age_seconds
-    if max_age is not None and (grant.auth_time is None or now - grant.auth_time > max_age + leeway):
+    if max_age is not None and not _is_recent(grant.auth_time, max_age=max_age, now=now, leeway=leeway):
         return "auth_time"
     return None
+
+
+def _is_recent(auth_time: float | None, *, max_age: float, now: float, leeway: float) -> bool:
+    """Not if it is in the future: with a clock that was set back it would be recent for as long."""
+    return auth_time is not None and -leeway <= now - auth_time <= max_age + leeway
 
 
 def held(claims: Mapping[str, object], name: str) -> frozenset[str]:

@@ -348,7 +348,7 @@ def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -
 def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:
     """A sign-in there that did not help a moment ago will not help now: no navigation may run in circles."""
     grant = live.session.grant(provider) if live is not None else None
-    return grant is not None and now - grant.granted_at < CIRCLE_SECONDS
+    return grant is not None and abs(now - grant.granted_at) < CIRCLE_SECONDS  # a clock set back lengthens no circle
 
 
 def _to_our_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> OwnAnswer:

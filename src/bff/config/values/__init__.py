@@ -9,6 +9,7 @@
     units.py         durations and sizes
     secrets.py       references to secrets
     certificates.py  files of certificates and keys
+    header_changes.py, header_templates.py   fields that are added or taken out; values that name the user
 
 A parser takes the text of the file and returns the value, or raises `SpellingError`, which says what to write instead
 and never repeats the text. Nothing here knows YAML or the model.

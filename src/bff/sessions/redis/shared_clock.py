@@ -84,8 +84,12 @@ def _moved_grant(grant: Grant, by: float) -> Grant:
 
 
 def _moved_token(token: AccessToken, by: float) -> AccessToken:
-    expires_at, refresh_at = _moved_instant(token.expires_at, by), _moved_instant(token.refresh_at, by)
-    return replace(token, expires_at=expires_at, refresh_at=refresh_at)
+    return replace(
+        token,
+        expires_at=_moved_instant(token.expires_at, by),
+        refresh_at=_moved_instant(token.refresh_at, by),
+        received_at=_moved_instant(token.received_at, by),
+    )
 
 
 def _moved_instant(instant: float | None, by: float) -> float | None:

@@ -114,6 +114,22 @@ async def test_a_sign_out_ends_the_session_whose_cookie_is_on_its_way(stored: Ga
     assert not await is_signed_in(browser)
 
 
+@pytest.mark.requirement("R-183", "R-201")
+async def test_a_sign_out_ends_the_session_of_a_sign_in_under_an_earlier_id(stored: GatewayWorld) -> None:
+    """Two tabs end their sign-ins; the person signs out with the cookies of the first, those of the second are on their way."""
+    browser = await stored.signed_in()
+    first, second = await sent_back(stored, browser), await sent_back(stored, browser, provider="partner")
+    begun = dict(browser.jar)
+    assert (await browser.open_once(first, from_url=stored.corp.issuer)).status_code == 303
+    after_first, browser.jar = dict(browser.jar), begun
+    assert (await browser.open_once(second, from_url=stored.partner.issuer)).status_code == 303
+    late, browser.jar = {key: cookie for key, cookie in browser.jar.items() if key[0] == LOCALHOST}, after_first
+    stored.clock.now += 1
+    assert (await browser.fetch("/bff/logout", method="POST")).status_code == 200
+    browser.jar.update(late)
+    assert not await is_signed_in(browser)
+
+
 @pytest.mark.requirement("R-195")
 async def test_ending_the_current_session_in_the_list_is_a_sign_out(stored: GatewayWorld) -> None:
     """A sign-in of this browser that is under way then leaves no session."""

@@ -16,6 +16,7 @@ import pytest
 from click import BadParameter
 
 from bff import __version__
+from bff.cli import config_file
 from bff.cli.commands.options import TEXT
 from bff.cli.main import main
 from bff.sessions.model import Session, session_key
@@ -23,6 +24,7 @@ from bff.sessions.opening import open_store
 from support.bff_command import command, environment, run_bff
 from support.free_ports import free_port
 from support.http_client import http_get
+from support.rights import without_rights
 from support.serving_command import serving
 from support.valkey_server import ValkeyServer
 
@@ -295,6 +297,22 @@ def test_no_file_anywhere_is_said(tmp_path: Path) -> None:
     ran = run_bff("check", folder=tmp_path)
     assert ran.returncode == 2
     assert "neither bff.yaml nor /etc/bff/bff.yaml is there" in ran.stderr
+
+
+@pytest.mark.requirement("R-277")
+def test_a_usual_place_that_may_not_be_looked_at_is_read_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user who may not enter /etc/bff reads that, and no traceback."""
+    forbidden = tmp_path / "etc"
+    forbidden.mkdir()
+    monkeypatch.delenv("BFF_CONFIG", raising=False)
+    tmp_path.parent.chmod(0o755)
+    tmp_path.chmod(0o755)
+    places = (tmp_path / "bff.yaml", forbidden / "bff.yaml")
+    with without_rights(forbidden), pytest.raises(SystemExit):
+        config_file.load_or_exit(config_file.find(None, places=places))
+    assert "error: the file cannot be read: Permission denied" in capsys.readouterr().err
 
 
 def test_ejecting_twice_is_refused(tmp_path: Path) -> None:

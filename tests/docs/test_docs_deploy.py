@@ -1,7 +1,10 @@
-"""`docs/how-to/deploy.md`: the user of Redis or Valkey that it proposes is enough for the gateway, and for nothing else."""
+"""`docs/how-to/deploy.md`: nginx loads what it proposes; its user of Redis or Valkey may do what the gateway does, and no more."""
 
 import asyncio
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import redis
@@ -11,8 +14,10 @@ from bff.config.values.stores import parse_store
 from bff.sessions.redis.store import RedisStore
 from bff.sessions.sealing import Sealer
 from bff.sessions.store import Begun, Mark, MarkEnd
-from support.documented import page
+from support.documented import fenced, page
+from support.free_ports import free_port
 from support.session_samples import ISSUER, NOW, Heard, a_session, end_all, with_note
+from support.tls_certificates import Authority
 from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
 DEPLOY = page("how-to/deploy.md")
@@ -23,6 +28,21 @@ def proposed_user() -> list[str]:
     found = re.search(r"^ +(ACL SETUSER bff .*?)```", DEPLOY, flags=re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[1].replace("PASSWORD", "p4ss").split()
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is needed")
+def test_nginx_takes_the_proposed_configuration(tmp_path: Path) -> None:
+    """`nginx -t` loads the block as it stands on the page; only ports, and the places of the certificate, are of this machine."""
+    (block,) = fenced(DEPLOY, "nginx")
+    pair = Authority(tmp_path).server_file("app.example.com")
+    block = re.sub(r"/etc/nginx/tls/\w+\.pem", str(pair), block)
+    block = re.sub(r"listen \d+", lambda _: f"listen 127.0.0.1:{free_port()}", block)
+    places = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    own = "".join(f"{name}_temp_path {tmp_path}/{name};" for name in places)
+    file = tmp_path / "nginx.conf"
+    file.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {own}\n{block}}}")
+    done = subprocess.run(["nginx", "-t", "-c", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.requirement("R-172")

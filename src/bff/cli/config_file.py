@@ -15,7 +15,7 @@ BAD_CONFIG = 2
 PLACES = (Path("bff.yaml"), Path("/etc/bff/bff.yaml"))
 
 
-def find(given: Path | None) -> Path:
+def find(given: Path | None, *, places: tuple[Path, ...] = PLACES) -> Path:
     """`-c`, else `$BFF_CONFIG`, else the first of `./bff.yaml` and `/etc/bff/bff.yaml` that exists.
 
     Raises:
@@ -25,10 +25,18 @@ def find(given: Path | None) -> Path:
         return given
     if variable := os.environ.get("BFF_CONFIG"):
         return Path(variable)
-    for place in PLACES:
-        if place.exists():
+    for place in places:
+        if _may_be_there(place):
             return place
-    raise click.UsageError(f"neither {' nor '.join(map(str, PLACES))} is there: name the file with -c or $BFF_CONFIG")
+    raise click.UsageError(f"neither {' nor '.join(map(str, places))} is there: name the file with -c or $BFF_CONFIG")
+
+
+def _may_be_there(place: Path) -> bool:
+    """Whether it is there; also where we may not look: reading it says why then."""
+    try:
+        return place.exists()
+    except PermissionError:
+        return True
 
 
 def load_or_exit(file: Path) -> Config:

@@ -74,7 +74,7 @@ def _refusal(explanation: Explanation, error: BffError, head: RequestHead) -> li
         out.append(f"provider: {error.provider}")
         if head.is_navigation:
             out.append("a page load is led to the sign-in instead")
-    if isinstance(error, NotImplementedHere) and head.method.islower():
+    if isinstance(error, NotImplementedHere) and head.method.upper() != head.method:
         out.append(f"methods are in capitals (RFC 9110 section 9.1): {_text(head.method.upper())}")
     remedy = remedy_for(error, kind=row.type)
     return out if remedy is None else [*out, f"remedy: {remedy}"]

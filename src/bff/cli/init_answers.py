@@ -156,7 +156,7 @@ def _app(text: str) -> Path | str:
     if text.startswith(("http://", "https://")):
         return str(urls.parse_upstream(text))
     path = Path(text).absolute()
-    if not path.is_dir():
+    if not paths.is_folder(path):
         raise SpellingError("there is no such folder: build the app first, or name the URL of its server")
     paths.app_folder(path)
     return path

@@ -31,6 +31,9 @@ REMEDIES = {
     "unauthorized_client": "let the client use this grant type at the provider",
     "invalid_scope": "compare `scope` with what the provider lets this client ask for",
     "invalid_target": "compare `resource` and `audience` with the APIs that the provider knows",
+    # why a provider did not answer
+    "not_connected": "no connection to the provider: name, network, firewall, outbound proxy, or its certificate (ca_file)",
+    "cut_off": "the connection to the provider broke: look for a proxy or firewall that ends connections",
     # why the store did not answer
     "store_loading": "the store reads its data back after a start: wait; fewer keys or a replica make it shorter",
     "store_script_runs": "a script holds the store up: SCRIPT KILL on the store, and look for what ran it",

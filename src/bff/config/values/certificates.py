@@ -14,6 +14,7 @@ from cryptography import x509
 
 from bff import regular_files
 from bff.config.spelling import SpellingError
+from bff.config.values import paths
 from bff.config.values.stores import FILE_OPTIONS, StoreLocation
 
 MOST_READ = 1024 * 1024  # bytes of a certificate's or key's file that are looked at
@@ -21,10 +22,12 @@ MOST_READ = 1024 * 1024  # bytes of a certificate's or key's file that are looke
 
 def authorities(path: Path) -> None:
     """Refuse a file without usable certificates."""
-    if not os.path.isfile(path):
+    if not paths.is_file(path):
         raise SpellingError("there is no such file (a relative path starts at this configuration file's folder)")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except PermissionError:
+        raise SpellingError(paths.NOT_ALLOWED) from None
     except OSError:  # ssl.SSLError is one
         raise SpellingError("the file holds no certificates that can be read (PEM)") from None
 
@@ -46,7 +49,7 @@ class KeyPair(Protocol):
 def key_pair(pair: KeyPair) -> None:
     """Refuse a certificate and key that are not there, cannot be read, or do not belong together."""
     for file in (pair.certificate, pair.key):
-        if not os.path.isfile(file):
+        if not paths.is_file(file):
             raise SpellingError(f"names a file that is not there: {file}")
     try:
         load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), pair)
@@ -207,7 +210,7 @@ def store_files(location: StoreLocation) -> None:
     files = {name: options[name] for name in FILE_OPTIONS if name in options}
     if not all(map(os.path.isabs, files.values())):
         raise SpellingError("names a file by a relative path: write an absolute one")
-    if not all(os.path.isdir(file) if name == "ssl_ca_path" else os.path.isfile(file) for name, file in files.items()):
+    if not all(paths.is_folder(file) if name == "ssl_ca_path" else paths.is_file(file) for name, file in files.items()):
         raise SpellingError("names a file that is not there")
     try:
         _load(options)

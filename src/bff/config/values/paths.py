@@ -4,13 +4,16 @@ A prefix is matched against the raw bytes of a request's path on segment borders
 no dot segments, no percent-encoding, no parameters, no slash at the end, no characters of a pattern language.
 """
 
-import os.path
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from bff.config.spelling import SpellingError
 
+NOT_ALLOWED = "cannot be read: let the gateway's user read it, and enter the folders above it"
+_EFFECTIVE = os.access in os.supports_effective_ids
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~!$&'()+,=:@/-]*")  # RFC 3986 section 3.3, without % and * and ;
 
 _REQUEST_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})+")
@@ -85,7 +88,33 @@ def request_path(text: str) -> str:
 
 def app_folder(path: Path) -> None:
     """Refuse a folder that holds no single-page app."""
-    if not os.path.isdir(path):
+    if not is_folder(path):
         raise SpellingError("there is no such folder (a relative path starts at this configuration file's folder)")
-    if not os.path.isfile(path / "index.html"):
+    if not is_file(path / "index.html"):
         raise SpellingError("the folder has no index.html: build the app, and name the folder that its build writes")
+    if not os.access(path / "index.html", os.R_OK, effective_ids=_EFFECTIVE):
+        raise SpellingError(f"its index.html {NOT_ALLOWED}")
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether a regular file is there.
+
+    Raises:
+        SpellingError: a folder on the way may not be entered. `os.path.isfile` calls that missing.
+    """
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: Path | str) -> bool:
+    """The same for a folder."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: Path | str) -> int:
+    """What is there; 0: nothing is."""
+    try:
+        return os.stat(path).st_mode
+    except PermissionError:
+        raise SpellingError(NOT_ALLOWED) from None
+    except (OSError, ValueError):  # ValueError: a null character
+        return 0

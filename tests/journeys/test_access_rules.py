@@ -1,8 +1,10 @@
 """What a route requires of the user: claims, how they authenticated, and how long ago (RFC 9470)."""
 
+from typing import Any
+
 import pytest
 
-from support.fake_provider import having
+from support.fake_provider import having, oauth_error
 from support.gateway_world import gateway_world
 from support.guarded_routes import guarded, signed_in
 
@@ -82,3 +84,37 @@ async def test_a_route_with_our_own_token_may_require_claims() -> None:
         assert (await browser.fetch("/api/orders")).status_code == 200
         other = await signed_in(world, groups=["staff"])
         assert (await other.fetch("/api/orders")).status_code == 403
+
+
+@pytest.mark.requirement("R-022", "R-320")
+@pytest.mark.parametrize(
+    ("lifetime", "misbehaviour"),
+    [({"refresh_expires_in": 601}, {}), ({}, {"answers": {"/token": oauth_error("interaction_required")}})],
+    ids=["its refresh token is over", "only another sign-in renews it"],
+)
+async def test_a_sign_in_that_has_ended_holds_nothing_any_more(lifetime: Any, misbehaviour: Any) -> None:
+    """The session goes on at another provider: what is required is 401, and no API is told who was signed in at this one."""
+    corp = {"upstream": "{upstream}", "provider": "corp", "request_headers": {"set": {"x-known-user": "{subject}"}}}
+    client = {**corp, "token": "client", "scope": "rates:read"}
+    routes = [
+        {**client, "path": "/admin", "require": {"claims": {"email": "alice@example.com"}}},
+        {**client, "path": "/rates"},
+        {**corp, "path": "/maybe", "token": "user_or_none"},
+        {**corp, "path": "/own"},
+        {"path": "/partner", "upstream": "{upstream}", "provider": "partner"},
+    ]
+    async with gateway_world(routes=routes) as world:
+        world.corp.misbehave(token_answer=having(**lifetime))
+        browser = await world.signed_in()
+        await world.sign_in(browser, provider="partner")
+        for path in ("/admin", "/rates", "/maybe", "/own"):
+            assert (await browser.fetch(path)).status_code == 200
+            assert world.upstream.seen[-1].values("x-known-user") == ["alice"]
+        world.corp.misbehave(**misbehaviour)
+        world.clock.now += 601
+        assert (await browser.fetch("/own")).status_code == 401
+        world.corp.behave()
+        assert (await browser.fetch("/admin")).status_code == 401
+        for path in ("/rates", "/maybe", "/partner"):
+            assert (await browser.fetch(path)).status_code == 200
+            assert world.upstream.seen[-1].values("x-known-user") == []

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from support.fake_provider import having
 from support.gateway_world import GatewayWorld, gateway_world
 from support.strict_browser import Browser
 
@@ -133,3 +134,14 @@ async def test_front_channel_logout_is_off_unless_configured(world: GatewayWorld
     answer = await browser.open_once(f"/bff/frontchannel-logout/corp?iss={world.corp.issuer}&sid={sid}")
     assert answer.status_code == 404
     assert (await browser.fetch("/api/x")).status_code == 200
+
+
+@pytest.mark.requirement("R-022", "R-195")
+async def test_who_has_to_sign_in_again_sees_no_sessions(world: GatewayWorld) -> None:
+    """All sign-ins of the session have ended, as `/bff/user` says: the list is 401, and nothing can be ended by it."""
+    world.corp.misbehave(token_answer=having(refresh_expires_in=601))
+    browser = await world.signed_in()
+    world.clock.now += 601
+    assert (await browser.fetch("/bff/sessions")).status_code == 401
+    assert (await browser.fetch("/bff/sessions", method="DELETE")).status_code == 401
+    assert (await browser.fetch("/bff/user")).json()["authenticated"] is False

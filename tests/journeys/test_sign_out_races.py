@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from support.fake_provider import oauth_error
 from support.gateway_world import GatewayWorld, gateway_world
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer
@@ -113,6 +114,22 @@ async def test_a_sign_out_ends_the_session_whose_cookie_is_on_its_way(stored: Ga
     assert not await is_signed_in(browser)
 
 
+@pytest.mark.requirement("R-183", "R-201")
+async def test_a_sign_out_ends_the_session_of_a_sign_in_under_an_earlier_id(stored: GatewayWorld) -> None:
+    """Two tabs end their sign-ins; the person signs out with the cookies of the first, those of the second are on their way."""
+    browser = await stored.signed_in()
+    first, second = await sent_back(stored, browser), await sent_back(stored, browser, provider="partner")
+    begun = dict(browser.jar)
+    assert (await browser.open_once(first, from_url=stored.corp.issuer)).status_code == 303
+    after_first, browser.jar = dict(browser.jar), begun
+    assert (await browser.open_once(second, from_url=stored.partner.issuer)).status_code == 303
+    late, browser.jar = {key: cookie for key, cookie in browser.jar.items() if key[0] == LOCALHOST}, after_first
+    stored.clock.now += 1
+    assert (await browser.fetch("/bff/logout", method="POST")).status_code == 200
+    browser.jar.update(late)
+    assert not await is_signed_in(browser)
+
+
 @pytest.mark.requirement("R-195")
 async def test_ending_the_current_session_in_the_list_is_a_sign_out(stored: GatewayWorld) -> None:
     """A sign-in of this browser that is under way then leaves no session."""
@@ -123,6 +140,23 @@ async def test_ending_the_current_session_in_the_list_is_a_sign_out(stored: Gate
     stored.partner.release("/token")
     assert (await under_way).status_code == 400
     assert not await is_signed_in(browser)
+
+
+@pytest.mark.requirement("R-213")
+@pytest.mark.parametrize("by_sid", [True, False])
+async def test_a_back_channel_logout_ends_the_session_that_a_refresh_was_refused_for(
+    stored: GatewayWorld, by_sid: bool
+) -> None:
+    """A provider ends a sign-in, and a refresh finds out before its word arrives: then the session ends, not that grant alone."""
+    browser = await stored.signed_in()
+    sid = next(iter(stored.corp._sessions.values())).sid if by_sid else None
+    await stored.sign_in(browser, provider="partner")
+    stored.clock.now += 601
+    stored.corp.answer_next("/token", oauth_error("invalid_grant"))
+    assert (await browser.fetch("/api/x")).status_code == 401
+    assert (await browser.fetch("/partner/x")).status_code == 200
+    assert await tell_of_logout(stored, browser, sid=sid) == 200
+    assert (await browser.fetch("/partner/x")).status_code == 401
 
 
 @pytest.mark.requirement("R-313")

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bff.demo.loopback_sockets import bind_loopback, port_of
 from bff.server.process import serving
+from support.fake_provider import having
 from support.gateway_world import GatewayWorld, gateway_world
 from support.valkey_server import ValkeyServer
 from support.waiting import until
@@ -128,6 +129,30 @@ async def test_signing_out_closes_the_websocket() -> None:
                 await asyncio.wait_for(socket.recv(), 5)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1008
+
+
+@pytest.mark.requirement("R-022", "R-256")
+async def test_the_end_of_a_sign_in_ends_the_streams_with_its_token() -> None:
+    """The session goes on at another provider: calls are 401, and the WebSocket and the event stream end as well."""
+    async with streaming_world() as (world, talking):
+        world.corp.misbehave(token_answer=having(refresh_expires_in=601))
+        browser = await world.signed_in()
+        await world.sign_in(browser, provider="partner")
+        fields = _same_origin(world, browser)
+        async with (
+            handshake(world, browser.cookie(SESSION)) as socket,
+            browser.http.stream("GET", world.url + "/events", headers=fields) as events,
+        ):
+            chunks = events.aiter_bytes()
+            assert await asyncio.wait_for(anext(chunks), 5) == b"data: 1\n\n"
+            world.clock.now += 601
+            await world.app.process.streams.look_once()
+            with pytest.raises(ConnectionClosed) as closed:
+                await asyncio.wait_for(socket.recv(), 5)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1008
+            await until(lambda: talking.open_events == 0)
+            assert (await browser.fetch("/bff/user")).json()["logins"]["partner"]["authenticated"] is True
 
 
 async def test_the_end_of_a_session_ends_its_event_stream(capsys: pytest.CaptureFixture[str]) -> None:

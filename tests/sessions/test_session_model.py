@@ -169,14 +169,18 @@ def test_a_session_remembers_whose_grant_has_ended() -> None:
 
 
 @pytest.mark.requirement("R-213")
-def test_a_grant_is_held_by_issuer_and_subject_or_sid() -> None:
-    """The issuer counts always, the subject or the `sid` as asked; a grant without either matches nobody."""
+def test_a_user_is_known_by_issuer_and_subject_or_sid() -> None:
+    """The issuer counts always, the subject or the `sid` as asked, ended grants too; one without either matches nobody."""
     session = a_session(a_grant(subject="alice", sid="one"), a_grant(provider="plain", subject=None, sid=None))
-    assert session.has_grant(issuer=ISSUER, subject="alice")
-    assert session.has_grant(issuer=ISSUER, sid="one")
-    assert not session.has_grant(issuer=ISSUER, subject="one")
-    assert not session.has_grant(issuer=ISSUER, sid="alice")
-    assert not session.has_grant(issuer=OTHER_ISSUER, subject="alice")
+    assert session.has_user(issuer=ISSUER, subject="alice")
+    assert session.has_user(issuer=ISSUER, sid="one")
+    assert not session.has_user(issuer=ISSUER, subject="one")
+    assert not session.has_user(issuer=ISSUER, sid="alice")
+    assert not session.has_user(issuer=OTHER_ISSUER, subject="alice")
+    left = session.without_grant("corp")
+    assert left.has_user(issuer=ISSUER, subject="alice")
+    assert left.has_user(issuer=ISSUER, sid="one")
+    assert not left.with_grant(a_grant(subject="bob", sid="two")).has_user(issuer=ISSUER, subject="alice")
 
 
 def test_nothing_secret_shows_in_a_repr() -> None:

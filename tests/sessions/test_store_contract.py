@@ -166,15 +166,21 @@ async def test_find_knows_only_living_sessions(store: SessionStore) -> None:
 
 @pytest.mark.requirement("R-213")
 async def test_a_second_provider_is_found_too(store: SessionStore) -> None:
-    """A session that gained a grant is found by it, and no longer once it lost it."""
+    """A session that gained a grant is found by it, also once the grant has ended, and no longer once another user took its place."""
     session = await kept(store)
     partner = a_grant(provider="partner", issuer=OTHER_ISSUER, subject="alice-there", sid="sid-there")
     both = await store.replace(session.with_grant(partner), now=NOW)
     assert both is not None
     assert await store.find(issuer=OTHER_ISSUER, subject="alice-there") == [session.key]
     assert await store.find(issuer=OTHER_ISSUER, sid="sid-there") == [session.key]
-    await store.replace(both.without_grant("partner"), now=NOW)
+    left = await store.replace(both.without_grant("partner"), now=NOW)
+    assert left is not None
+    assert await store.find(issuer=OTHER_ISSUER, subject="alice-there") == [session.key]
+    assert await store.find(issuer=OTHER_ISSUER, sid="sid-there") == [session.key]
+    bob = a_grant(provider="partner", issuer=OTHER_ISSUER, subject="bob-there", sid="sid-of-bob")
+    await store.replace(left.with_grant(bob), now=NOW)
     assert await store.find(issuer=OTHER_ISSUER, subject="alice-there") == []
+    assert await store.find(issuer=OTHER_ISSUER, sid="sid-there") == []
     assert await store.find(issuer=ISSUER, subject="alice-subject") == [session.key]
 
 

@@ -1,5 +1,7 @@
 """Streams end with their session, however it ends (R-256)."""
 
+from dataclasses import replace
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -10,7 +12,7 @@ from bff.sessions.model import LiveSession, Session
 from bff.sessions.store import Change
 from bff.web.streams import OpenStreams
 from support.fake_internet import FakeClock
-from support.session_samples import a_session
+from support.session_samples import OTHER_ISSUER, a_grant, a_session
 
 
 class MuteStore(MemoryStore):
@@ -81,6 +83,47 @@ async def test_expiry_is_found_by_looking_and_looking_is_no_activity() -> None:
         await streams.look_once()
         assert ended == [True]
     assert set(store.touched) == {False}
+
+
+@pytest.mark.requirement("R-256", "R-135")
+async def test_streams_end_with_the_sign_in_whose_token_they_have() -> None:
+    """The session goes on at another provider: the streams with that one's token, and those with none, go on too."""
+    streams, store, clock, session = await a_stream()
+    partner = a_grant(provider="partner", issuer=OTHER_ISSUER)
+    both = await store.replace(session.with_grant(partner), now=clock())
+    assert both is not None
+    ended: list[str] = []
+    with (
+        streams.opened(session.key, provider="corp", end=lambda: ended.append("corp")),
+        streams.opened(session.key, provider="partner", end=lambda: ended.append("partner")),
+        streams.opened(session.key, end=lambda: ended.append("none")),
+        capture_logs() as logs,
+    ):
+        await streams.look_once()
+        assert ended == []
+        await store.replace(both.without_grant("corp"), now=clock())
+        await streams.look_once()
+        await streams.look_once()
+        assert ended == ["corp"]
+        await store.delete(session.key)
+        assert sorted(ended) == ["corp", "none", "partner"]
+    assert [(entry["cause"], entry["count"]) for entry in logs] == [("sign_in_ended", 1), ("session_ended", 2)]
+
+
+@pytest.mark.requirement("R-022", "R-256")
+async def test_streams_end_with_the_refresh_token_of_their_sign_in() -> None:
+    """Its own end, where the provider says one, is that of the sign-in."""
+    streams, store, clock, session = await a_stream()
+    grant = replace(a_grant(), refresh_token_expires_at=clock() + 100)
+    await store.replace(session.with_grant(grant), now=clock())
+    ended: list[bool] = []
+    with streams.opened(session.key, provider="corp", end=lambda: ended.append(True)):
+        clock.advance(99)
+        await streams.look_once()
+        assert ended == []
+        clock.advance(1)
+        await streams.look_once()
+        assert ended == [True]
 
 
 @pytest.mark.requirement("R-190")

@@ -112,7 +112,7 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, e
         explanation.found("the request brings its own token: no CSRF defence, no session")
         if websocket:
             _takes_websocket(explanation, admitted)
-        _forward(gateway, call_of(head, admitted, source=own), explanation)
+        _forward(gateway, call_of(head, admitted, source=own, now=gateway.process.clock()), explanation)
         return
     _same_site_first(gateway, head, admitted, explanation, websocket=websocket)
     if explanation.served is not None:
@@ -132,7 +132,7 @@ async def _judge(gateway: Gateway, message: Message, live: LiveSession | None, e
     explanation.found(_whose(source))
     if head.is_navigation and not websocket:
         _same_site(gateway, head, admitted, explanation)
-    _forward(gateway, call_of(head, admitted, live=used, source=source), explanation)
+    _forward(gateway, call_of(head, admitted, live=used, source=source, now=now), explanation)
 
 
 def _is_handshake(gateway: Gateway, message: Message, explanation: Explanation) -> bool:

@@ -196,7 +196,7 @@ def _admit(gateway: Gateway, message: Message) -> tuple[Call, FieldBlock] | None
     own = admission.brought(gateway, head, policy) if policy.passes_bearer else None
     if own is not None:
         token = own.at_once()
-        return call_of(head, admitted, source=own, token=token), bearer(token)
+        return call_of(head, admitted, source=own, token=token, now=gateway.process.clock()), bearer(token)
     if head.section.opens_page:
         return None
     admission.same_site(gateway, head, policy)
@@ -229,8 +229,8 @@ def _with_token(
     """The call and the fields that carry its token, if that is there without waiting."""
     source = admission.source(gateway, admitted.policy, live, now=now)
     if source is None:
-        return call_of(head, admitted, live=live), NO_FIELDS
+        return call_of(head, admitted, live=live, now=now), NO_FIELDS
     token = source.at_once()
     if token is None or token.dpop_seed is not None:  # a proof serves one request, and may be asked for once more
         return None
-    return call_of(head, admitted, live=live, source=source, token=token), bearer(token)
+    return call_of(head, admitted, live=live, source=source, token=token, now=now), bearer(token)

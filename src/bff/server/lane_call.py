@@ -236,7 +236,8 @@ class LaneCall:
         if live is not None:
             ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
             streams = self._gateway.process.streams
-            self._in_stream = streams.opened(live.session.key, end=lambda: response.fail(ended))
+            key, provider = live.session.key, self._call.users_provider
+            self._in_stream = streams.opened(key, provider=provider, end=lambda: response.fail(ended))
         else:
             self._in_stream = stream_open()
         self._in_stream.__enter__()

@@ -177,7 +177,8 @@ class Handshake:
         call = await admit_websocket(gateway, self.message.head)
         session_end = SessionEnd()
         if call.live is not None:
-            held.enter_context(gateway.process.streams.opened(call.live.session.key, end=session_end))
+            key, provider = call.live.session.key, call.users_provider
+            held.enter_context(gateway.process.streams.opened(key, provider=provider, end=session_end))
         else:
             held.enter_context(stream_open())
         place = held.enter_context(

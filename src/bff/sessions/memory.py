@@ -177,7 +177,7 @@ class MemoryStore:
         return [
             key
             for key, entry in self._sessions.entries(now=self._last_now)
-            if entry.value.has_grant(issuer=issuer, subject=subject, sid=sid)
+            if entry.value.has_user(issuer=issuer, subject=subject, sid=sid)
         ]
 
     async def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:

@@ -56,6 +56,16 @@ class AccessToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who is signed in at a provider, and in which session of the provider's (`sid`)."""
+
+    provider: str
+    issuer: str
+    subject: str | None
+    sid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """What one session holds from one provider. The user is (`issuer`, `subject`), never an e-mail address."""
 
@@ -75,6 +85,11 @@ class Grant:
     dpop_seed: str | None = field(default=None, repr=False)  # of the key that this grant's tokens are bound to
     # targets that the provider renews no more until a sign-in, and its error code
     refusals: tuple[tuple[Target, str], ...] = ()
+
+    @property
+    def user(self) -> User:
+        """Whose it is."""
+        return User(provider=self.provider, issuer=self.issuer, subject=self.subject, sid=self.sid)
 
     def refusal(self, target: Target) -> str | None:
         """The provider's error code if only another sign-in gives a token for this target again."""
@@ -98,15 +113,6 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierUser:
-    """Who was signed in at a provider whose grant has ended, while the session goes on with those of other providers."""
-
-    provider: str
-    issuer: str
-    subject: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """The record behind a session cookie. `version` counts its changes; only the store sets it."""
 
@@ -116,7 +122,14 @@ class Session:
     absolute_expires_at: float
     grants: tuple[Grant, ...]  # newest sign-in first
     user_agent: str | None = None  # what the browser called itself at the sign-in
-    earlier_users: tuple[EarlierUser, ...] = ()  # of providers without a grant now: at most one for each
+    earlier_users: tuple[
+        User, ...
+    ] = ()  # whose grants have ended, while those of other providers go on: one for each provider
+
+    @property
+    def users(self) -> tuple[User, ...]:
+        """Who is, or was last, signed in at each provider."""
+        return (*(grant.user for grant in self.grants), *self.earlier_users)
 
     def grant(self, provider: str) -> Grant | None:
         """What this session holds from `provider`."""
@@ -125,11 +138,15 @@ class Session:
                 return grant
         return None
 
-    def has_grant(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> bool:
-        """Whether it holds a grant from `issuer` for this subject or this `sid` (the one that is given)."""
+    def has_user(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> bool:
+        """Whether it holds, or held, a grant from `issuer` for this subject or this `sid` (the one that is given).
+
+        One that has ended counts: a provider that ends a sign-in also refuses its refresh token, and its back-channel logout may
+        arrive after that refusal.
+        """
         return any(
-            grant.issuer == issuer and (grant.subject == subject if sid is None else grant.sid == sid)
-            for grant in self.grants
+            user.issuer == issuer and (user.subject == subject if sid is None else user.sid == sid)
+            for user in self.users
         )
 
     def with_grant(self, grant: Grant) -> "Session":
@@ -145,13 +162,12 @@ class Session:
         if ended is None:
             return self
         others = tuple(grant for grant in self.grants if grant.provider != provider)
-        user = EarlierUser(provider=provider, issuer=ended.issuer, subject=ended.subject)
-        return replace(self, grants=others, earlier_users=(*self.earlier_users, user))
+        return replace(self, grants=others, earlier_users=(*self.earlier_users, ended.user))
 
     def is_of_another_user(self, grant: Grant) -> bool:
         """Whether another user than that of `grant` is, or was last, signed in at its provider here."""
-        known = (self.grant(grant.provider), *(user for user in self.earlier_users if user.provider == grant.provider))
-        return any(user is not None and (user.issuer, user.subject) != (grant.issuer, grant.subject) for user in known)
+        known = [user for user in self.users if user.provider == grant.provider]
+        return any((user.issuer, user.subject) != (grant.issuer, grant.subject) for user in known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

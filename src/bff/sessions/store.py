@@ -140,7 +140,7 @@ class SessionStore(Protocol):
         ...
 
     async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
-        """The keys of the sessions with a grant from `issuer` for this subject or this `sid` (exactly one is given)."""
+        """The keys of the sessions whose users, former ones too, have this subject or `sid` at `issuer` (exactly one is given)."""
         ...
 
     def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:

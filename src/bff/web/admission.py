@@ -19,7 +19,7 @@ from bff.errors import LoginRequired, MalformedRequest, NoRoute, NotAPage
 from bff.proxy import destinations
 from bff.proxy.routes import Match
 from bff.request_head import RequestHead
-from bff.sessions.model import LiveSession
+from bff.sessions.model import Grant, LiveSession
 from bff.tokens import grants
 from bff.tokens.sources import BroughtToken, ClientToken, ExchangedToken, TokenSource, UserToken
 from bff.web import access_rules, cookies, guards, navigation, step_up
@@ -119,11 +119,21 @@ def access(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, n
         return
     provider = gateway.provider(policy.provider)
     grant = None if live is None else live.session.grant(provider.name)
-    if grant is None:
+    if grant is None or (
+        not policy.takes_user and grants.ended(grant, now=now)
+    ):  # `source` judges the user's own token
         raise LoginRequired("A sign-in is needed.", provider=provider.name)
     lacking = access_rules.judge(policy.requirement, grant, now=now, leeway=provider.config.leeway)
     if lacking is not None:
         raise step_up.required(gateway.signer, policy.requirement.step_up, provider=provider.name, reason=lacking)
+
+
+def signed_in(policy: RoutePolicy, live: LiveSession | None, *, source: TokenSource | None, now: float) -> Grant | None:
+    """Who the upstream may be told of: the user's sign-in at the route's provider. One that has ended says nothing any more; where the
+    user's own token goes along, its source has judged that."""
+    grant = None if live is None or policy.provider is None else live.session.grant(policy.provider)
+    is_users = isinstance(source, UserToken | ExchangedToken)
+    return grant if grant is not None and (is_users or not grants.ended(grant, now=now)) else None
 
 
 def must_come_from_our_site(head: RequestHead, policy: RoutePolicy) -> bool:

@@ -33,7 +33,7 @@ from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import Account, current
 from bff.telemetry.running import stream_open
-from bff.tokens.sources import TokenSource
+from bff.tokens.sources import ExchangedToken, TokenSource, UserToken
 from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
 from bff.web.answers import OwnAnswer, redirect, send_answer
@@ -82,6 +82,11 @@ class Call(Struct, frozen=True):
         """Of its route."""
         return self.admitted.policy
 
+    @property
+    def users_provider(self) -> str | None:
+        """Whose user's token goes along, or one exchanged for it; None: neither does."""
+        return self.policy.provider if isinstance(self.source, UserToken | ExchangedToken) else None
+
 
 class BegunStream(Struct, frozen=True, eq=False):
     """An event stream whose head was sent to the browser, and the account of its request."""
@@ -99,9 +104,11 @@ def call_of(
     live: LiveSession | None = None,
     source: TokenSource | None = None,
     token: AccessToken | None = None,
+    now: float,
 ) -> Call:
     """The call of a request that was admitted."""
-    operators = admitted.policy.request_headers.fields(live, provider=admitted.policy.provider)
+    policy = admitted.policy
+    operators = policy.request_headers.fields(admission.signed_in(policy, live, source=source, now=now))
     owner = owner_of(head, session_key=None if live is None else live.session.key)
     return Call(head, admitted, live, source, token, operators, owner)
 
@@ -142,7 +149,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
     policy = admitted.policy
     own = admission.brought(gateway, head, policy)
     if own is not None:
-        return call_of(head, admitted, source=own, token=own.at_once())
+        return call_of(head, admitted, source=own, token=own.at_once(), now=gateway.process.clock())
     opening = head.is_navigation
     if opening:
         admission.may_be_opened(policy)
@@ -163,7 +170,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
         if not opening or _signed_in_just_now(live, provider=needed.provider, now=gateway.process.clock()):
             raise
         return _to_sign_in(gateway, needed, head)
-    return call_of(head, admitted, live=live, source=source, token=token)
+    return call_of(head, admitted, live=live, source=source, token=token, now=now)
 
 
 async def go_on(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive, send: Send) -> None:
@@ -334,7 +341,8 @@ def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -
     if call.live is None:
         return stream_open()
     ended = LoginRequired("The session has ended.", provider=call.policy.provider or "")
-    return gateway.process.streams.opened(call.live.session.key, end=lambda: response.fail(ended))
+    key, provider = call.live.session.key, call.users_provider
+    return gateway.process.streams.opened(key, provider=provider, end=lambda: response.fail(ended))
 
 
 def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:

@@ -194,7 +194,8 @@ class App:
             call = await admit_websocket(gateway, head)
             ended = asyncio.Event()
             streams, credentials = self.process.streams, HandshakeCredentials(gateway, call)
-            with streams.opened(call.live.session.key, end=ended.set) if call.live else nullcontext():
+            key, provider = call.live.session.key if call.live else None, call.users_provider
+            with streams.opened(key, provider=provider, end=ended.set) if key is not None else nullcontext():
                 await gateway.forwarder.websocket(
                     call.admitted.match,
                     head,

@@ -96,7 +96,7 @@ async def _judged(gateway: Gateway, asked: AskedRequest) -> OwnAnswer:
     if is_handshake(head):
         return _pass(asked, await admit_handshake(gateway, head, admitted))
     if admitted.policy.serves_files:
-        return _pass(asked, call_of(head, admitted))
+        return _pass(asked, call_of(head, admitted, now=gateway.process.clock()))
     call = await admit(gateway, head, admitted)
     return _instead(gateway, asked, admitted, call) if isinstance(call, OwnAnswer) else _pass(asked, call)
 

@@ -47,8 +47,9 @@ async def _end_session(gateway: Gateway, key: str, *, provider: str, issuer: str
     """End one session, if this provider gave it this `sid`, as us."""
     store = gateway.process.store
     live = await store.read(key, touch=False, now=gateway.process.clock())
-    grant = live.session.grant(provider) if live is not None else None
-    if grant is None or not gateway.gave(grant) or (grant.issuer, grant.sid) != (issuer, sid):
+    if live is None or not any(map(gateway.gave, live.session.grants)):
+        return False
+    if (provider, issuer, sid) not in {(user.provider, user.issuer, user.sid) for user in live.session.users}:
         return False
     if not await store.delete(key):
         return False

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from bff.config.model import RequestHeadersConfig
 from bff.config.values.header_templates import HeaderTemplate, Placeholder
 from bff.request_head import NO_FIELDS, Field, FieldBlock, field_block
-from bff.sessions.model import Grant, LiveSession
+from bff.sessions.model import Grant
 from bff.web.claims import claim, text_of
 
 _VISIBLE = re.compile(r"[!-~]+( [!-~]+)*")  # RFC 9110 section 5.5, with single spaces between
@@ -26,12 +26,9 @@ class RequestHeaders:
     fixed: FieldBlock
     of_user: tuple[tuple[bytes, HeaderTemplate], ...]
 
-    def fields(self, live: LiveSession | None, *, provider: str | None) -> FieldBlock:
-        """The fields of one request."""
-        if not self.of_user:
-            return self.fixed
-        grant = None if live is None or provider is None else live.session.grant(provider)
-        if grant is None:
+    def fields(self, grant: Grant | None) -> FieldBlock:
+        """The fields of one request; `grant` is the user's sign-in at the route's provider."""
+        if not self.of_user or grant is None:
             return self.fixed
         said = ((name, _rendered(template, grant)) for name, template in self.of_user)
         return field_block([*self.fixed.fields, *((name, value) for name, value in said if value is not None)])

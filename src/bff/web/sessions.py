@@ -8,6 +8,7 @@ from bff.errors import LoginRequired, NoRoute
 from bff.request_head import RequestHead
 from bff.sessions import fates
 from bff.sessions.model import LiveSession, shown_id
+from bff.tokens import grants
 from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, answer, json_answer
@@ -60,7 +61,8 @@ async def end_other_sessions(gateway: Gateway, head: RequestHead) -> OwnAnswer:
 async def _signed_in(gateway: Gateway, head: RequestHead) -> LiveSession:
     guards.csrf(head, by="header", site=gateway.site)
     live = await guards.session(gateway, head, touch=False)
-    if live is None:
+    now = gateway.process.clock()
+    if live is None or all(grants.ended(grant, now=now) for grant in live.session.grants):
         raise LoginRequired("Sign in to see your sessions.", provider=next(iter(gateway.providers)))
     return live
 

@@ -1,20 +1,31 @@
-"""Streams that live longer than a request should (WebSockets, server-sent events) end when their session ends.
+"""Streams that live longer than a request should (WebSockets, server-sent events) end when their session ends, and those that were
+opened with a user's token when the sign-in that gave it has ended.
 
-Sign-out and back-channel logout arrive as changes of the store, made in this worker or another. Absolute and idle expiry, and changes
-that were missed while the subscription was interrupted, are found by reading the sessions every `LOOK_SECONDS`. Reading does not
-extend a session: an open stream is no activity.
+Sign-out and back-channel logout arrive as changes of the store, made in this worker or another. Absolute and idle expiry, the end of a
+sign-in, and changes that were missed while the subscription was interrupted, are found by reading the sessions every `LOOK_SECONDS`.
+Reading does not extend a session: an open stream is no activity.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
 from bff.sessions.store import Change, SessionStore
 from bff.telemetry import running as telemetry
+from bff.tokens import grants
 
 LOOK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stream:
+    """`provider`: whose token it was opened with."""
+
+    provider: str | None
+    end: Callable[[], None]
 
 
 class OpenStreams:
@@ -23,19 +34,21 @@ class OpenStreams:
     def __init__(self, *, store: SessionStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._ends: dict[str, set[Callable[[], None]]] = {}
+        self._ends: dict[str, set[_Stream]] = {}
 
     @contextmanager
-    def opened(self, session_key: str, *, end: Callable[[], None]) -> Iterator[None]:
-        """For the length of the block, `end` is called once the session is gone. It must not block, and may be called twice."""
+    def opened(self, session_key: str, *, end: Callable[[], None], provider: str | None = None) -> Iterator[None]:
+        """For the length of the block, `end` is called once the session is gone, or its sign-in at `provider`. It must not block, and
+        may be called twice."""
         ends = self._ends.setdefault(session_key, set())
-        ends.add(end)
+        stream = _Stream(provider=provider, end=end)
+        ends.add(stream)
         telemetry.STREAMS.number += 1
         try:
             yield
         finally:
             telemetry.STREAMS.number -= 1
-            ends.discard(end)
+            ends.discard(stream)
             if not ends and self._ends.get(session_key) is ends:
                 del self._ends[session_key]
 
@@ -59,18 +72,28 @@ class OpenStreams:
             await self.look_once()
 
     async def look_once(self) -> None:
-        """End the streams whose session is gone; a store that does not answer ends nothing."""
+        """End the streams whose session is gone, or their sign-in; a store that does not answer ends nothing."""
         for key in list(self._ends):
+            now = self._clock()
             try:
-                live = await self._store.read(key, touch=False, now=self._clock())
+                live = await self._store.read(key, touch=False, now=now)
             except StoreUnavailable:
                 return
             if live is None:
                 self._end(key, cause="session_expired")
+                continue
+            known = {grant.provider for grant in live.session.grants if not grants.ended(grant, now=now)}
+            over = {one for one in self._ends.get(key, ()) if one.provider is not None and one.provider not in known}
+            self._ends.get(key, set()).difference_update(over)
+            _end_all(over, session_key=key, cause="sign_in_ended")
 
     def _end(self, key: str, *, cause: str) -> None:
-        ends = tuple(self._ends.pop(key, ()))  # a stream may leave the set while its `end` runs
-        for end in ends:
-            end()
-        if ends:
-            telemetry.streams_ended(session_key=key, count=len(ends), cause=cause)
+        _end_all(self._ends.pop(key, set()), session_key=key, cause=cause)
+
+
+def _end_all(streams: Iterable[_Stream], *, session_key: str, cause: str) -> None:
+    ending = tuple(streams)  # a stream may leave the set while its `end` runs
+    for stream in ending:
+        stream.end()
+    if ending:
+        telemetry.streams_ended(session_key=session_key, count=len(ending), cause=cause)

@@ -19,6 +19,7 @@ Why so, and why that is safe:
 - Session keys rotate in between: the newest seals, all open.
 """
 
+import asyncio
 import binascii
 import re
 import secrets
@@ -118,7 +119,8 @@ async def session_after(gateway: Gateway, browser: bytes) -> str | None:
 
 
 async def latest_sessions(gateway: Gateway, head: RequestHead) -> list[str]:
-    """The sessions that sign-ins of this browser have led to, by its login cookie; it may not have the cookie of the latest yet.
+    """The sessions that sign-ins of this browser have led to, under any id of its login cookie. It may not have the cookies of the
+    latest yet.
 
     Raises:
         StoreUnavailable: that is not known.
@@ -126,8 +128,8 @@ async def latest_sessions(gateway: Gateway, head: RequestHead) -> list[str]:
     browser = of_browser(gateway, head)
     if browser is None:
         return []
-    after = await session_after(gateway, browser.id)
-    return [key for key in (browser.session_key, after) if key is not None]
+    after = await asyncio.gather(*(session_after(gateway, known) for known in (browser.id, *browser.earlier)))
+    return [key for key in (browser.session_key, *after) if key is not None]
 
 
 async def note_sign_out(gateway: Gateway, head: RequestHead) -> None:

@@ -39,13 +39,13 @@ async def admit_handshake(gateway: Gateway, head: RequestHead, admitted: Admitte
     if not admitted.match.route.config.websocket:
         raise NoRoute("This path takes no WebSockets.", reason="no_websocket")
     if own is not None:
-        return call_of(head, admitted, source=own, token=own.at_once())
+        return call_of(head, admitted, source=own, token=own.at_once(), now=gateway.process.clock())
     live = await guards.session(gateway, head, touch=admitted.policy.touches) if admitted.policy.reads_session else None
     now = gateway.process.clock()
     admission.access(gateway, admitted.policy, live, now=now)
     source = admission.source(gateway, admitted.policy, live, now=now)
     token = None if source is None else await source.usable()
-    return call_of(head, admitted, live=live, source=source, token=token)
+    return call_of(head, admitted, live=live, source=source, token=token, now=now)
 
 
 class HandshakeCredentials:

@@ -72,8 +72,8 @@ def index(issuer: str, *, subject: str | None = None, sid: str | None = None) ->
 
 def indexes(session: Session) -> set[bytes]:
     """The indexes that this session belongs to."""
-    subjects = {index(grant.issuer, subject=grant.subject) for grant in session.grants if grant.subject is not None}
-    return subjects | {index(grant.issuer, sid=grant.sid) for grant in session.grants if grant.sid is not None}
+    subjects = {index(user.issuer, subject=user.subject) for user in session.users if user.subject is not None}
+    return subjects | {index(user.issuer, sid=user.sid) for user in session.users if user.sid is not None}
 
 
 def _hash(name: str) -> bytes:

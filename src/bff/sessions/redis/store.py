@@ -180,7 +180,7 @@ class RedisStore:
         return found is not None
 
     async def find(self, *, issuer: str, subject: str | None = None, sid: str | None = None) -> list[str]:
-        """The keys of the sessions with such a grant: from the index, each judged by its record."""
+        """The keys of the sessions of this user: from the index, each judged by its record."""
         if (subject is None) == (sid is None):
             raise ValueError("exactly one of subject and sid")
         session_keys = await self._indexes.look_up(issuer=issuer, subject=subject, sid=sid)
@@ -188,7 +188,7 @@ class RedisStore:
         for first in range(0, len(session_keys), PEEKED_AT_ONCE):
             sessions = await asyncio.gather(*(self._peek(key) for key in session_keys[first : first + PEEKED_AT_ONCE]))
             living = [session for session in sessions if session is not None]
-            found += [s.key for s in living if s.has_grant(issuer=issuer, subject=subject, sid=sid)]
+            found += [s.key for s in living if s.has_user(issuer=issuer, subject=subject, sid=sid)]
         return found
 
     async def survey(self, *, now: float, key_prefix: str = "") -> AsyncIterator[list[Found]]:

@@ -81,7 +81,7 @@ class SigningKey:
         """The compact JWS (RFC 7515 section 7.1) of `claims`; `header` names one of the key's algorithms."""
         signing_input = f"{_segment(header)}.{_segment(claims)}"
         signature = JWSRegistry.algorithms[str(header["alg"])].sign(signing_input.encode("ascii"), self._key)
-        return f"{signing_input}.{_base64url(signature)}"
+        return f"{signing_input}.{base64url(signature)}"
 
     def published(self, *, listed: tuple[str, ...] | None = None) -> dict[str, object]:
         """The public JWK, as it stands in our JWKS.
@@ -244,8 +244,9 @@ def _algorithms(key: Key) -> tuple[str, ...]:
 
 
 def _segment(members: Mapping[str, object]) -> str:
-    return _base64url(json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode())
+    return base64url(json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def _base64url(data: bytes) -> str:
+def base64url(data: bytes) -> str:
+    """Without padding (RFC 7515 section 2)."""
     return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

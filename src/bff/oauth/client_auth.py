@@ -19,7 +19,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -28,7 +28,7 @@ from urllib.parse import quote_plus
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth.form import CONTENT_TYPE, Fields, encode_body
 from bff.oauth.messages import ProviderRequest
-from bff.signing_key import SigningKey
+from bff.signing_key import SigningKey, base64url
 
 AuthMethod = Literal[
     "client_secret_basic",
@@ -129,7 +129,7 @@ class ClientSecretJwt:
             raise SecretUnavailable(f"provider {client.provider}", reason="the client secret is too short for HS256")
         signing_input = f"{_segment({'alg': 'HS256'})}.{_segment(_assertion_claims(client, now=now))}"
         signature = hmac.new(secret, signing_input.encode("ascii"), hashlib.sha256).digest()
-        return _asserted(client, f"{signing_input}.{_base64url(signature)}")
+        return _asserted(client, f"{signing_input}.{base64url(signature)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +216,4 @@ def _asserted(client: Client, assertion: str) -> Authentication:
 
 
 def _segment(members: dict[str, object]) -> str:
-    return _base64url(json.dumps(members, separators=(",", ":")).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return base64url(json.dumps(members, separators=(",", ":")).encode())

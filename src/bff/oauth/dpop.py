@@ -11,7 +11,6 @@ names the algorithm, so the key stays the same when the provider's metadata chan
 import hashlib
 import re
 import secrets
-from base64 import urlsafe_b64encode
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -108,7 +107,7 @@ def challenged_by_api(www_authenticate: str) -> bool:
 
 
 def _hash(access_token: str) -> str:
-    return urlsafe_b64encode(hashlib.sha256(access_token.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
+    return signing_key.base64url(hashlib.sha256(access_token.encode("ascii")).digest())
 
 
 def _origin(url: str) -> str:

@@ -6,7 +6,6 @@ claims are kept for `/bff/user` and decide nothing. A user is (iss, sub), never 
 """
 
 import hashlib
-from base64 import urlsafe_b64encode
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
@@ -15,6 +14,7 @@ from bff.errors import JwtRefused
 from bff.issuers import is_template
 from bff.oauth.claims import BACKCHANNEL_LOGOUT_EVENT, Claims, check_audience, check_issuer, check_times, wrong_time
 from bff.oauth.jws import VerifiedJwt
+from bff.signing_key import base64url
 
 # Core 12.2: iat of a refreshed ID token "MUST represent the time that the new ID Token is issued", which is now.
 # Entra dates it five minutes back.
@@ -161,7 +161,7 @@ def _check_at_hash(claims: Claims, *, access_token: str | None, alg: str) -> Non
         return
     # Core 3.1.3.6: left half of the hash of the ASCII access token, with the hash of alg; Ed25519 hashes with SHA-512.
     digest = _HASHES.get(alg[-3:], hashlib.sha512)(access_token.encode("ascii")).digest()
-    expected = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode("ascii")
+    expected = base64url(digest[: len(digest) // 2])
     if claims.members["at_hash"] != expected:
         raise claims.refusal("at_hash is not that of the access token", reason="at_hash")
 

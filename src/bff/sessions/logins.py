@@ -16,12 +16,12 @@ Rules of the browser's id:
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlencode
 
 from bff.oauth.step_up import StepUp
+from bff.signing_key import base64url
 
 ID_LIFETIME_SECONDS = 3600.0
 # ids: enough for eight tabs that began at the same time, each with an id of its own, and their renewals
@@ -79,7 +79,7 @@ class LoginTransaction:
 
     def _derived(self, purpose: str, *, digest: str = "sha256") -> str:
         derived = hmac.digest(self.seed, b"bff login " + purpose.encode(), digest)
-        return urlsafe_b64encode(derived).rstrip(b"=").decode("ascii")
+        return base64url(derived)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

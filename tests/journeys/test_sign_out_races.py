@@ -130,6 +130,19 @@ async def test_a_sign_out_ends_the_session_of_a_sign_in_under_an_earlier_id(stor
     assert not await is_signed_in(browser)
 
 
+@pytest.mark.requirement("R-183", "R-201")
+async def test_a_sign_out_that_finds_no_session_ends_the_sign_in_under_way(stored: GatewayWorld) -> None:
+    """The session of its cookie is gone, as it is while a sign-in puts another one in its place."""
+    browser, other = await stored.signed_in(), await stored.signed_in()
+    under_way = await code_sent(stored, browser, provider="partner")
+    assert (await other.fetch("/bff/sessions", method="DELETE")).status_code == 204
+    signed_out = await browser.fetch("/bff/logout", method="POST")
+    assert signed_out.json() == {"logout_url": "/"}
+    stored.partner.release("/token")
+    assert (await under_way).status_code == 400
+    assert not await is_signed_in(browser)
+
+
 @pytest.mark.requirement("R-195")
 async def test_ending_the_current_session_in_the_list_is_a_sign_out(stored: GatewayWorld) -> None:
     """A sign-in of this browser that is under way then leaves no session."""

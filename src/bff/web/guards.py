@@ -195,6 +195,13 @@ async def _tell_fate(gateway: Gateway, key: str) -> None:
     telemetry.session_missing(why=why, cause=cause, session_key=key)
 
 
+def own_session_key(gateway: Gateway, head: RequestHead) -> str | None:
+    """The session that the cookie names, alive or not; None: there is no cookie that we signed."""
+    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
+    session_id = None if cookie is None else gateway.signer.verify(gateway.cookies.session, cookie)
+    return None if session_id is None else session_key(session_id)
+
+
 async def sessions_to_end(gateway: Gateway, head: RequestHead, *, successors: Iterable[str]) -> list[LiveSession]:
     """The sessions of this browser, also with grants of former providers: a sign-out ends them. They hold our grants only.
 
@@ -203,11 +210,10 @@ async def sessions_to_end(gateway: Gateway, head: RequestHead, *, successors: It
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    cookie = cookies.find(head.named.get(b"cookie"), gateway.cookies.session)
-    session_id = None if cookie is None else gateway.signer.verify(gateway.cookies.session, cookie)
-    own = [] if session_id is None else [session_key(session_id)]
-    found = [await _stored(gateway, key, touch=False) for key in dict.fromkeys((*own, *successors))]
-    sessions = [live for live in found if live is not None and (live.session.key in own or live.session.grants)]
+    own = own_session_key(gateway, head)
+    keys = dict.fromkeys((*successors,) if own is None else (own, *successors))
+    found = [await _stored(gateway, key, touch=False) for key in keys]
+    sessions = [live for live in found if live is not None and (live.session.key == own or live.session.grants)]
     for live in sessions[:1]:
         telemetry.session_found(session_key=live.session.key, user=user_of(gateway, live))
     return sessions

@@ -42,21 +42,20 @@ async def logout(gateway: Gateway, head: RequestHead) -> OwnAnswer:
 
 
 async def _end_sessions(gateway: Gateway, head: RequestHead) -> list[LiveSession]:
-    """End this browser's session, and those that sign-ins make of it meanwhile: one under way ends without (`sign_outs.py`)."""
+    """End this browser's session, and those that sign-ins make of it meanwhile: one under way ends without (`sign_outs.py`).
+
+    A session cookie of ours is enough for the note: a sign-in may be just replacing its session, and then neither is found.
+    """
     store = gateway.process.store
-    ended = await _found(gateway, head)
-    if ended:
+    if guards.own_session_key(gateway, head) is not None:
         await transactions.note_sign_out(gateway, head)
-        ended = await _found(gateway, head) or ended
+    successors = await transactions.latest_sessions(gateway, head)
+    ended = await guards.sessions_to_end(gateway, head, successors=successors)
     for live in ended:
         if await store.delete(live.session.key):
             await fates.ended(store, live.session.key, cause="logout", now=gateway.process.clock())
         gateway.process.tasks.start(revoke(live.session.grants, providers=gateway.providers))
     return ended
-
-
-async def _found(gateway: Gateway, head: RequestHead) -> list[LiveSession]:
-    return await guards.sessions_to_end(gateway, head, successors=await transactions.latest_sessions(gateway, head))
 
 
 async def _logout_url(gateway: Gateway, grant: Grant | None) -> str:

@@ -133,8 +133,8 @@ async def latest_sessions(gateway: Gateway, head: RequestHead) -> list[str]:
 
 
 async def note_sign_out(gateway: Gateway, head: RequestHead) -> None:
-    """Have sign-ins of this browser that are under way end without a session. Only for a browser that has one: a flood of calls
-    without a session costs the store nothing (R-313)."""
+    """Have sign-ins of this browser that are under way end without a session. Only for a browser with a session cookie: a
+    flood of calls without one costs the store nothing (R-313)."""
     browser = of_browser(gateway, head)
     if browser is not None:
         ids = (browser.id, *browser.earlier)

@@ -5,7 +5,15 @@ from structlog.testing import capture_logs
 from tests.support.counts import counted
 from tests.support.request_heads import a_head
 
-from bff.errors import CallbackRefused, ProviderRefused, UpstreamBroke, UpstreamUnreachable
+from bff.errors import (
+    CallbackRefused,
+    LoopDetected,
+    NotImplementedHere,
+    ProviderRefused,
+    UpstreamBroke,
+    UpstreamUnreachable,
+    VersionNotSupported,
+)
 from bff.telemetry import requests as telemetry
 from bff.telemetry.accounts import Account, new_account, trace_id
 
@@ -35,13 +43,17 @@ def test_an_answer_to_an_api_call_is_counted() -> None:
             "request.not_served",
             {"origin": "http://api"},
         ),
+        (NotImplementedHere("no such method"), 501, "request.refused", {}),
+        (VersionNotSupported("HTTP/1.1 only"), 505, "request.refused", {}),
+        (LoopDetected("we were here"), 508, "request.not_served", {}),
         (ValueError("a secret"), 500, "request.failed", {}),
     ],
 )
 def test_a_problem_is_logged_by_its_status_and_counted_by_its_kind(
     error: Exception, status: int, event: str, facts: dict[str, str]
 ) -> None:
-    """4xx are refusals, 500 is a mistake of ours with its traceback, other 5xx are not; facts come from the error's attributes."""
+    """4xx are refusals, and what a browser asks in vain (501, 505); 500 is a mistake of ours with its traceback, other 5xx are not;
+    facts come from the error's attributes."""
     with capture_logs() as events, counted() as counts:
         telemetry.problem_answered(error, kind="some-kind", status=status, request_id="1f")
     (logged,) = events

@@ -5,6 +5,7 @@ from functools import lru_cache
 import structlog
 
 from bff.clock import steady
+from bff.errors import NotImplementedHere, VersionNotSupported
 from bff.request_head import RequestHead
 from bff.telemetry import metrics
 from bff.telemetry.accounts import Account, current
@@ -24,6 +25,8 @@ _FACTS = (
     ("configured", "configured"),
     ("what", "what"),
 )
+# Answered with 5xx as HTTP has it, and yet what anybody can ask for: no reason to look at the gateway or what is behind it.
+_BROWSERS_DOING = (NotImplementedHere, VersionNotSupported)
 
 
 def api_answered(*, route: str, status: int) -> None:
@@ -111,10 +114,11 @@ def problem_answered(
     """
     metrics.PROBLEMS.labels(kind).inc()
     reasons = _reasons(error, kind=kind)
+    is_refusal = status < 500 or isinstance(error, _BROWSERS_DOING)
     if account is not None:
         account.why = why = _why(error, kind=kind, known=account.why)
         if account.whole:
-            account.reasons, account.level = reasons, "info" if status < 500 else "warning"
+            account.reasons, account.level = reasons, "info" if is_refusal else "warning"
             if status == 500:
                 log.error("request.failed", request_id=request_id, error=type(error).__name__, exc_info=error)
             return
@@ -124,10 +128,10 @@ def problem_answered(
         facts = {"request_id": request_id, **_place(head), "why": why, **reasons, "status": status}
     if status == 500:
         log.error("request.failed", exc_info=error, **facts)
-    elif status > 500:
-        log.warning("request.not_served", **facts)
-    else:
+    elif is_refusal:
         log.info("request.refused", **facts)
+    else:
+        log.warning("request.not_served", **facts)
 
 
 def _place(head: RequestHead | None) -> dict[str, str]:

@@ -213,7 +213,7 @@ class BrowserConnection(asyncio.Protocol):
         self._current = handshake = Handshake(
             self,
             message,
-            app=served.websockets if self._is_public else None,
+            app=served.websockets,
             problem=served.problem,
             rest_seconds=served.rest_seconds,
         )

@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 Clock = Callable[[], float]
 
+# by which the wall clocks of two processes may differ: what is compared with what another process wrote allows for so much
+CLOCKS_DIFFER_SECONDS = 300.0
+
 wall: Clock = time.time
 steady: Clock = time.monotonic
 

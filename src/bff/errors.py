@@ -235,7 +235,7 @@ class TargetTooLong(BrowserError):
 
 
 class NotImplementedHere(BrowserError):
-    """`CONNECT`, or a transfer coding other than `chunked` (501; RFC 9112 section 6.1)."""
+    """A method that is not known, or a transfer coding other than `chunked` (501; RFC 9110 section 9.1, RFC 9112 section 6.1)."""
 
 
 class VersionNotSupported(BrowserError):

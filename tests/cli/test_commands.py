@@ -266,20 +266,18 @@ def test_a_temporary_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("R-277")
 @pytest.mark.parametrize("verb", ["check", "serve"])
-def test_a_misspelt_log_level_is_said(tmp_path: Path, verb: str) -> None:
-    """The variable is judged like the file: a level that does not exist starts nothing, and `check` says so before."""
-    ran = bff(verb, "-c", str(configuration(tmp_path)), BFF_LOG_LEVEL="chatty")
+@pytest.mark.parametrize(
+    ("variable", "word", "said"),
+    [
+        ("BFF_LOG_LEVEL", "chatty", "BFF_LOG_LEVEL is not one of debug, info, warning"),
+        ("BFF_LANE", "of", "BFF_LANE is not one of on, off"),
+    ],
+)
+def test_a_misspelt_variable_is_said(tmp_path: Path, verb: str, variable: str, word: str, said: str) -> None:
+    """It is judged like the file: a word that does not exist starts nothing, and `check` says so before."""
+    ran = bff(verb, "-c", str(configuration(tmp_path)), **{variable: word})
     assert ran.returncode == 2
-    assert "BFF_LOG_LEVEL is not one of debug, info, warning" in ran.stderr
-
-
-@pytest.mark.requirement("R-277")
-@pytest.mark.parametrize("verb", ["check", "serve"])
-def test_a_misspelt_lane_switch_is_said(tmp_path: Path, verb: str) -> None:
-    """A person who looks for a fault with the lane off must know that it is off: another word starts nothing."""
-    ran = bff(verb, "-c", str(configuration(tmp_path)), BFF_LANE="of")
-    assert ran.returncode == 2
-    assert "BFF_LANE is not one of on, off" in ran.stderr
+    assert said in ran.stderr
 
 
 @pytest.mark.requirement("R-277")

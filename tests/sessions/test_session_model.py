@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.clock import CLOCKS_DIFFER_SECONDS
 from bff.sessions.model import (
-    CLOCKS_APART_SECONDS,
     AccessToken,
     Freshness,
     Target,
@@ -50,8 +50,8 @@ def test_freshness_is_the_table(now: float, renewable: bool, expected: Freshness
     ("now", "renewable", "expected"),
     [
         (1000.0, True, Freshness.FRESH),
-        (1000.0 - CLOCKS_APART_SECONDS, True, Freshness.FRESH),
-        (999.9 - CLOCKS_APART_SECONDS, True, Freshness.STALE),
+        (1000.0 - CLOCKS_DIFFER_SECONDS, True, Freshness.FRESH),
+        (999.9 - CLOCKS_DIFFER_SECONDS, True, Freshness.STALE),
         (-7200.0, True, Freshness.STALE),
         (-7200.0, False, Freshness.FRESH),
     ],

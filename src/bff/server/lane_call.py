@@ -22,10 +22,9 @@ from bff.sessions.model import is_over
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import Account
-from bff.telemetry.running import stream_open
 from bff.tokens.sources import BroughtToken
 from bff.web.access_log import account_of
-from bff.web.api import BegunStream, Call
+from bff.web.api import BegunStream, Call, open_stream
 from bff.web.app import App
 from bff.web.gateway import Gateway
 from bff.web.who import user_of
@@ -232,14 +231,8 @@ class LaneCall:
         return True
 
     def _end_with_session(self, response: UpstreamResponse) -> None:
-        live = self._call.live
-        if live is not None:
-            ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
-            streams = self._gateway.process.streams
-            key, provider = live.session.key, self._call.users_provider
-            self._in_stream = streams.opened(key, provider=provider, end=lambda: response.fail(ended))
-        else:
-            self._in_stream = stream_open()
+        ended = LoginRequired("The session has ended.", provider=self._call.policy.provider or "")
+        self._in_stream = open_stream(self._gateway, self._call, end=lambda: response.fail(ended))
         self._in_stream.__enter__()
 
     def _relay(self, response: UpstreamResponse) -> None:

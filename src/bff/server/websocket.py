@@ -34,10 +34,9 @@ from bff.server.tunnel import Stoppable, Tunnel
 from bff.telemetry import requests as telemetry
 from bff.telemetry import traces
 from bff.telemetry.accounts import begin
-from bff.telemetry.running import stream_open
 from bff.web.access_log import account_of
 from bff.web.answers import OwnAnswer, with_request_id
-from bff.web.api import Call
+from bff.web.api import Call, open_stream
 from bff.web.app import App
 from bff.web.gateway import Gateway
 from bff.web.websocket import HandshakeCredentials, admit_websocket
@@ -176,11 +175,7 @@ class Handshake:
         offer = parse_offer(self.message.head)
         call = await admit_websocket(gateway, self.message.head)
         session_end = SessionEnd()
-        if call.live is not None:
-            key, provider = call.live.session.key, call.users_provider
-            held.enter_context(gateway.process.streams.opened(key, provider=provider, end=session_end))
-        else:
-            held.enter_context(stream_open())
+        held.enter_context(open_stream(gateway, call, end=session_end))
         place = held.enter_context(
             gateway.forwarder.upstreams[call.admitted.match.route.prefix].websocket_place(call.owner)
         )

@@ -20,8 +20,9 @@ import secrets
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from bff.clock import CLOCKS_DIFFER_SECONDS
+
 LATE_SECONDS = 0.5  # what an answer and a connection may take beyond the expiry of a token that they are for
-CLOCKS_APART_SECONDS = 300.0  # that two processes on one store may differ: what one received is no token of the future
 SHOWN_ID_LENGTH = 32  # of 64 hexadecimal digits
 
 
@@ -122,9 +123,8 @@ class Session:
     absolute_expires_at: float
     grants: tuple[Grant, ...]  # newest sign-in first
     user_agent: str | None = None  # what the browser called itself at the sign-in
-    earlier_users: tuple[
-        User, ...
-    ] = ()  # whose grants have ended, while those of other providers go on: one for each provider
+    # whose grants have ended, while those of other providers go on: one for each provider
+    earlier_users: tuple[User, ...] = ()
 
     @property
     def users(self) -> tuple[User, ...]:
@@ -213,7 +213,8 @@ def is_over(token: AccessToken, *, now: float) -> bool:
 
 
 def _is_of_the_future(token: AccessToken, *, now: float) -> bool:
-    return token.received_at is not None and now < token.received_at - CLOCKS_APART_SECONDS
+    """What another process received is not: its clock may be ahead."""
+    return token.received_at is not None and now < token.received_at - CLOCKS_DIFFER_SECONDS
 
 
 def freshness(token: AccessToken | None, *, renewable: bool, now: float) -> Freshness:

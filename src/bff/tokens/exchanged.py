@@ -179,11 +179,9 @@ class ExchangedTokens:
     def _refusal(self, wanted: Wanted) -> _Refusal | None:
         """What the provider said a moment ago that only the user can mend."""
         refusal = self._refusals.get(wanted)
-        if (
-            refusal is None or not 0 <= self._clock() - refusal.said_at < REFUSAL_SECONDS
-        ):  # a clock set back lengthens none
-            return None
-        return refusal
+        # a clock set back lengthens none
+        is_recent = refusal is not None and 0 <= self._clock() - refusal.said_at < REFUSAL_SECONDS
+        return refusal if is_recent else None
 
 
 def _sign_in_again(wanted: Wanted, reason: str) -> LoginRequired:

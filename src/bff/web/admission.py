@@ -119,9 +119,8 @@ def access(gateway: Gateway, policy: RoutePolicy, live: LiveSession | None, *, n
         return
     provider = gateway.provider(policy.provider)
     grant = None if live is None else live.session.grant(provider.name)
-    if grant is None or (
-        not policy.takes_user and grants.ended(grant, now=now)
-    ):  # `source` judges the user's own token
+    # Where the user's own token goes along, `source` judges whether the sign-in has ended.
+    if grant is None or (not policy.takes_user and grants.ended(grant, now=now)):
         raise LoginRequired("A sign-in is needed.", provider=provider.name)
     lacking = access_rules.judge(policy.requirement, grant, now=now, leeway=provider.config.leeway)
     if lacking is not None:

@@ -14,6 +14,7 @@ The server's fast lane runs the same lines without waiting; what it has begun an
 that asks (`forward_auth.py`) gets what lines 1 to 6 make of the request.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -338,11 +339,15 @@ def _while_signed_in(gateway: Gateway, call: Call, response: UpstreamResponse) -
     if not response.is_event_stream:
         return nullcontext()
     response.become_stream()
+    ended = LoginRequired("The session has ended.", provider=call.policy.provider or "")
+    return open_stream(gateway, call, end=lambda: response.fail(ended))
+
+
+def open_stream(gateway: Gateway, call: Call, *, end: Callable[[], None]) -> AbstractContextManager[None]:
+    """For the length of the block the call is a stream: `end` is called once its session or the sign-in of its token is over."""
     if call.live is None:
         return stream_open()
-    ended = LoginRequired("The session has ended.", provider=call.policy.provider or "")
-    key, provider = call.live.session.key, call.users_provider
-    return gateway.process.streams.opened(key, provider=provider, end=lambda: response.fail(ended))
+    return gateway.process.streams.opened(call.live.session.key, provider=call.users_provider, end=end)
 
 
 def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:

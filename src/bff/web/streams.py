@@ -34,23 +34,23 @@ class OpenStreams:
     def __init__(self, *, store: SessionStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._ends: dict[str, set[_Stream]] = {}
+        self._streams: dict[str, set[_Stream]] = {}
 
     @contextmanager
     def opened(self, session_key: str, *, end: Callable[[], None], provider: str | None = None) -> Iterator[None]:
         """For the length of the block, `end` is called once the session is gone, or its sign-in at `provider`. It must not block, and
         may be called twice."""
-        ends = self._ends.setdefault(session_key, set())
+        streams = self._streams.setdefault(session_key, set())
         stream = _Stream(provider=provider, end=end)
-        ends.add(stream)
+        streams.add(stream)
         telemetry.STREAMS.number += 1
         try:
             yield
         finally:
             telemetry.STREAMS.number -= 1
-            ends.discard(stream)
-            if not ends and self._ends.get(session_key) is ends:
-                del self._ends[session_key]
+            streams.discard(stream)
+            if not streams and self._streams.get(session_key) is streams:
+                del self._streams[session_key]
 
     def session_changed(self, change: Change) -> None:
         """A change listener's call: end the streams of a session that is gone."""
@@ -73,7 +73,7 @@ class OpenStreams:
 
     async def look_once(self) -> None:
         """End the streams whose session is gone, or their sign-in; a store that does not answer ends nothing."""
-        for key in list(self._ends):
+        for key in list(self._streams):
             now = self._clock()
             try:
                 live = await self._store.read(key, touch=False, now=now)
@@ -83,12 +83,12 @@ class OpenStreams:
                 self._end(key, cause="session_expired")
                 continue
             known = {grant.provider for grant in live.session.grants if not grants.ended(grant, now=now)}
-            over = {one for one in self._ends.get(key, ()) if one.provider is not None and one.provider not in known}
-            self._ends.get(key, set()).difference_update(over)
+            over = {one for one in self._streams.get(key, ()) if one.provider is not None and one.provider not in known}
+            self._streams.get(key, set()).difference_update(over)
             _end_all(over, session_key=key, cause="sign_in_ended")
 
     def _end(self, key: str, *, cause: str) -> None:
-        _end_all(self._ends.pop(key, set()), session_key=key, cause=cause)
+        _end_all(self._streams.pop(key, set()), session_key=key, cause=cause)
 
 
 def _end_all(streams: Iterable[_Stream], *, session_key: str, cause: str) -> None:

@@ -26,6 +26,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 
+from bff.clock import CLOCKS_DIFFER_SECONDS
 from bff.errors import CallbackRefused
 from bff.oauth.step_up import StepUp
 from bff.provider.client import Provider
@@ -38,8 +39,6 @@ from bff.web import cookies
 from bff.web.gateway import Gateway
 
 MAX_TABS = 16  # login cookies of tabs that one request is taken to hold
-# by which the clocks of two processes may differ: marks outlive what they mark by so much
-CLOCKS_DIFFER_SECONDS = 300.0
 
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 

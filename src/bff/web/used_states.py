@@ -15,6 +15,7 @@ not sent again, and it may reach another worker. Therefore:
 
 from contextlib import AbstractAsyncContextManager, suppress
 
+from bff.clock import CLOCKS_DIFFER_SECONDS
 from bff.config.values.secrets import LiteralSecret
 from bff.errors import StoreUnavailable
 from bff.sessions.logins import LoginTransaction
@@ -22,7 +23,6 @@ from bff.sessions.model import session_key
 from bff.sessions.sealing import Sealer
 from bff.tokens.lease import lease
 from bff.web.gateway import Gateway
-from bff.web.transactions import CLOCKS_DIFFER_SECONDS
 
 REPEATED_SECONDS = 10.0  # a browser drops an answer while it is on its way; over a slow network that takes seconds
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from bff.telemetry.running import STREAMS
 from support.free_ports import free_port
 from support.gateway_world import GatewayWorld, gateway_world
 from support.http_client import http_client
@@ -88,8 +89,7 @@ async def test_open_streams_are_counted(lane: str, path: str) -> None:
                 await browser.say(site.request(f"GET {path}"))
                 await browser.head()
                 assert (await series(site.world))["bff_streams_open"] == before + 1
-            process = site.world.app.process
-            await until(lambda: not process.streams._ends)
+            await until(lambda: STREAMS.number == before)
 
 
 async def test_there_is_one_series_where_one_is_enough() -> None:

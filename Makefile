@@ -1,5 +1,6 @@
 # The verbs that CI runs. Each works in any environment whose `python` has what it needs; `make install` makes one in .venv.
 PYTHON ?= .venv/bin/python
+PARALLEL = -n 3 --dist worksteal  # for two cores: many tests wait, and files stay in one process with their servers
 
 .PHONY: install check lint types test slow coverage faults faults-short granian recipe proxies browser node providers clients deploy demo wheel bench docs pins clean apis develop
 
@@ -17,7 +18,7 @@ types:
 	$(PYTHON) -m mypy
 
 test:               ## the default suite: under five minutes on two cores
-	$(PYTHON) -m pytest -n 2
+	$(PYTHON) -m pytest $(PARALLEL)
 
 slow:               ## what the default suite leaves out: gigabytes, ten thousand aborts, Sentinel failover
 	$(PYTHON) -m pytest -m slow -n 2 --dist worksteal
@@ -26,10 +27,10 @@ coverage:           ## how much of each module its own tests run, in two process
 	$(PYTHON) scripts/coverage_by_module.py
 
 granian:            ## journeys once more, under another ASGI server
-	BFF_TEST_SERVER=granian $(PYTHON) -m pytest -n 2 --dist worksteal tests/journeys tests/http
+	BFF_TEST_SERVER=granian $(PYTHON) -m pytest $(PARALLEL) tests/journeys tests/http
 
 recipe:             ## journeys and raw HTTP once more with the lane off
-	BFF_LANE=off $(PYTHON) -m pytest -n 2 --dist worksteal tests/journeys tests/http
+	BFF_LANE=off $(PYTHON) -m pytest $(PARALLEL) tests/journeys tests/http
 
 proxies:            ## smuggling through nginx, HAProxy and Envoy in front; Node, Go, uvicorn and nginx behind
 	$(PYTHON) -m pytest -m proxies -n 2 tests/proxies

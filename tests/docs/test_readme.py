@@ -28,7 +28,7 @@ def test_the_twelve_lines_are_a_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "last"), [("demo", ".venv/bin/bff demo"), ("test", ".venv/bin/python -m pytest -n 2")]
+    ("name", "last"), [("demo", ".venv/bin/bff demo"), ("test", ".venv/bin/python -m pytest -n 3 --dist worksteal")]
 )
 def test_a_marked_command_does_all_the_set_up(name: str, last: str) -> None:
     """The block after a mark makes the environment, installs extras that exist, and ends in the command it promises."""

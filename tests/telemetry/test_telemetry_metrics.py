@@ -24,6 +24,18 @@ def test_several_workers_show_what_their_folder_holds(tmp_path: Path, monkeypatc
     assert metrics.exposition() == b""
 
 
+def test_the_file_of_a_worker_that_is_just_beginning_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """prometheus_client makes it, then gives it a size: for a moment it is there and has no head."""
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", WORKER], env=env, check=True, capture_output=True)
+    for kind in ("counter", "histogram", "gauge_livesum", "gauge_max"):
+        (tmp_path / f"{kind}_999999.db").touch()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    assert 'bff_requests_total{route="/api",status="200"} 3.0' in metrics.exposition().decode()
+
+
 WORKER = """
 from bff.telemetry import metrics, requests
 for _ in range(3):

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
+from glob import glob
 from math import inf, isfinite, nan
 
 from prometheus_client import (
@@ -125,7 +127,18 @@ class _OfAllWorkers(MultiProcessCollector):
     """The metrics of all workers, without what is gone in all of them."""
 
     def collect(self) -> Iterator[Metric]:
-        return map(_present, super().collect())  # type: ignore[no-untyped-call]  # ships no types for it
+        files = _files_begun(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        return map(_present, self.merge(files, accumulate=True))  # type: ignore[no-untyped-call]  # ships no types for it
+
+
+def _files_begun(folder: str) -> list[str]:
+    """Without those of a worker that is just beginning: prometheus_client makes a file, then gives it a size and a head."""
+    found = []
+    for file in glob(os.path.join(folder, "*.db")):
+        with suppress(FileNotFoundError):  # of a worker that has just ended
+            if os.path.getsize(file):
+                found.append(file)
+    return found
 
 
 def _present(metric: Metric) -> Metric:

@@ -20,7 +20,7 @@ from bff.cli import config_file
 from bff.cli.commands.options import TEXT
 from bff.cli.main import main
 from bff.sessions.model import Session, session_key
-from bff.sessions.opening import open_store
+from bff.sessions.opening import PATIENCE_OF_COMMANDS_SECONDS, open_store
 from support.bff_command import command, environment, run_bff
 from support.free_ports import free_port
 from support.http_client import http_get
@@ -375,7 +375,7 @@ async def test_an_administrator_ends_sessions(tmp_path: Path) -> None:
         from bff.config.load import load
         from support.session_samples import a_grant
 
-        store = open_store(load(file).session)
+        store = open_store(load(file).session, patience_seconds=PATIENCE_OF_COMMANDS_SECONDS)
         now = time.time()
         for user in ("alice", "alice", "bob"):
             session = Session(

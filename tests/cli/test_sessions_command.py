@@ -13,7 +13,7 @@ import redis
 from bff.cli import session_views
 from bff.proxy.fields import SESSION_COOKIE
 from bff.sessions.model import Session, session_key
-from bff.sessions.opening import open_store
+from bff.sessions.opening import PATIENCE_OF_COMMANDS_SECONDS, open_store
 from support.bff_command import run_bff
 from support.free_ports import free_port
 from support.gateway_world import Clock, GatewayWorld, gateway_world
@@ -256,7 +256,7 @@ async def test_a_user_of_any_tenant_is_found(valkey: ValkeyServer) -> None:
     template = "http://127.0.0.1:9/{tenantid}/v2.0"
     corp = {"issuer": template, "metadata_url": "http://127.0.0.1:9/metadata", "allowed_tenants": "any"}
     async with gateway_world(store=valkey.url, corp=corp) as world:
-        store, now = open_store(world.config.session), time.time()
+        store, now = open_store(world.config.session, patience_seconds=PATIENCE_OF_COMMANDS_SECONDS), time.time()
         for subject in ("alice", "bob"):
             issuer = template.replace("{tenantid}", "5d1b3e0e-3c5f-4bb5-9f1e-000000000001")
             session = Session(

@@ -189,9 +189,9 @@ async def test_a_back_channel_logout_elsewhere_ends_streams_here(valkey: ValkeyS
             chunks = events.aiter_bytes()
             await anext(chunks)
             issuer = world.corp.issuer
-            from bff.sessions.opening import open_store
+            from bff.sessions.opening import PATIENCE_OF_COMMANDS_SECONDS, open_store
 
-            elsewhere = open_store(world.config.session)
+            elsewhere = open_store(world.config.session, patience_seconds=PATIENCE_OF_COMMANDS_SECONDS)
             await until(lambda: world.app.process.copies._receives_changes)
             for key in await elsewhere.find(issuer=issuer, subject="alice"):
                 await elsewhere.delete(key)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from bff.server.process import server_config
 from bff.server.reloading import RELOAD
 from bff.server.workers import _Pause
 
@@ -48,3 +49,8 @@ def test_a_system_without_a_timed_wait_looks_after_the_pause(monkeypatch: pytest
         assert not signal.sigpending() & RELOAD
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
+
+
+def test_a_worker_that_begins_slowly_is_not_killed() -> None:
+    """The parent kills who does not answer in this time, and a worker answers once it has read its modules: 7 s were too many."""
+    assert server_config("bff.cli.serve:app_from_environment", factory=True).timeout_worker_healthcheck >= 30

@@ -31,6 +31,7 @@ from bff.web.problems import problem_of
 
 REST_SECONDS = 75
 STOP_SECONDS = 30
+WORKER_SECONDS = 30  # uvicorn's 5 s killed workers of a slow machine while they began, one after another, for ever
 BACKLOG = 2048
 
 _served: "WeakKeyDictionary[AsgiApp, Served]" = WeakKeyDictionary()
@@ -65,6 +66,7 @@ def server_config(
         log_config=None,
         timeout_keep_alive=rest_seconds,
         timeout_graceful_shutdown=stop_seconds,
+        timeout_worker_healthcheck=WORKER_SECONDS,
     )
 
 

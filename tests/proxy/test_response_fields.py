@@ -2,6 +2,7 @@
 
 import pytest
 
+from bff.proxy.field_rules import ResponseRules
 from bff.proxy.response_rewrite import response_fields
 from bff.request_head import Field
 
@@ -76,6 +77,7 @@ def test_a_response_without_content_has_no_length(status: int, kept: int) -> Non
         ([(b"Cache-Control", b"max-age=1"), (b"cache-control", b"s-maxage=5")], []),
         ([(b"Cache-Control", b"must-revalidate")], []),
         ([(b"Cache-Control", b"x-private-ish=1")], [b"private"]),
+        ([(b"Cache-Control", b'max-age=60, private="set-cookie"')], [b"private"]),
     ],
 )
 def test_what_a_user_saw_is_private_unless_the_upstream_said_otherwise(fields: list[Field], added: list[bytes]) -> None:
@@ -83,6 +85,28 @@ def test_what_a_user_saw_is_private_unless_the_upstream_said_otherwise(fields: l
     lower = [(name.lower(), value) for name, value in fields]
     assert shown(*fields, private=True) == lower + [(b"cache-control", value) for value in added]
     assert shown(*fields, private=False) == lower
+
+
+@pytest.mark.requirement("R-157")
+@pytest.mark.parametrize(
+    "name", ["CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Surrogate-Control", "Edge-Control"]
+)
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        (b"max-age=600", b"no-store"),
+        (b"!no-store, max-age=1d", b"no-store"),
+        (b"public, max-age=600", b"public, max-age=600"),
+        (b"private", b"private"),
+    ],
+)
+def test_a_cache_with_a_field_of_its_own_keeps_nothing_of_a_user_either(name: str, value: bytes, seen: bytes) -> None:
+    """Such a cache does not look at Cache-Control (RFC 9213 section 2.2), so what forbids it must stand in its own field."""
+    field, shown_name = (name.encode(), value), name.lower().encode()
+    assert (shown_name, seen) in shown(field, private=True)
+    assert shown(field, private=False) == [(shown_name, value)]
+    passing = ResponseRules(passes=frozenset({shown_name}))
+    assert (shown_name, value) in response_fields(200, [(shown_name, value)], private_default=True, rules=passing)
 
 
 @pytest.mark.requirement("R-157")

@@ -27,13 +27,19 @@ _NO_CONTENT = frozenset({204, 304})
 
 _LINES_TO_SPACES = bytes.maketrans(b"\r\n\0", b"   ")
 
+# `private="set-cookie"` is about that field alone: a shared cache may keep the rest (RFC 9111 section 5.2.2.7).
 _SHARED_CACHES_NAMED = re.compile(
-    rb"(?:^|[ \t,])(?:private|no-store|public|s-maxage|must-revalidate)(?:$|[ \t,=])", re.IGNORECASE
+    rb"(?:^|[ \t,])(?:(?:private|no-store|public|must-revalidate)(?:$|[ \t,])|s-maxage(?:$|[ \t,=]))", re.IGNORECASE
 )
 _PRIVATE = ((b"cache-control", b"private"),)
 _PRIVATE_NO_CACHE = ((b"cache-control", b"private, no-cache"),)
 _VALIDATORS = frozenset({b"etag", b"last-modified"})
 _PRIVATE_NO_STORE = ((b"cache-control", b"private, no-store"),)
+
+# A cache that a targeted field is for does not look at Cache-Control (RFC 9213 section 2.2). Surrogate-Control and Edge-Control are
+# older than that, and mean the same.
+_TARGETED = (b"cdn-cache-control", b"surrogate-control", b"edge-control")
+_NOT_STORED = b"no-store"
 
 _SAYS_CACHING = frozenset({b"cache-control", b"expires"})
 _LOOKED_AT = frozenset(RESPONSE_VERDICTS) | _SAYS_CACHING
@@ -47,7 +53,8 @@ def response_fields(
     Dropped: hop-by-hop fields and the fields that `Connection` names, `Set-Cookie` for our names, `Clear-Site-Data` that would
     clear our cookies, what commands the proxies in front of us or the whole site, cookies beyond `MAX_SET_COOKIE`, and a
     Content-Length where no content follows. `rules` are the route's, and come last. With `private_default` (a user's token
-    was attached) caches between the browser and us, which cannot see it, must be forbidden to store it (RFC 9111 section 3.5).
+    was attached) caches between the browser and us, which cannot see it, must be forbidden to store it (RFC 9111 section 3.5);
+    those that an upstream speaks to by a field of their own are forbidden there.
     """
     out: list[Field] = []
     listed: list[bytes] = []
@@ -67,6 +74,7 @@ def response_fields(
     if listed not in PLAIN_CONNECTIONS:
         out = without(out, connection_options(listed))
     if private_default:
+        out = _targeted_defaults(out, rules.passes)
         out += _cache_defaults(status, out, says_caching=says_caching)
     if splits_lines(out):
         out = [(name, value.translate(_LINES_TO_SPACES)) for name, value in out]
@@ -104,6 +112,16 @@ def _shown(verdict: Verdict, value: bytes, *, status: int) -> bool:
     if verdict is Verdict.COOKIE:
         return may_set_cookie(value)
     return verdict is Verdict.SITE_DATA and not clears_cookies(value)
+
+
+def _targeted_defaults(fields: list[Field], passes: frozenset[bytes]) -> list[Field]:
+    """`no-store` in the place of a targeted field that says nothing of private or public, as Cache-Control gets `private`."""
+    return [
+        (name, _NOT_STORED)
+        if name.endswith(_TARGETED) and name not in passes and not _SHARED_CACHES_NAMED.search(value)
+        else (name, value)
+        for name, value in fields
+    ]
 
 
 def _cache_defaults(status: int, fields: list[Field], *, says_caching: bool) -> tuple[Field, ...]:

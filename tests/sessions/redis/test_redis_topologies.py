@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import ipaddress
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -180,3 +181,18 @@ async def test_tls_trusts_the_named_authority_only(tmp_path: Path, redis_store: 
         await heard.until(lambda events: Change(key=session.key, ended=True) in events)
         with pytest.raises(StoreUnavailable):
             await redis_store(url).ping()
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+async def test_a_pipe_in_the_place_of_a_tls_file_is_not_waited_for(
+    tmp_path: Path, redis_store: MakeStore, option: str
+) -> None:
+    """OpenSSL would wait for its writer, in the thread of the event loop: the store is unavailable instead."""
+    pipe = tmp_path / "pipe.pem"
+    os.mkfifo(pipe)
+    store = redis_store(f"rediss://127.0.0.1:{free_port()}?{option}={pipe}")
+    with pytest.raises(StoreUnavailable):
+        await store.ping()
+    await store.open(Heard())
+    with pytest.raises(StoreUnavailable):
+        await store.read("0" * 64, touch=False, now=NOW)

@@ -198,13 +198,14 @@ class Pipeline:
         return attempt.result()
 
     async def _connect(self) -> _Link:
-        connection = self._new_connection()
         try:
-            async with asyncio.timeout(3 * self._connect_timeout_seconds):  # there may be several Sentinels to ask
-                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
+            connection = self._new_connection()
+            try:
+                async with asyncio.timeout(3 * self._connect_timeout_seconds):  # there may be several Sentinels to ask
+                    await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
         finally:
             self._connecting = None
         self._link = _Link(connection)

@@ -20,7 +20,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
-from bff.config.values.stores import TLS_OPTIONS, StoreLocation
+from bff import regular_files
+from bff.config.values.stores import CONTENT_OPTIONS, TLS_OPTIONS, StoreLocation
 from bff.sessions.redis.pipeline import Pipeline, Word
 
 # Everything that redis-py and the network may raise. RedisClusterException is not a RedisError; uvloop raises RuntimeError
@@ -47,8 +48,9 @@ class SingleServer:
         }
         self._sentinel = _sentinel(location, timeout_seconds=connect_timeout_seconds) if location.service else None
         self._pool = _primary_pool(location, self._sentinel, options) if self._sentinel else _pool(location, options)
+        self._files = [location.options[name] for name in CONTENT_OPTIONS if name in location.options]
         self._pipeline = Pipeline(
-            self._pool.make_connection,
+            self._unconnected,
             connect_timeout_seconds=connect_timeout_seconds,
             command_timeout_seconds=command_timeout_seconds,
         )
@@ -69,6 +71,11 @@ class SingleServer:
 
     async def new_connection(self) -> AbstractConnection:
         """An unconnected connection, for the subscription."""
+        return self._unconnected()
+
+    def _unconnected(self) -> AbstractConnection:
+        for file in self._files:  # each connection of redis-py opens them; OpenSSL would wait for a pipe's writer
+            regular_files.require(file)
         return cast(AbstractConnection, self._pool.make_connection())  # type: ignore[no-untyped-call]  # redis-py
 
     async def close(self) -> None:

@@ -292,7 +292,8 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderRefused(ProviderError):
-    """An OAuth error response: `error` is the code on the wire (RFC 6749 section 5.2), e.g. `invalid_grant`; `status` is HTTP's."""
+    """An OAuth error response. `error` is the code on the wire, or RFC 6749's (section 5.2) where a provider says the same by a code
+    of its own; `status` is HTTP's."""
 
     def __init__(self, message: str, *, provider: str, error: str, status: int = 400) -> None:
         super().__init__(message, provider=provider)

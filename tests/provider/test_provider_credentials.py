@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from bff import signing_key
 from bff.config.values.secrets import FileSecret, LiteralSecret, client_assertion, client_key
 from bff.errors import ProviderError, ProviderRefused, SecretUnavailable
+from bff.oauth.refresh_refusal import only_the_user_can_mend_the_refresh
 from bff.provider.client import Provider
 from bff.secret_uses import SecretUses, digest
 from support.fake_internet import (
@@ -109,6 +110,47 @@ async def test_other_secret_is_tried_once_and_only_on_invalid_client(kind: str) 
             with pytest.raises(ProviderError):
                 await CALLS[kind](world.ours, "token")
             assert len(world.fake.calls_to(path)) == 1
+
+
+SECRET_REFUSED = {
+    "GitHub": oauth_error("incorrect_client_credentials", status=200),
+    "Slack": Answer(body=b'{"ok": false, "error": "bad_client_secret"}'),
+    "Zoho": Answer(body=b'{"error": "invalid_client_secret"}'),
+    "Twitch": Answer(status=403, body=b'{"status": 403, "message": "invalid client secret"}'),
+    "Keycloak": oauth_error("unauthorized_client", status=401),
+    "Auth0": oauth_error("access_denied", status=401),
+}
+
+
+@pytest.mark.requirement("R-170", "R-084")
+@pytest.mark.parametrize("kind", ["code", "refresh", "client credentials"])
+@pytest.mark.parametrize("answer", SECRET_REFUSED.values(), ids=SECRET_REFUSED)
+async def test_other_secret_is_tried_where_a_provider_has_its_own_word(answer: Answer, kind: str) -> None:
+    """Providers that do not say `invalid_client` of a secret that they do not take lose nobody during a rotation either."""
+    async with pair(SECRET, OTHER_SECRET) as world:
+        world.fake.misbehave(answers={"/token": TOKEN})
+        world.fake.answer_next("/token", answer)
+        await CALLS[kind](world.ours, "token")
+        assert len(world.fake.calls_to("/token")) == 2
+        world.fake.misbehave(answers={"/token": answer})
+        with pytest.raises(ProviderRefused) as told:
+            await CALLS[kind](world.ours, "token")
+        assert told.value.error == "invalid_client"
+        assert not only_the_user_can_mend_the_refresh(told.value)
+
+
+@pytest.mark.requirement("R-170", "R-084")
+@pytest.mark.parametrize("error", ["unauthorized_client", "access_denied"])
+async def test_words_with_two_meanings_are_about_the_secret_with_401_only(error: str) -> None:
+    """With another status they judge the grant, whose client was authenticated: nothing is sent again."""
+    async with pair(SECRET, OTHER_SECRET) as world:
+        for status in (200, 400, 403):
+            world.fake.calls.clear()
+            world.fake.misbehave(answers={"/token": oauth_error(error, status=status)})
+            with pytest.raises(ProviderRefused) as told:
+                await CALLS["refresh"](world.ours, "token")
+            assert told.value.error == error
+            assert len(world.fake.calls_to("/token")) == 1
 
 
 @pytest.mark.requirement("R-170")

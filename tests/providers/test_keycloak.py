@@ -81,7 +81,7 @@ def at(
 
     def provider(gateway: str, api: str) -> dict[str, Any]:
         keycloak.register(registered(client(gateway, api), gateway))
-        secret = {} if "client_auth" in (corp or {}) else {"client_secret": {"file": "secret"}}
+        secret = {} if {"client_auth", "client_secrets"} & set(corp or {}) else {"client_secret": {"file": "secret"}}
         return {"issuer": keycloak.issuer, "client_id": "shop", **secret, **(corp or {})}
 
     files = {"secret": SECRET, **world.pop("files", {})}
@@ -370,3 +370,15 @@ async def test_the_configuration_is_found_to_be_right_online(valkey: ValkeyServe
     async with at(valkey, keycloak) as world:
         checked = await asyncio.to_thread(world.gateway.check_online)
         assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.requirement("R-170")
+async def test_a_secret_that_is_not_in_force_yet_troubles_nobody(valkey: ValkeyServer, keycloak: Keycloak) -> None:
+    """With two secrets, of which Keycloak knows the second, sign-in, calls and refreshes go on; it says `unauthorized_client`."""
+    both = {"client_secrets": [{"file": "next"}, {"file": "secret"}]}
+    files = {"next": "the-next-secret-of-the-shop"}
+    async with at(valkey, keycloak, registered=short_lived, corp=both, files=files) as world:
+        await signed_in(world, keycloak)
+        assert len(await renewed(world, times=2)) == 3
+        switched = world.gateway.events("provider.secret_switched")
+        assert [event["position"] for event in switched] == [1]

@@ -4,6 +4,7 @@
     408, 429, 5xx           any                      ProviderUnavailable: asking again later may help
     400..499, or 200        {"error": "code"}        ProviderRefused(error="code")
                             some codes mean "later"  ProviderUnavailable: `LATER`
+                            or our secret            ProviderRefused(error="invalid_client"): `_REFUSE_THE_CLIENT`
     anything else           any                      ProviderMisbehaved
 
 The code may also lie inside an object, or in a list of them: `{"error": {"code": ...}}`, `{"errors": [{"errorType": ...}]}`.
@@ -24,7 +25,23 @@ _INSIDE = ("code", "error", "type", "errorType", "errorCode", "name", "status")
 _SENTENCES = {  # of `message`, where a provider has no `error`
     "invalid refresh token": "invalid_refresh_token",  # Twitch
     "missing or invalid refresh token": "invalid_refresh_token",  # HubSpot (supaglue-labs/supaglue #1935)
+    "invalid client secret": "invalid_client",  # Twitch, with status 403 (PhantomBot/PhantomBot #2860)
 }
+# What providers say of a client secret that they do not take, where RFC 6749 section 5.2 has `invalid_client`.
+_REFUSE_THE_CLIENT = frozenset(
+    {
+        "incorrect_client_credentials",  # GitHub, with status 200
+        "bad_client_secret",  # Slack, with status 200
+        "invalid_client_secret",  # Zoho, with status 200 (schmorrison/Zoho #34)
+    }
+)
+# The same with status 401, which that section has for `invalid_client` alone; with another status they say something else.
+_REFUSE_THE_CLIENT_WITH_401 = frozenset(
+    {
+        "unauthorized_client",  # Keycloak (keycloak/keycloak #16923)
+        "access_denied",  # Auth0 (auth0/node-auth0 #134)
+    }
+)
 # Some providers give one of the client's codes to a refresh token that is over, and only the description tells. The same code with
 # another description is the operator's: Auth0 says `unauthorized_client` with status 403, too, where the client may not refresh.
 _MISNAMED = {
@@ -105,6 +122,8 @@ def raise_error_member(members: dict[str, object], response: ProviderResponse, *
     if code is None:
         raise ProviderMisbehaved("refused without a usable error code", provider=provider, reason="error_response")
     code = _MISNAMED.get((code, _text(members.get("error_description")).removesuffix(".")), code)
+    if code in _REFUSE_THE_CLIENT or (response.status == 401 and code in _REFUSE_THE_CLIENT_WITH_401):
+        raise ProviderRefused(f"refused: {code}", provider=provider, error="invalid_client", status=response.status)
     if code in LATER:
         raise ProviderUnavailable(
             f"answered {code}",

@@ -29,8 +29,6 @@ _OPERATORS = frozenset(
         "invalid_target",  # RFC 8707 section 2: the route's `resource` is not known there
         "invalid_dpop_proof",  # RFC 9449 section 5
         "use_dpop_nonce",
-        "incorrect_client_credentials",  # GitHub
-        "bad_client_secret",  # Slack
         "invalid_client_id",  # Slack
     }
 )

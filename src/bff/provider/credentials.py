@@ -2,7 +2,8 @@
 
 The credential that worked last is used first. The other one is tried once, and only on `invalid_client`: a provider
 authenticates the client before it looks at the grant (RFC 6749 section 5.2), so no authorization code and no refresh
-token is spent by the first try. No other error is retried.
+token is spent by the first try. No other error is retried. What providers say in place of `invalid_client` is read as that
+(`oauth/error_response.py`).
 
 Secrets, keys and assertions are read again when their file changes (`config/values/secrets.py`).
 """

@@ -24,8 +24,6 @@ REMEDIES = {
     "store-unavailable": "see whether session.store answers: /readyz on the management listener, bff_store_seconds",
     # what a provider refuses, by its error code
     "invalid_client": _CREDENTIALS,
-    "incorrect_client_credentials": _CREDENTIALS,  # GitHub
-    "bad_client_secret": _CREDENTIALS,  # Slack
     "invalid_client_id": _CREDENTIALS,  # Slack
     "redirect_uri_mismatch": "register PUBLIC_URL/bff/callback/NAME at the provider, character for character",  # GitHub
     "unauthorized_client": "let the client use this grant type at the provider",

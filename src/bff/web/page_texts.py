@@ -38,8 +38,7 @@ NOT_SET_UP = frozenset(
         *("invalid_request_object", "request_not_supported", "request_uri_not_supported"),
         *("registration_not_supported", "invalid_authorization_details", "invalid_target", "invalid_client"),
         *("invalid_dpop_proof", "use_dpop_nonce", "unsupported_grant_type"),
-        *("incorrect_client_credentials", "redirect_uri_mismatch"),  # GitHub's
-        *("bad_client_secret", "invalid_client_id"),  # Slack's
+        *("redirect_uri_mismatch", "invalid_client_id"),  # GitHub's, Slack's
     }
 )
 

@@ -23,8 +23,6 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.typing import Subprotocol
 from websockets.utils import accept_key
 
-from bff.backoff import Backoff
-from bff.proxy import standing
 from bff.proxy.fields import SESSION_COOKIE
 from bff.proxy.websocket_upstream import UpstreamHandshake
 from bff.server.tunnel import End, Tunnel
@@ -928,12 +926,8 @@ async def test_a_websocket_goes_to_one_that_can_be_connected_to() -> None:
 @pytest.mark.parametrize(
     ("script", "moves"), [(closes_without_a_byte, True), (resets_without_a_byte, True), (breaks_in_its_head, False)]
 )
-async def test_a_handshake_that_breaks_goes_to_another_member(
-    script: Script, moves: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_handshake_that_breaks_goes_to_another_member(script: Script, moves: bool) -> None:
     """As a GET does: while the first has sent no byte of an answer, and it is left out then. With all broken it is 502."""
-    an_hour = Backoff(first_seconds=3600.0, longest_seconds=3600.0)  # the second that it is may pass on a slow machine
-    monkeypatch.setattr(standing, "PAUSES", an_hour)
     async with scripted_upstream(script) as broken, scripted_upstream(script) as other:
         async with upstream_server(echo, ping_interval=None) as port:
             upstream = [broken.url, f"http://127.0.0.1:{port}"]

@@ -53,11 +53,13 @@ node:               ## the certified npm `oidc-provider`
 KEYCLOAK ?= 26.7.3
 COPY = mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=build/providers
 
-providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd; what is missing is skipped with its reason
+providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd, Zitadel's library (Go); what is missing is skipped
 	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
 	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
 	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \
 	  && rm build/providers/*.zip || echo "Keycloak $(KEYCLOAK) cannot be fetched"; fi
+	if command -v go >/dev/null; then \
+	  cd tests/providers/zitadel && go build -o $(CURDIR)/build/providers/zitadel . || echo "Zitadel's library cannot be fetched"; fi
 	$(PYTHON) -m pytest -m providers -n 0 -rs tests/providers
 
 clients:            ## the browser client and its React binding: types and logic; the wheel's copy (needs Node)

@@ -24,6 +24,7 @@ from support.scripted_upstream import (
     scripted_upstream,
     silent,
 )
+from support.standing_clock import standing_clock
 from support.waiting import until
 
 Script = Callable[[Conversation], Awaitable[None]]
@@ -44,14 +45,6 @@ async def two(
 def dead() -> str:
     """The URL of an upstream that refuses."""
     return f"http://127.0.0.1:{free_port()}"
-
-
-def standing_clock(room: Forwarding, now: float) -> None:
-    """Sets the clock of the choice and of the pools."""
-    for upstream in room.forwarder.upstreams.values():
-        upstream._clock = lambda: now
-    for pool in room.pools:
-        pool._clock = lambda: now
 
 
 # --- balance ----------------------------------------------------------------------------------------------------------
@@ -148,11 +141,11 @@ async def test_one_that_breaks_is_left_out_and_tried_again() -> None:
             await it.send(response(b"a"))
 
     async with two(wavering) as (room, a, _):
-        standing_clock(room, 100.0)
+        standing_clock(room.forwarder, room.pools, 100.0)
         assert [(await room.fetch()).content for _ in range(4)] == [b"b"] * 4
         assert room.watching.told == [(a.url, "lost")]
         breaks = False
-        standing_clock(room, 101.0)
+        standing_clock(room.forwarder, room.pools, 101.0)
         assert {(await room.fetch()).content for _ in range(4)} == {b"a", b"b"}
     assert room.watching.told == [(a.url, "lost"), (a.url, None)]
 
@@ -190,7 +183,7 @@ async def test_if_all_are_left_out_all_are_tried() -> None:
     """Each request finds the one that is alive again, without waiting for a pause to end; each is tried once."""
     gone, port = dead(), free_port()
     async with forwarding(RouteConfig(path="/api", upstream=[gone, f"http://127.0.0.1:{port}"])) as room:
-        standing_clock(room, 100.0)
+        standing_clock(room.forwarder, room.pools, 100.0)
         for _ in range(2):
             with pytest.raises(UpstreamUnreachable):
                 await room.fetch()

@@ -39,6 +39,7 @@ from support.scripted_upstream import (
     resets_without_a_byte,
     scripted_upstream,
 )
+from support.standing_clock import standing_clock
 from support.tls_certificates import Authority
 from support.waiting import until
 from support.websocket_world import close_of, echo, upstream_server
@@ -932,6 +933,9 @@ async def test_a_handshake_that_breaks_goes_to_another_member(script: Script, mo
         async with upstream_server(echo, ping_interval=None) as port:
             upstream = [broken.url, f"http://127.0.0.1:{port}"]
             async with gateway_world(routes=routes_to(port, upstream=upstream)) as world:
+                standing_clock(
+                    world.app.gateway.forwarder, world.app.process.pools, 100.0
+                )  # the pause of the first lasts
                 made = Site(world)
                 if moves:
                     for _ in range(3):

@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 
 LAYERS = {
     "backoff": 0,
+    "base64url": -1,  # keys and all that is signed are written in it
     "clock": 0,
     "errors": 0,
     "instance": 0,
@@ -85,6 +86,7 @@ CALLED_BY_LIBRARIES = {  # names that asyncio, llhttp, logging and html.parser c
 }
 CALLED_BY_SERVERS = {"app_from_environment"}  # imported by another ASGI server
 PURE = (
+    "base64url.py",
     "loopback.py",
     "signing_key.py",
     "varying_fields.py",

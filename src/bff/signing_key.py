@@ -16,7 +16,7 @@ import json
 import re
 import secrets
 import warnings
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -35,6 +35,8 @@ from cryptography.x509 import load_pem_x509_certificate
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+
+from bff.base64url import base64url
 
 SMALLEST_RSA_BITS = 2048
 
@@ -245,8 +247,3 @@ def _algorithms(key: Key) -> tuple[str, ...]:
 
 def _segment(members: Mapping[str, object]) -> str:
     return base64url(json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode())
-
-
-def base64url(data: bytes) -> str:
-    """Without padding (RFC 7515 section 2)."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -25,10 +25,11 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from urllib.parse import quote_plus
 
+from bff.base64url import base64url
 from bff.errors import ProviderMisbehaved, SecretUnavailable
 from bff.oauth.form import CONTENT_TYPE, Fields, encode_body
 from bff.oauth.messages import ProviderRequest
-from bff.signing_key import SigningKey, base64url
+from bff.signing_key import SigningKey
 
 AuthMethod = Literal[
     "client_secret_basic",

@@ -15,6 +15,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from bff import signing_key
+from bff.base64url import base64url
 from bff.oauth.messages import ProviderRequest, ProviderResponse
 from bff.oauth.strict_json import parse_object
 from bff.signing_key import SigningKey
@@ -107,7 +108,7 @@ def challenged_by_api(www_authenticate: str) -> bool:
 
 
 def _hash(access_token: str) -> str:
-    return signing_key.base64url(hashlib.sha256(access_token.encode("ascii")).digest())
+    return base64url(hashlib.sha256(access_token.encode("ascii")).digest())
 
 
 def _origin(url: str) -> str:

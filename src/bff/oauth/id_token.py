@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 
+from bff.base64url import base64url
 from bff.errors import JwtRefused
 from bff.issuers import is_template
 from bff.oauth.claims import BACKCHANNEL_LOGOUT_EVENT, Claims, check_audience, check_issuer, check_times, wrong_time
 from bff.oauth.jws import VerifiedJwt
-from bff.signing_key import base64url
 
 # Core 12.2: iat of a refreshed ID token "MUST represent the time that the new ID Token is issued", which is now.
 # Entra dates it five minutes back.

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from bff.signing_key import base64url
+from bff.base64url import base64url
 
 CODE_CHALLENGE_METHOD = "S256"
 

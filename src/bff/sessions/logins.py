@@ -20,8 +20,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlencode
 
+from bff.base64url import base64url
 from bff.oauth.step_up import StepUp
-from bff.signing_key import base64url
 
 ID_LIFETIME_SECONDS = 3600.0
 # ids: enough for eight tabs that began at the same time, each with an id of its own, and their renewals

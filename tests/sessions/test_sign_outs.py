@@ -1,6 +1,7 @@
 """Sign-outs as sign-ins under way learn of them: by whom they name, and only those that came since."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from bff.errors import StoreUnavailable
 from bff.sessions import sign_outs
@@ -15,7 +16,7 @@ class Full(MemoryStore):
 
     async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
         """There is no room."""
-        raise StoreUnavailable("full")
+        raise StoreUnavailable("full", reason="store_full")
 
 
 def a_store() -> MemoryStore:
@@ -72,7 +73,9 @@ async def test_only_a_sign_out_since_then_counts() -> None:
 
 
 async def test_a_store_without_room_stops_no_sign_out() -> None:
-    """The sessions that there are can be ended all the same."""
+    """The sessions that there are can be ended all the same; the log says what was not noted."""
     store = Full(idle_timeout_seconds=3600)
-    await sign_outs.note_browser(store, (BROWSER,), now=NOW)
-    await sign_outs.note_user(store, issuer=ISSUER, subject="alice-subject", now=NOW)
+    with capture_logs() as logs:
+        await sign_outs.note_browser(store, (BROWSER,), now=NOW)
+        await sign_outs.note_user(store, issuer=ISSUER, subject="alice-subject", now=NOW)
+    assert [(entry["event"], entry["reason"]) for entry in logs] == [("sign_out.not_noted", "store_full")] * 2

@@ -6,16 +6,17 @@ Each side takes two steps, in this order, so that at least one of them sees the 
     sign-in    keeps its session, then looks for a sign-out that was noted since its code was sent; if there is one, the session ends
 
 A sign-out is noted under what it names: a `sid` or a subject of an issuer, or the ids of the browser whose user signed out. A note is
-no proof of anything and opens nothing. Where the store has no room for it the sign-out goes on: to end a session takes no room.
+no proof of anything and opens nothing. Where the store has no room for it the sign-out goes on, and an event says so: to end a session
+takes no room.
 """
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 
 from bff.errors import StoreUnavailable
 from bff.sessions.model import Grant
 from bff.sessions.store import SessionStore
+from bff.telemetry.sign_in import sign_out_not_noted
 
 KEPT_SECONDS = 1800.0  # longer than the calls of any sign-in take
 
@@ -58,8 +59,10 @@ async def _any_since(store: SessionStore, names: list[str], *, since: float, now
 
 
 async def _note(store: SessionStore, name: str, *, now: float) -> None:
-    with suppress(StoreUnavailable):
+    try:
         await store.remember(name, value=str(now), lifetime_seconds=KEPT_SECONDS, now=now)
+    except StoreUnavailable as unavailable:
+        sign_out_not_noted(reason=unavailable.reason)
 
 
 def _of_browser(browser: bytes) -> str:

@@ -55,6 +55,11 @@ def session_ended(*, session_key: str, cause: str) -> None:
     log.info("session.ended", session=session_key[:8], cause=cause)
 
 
+def sign_out_not_noted(*, reason: str | None) -> None:
+    """The store had no room for the note of a sign-out: it ends the sessions that it finds, and no sign-in under way learns of it."""
+    log.warning("sign_out.not_noted", reason=reason)
+
+
 def backchannel_logout_done(*, provider: str, sessions: int) -> None:
     """A provider reported a sign-out; so many sessions ended, each by `session_ended`."""
     log.info("backchannel_logout.done", provider=provider, sessions=sessions)

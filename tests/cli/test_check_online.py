@@ -114,13 +114,24 @@ async def test_what_was_asked_is_shown_where_it_failed(tmp_path: Path, provider:
     assert line_of(lines, "metadata") == f"FAIL provider corp: metadata ({url}): answered 404"
 
 
-async def test_a_secret_that_the_provider_does_not_know(tmp_path: Path, provider: FakeProvider) -> None:
-    """`invalid_client` is told with the keys of the file that may be wrong."""
-    provider.misbehave(answers={"/token": oauth_error("invalid_client", status=401)})
-    status, lines = await check(tmp_path, provider)
-    assert status == 1
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("invalid_client", 401),
+        ("incorrect_client_credentials", 200),
+        ("unauthorized_client", 401),
+        ("access_denied", 401),
+    ],
+)
+async def test_a_secret_that_the_provider_does_not_know(
+    tmp_path: Path, provider: FakeProvider, said: str, status: int
+) -> None:
+    """`invalid_client`, and what GitHub, Keycloak and Auth0 say in its place, is told with the keys of the file that may be wrong."""
+    provider.misbehave(answers={"/token": oauth_error(said, status=status)})
+    exit_code, lines = await check(tmp_path, provider)
+    assert exit_code == 1
     told = line_of(lines, "client authentication")
-    assert told.startswith("FAIL provider corp: client authentication: refused: invalid_client; compare client_id")
+    assert told.startswith(f"FAIL provider corp: client authentication: refused: {said}; compare client_id")
 
 
 async def test_a_redirect_uri_that_is_not_registered(tmp_path: Path) -> None:

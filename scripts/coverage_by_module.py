@@ -97,7 +97,7 @@ def measure(data_file: str, files: Sequence[str]) -> int:
     measured = coverage.Coverage(data_file=data_file, source=[str(SOURCE)], config_file=False)
     measured.start()
     code = pytest.main(
-        ["-q", "-p", "no:cacheprovider", *(str(TESTS / file) for file in files)], plugins=[ByTestFile(measured)]
+        ["-p", "no:cacheprovider", *(str(TESTS / file) for file in files)], plugins=[ByTestFile(measured)]
     )
     measured.stop()
     measured.save()
@@ -117,10 +117,13 @@ def measured_in_workers(folder: str, files: Sequence[str]) -> coverage.CoverageD
     with ThreadPoolExecutor(WORKERS) as pool:
         for ran in pool.map(run, parts):
             output = ran.stdout.decode()
-            if ran.returncode == pytest.ExitCode.TESTS_FAILED:  # `make test` says why; here, less has run than should
-                print(*(line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))), sep="\n")
-            elif ran.returncode != pytest.ExitCode.OK:
-                sys.exit(output[-5000:] + ran.stderr.decode()[-2000:])
+            failures = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+            if failures:  # `make test` says why; here, less has run than should
+                print(*failures, sep="\n")
+            elif (
+                ran.returncode != pytest.ExitCode.OK
+            ):  # also a test that did not end: faulthandler has ended the process
+                sys.exit(output[-5000:] + ran.stderr.decode()[-5000:])
     whole = coverage.CoverageData(no_disk=True)
     for file in Path(folder).iterdir():
         ran_in_process = coverage.CoverageData(basename=str(file))

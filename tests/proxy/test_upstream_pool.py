@@ -809,10 +809,16 @@ async def _ends_with(
 
 async def test_an_upstream_that_never_answers() -> None:
     """Not before its time, but then: too late is said as such, and the connection is closed."""
-    clock = Clock()
-    async with scripted_upstream(silent) as upstream, pool_to(upstream, timeouts=LIMITS, clock=clock) as pool:
+    clock, asked = Clock(), asyncio.Event()
+
+    async def mute(it: Conversation) -> None:
+        await it.request()
+        asked.set()
+        await it.gone()
+
+    async with scripted_upstream(mute) as upstream, pool_to(upstream, timeouts=LIMITS, clock=clock) as pool:
         task = asyncio.ensure_future(fetch(pool, a_request()))
-        await until(lambda: upstream.open == 1)
+        await asked.wait()  # a connection alone may be seen here before the pool sees it
         await clock.later(19 * MS)
         assert not task.done()
         await _ends_with(UpstreamTimeout, task, clock, after=2 * MS)
@@ -822,10 +828,11 @@ async def test_an_upstream_that_never_answers() -> None:
 async def test_a_head_that_trickles_is_as_late_as_none() -> None:
     """`first_byte` ends only with all of the head, so that a byte now and then buys no time."""
     clock = Clock()
-    trickle = asyncio.Event()
+    asked, trickle = asyncio.Event(), asyncio.Event()
 
     async def trickling(it: Conversation) -> None:
         await it.request()
+        asked.set()
         await it.send(b"HTTP/1.1 102 Processing\r\n\r\n")
         await trickle.wait()
         await it.send(b"HTTP/1.1 200 OK\r\n")
@@ -833,7 +840,7 @@ async def test_a_head_that_trickles_is_as_late_as_none() -> None:
 
     async with scripted_upstream(trickling) as upstream, pool_to(upstream, timeouts=LIMITS, clock=clock) as pool:
         task = asyncio.ensure_future(fetch(pool, a_request()))
-        await until(lambda: upstream.open == 1)
+        await asked.wait()
         await clock.later(15 * MS)
         trickle.set()
         await _ends_with(UpstreamTimeout, task, clock, after=6 * MS)

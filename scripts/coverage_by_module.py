@@ -120,9 +120,8 @@ def measured_in_workers(folder: str, files: Sequence[str]) -> coverage.CoverageD
             failures = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
             if failures:  # `make test` says why; here, less has run than should
                 print(*failures, sep="\n")
-            elif (
-                ran.returncode != pytest.ExitCode.OK
-            ):  # also a test that did not end: faulthandler has ended the process
+            elif ran.returncode != pytest.ExitCode.OK:
+                # Also where a test did not end, and faulthandler ended the process: its code is that of failed tests.
                 sys.exit(output[-5000:] + ran.stderr.decode()[-5000:])
     whole = coverage.CoverageData(no_disk=True)
     for file in Path(folder).iterdir():

@@ -933,9 +933,8 @@ async def test_a_handshake_that_breaks_goes_to_another_member(script: Script, mo
         async with upstream_server(echo, ping_interval=None) as port:
             upstream = [broken.url, f"http://127.0.0.1:{port}"]
             async with gateway_world(routes=routes_to(port, upstream=upstream)) as world:
-                standing_clock(
-                    world.app.gateway.forwarder, world.app.process.pools, 100.0
-                )  # the pause of the first lasts
+                # The pause of the first lasts, however slowly the handshakes go.
+                standing_clock(world.app.gateway.forwarder, world.app.process.pools, 100.0)
                 made = Site(world)
                 if moves:
                     for _ in range(3):

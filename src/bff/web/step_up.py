@@ -4,9 +4,10 @@ A browser cannot choose `acr_values` or `max_age` (R-043): the gateway signs wha
 only what was signed. A ticket opens nothing and has no end: at worst a sign-in is asked for more than it needs.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 
+from bff.base64url import base64url
 from bff.errors import MalformedRequest, StepUpRequired
 from bff.oauth import step_up
 from bff.oauth.step_up import StepUp
@@ -26,7 +27,7 @@ def required(
 ) -> StepUpRequired:
     """The error that asks for such a sign-in at `provider`."""
     text = f"{provider} {step_up.dump(asked)}"
-    ticket = signer.sign(STEP_UP_NAME, urlsafe_b64encode(text.encode()).rstrip(b"=").decode("ascii"))
+    ticket = signer.sign(STEP_UP_NAME, base64url(text.encode()))
     detail = "This needs a stronger or more recent sign-in."
     return StepUpRequired(detail, provider=provider, reason=reason, ticket=ticket, challenges=challenges)
 

@@ -23,8 +23,8 @@ Topology = Literal["memory", "redis", "sentinel", "cluster"]
 
 SCHEMES = ("memory", "redis", "rediss", "redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster")
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ciphers")
-CONTENT_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-FILE_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+REGULAR_FILE_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+FILE_OPTIONS = (*REGULAR_FILE_OPTIONS, "ssl_ca_path")  # the last names a folder
 SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 OPTIONS_NOT_OF_CLUSTERS = ("ssl_ca_path", "ssl_password")  # redis-py's RedisCluster has no such arguments
 OPTIONS = ("client_name", *TLS_OPTIONS, *SENTINEL_OPTIONS)

@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
 from bff import regular_files
-from bff.config.values.stores import CONTENT_OPTIONS, TLS_OPTIONS, StoreLocation
+from bff.config.values.stores import REGULAR_FILE_OPTIONS, TLS_OPTIONS, StoreLocation
 from bff.sessions.redis.pipeline import Pipeline, Word
 
 # Everything that redis-py and the network may raise. RedisClusterException is not a RedisError; uvloop raises RuntimeError
@@ -48,7 +48,7 @@ class SingleServer:
         }
         self._sentinel = _sentinel(location, timeout_seconds=connect_timeout_seconds) if location.service else None
         self._pool = _primary_pool(location, self._sentinel, options) if self._sentinel else _pool(location, options)
-        self._files = [location.options[name] for name in CONTENT_OPTIONS if name in location.options]
+        self._files = [location.options[name] for name in REGULAR_FILE_OPTIONS if name in location.options]
         self._pipeline = Pipeline(
             self._unconnected,
             connect_timeout_seconds=connect_timeout_seconds,

@@ -12,17 +12,16 @@ ALGORITHMS = ["none", "HS256", "RS256", "PS256", "ES256", "ES256K", "EdDSA"]
 
 
 def metadata(judge: Judge, *, jwks_path: str, module: Module, alg: str) -> dict[str, Any]:
-    """The document; that of the logout plans alone has an end-session endpoint, and plain OAuth 2.0 has no keys."""
+    """The document; that of the logout plans alone has an end-session endpoint.
+
+    Plain OAuth 2.0 has no keys, but in FAPI's edition `id2`.
+    """
     base = judge.base
-    openid = {
-        "id_token_signing_alg_values_supported": [alg],
-        "subject_types_supported": ["public"],
-        "scopes_supported": ["openid"],
-    }
+    openid = {"subject_types_supported": ["public"], "scopes_supported": ["openid"]}
     paths = {
         "authorization_endpoint": "authorize",
         "token_endpoint": "token",
-        **({"jwks_uri": jwks_path} if judge.openid else {}),
+        **({"jwks_uri": jwks_path} if judge.openid or judge.edition == "id2" else {}),
         "userinfo_endpoint": "userinfo",
         "registration_endpoint": "register",
         **(OF_LOGOUT if module.name.startswith("rp-") else {}),
@@ -34,7 +33,7 @@ def metadata(judge: Judge, *, jwks_path: str, module: Module, alg: str) -> dict[
         "token_endpoint_auth_methods_supported": [
             "tls_client_auth" if judge.client_auth == "mtls" else judge.client_auth
         ],
-        **(_of_fapi(judge.mtls) if judge.fapi else _of_openid(judge)),
+        **(_of_fapi(judge, alg=alg) if judge.fapi else _of_openid(judge)),
         **(openid if judge.openid and judge.fapi else {}),
         **({name: judge.mtls + paths[name] for name in _moved(judge)} if module.name.endswith(WITHOUT_ALIASES) else {}),
     }
@@ -55,14 +54,17 @@ def _of_openid(judge: Judge) -> dict[str, Any]:
     }
 
 
-def _of_fapi(mtls: str) -> dict[str, Any]:
+def _of_fapi(judge: Judge, *, alg: str) -> dict[str, Any]:
+    mtls = judge.mtls
+    by_proof = {"dpop_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"]}
+    by_certificate = {"tls_client_certificate_bound_access_tokens": True}
     return {
+        **(by_proof if judge.dpop else by_certificate),
+        "id_token_signing_alg_values_supported": [alg],
         "response_types_supported": ["code"],
         "require_pushed_authorization_requests": True,
         "authorization_response_iss_parameter_supported": True,
         "code_challenge_methods_supported": ["S256"],
-        "tls_client_certificate_bound_access_tokens": True,
-        "dpop_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "token_endpoint_auth_signing_alg_values_supported": ["PS256", "ES256", "EdDSA"],
         "mtls_endpoint_aliases": {
             "token_endpoint": mtls + "token",

@@ -10,6 +10,7 @@ on them next is judged by the new configuration. SIGHUPs that come while the fil
 """
 
 import asyncio
+import atexit
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,14 @@ def reload_on_sighup(app: App, file: Path, *, adopted: Callable[[Config], None])
     except RuntimeError:
         return
     reloading = Reloading(app, file, adopted=adopted)
-    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(reloading.begin))
+
+    def hung_up(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(reloading.begin)
+
+    signal.signal(signal.SIGHUP, hung_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
+    atexit.register(hold_reloads)  # after that the interpreter takes its handlers back, and a SIGHUP would end the process
 
 
 class Reloading:

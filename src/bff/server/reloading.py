@@ -49,7 +49,8 @@ def reload_on_sighup(app: App, file: Path, *, adopted: Callable[[Config], None])
 
     signal.signal(signal.SIGHUP, hung_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
-    atexit.register(hold_reloads)  # after that the interpreter takes its handlers back, and a SIGHUP would end the process
+    # The interpreter takes its handlers back when all of these have been called: then a SIGHUP would end the process.
+    atexit.register(hold_reloads)
 
 
 class Reloading:

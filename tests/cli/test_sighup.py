@@ -177,7 +177,7 @@ async def test_a_wrong_file_under_load_changes_nothing(valkey: ValkeyServer, tmp
 async def test_a_process_that_stops_is_not_ended_by_a_hang_up(
     valkey: ValkeyServer, tmp_path: Path, workers: int
 ) -> None:
-    """However late it comes, the exit status is 0 and nothing is written but events."""
+    """However late it comes, the exit status is 0."""
     async with a_served_gateway(tmp_path, workers=workers, store=valkey.url) as serving:
         process = serving.gateway.process
         assert process is not None
@@ -187,7 +187,6 @@ async def test_a_process_that_stops_is_not_ended_by_a_hang_up(
                 serving.hang_up()
                 await asyncio.sleep(0.001)
         assert process.returncode == 0
-        assert [line for line in serving.gateway.log().splitlines() if not line.startswith("{")] == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")

@@ -49,8 +49,9 @@ def reload_on_sighup(app: App, file: Path, *, adopted: Callable[[Config], None])
 
     signal.signal(signal.SIGHUP, hung_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
-    # The interpreter takes its handlers back when all of these have been called: then a SIGHUP would end the process.
-    atexit.register(hold_reloads)
+    # When all of these have been called the interpreter takes its handlers back, and a SIGHUP would end the process. It cannot be
+    # blocked here, because libuv has threads of its own.
+    atexit.register(signal.signal, signal.SIGHUP, signal.SIG_IGN)
 
 
 class Reloading:

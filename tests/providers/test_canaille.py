@@ -1,5 +1,6 @@
 """The main job at Canaille, a provider in Python: each client authentication, a signed request, renewal, machines, sign-out."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -129,3 +130,20 @@ async def test_sign_out_revokes(valkey: ValkeyServer, canaille: Canaille) -> Non
         assert world.gateway.stop() == 0  # revocation is done by then
         assert world.gateway.events("token.revocation_failed") == []
         assert not canaille.alive(token)
+
+
+async def test_the_configuration_is_found_to_be_right_online(valkey: ValkeyServer, canaille: Canaille) -> None:
+    """`bff check --online` is content with store, metadata, keys, redirect URI and client authentication."""
+    async with at(valkey, canaille) as world:
+        checked = await asyncio.to_thread(world.gateway.check_online)
+        assert checked.returncode == 0, checked.stdout
+
+
+async def test_a_refused_audience_is_found_online(valkey: ValkeyServer, canaille: Canaille) -> None:
+    """A client that signs for the issuer is refused, and the check says which key to look at."""
+    async with at(valkey, canaille, by_key(canaille), key=EC_KEY) as world:
+        text = world.gateway.file.read_text()
+        world.gateway.file.write_text(text.replace(f"{canaille.issuer}/oauth/token", canaille.issuer))
+        checked = await asyncio.to_thread(world.gateway.check_online)
+        assert checked.returncode == 1
+        assert "assertion_audience" in checked.stdout

@@ -154,3 +154,11 @@ async def test_sign_out_ends_both_sessions(valkey: ValkeyServer) -> None:
         assert world.gateway.stop() == 0  # revocation is done by then
         assert world.gateway.events("token.revocation_failed") == []
         assert not spring.alive(token)
+
+
+@pytest.mark.parametrize("corp", [{}, BY_KEY, {"dpop": "on"}], ids=["secret", "key", "dpop"])
+async def test_the_configuration_is_found_to_be_right_online(valkey: ValkeyServer, corp: dict[str, Any]) -> None:
+    """`bff check --online` is content with store, metadata, keys, redirect URI and client authentication."""
+    async with at(valkey, **corp) as (world, _):
+        checked = await asyncio.to_thread(world.gateway.check_online)
+        assert checked.returncode == 0, checked.stdout

@@ -51,15 +51,22 @@ node:               ## the certified npm `oidc-provider`
 	$(PYTHON) -m pytest -m node tests/node
 
 KEYCLOAK ?= 26.7.3
+CANAILLE ?= 0.3.6
 COPY = mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=build/providers
 
-providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd, Zitadel's library (Go); what is missing is skipped
+providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd, Canaille (Python), Zitadel's library (Go), Spring's server; what is missing is skipped
 	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
 	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
 	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \
 	  && rm build/providers/*.zip || echo "Keycloak $(KEYCLOAK) cannot be fetched"; fi
 	if command -v go >/dev/null; then \
 	  cd tests/providers/zitadel && go build -o $(CURDIR)/build/providers/zitadel . || echo "Zitadel's library cannot be fetched"; fi
+	if command -v mvn >/dev/null; then \
+	  mvn -B -q -f tests/providers/spring/pom.xml package || echo "Spring Authorization Server cannot be fetched"; fi
+	if [ ! -d build/providers/canaille ]; then \
+	  $(PYTHON) -m venv build/providers/canaille \
+	  && build/providers/canaille/bin/pip install -q 'canaille[front,oidc,server,sqlite]==$(CANAILLE)' \
+	  || { rm -rf build/providers/canaille; echo "Canaille $(CANAILLE) cannot be fetched"; }; fi
 	$(PYTHON) -m pytest -m providers -n 0 -rs tests/providers
 
 clients:            ## the browser client and its React binding: types and logic; the wheel's copy (needs Node)

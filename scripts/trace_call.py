@@ -116,12 +116,10 @@ async def signed_in(app: App) -> str:
         access_tokens=((Target(), token),),
         granted_at=now,
     )
-    session_id = await keep_sign_in(
-        app.process.store, grant=grant, previous_key=None, absolute_timeout_seconds=3600, now=now
-    )
-    if await app.process.store.read(session_key(session_id), touch=True, now=now) is None:
+    kept = await keep_sign_in(app.process.store, grant=grant, previous_key=None, absolute_timeout_seconds=3600, now=now)
+    if await app.process.store.read(session_key(kept.session_id), touch=True, now=now) is None:
         raise RuntimeError("the session is not in the store")
-    return app.gateway.signer.sign(app.gateway.cookies.session, session_id)
+    return app.gateway.signer.sign(app.gateway.cookies.session, kept.session_id)
 
 
 def api_call(port: int, cookie: str) -> bytes:

@@ -57,6 +57,32 @@ def test_an_error_passes_every_level(capsys: pytest.CaptureFixture[str], level: 
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["one.failed", "two.failed"]
 
 
+SENT = ("\x1b[2J", "\x9b2J", "\x07", "\x08", "\x7f", "\x00", "\x85", "\u2028", "\u202e", "\n", "\r\x1b[2J", "\ud800")
+
+
+@pytest.mark.requirement("R-275")
+@pytest.mark.parametrize("sent", SENT, ids=ascii)
+def test_nothing_that_was_sent_commands_a_terminal(capsys: pytest.CaptureFixture[str], sent: str) -> None:
+    """On the console every character that is not printed is escaped: in a value, a list, and the lines of a traceback."""
+    logs.configure(LogConfig(format="console", level="info"))
+    log = structlog.get_logger()
+    log.info("one.happened", path=f"/{sent}", found=[sent])
+    try:
+        raise ValueError(f"why{sent}")
+    except ValueError:
+        log.exception("two.failed")
+    lines = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert all(map(str.isprintable, lines))
+    assert f"path={f'/{sent}'!r}" in lines[0]
+
+
+def test_what_is_printed_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path and a name in any script have no quotes and no escapes."""
+    logs.configure(LogConfig(format="console", level="info"))
+    structlog.get_logger().info("one.happened", path="/api/x", user="Zoë李")
+    assert capsys.readouterr().err.rstrip().endswith("path=/api/x user=Zoë李")
+
+
 class Unbuffered(io.RawIOBase):
     """Standard error as PYTHONUNBUFFERED makes it, which the image sets: each write is a system call."""
 

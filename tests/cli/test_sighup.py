@@ -173,6 +173,22 @@ async def test_a_wrong_file_under_load_changes_nothing(valkey: ValkeyServer, tmp
         assert len(serving.gateway.events("config.refused")) == 1
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_process_that_stops_is_not_ended_by_a_hang_up(
+    valkey: ValkeyServer, tmp_path: Path, workers: int
+) -> None:
+    """However late it comes, the exit status is 0."""
+    async with a_served_gateway(tmp_path, workers=workers, store=valkey.url) as serving:
+        process = serving.gateway.process
+        assert process is not None
+        serving.gateway.signal(signal.SIGTERM)
+        async with asyncio.timeout(120):
+            while process.poll() is None:
+                serving.hang_up()
+                await asyncio.sleep(0.001)
+        assert process.returncode == 0
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 async def test_a_worker_that_dies_begins_with_what_is_in_force(valkey: ValkeyServer, tmp_path: Path) -> None:
     """While the file is wrong a worker that is started anew serves the last one that was right."""

@@ -35,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 KEYS = "client_keys: [{file: key.pem}, {file: key.jwk}]"
 CERTIFICATE = "client_certificate: {certificate: shop-certificate.pem, key: shop-key.pem}"
+AUDIENCE = "assertion_audience: https://p/token"
 ASSERTION = "client_assertion: {file: assertion}"
 SECRET = SECRET_LINE.strip()
 
@@ -189,6 +190,10 @@ def test_assertion_that_is_none(folder: Path, content: str) -> None:
         ((SECRET, KEYS), []),
         ((SECRET, KEYS, "client_auth: private_key_jwt"), ["client_secret"]),
         ((SECRET, ASSERTION), ["client_assertion"]),
+        ((KEYS, AUDIENCE), []),
+        ((SECRET, AUDIENCE), []),  # the metadata may choose `client_secret_jwt`
+        ((SECRET, "client_auth: client_secret_post", AUDIENCE), ["assertion_audience"]),
+        ((ASSERTION, AUDIENCE), ["assertion_audience"]),
         ((SECRET, CERTIFICATE, "client_auth: tls_client_auth"), ["client_secret"]),
         (("client_auth: none", "insecure_public_client: true"), ["insecure_public_client"]),
     ],
@@ -198,5 +203,6 @@ def test_what_is_not_used_is_a_warning(folder: Path, lines: tuple[str, ...], key
     """A credential that its method never sends can be run, and is told; keys may wait to be used."""
     warned = load_with_warnings(write(with_lines(*lines), folder), env=ENV).warnings
     ours = {"client_secret", "client_keys", "client_assertion", "client_certificate", "insecure_public_client"}
+    ours.add("assertion_audience")
     found = [warning.key.rpartition(".")[2] for warning in warned]
     assert [key for key in found if key in ours] == keys

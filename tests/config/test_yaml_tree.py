@@ -204,3 +204,36 @@ def test_keys_are_shown_escaped_and_cut() -> None:
     key = problem(f'{TWELVE_LINES}"\\e[31m{"x" * 500}": 1\n').key
     assert key.startswith('"\\u001b[31mxxx')
     assert len(key) < 80
+
+
+@pytest.mark.requirement("R-172")
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("{client_secret:hunter2secret, client_id: shop}", 'providers.corp."client_secret:..."'),
+        ("{client_secret=hunter2secret, client_id: shop}", 'providers.corp."client_secret=..."'),
+        ("{client_secret hunter2secret, client_id: shop}", 'providers.corp."client_secret ..."'),
+        ("{'client_secret: hunter2secret', client_id: shop}", 'providers.corp."client_secret:..."'),
+        ("{https://example.com/roles: 1, client_id: shop}", 'providers.corp."https://example.com/roles"'),
+    ],
+)
+def test_a_value_that_became_part_of_its_key_is_not_repeated(written: str, shown: str) -> None:
+    """In braces `client_secret:VALUE` is one key, because YAML wants a space behind the colon; up to there it is shown."""
+    found = problems(f"providers: {{corp: {written}}}\n")
+    assert shown in [p.key for p in found]
+    assert not any("hunter2" in p.message or "hunter2" in p.key for p in found)
+
+
+@pytest.mark.requirement("R-172")
+def test_a_field_and_its_value_in_one_are_not_repeated() -> None:
+    """Names of fields are the operator's own, and their values may be credentials."""
+    found = problems(changed("upstream:", "request_headers: {set: {X-Api-Key:hunter2secret}}\n    upstream:"))
+    assert {p.key for p in found} == {'routes[0].request_headers.set."X-Api-Key:..."'}
+
+
+def test_a_key_without_a_space_behind_its_colon_is_told() -> None:
+    """The advice is the space, and the key that was meant is not called missing."""
+    said = problem(
+        changed("  - path: /api\n    upstream: http://api:8000", "  - {path:/api, upstream: http://api:8000}")
+    )
+    assert said.message == "is not a key that is known here; write `path: VALUE`, with a space behind the colon"

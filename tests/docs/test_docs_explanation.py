@@ -104,11 +104,11 @@ def test_every_limit_is_documented_with_its_value(place: tuple[str, str], number
 async def test_a_user_may_have_several_sessions_as_documented() -> None:
     """A second sign-in of the same user elsewhere leaves the first session as it is, and the threat model says so."""
     store = MemoryStore(idle_timeout_seconds=1800)
-    ids = [
+    kept = [
         await keep_sign_in(store, grant=a_grant(), previous_key=None, absolute_timeout_seconds=43200, now=NOW)
         for _ in range(3)
     ]
-    living = [await store.read(session_key(session_id), touch=True, now=NOW + 1) for session_id in ids]
+    living = [await store.read(session_key(one.session_id), touch=True, now=NOW + 1) for one in kept]
     assert None not in living
     assert "a user may have any number of sessions" in section(THREATS, "Sessions")
 
@@ -118,9 +118,9 @@ async def test_a_session_ends_without_the_provider_as_documented() -> None:
     """A session ends at its own deadline while what the provider granted still lives; the threat model tells how the two relate."""
     store = MemoryStore(idle_timeout_seconds=1800)
     lasting = a_grant()
-    session_id = await keep_sign_in(store, grant=lasting, previous_key=None, absolute_timeout_seconds=43200, now=NOW)
+    kept = await keep_sign_in(store, grant=lasting, previous_key=None, absolute_timeout_seconds=43200, now=NOW)
     assert lasting.refresh_token is not None
-    assert await store.read(session_key(session_id), touch=False, now=NOW + 1801) is None
+    assert await store.read(session_key(kept.session_id), touch=False, now=NOW + 1801) is None
     assert "**Relation to the provider's session** (R-196)" in section(THREATS, "Sessions")
 
 

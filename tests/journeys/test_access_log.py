@@ -38,3 +38,16 @@ async def test_refused_content_is_logged_with_its_status(lane: str, pieces: tupl
     served = [event for event in events if event["event"] == "request.served"]
     assert [(event["path"], event["status"]) for event in served] == [("/open/x", 400)]
     assert 0 <= served[0]["seconds"] < 60
+
+
+@pytest.mark.requirement("R-274")
+@pytest.mark.skipif(SERVER != "bff", reason="another server refuses by itself")
+@pytest.mark.parametrize("target", [b"/x#code=4711", b"/x?y#code=4711", b"/x?code=4711#y", b"/x?code=4711 y", b"/x"])
+async def test_of_a_target_that_is_refused_the_path_alone_is_logged(target: bytes) -> None:
+    """What stands behind `?` or `#` may hold a code or a token, however wrong the request line is."""
+    with capture_logs() as events:
+        async with raw_world() as site, site.connect() as browser:
+            events.clear()
+            await browser.say(b"GET %b HTTP/1.1\r\nHost: localhost\r\nX y: z\r\n\r\n" % target)
+            assert (await browser.reply()).status == 400
+    assert [event["path"] for event in events if event["event"] == "request.refused"] == ["/x"]

@@ -1,6 +1,7 @@
 """bff.oauth.client_auth: one method, chosen before anything is sent."""
 
 from base64 import b64decode
+from dataclasses import replace
 from urllib.parse import unquote_plus
 
 import pytest
@@ -109,6 +110,16 @@ def test_assertion_says_who_asks_and_whom(method: str) -> None:
         "exp": int(NOW) + 60,
     }
     assert token.header.get("kid") == (KEY.kid if alg == "ES256" else None)
+
+
+@pytest.mark.requirement("R-090")
+@pytest.mark.parametrize("method", ASSERTING)
+def test_operator_may_write_the_audience(method: str) -> None:
+    """Okta takes the URL of its token endpoint alone (facile-it/php-openid-client #25)."""
+    auth, key, alg = ASSERTING[method]
+    ours = replace(client(), assertion_audience="https://p/token")
+    assertion = dict(auth.apply(ours, now=NOW).form)["client_assertion"]
+    assert jwt.decode(assertion, key, algorithms=[alg]).claims["aud"] == "https://p/token"  # type: ignore[arg-type]
 
 
 @pytest.mark.requirement("R-090")

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from support import canaille as canaille_server
 from support import glewlwyd as glewlwyd_server
 from support import keycloak as keycloak_server
+from support.canaille import Canaille
 from support.glewlwyd import Glewlwyd
 from support.keycloak import Keycloak
 from support.valkey_server import ValkeyServer
@@ -40,4 +42,13 @@ def glewlwyd() -> Iterator[Glewlwyd]:
     if (reason := glewlwyd_server.missing()) is not None:
         pytest.skip(reason)
     with Glewlwyd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def canaille() -> Iterator[Canaille]:
+    """One Canaille for all of them."""
+    if (reason := canaille_server.missing()) is not None:
+        pytest.skip(reason)
+    with Canaille() as server:
         yield server

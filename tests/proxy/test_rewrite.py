@@ -1,5 +1,7 @@
 """Rewrite: what passes, what is dropped, how content is framed, and what is said about the way here."""
 
+from itertools import product
+
 import pytest
 
 from bff.config.model import RouteConfig
@@ -115,9 +117,6 @@ def test_a_bearer_is_sent_as_it_was_issued() -> None:
 
 
 @pytest.mark.requirement("R-259", "R-260", "R-257", "R-268")
-@pytest.mark.parametrize("method", [b"GET", b"OPTIONS", b"POST"])
-@pytest.mark.parametrize("bearer", ["tok-1", None])
-@pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize(
     "name",
     [
@@ -132,10 +131,12 @@ def test_a_bearer_is_sent_as_it_was_issued() -> None:
         b"x-forwarded_for",
     ],
 )
-def test_identity_fields_never_pass(name: bytes, method: bytes, bearer: str | None, trusted: bool) -> None:
+def test_identity_fields_never_pass(name: bytes) -> None:
     """On every method, with and without a user, from every peer (CVE-2025-64484, CVE-2026-30851)."""
-    request = rewrite((name, b"spoofed"), method=method, bearer=bearer, trusted=trusted)
-    assert not [value for _, value in request.fields if b"spoofed" in value]
+    for method, bearer, trusted in product([b"GET", b"OPTIONS", b"POST"], ["tok-1", None], [True, False]):
+        request = rewrite((name, b"spoofed"), method=method, bearer=bearer, trusted=trusted)
+        passed = [value for _, value in request.fields if b"spoofed" in value]
+        assert not passed, (method, bearer, trusted)
 
 
 # --- hop by hop ---------------------------------------------------------------------------------------------------------

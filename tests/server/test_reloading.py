@@ -1,8 +1,10 @@
 """A running gateway takes on what its file says now, or keeps what it has (R-171)."""
 
 import asyncio
+import atexit
 import gc
 import json
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +19,7 @@ from websockets.asyncio.client import connect
 from bff.config.model import Config
 from bff.proxy.field_rules import ResponseRules
 from bff.proxy.fields import SESSION_COOKIE
-from bff.server.reloading import Reloading
+from bff.server.reloading import RELOAD, Reloading, reload_on_sighup
 from bff.telemetry import metrics
 from bff.web.route_policy import RoutePolicy
 from support.gateway_world import SESSION_KEY, GatewayWorld, gateway_world
@@ -420,6 +422,28 @@ async def test_a_process_that_stops_reloads_nothing() -> None:
     async with a_site() as site:
         site.world.app.process.tasks.stopping = True
         assert await site.again() == []
+
+
+@pytest.fixture
+def hang_ups() -> Iterator[None]:
+    """What a SIGHUP does in the process that runs the tests is put back."""
+    handler, mask = signal.getsignal(signal.SIGHUP), signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
+    yield
+    atexit.unregister(signal.signal)
+    signal.signal(signal.SIGHUP, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@pytest.mark.usefixtures("hang_ups")
+def test_a_hang_up_behind_the_end_of_the_loop_is_ignored() -> None:
+    """The process has things to do when its loop is closed: no error comes into them."""
+
+    async def serve_for_a_moment() -> None:
+        async with a_site() as site:
+            reload_on_sighup(site.world.app, site.world.file, adopted=site.adopted.append)
+
+    asyncio.run(serve_for_a_moment())
+    signal.raise_signal(signal.SIGHUP)
 
 
 def shown(metric: str) -> set[tuple[str, ...]]:

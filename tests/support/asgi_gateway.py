@@ -113,16 +113,16 @@ class AsgiGateway:
     async def session(self, *grants: Grant) -> tuple[Session, dict[str, str]]:
         """A session and the header with its cookie."""
         first = grants[0] if grants else a_grant(issuer=self.corp.issuer)
-        session_id = await keep_sign_in(
+        kept = await keep_sign_in(
             self.app.process.store,
             grant=first,
             previous_key=None,
             absolute_timeout_seconds=12 * 3600.0,
             now=self.clock(),
         )
-        live = await self.app.process.store.read(session_key(session_id), touch=False, now=self.clock())
+        live = await self.app.process.store.read(session_key(kept.session_id), touch=False, now=self.clock())
         assert live is not None
-        return live.session, {"cookie": self.cookie(session_id)}
+        return live.session, {"cookie": self.cookie(kept.session_id)}
 
     def cookie(self, session_id: str | None = None) -> str:
         """The Cookie field of a browser with this session id; of an unknown one if none is given."""

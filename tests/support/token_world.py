@@ -27,7 +27,7 @@ from bff.tokens.client_credentials import ClientCredentials
 from bff.tokens.refresh import Refresher
 from bff.tokens.renewal import Renewal
 from bff.tokens.renewing import Renewing, renewing
-from bff.tokens.sign_in import keep_sign_in
+from bff.tokens.sign_in import KeptSignIn, keep_sign_in
 from support.fake_internet import NONCE, VERIFIER, FakeClock, FakeInternet, authorization_code, fake_host, provider_at
 from support.fake_provider import FakeProvider
 
@@ -129,6 +129,11 @@ class TokenWorld:
 
     async def keep(self, grant: Grant, *, previous: Session | None = None) -> str:
         """Keep a sign-in; returns the session id."""
+        kept = await self.keep_all(grant, previous=previous)
+        return kept.session_id
+
+    async def keep_all(self, grant: Grant, *, previous: Session | None = None) -> KeptSignIn:
+        """Keep a sign-in."""
         return await keep_sign_in(
             self.store,
             grant=grant,

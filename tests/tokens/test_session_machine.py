@@ -257,7 +257,7 @@ class Sessions(RuleBasedStateMachine):
             absolute_timeout_seconds=ABSOLUTE_TIMEOUT,
             now=now,
         )
-        return Seat(session_key(kept), user, grant.sid or "", now + IDLE_TIMEOUT, now + ABSOLUTE_TIMEOUT)
+        return Seat(session_key(kept.session_id), user, grant.sid or "", now + IDLE_TIMEOUT, now + ABSOLUTE_TIMEOUT)
 
     @rule(seat=seats, number=processes, rejected=st.booleans(), seconds=st.sampled_from([0.0, 1.0, 40.0]))
     def call(self, seat: Seat, number: int, rejected: bool, seconds: float) -> None:

@@ -55,6 +55,16 @@ async def test_sign_out_of_the_previous_session_during_a_sign_in_is_final() -> N
         assert [grant.provider for grant in after.grants] == ["corp"]
 
 
+@pytest.mark.requirement("R-204")
+async def test_what_a_sign_out_ended_during_a_sign_in_is_left_to_the_sign_out() -> None:
+    """Another user takes the place of a session that ends meanwhile: whoever ended it revokes its tokens, and nobody twice."""
+    async with token_world() as world:
+        alice = await world.sign_in("corp", "partner", user="alice")
+        world.store.on_create = lambda _: world.store.delete(alice.key)
+        kept = await world.keep_all(await world.grant("corp", "bob"), previous=alice)
+        assert kept.left_behind == ()
+
+
 @pytest.mark.requirement("R-194")
 async def test_second_provider_joins_and_carried_grants_keep_the_earlier_deadline() -> None:
     """Signing in at a second provider keeps the first one's grant, and does not lengthen its time."""
@@ -81,8 +91,10 @@ async def test_same_user_again_keeps_the_other_providers_grant() -> None:
     """The same user signing in again at one provider stays signed in at the other."""
     async with token_world() as world:
         both = await world.sign_in("corp", "partner")
-        again = await world.stored(session_key(await world.keep(await world.grant("corp"), previous=both)))
+        kept = await world.keep_all(await world.grant("corp"), previous=both)
+        again = await world.stored(session_key(kept.session_id))
         assert [grant.provider for grant in again.grants] == ["corp", "partner"]
+        assert kept.left_behind == ()
         assert again.absolute_expires_at == both.absolute_expires_at
 
 
@@ -91,8 +103,10 @@ async def test_another_user_takes_nothing_over() -> None:
     """When somebody else signs in at a provider, nothing that the first user held anywhere stays."""
     async with token_world() as world:
         alice = await world.sign_in("corp", "partner", user="alice")
-        bob = await world.stored(session_key(await world.keep(await world.grant("corp", "bob"), previous=alice)))
+        kept = await world.keep_all(await world.grant("corp", "bob"), previous=alice)
+        bob = await world.stored(session_key(kept.session_id))
         assert [(grant.provider, grant.subject) for grant in bob.grants] == [("corp", "bob")]
+        assert kept.left_behind == alice.grants
         assert await world.find(alice.key) is None
         assert bob.absolute_expires_at == world.clock() + ABSOLUTE_TIMEOUT
 
@@ -189,7 +203,7 @@ async def test_a_refresh_that_hangs_does_not_hold_up_a_sign_in() -> None:
     async with token_world() as world:
         before = await world.sign_in("partner")
         refreshing = await world.refresh_under_way(before, name="partner")
-        session_id = await keep_sign_in(
+        kept = await keep_sign_in(
             world.store,
             grant=await world.grant("corp"),
             previous_key=before.key,
@@ -200,7 +214,7 @@ async def test_a_refresh_that_hangs_does_not_hold_up_a_sign_in() -> None:
         world.fakes["partner"].release("/token")
         with pytest.raises(LoginRequired):
             await refreshing
-        after = await world.stored(session_key(session_id))
+        after = await world.stored(session_key(kept.session_id))
         assert [grant.provider for grant in after.grants] == ["corp"]
         assert await world.find(before.key) is None
         assert world.fakes["partner"].calls_to("/revoke")

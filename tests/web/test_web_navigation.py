@@ -169,6 +169,17 @@ async def test_navigation_to_sign_in_remembers_where_it_was_going() -> None:
         assert answer.field("location") == "/bff/login?provider=corp&return_to=/pages/a%3Fx%3D1%26y%3D%2526"
 
 
+@pytest.mark.parametrize("headers", [TYPED, FROM_ELSEWHERE])
+async def test_who_has_just_signed_out_is_told_so_once(headers: dict[str, str]) -> None:
+    """A guarded page begins no sign-in unseen: a page of ours with a link to it, which takes the note of the sign-out back."""
+    async with asgi_gateway() as world:
+        noted = {**headers, "cookie": f"{world.app.gateway.cookies.signed_out.decode()}=1"}
+        answer = await world.ask("/pages/a", noted)
+        assert answer.status == 200
+        assert links(Page(answer.body.decode()))[0] == "/bff/login?provider=corp&return_to=/pages/a"
+        assert "Max-Age=0" in answer.field("set-cookie")
+
+
 @pytest.mark.requirement("R-309", "R-301")
 async def test_a_typed_address_meets_one_page_that_keeps_its_fragment() -> None:
     """The guarded page is a redirect; `/login` then is a page, once, whatever the browser says about sites afterwards."""

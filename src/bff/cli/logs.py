@@ -38,7 +38,7 @@ def configure(settings: LogConfig) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _renderer(as_json=as_json),
+        *_renderers(as_json=as_json),
     ]
     structlog.configure(
         processors=processors,
@@ -105,11 +105,36 @@ def _drop_below(level: int, _: object, method: str, event: MutableMapping[str, A
     return event
 
 
-def _renderer(*, as_json: bool) -> Any:
+def _renderers(*, as_json: bool) -> tuple[Any, ...]:
     if as_json:
-        return structlog.processors.JSONRenderer()
+        return (structlog.processors.JSONRenderer(),)
     # Where `rich` is installed, structlog's default prints the local variables of each frame, tokens too (invariant 10).
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    plain = structlog.dev.plain_traceback
+    return _escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Escaped:
+    """A text that the console shows as Python writes it: structlog quotes texts with white space and line ends, and no others."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return repr(self.text)
+
+
+def _escape(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what a terminal would act on: paths and claims are logged as they came, and ESC, or C1's CSI, begins a command to it
+    (ECMA-48 section 5.4)."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = _printable_lines(value) if name == "exception" else _Escaped(value)
+    return event
+
+
+def _printable_lines(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join(line if line.isprintable() else repr(line)[1:-1] for line in lines)
 
 
 class _LibraryHandler(logging.Handler):

@@ -68,6 +68,8 @@ def _warn_of_unused(provider: ProviderConfig, path: KeyPath, findings: Findings)
         findings.warn((*path, _secret_key(path, findings)), f"is not sent: `client_auth: {method}` needs no secret")
     if provider.client_assertion is not None and method != "client_assertion":
         findings.warn((*path, "client_assertion"), "is not sent without `client_auth: client_assertion`")
+    if provider.assertion_audience is not None and method not in {"client_secret_jwt", "private_key_jwt", None}:
+        findings.warn((*path, "assertion_audience"), f"is not sent: `client_auth: {method}` signs no assertion")
     if method == "none" and provider.insecure_public_client:
         findings.warn(
             (*path, "insecure_public_client"), "lets any program that knows the client id act as this gateway"

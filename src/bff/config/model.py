@@ -156,6 +156,7 @@ class ProviderConfig(Model):
     client_certificate: Annotated[CertificateConfig, Checked(certificates.key_pair)] | None = None
     client_assertion: ClientAssertion | None = None
     client_auth: ClientAuth | None = None  # None: with a secret from metadata, else basic; else by what there is
+    assertion_audience: str | None = None  # `aud` of the assertions that we sign; None: the issuer
     insecure_public_client: bool = False  # `client_auth: none` is meant
     par: Literal["auto", "required", "off"] = "auto"  # `auto`: where the metadata requires it (RFC 9126)
     dpop: Literal["off", "on"] = "off"  # RFC 9449: tokens are bound to a key of the session

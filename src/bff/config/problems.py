@@ -17,6 +17,7 @@ KeyPath = tuple[str | int, ...]
 
 _SHORTEST_PART = 4  # characters of `basic` in `client_secret_basic`; fewer are a part of too much
 _SIMPLE_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_KEY_AND_MORE = re.compile(r"[A-Za-z0-9_.-]{1,64}[:=\s](?!//)")  # `client_secret:VALUE`, but no URL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +105,18 @@ def _in_order(problems: Iterable[ConfigProblem]) -> tuple[ConfigProblem, ...]:
 
 
 def dotted(path: KeyPath) -> str:
-    """`routes[0].path`. A key that is no plain word is escaped and cut: it goes from the file to a terminal."""
+    """`routes[0].path`. A key that is no plain word is escaped and cut: it goes from the file to a terminal.
+
+    Behind a word and a colon it is not repeated. YAML 1.2.2 section 7.3.3: a plain scalar may hold a ":" that no space follows
+    (https://yaml.org/spec/1.2.2/#733-plain-style), so in braces `client_secret:VALUE` is all key, and VALUE may be a secret (R-172).
+    """
     shown = ""
     for part in path:
         if isinstance(part, int):
             shown += f"[{part}]"
             continue
-        word = part if _SIMPLE_KEY.fullmatch(part) else json.dumps(part[:40])
+        begun = _KEY_AND_MORE.match(part)
+        word = part if _SIMPLE_KEY.fullmatch(part) else json.dumps(f"{begun[0]}..." if begun else part[:40])
         shown += f".{word}" if shown else word
     return shown
 

@@ -6,7 +6,7 @@ that the checks across keys can look at the rest of it. Nothing unsound ever lea
 """
 
 import os
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -58,9 +58,12 @@ class Reader:
         self._report_missing(keys, given, path)
         return self._finish(model, values, path)
 
-    def _report_unknown(self, key: str, path: KeyPath, *, known: Iterable[str]) -> None:
-        self.findings.report_key((*path, key), f"is not a key that is known here{suggestion(key, known)}")
-        meant = closest(key, known)
+    def _report_unknown(self, key: str, path: KeyPath, *, known: Collection[str]) -> None:
+        begun, colon, _ = key.partition(":")
+        lacks_space = bool(colon) and begun in known
+        advice = f"; write `{begun}: VALUE`, with a space behind the colon" if lacks_space else suggestion(key, known)
+        self.findings.report_key((*path, key), f"is not a key that is known here{advice}")
+        meant = begun if lacks_space else closest(key, known)
         if meant is not None:  # no second problem for the key that was meant: one mistake is reported once
             self.findings.spoil((*path, meant))
 

@@ -55,7 +55,8 @@ class Client:
 
     provider: str
     client_id: str
-    issuer: str  # the provider's, character by character: the audience of our assertions
+    issuer: str  # the provider's, character by character: the audience of what we sign
+    assertion_audience: str | None = None  # of our assertions, where the operator writes another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,12 +194,13 @@ def _not_empty(credential: str, client: Client) -> str:
 
 def _assertion_claims(client: Client, *, now: float) -> dict[str, object]:
     # FAPI 2.0 section 5.3.3.1: "use the authorization server's issuer identifier value [...] in the aud claim [...] as a
-    # string". An audience that a provider could choose, or a list, lets it use the assertion elsewhere (CVE-2025-27370).
+    # string". An audience that a provider could choose, or a list, lets it use the assertion elsewhere (CVE-2025-27370). So the
+    # URL of a token endpoint, which Okta and Authlib's servers want, is written by the operator and never read from metadata.
     issued_at = int(now)
     return {
         "iss": client.client_id,
         "sub": client.client_id,
-        "aud": client.issuer,
+        "aud": client.assertion_audience or client.issuer,
         "jti": secrets.token_urlsafe(24),
         "iat": issued_at,
         "exp": issued_at + ASSERTION_LIFETIME_SECONDS,

@@ -46,7 +46,12 @@ class AuthenticatedCalls:
         uses: SecretUses | None = None,
     ) -> None:
         self.credentials = Credentials(config, provider=provider, uses=uses)
-        self.client = Client(provider=provider, client_id=config.client_id, issuer=of_all_tenants(config.issuer))
+        self.client = Client(
+            provider=provider,
+            client_id=config.client_id,
+            issuer=of_all_tenants(config.issuer),
+            assertion_audience=config.assertion_audience,
+        )
         self._http = http
         self._clock = clock
         self._nonces = dpop.Nonces()

@@ -14,7 +14,9 @@ def guessed_head(raw: bytes, peer: Peer) -> RequestHead | None:
     words = first.split(b" ")
     if len(words) < 2 or not words[0].isalpha() or not words[1].startswith(b"/"):
         return None
-    path, _, query = words[1].partition(b"?")
+    # RFC 9110 section 7.1: "The target URI excludes the reference's fragment component". It may hold a token, and paths are logged.
+    target, _, _ = words[1].partition(b"#")
+    path, _, query = target.partition(b"?")
     pairs = (line.partition(b":") for line in lines[:MAX_FIELDS])
     fields = [(name.lower(), value.strip(b" \t")) for name, colon, value in pairs if colon]
     return request_head(words[0], path, query, fields, peer)

@@ -10,6 +10,7 @@ on them next is judged by the new configuration. SIGHUPs that come while the fil
 """
 
 import asyncio
+import atexit
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,16 @@ def reload_on_sighup(app: App, file: Path, *, adopted: Callable[[Config], None])
     except RuntimeError:
         return
     reloading = Reloading(app, file, adopted=adopted)
-    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(reloading.begin))
+
+    def hung_up(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(reloading.begin)
+
+    signal.signal(signal.SIGHUP, hung_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
+    # When all of these have been called the interpreter takes its handlers back, and a SIGHUP would end the process. It cannot be
+    # blocked here, because libuv has threads of its own.
+    atexit.register(signal.signal, signal.SIGHUP, signal.SIG_IGN)
 
 
 class Reloading:

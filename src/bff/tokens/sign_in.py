@@ -1,7 +1,7 @@
 """Keeping what a sign-in gave us: always under a new session id; the old one dies (ASVS V7.2.4)."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bff.sessions import fates
 from bff.sessions.model import Grant, Session, new_session_id, session_key
@@ -10,6 +10,14 @@ from bff.tokens.holder import token_hash
 from bff.tokens.lease import LIFETIME_SECONDS, lease
 
 PATIENCE_SECONDS = 10.0  # a person waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSignIn:
+    """Where a sign-in is kept now, and what the session before it held of another user: nobody holds that any more."""
+
+    session_id: str
+    left_behind: tuple[Grant, ...] = ()
 
 
 async def keep_sign_in(
@@ -22,8 +30,8 @@ async def keep_sign_in(
     ends_at: float | None = None,
     user_agent: str | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
-) -> str:
-    """Create the session that holds `grant`, and what the previous session held from other providers; returns its id.
+) -> KeptSignIn:
+    """Create the session that holds `grant`, and what the previous session held from other providers.
 
     `ends_at` is the end that the provider gives the session, where it says one; ours may be sooner.
 
@@ -45,7 +53,7 @@ async def keep_sign_in(
     )
     if previous_key is None:
         await store.create(fresh, now=now)
-        return session_id
+        return KeptSignIn(session_id=session_id)
     async with lease(store, previous_key, patience_seconds=patience_seconds) as holder:
         live = await store.read(previous_key, touch=False, now=now)
         previous = None if live is None else await _without_spent(store, live.session, holder)
@@ -55,7 +63,8 @@ async def keep_sign_in(
             await fates.ended(store, previous_key, cause="replaced", now=now)
         if not taken_over:  # it ended after we read it: a sign-out is final for all that it held
             await store.replace(replace(created, grants=(grant,), earlier_users=()), now=now)
-    return session_id
+            previous = None  # and whoever ended it revokes that
+    return KeptSignIn(session_id=session_id, left_behind=_of_another_user(previous, grant))
 
 
 async def _without_spent(store: SessionStore, previous: Session, holder: str) -> Session:
@@ -69,6 +78,10 @@ async def _without_spent(store: SessionStore, previous: Session, holder: str) ->
         if begun is not Begun.YES:
             previous = previous.without_grant(grant.provider)
     return previous
+
+
+def _of_another_user(previous: Session | None, grant: Grant) -> tuple[Grant, ...]:
+    return previous.grants if previous is not None and previous.is_of_another_user(grant) else ()
 
 
 def _with_other_grants(fresh: Session, previous: Session | None) -> Session:

@@ -21,7 +21,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bff.errors import BffError, BrowserGone, LoginRequired, SignInLoop, StepUpRequired, UpstreamBusy, UpstreamError
+from bff.errors import BffError, BrowserGone, LoginRequired, StepUpRequired, UpstreamBusy, UpstreamError
 from bff.oauth.step_up import asks_for_another_sign_in, step_up_of_challenge
 from bff.proxy.browser import Receive, Scope, Send
 from bff.proxy.forward import owner_of
@@ -37,14 +37,10 @@ from bff.telemetry.running import stream_open
 from bff.tokens.sources import ExchangedToken, TokenSource, UserToken
 from bff.web import admission, guards, navigation, sending, step_up
 from bff.web.admission import Admitted
-from bff.web.answers import OwnAnswer, redirect, send_answer
+from bff.web.answers import OwnAnswer, send_answer
 from bff.web.file_answer import FileBrokeOff
 from bff.web.gateway import Gateway
-from bff.web.pages import requested_path, with_return_to
-from bff.web.problems import login_url
 from bff.web.route_policy import RoutePolicy
-
-CIRCLE_SECONDS = 10.0
 
 
 class BrokenTransfer(Exception):
@@ -155,7 +151,7 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
     if opening:
         admission.may_be_opened(policy)
         if admission.must_come_from_our_site(head, policy):
-            return _to_our_site(gateway, head, policy)
+            return navigation.to_our_site(gateway, head, policy)
     live: LiveSession | None = None
     try:
         if not opening:
@@ -168,9 +164,9 @@ async def admit(gateway: Gateway, head: RequestHead, admitted: Admitted) -> Call
             admission.same_site(gateway, head, policy)
         token = None if source is None else await source.usable()
     except LoginRequired as needed:
-        if not opening or _signed_in_just_now(live, provider=needed.provider, now=gateway.process.clock()):
+        if not opening or navigation.signed_in_just_now(live, provider=needed.provider, now=gateway.process.clock()):
             raise
-        return _to_sign_in(gateway, needed, head)
+        return navigation.to_sign_in(gateway, needed, head)
     return call_of(head, admitted, live=live, source=source, token=token, now=now)
 
 
@@ -309,9 +305,9 @@ async def _answer_needed(gateway: Gateway, needed: LoginRequired, call: Call, se
         LoginRequired: `needed`.
     """
     now = gateway.process.clock()
-    if not call.head.is_navigation or _signed_in_just_now(call.live, provider=needed.provider, now=now):
+    if not call.head.is_navigation or navigation.signed_in_just_now(call.live, provider=needed.provider, now=now):
         raise needed
-    await send_answer(_to_sign_in(gateway, needed, call.head), send)
+    await send_answer(navigation.to_sign_in(gateway, needed, call.head), send)
 
 
 async def _once_more(gateway: Gateway, call: Call, response: UpstreamResponse, receive: Receive) -> UpstreamResponse:
@@ -348,34 +344,3 @@ def open_stream(gateway: Gateway, call: Call, *, end: Callable[[], None]) -> Abs
     if call.live is None:
         return stream_open()
     return gateway.process.streams.opened(call.live.session.key, provider=call.users_provider, end=end)
-
-
-def _signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:
-    """A sign-in there that did not help a moment ago will not help now: no navigation may run in circles."""
-    grant = live.session.grant(provider) if live is not None else None
-    return grant is not None and abs(now - grant.granted_at) < CIRCLE_SECONDS  # a clock set back lengthens no circle
-
-
-def _to_our_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> OwnAnswer:
-    """Another origin led here: the page that goes on from our own. A provider's sign-out leads here too: the page that says so."""
-    if policy.needs_session and navigation.has_signed_out(gateway, head):
-        needed = LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
-        return _to_sign_in(gateway, needed, head)
-    return navigation.lead_on(gateway, head, at_once=policy.cross_site_pages)
-
-
-def _to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead) -> OwnAnswer:
-    """A person waits for a page: begin the sign-in that it needs.
-
-    Raises:
-        SignInLoop: two sign-ins have just not helped.
-        LoginRequired: a failed sign-in led to this page: it must not begin the next one by itself.
-    """
-    if navigation.tells_of_failure(gateway, head):
-        raise needed
-    if navigation.goes_round(gateway, head):
-        raise SignInLoop("Two sign-ins within a minute have not helped.", provider=needed.provider)
-    url = with_return_to(login_url(gateway.site.base_path, needed), requested_path(head))
-    if navigation.has_signed_out(gateway, head):
-        return navigation.signed_out_page(gateway, url)
-    return redirect(url, https=gateway.site.https)

@@ -18,7 +18,6 @@ from bff.sessions import fates, sign_outs
 from bff.sessions.ending import sessions_to_end
 from bff.sessions.model import Grant
 from bff.telemetry import sign_in as telemetry
-from bff.tokens.revoking import revoke
 from bff.web.answers import OwnAnswer, answer
 from bff.web.content import bounded_content, content_type
 from bff.web.gateway import Gateway
@@ -73,12 +72,7 @@ async def _end_session(gateway: Gateway, key: str, *, now: float) -> bool:
         return False
     await fates.ended(gateway.process.store, key, cause="backchannel", now=now)
     if live is not None:
-        gateway.process.tasks.start(
-            revoke(
-                [grant for grant in live.session.grants if _ends_with_session(gateway, grant)],
-                providers=gateway.providers,
-            )
-        )
+        gateway.revoke(grant for grant in live.session.grants if _ends_with_session(gateway, grant))
     return True
 
 

@@ -22,7 +22,6 @@ from bff.sessions.model import Grant, session_key
 from bff.telemetry import sign_in as telemetry
 from bff.tokens import grants
 from bff.tokens.lease import lease
-from bff.tokens.revoking import revoke
 from bff.tokens.sign_in import keep_sign_in
 from bff.web import form_post, login, navigation, transactions, used_states
 from bff.web.answers import OwnAnswer
@@ -197,7 +196,7 @@ async def _signed_in(
     """
     store = gateway.process.store
     async with _one_sign_in(gateway, call):
-        session_id = await keep_sign_in(
+        kept = await keep_sign_in(
             store,
             grant=grant,
             previous_key=await _current_session(gateway, call),
@@ -206,11 +205,12 @@ async def _signed_in(
             ends_at=ends_at,
             user_agent=_user_agent(call.head),
         )
-        answer = await _with_session(gateway, call, session_id)
-        await _judge_sign_outs(gateway, call, grant, session_id, sent_at=sent_at)
-        await used_states.keep_session(gateway, call.transaction, session_id)
+        gateway.revoke(kept.left_behind)
+        answer = await _with_session(gateway, call, kept.session_id)
+        await _judge_sign_outs(gateway, call, grant, kept.session_id, sent_at=sent_at)
+        await used_states.keep_session(gateway, call.transaction, kept.session_id)
     telemetry.login_completed(provider=grant.provider)
-    await _tell_of(gateway, session_key(session_id))
+    await _tell_of(gateway, session_key(kept.session_id))
     return answer
 
 
@@ -227,7 +227,7 @@ async def _judge_sign_outs(gateway: Gateway, call: Callback, grant: Grant, sessi
         return
     if await store.delete(key):
         await fates.ended(store, key, cause="signed_out", now=now)
-    gateway.process.tasks.start(revoke([grant], providers=gateway.providers))
+    gateway.revoke([grant])
     raise CallbackRefused("You signed out while this sign-in was under way.", reason="signed_out")
 
 

@@ -6,7 +6,7 @@ The gateway that judged a request serves it to its end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +36,7 @@ from bff.tokens.background import BackgroundTasks
 from bff.tokens.grants import is_of
 from bff.tokens.keeping import TokenKeeping, TokenKeepings
 from bff.tokens.proofs import Proofs
+from bff.tokens.revoking import revoke
 from bff.web.answers import OwnAnswer
 from bff.web.cookies import Cookies, CookieSigner
 from bff.web.files import AppFiles
@@ -102,6 +103,12 @@ class Gateway:
         and another gateway may use the same store (R-307)."""
         provider = self.providers.get(grant.provider)
         return provider is not None and is_of(grant, provider.config)
+
+    def revoke(self, grants: Iterable[Grant]) -> None:
+        """Tell our providers, in the background, that no session holds these any more (RFC 7009)."""
+        ours = [grant for grant in grants if self.gave(grant)]
+        if ours:
+            self.process.tasks.start(revoke(ours, providers=self.providers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from bff.oauth.logout import build_end_session_url
 from bff.request_head import RequestHead
 from bff.sessions import fates
 from bff.sessions.model import Grant, LiveSession
-from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, json_answer, redirect
 from bff.web.gateway import Gateway
@@ -54,7 +53,7 @@ async def _end_sessions(gateway: Gateway, head: RequestHead) -> list[LiveSession
     for live in ended:
         if await store.delete(live.session.key):
             await fates.ended(store, live.session.key, cause="logout", now=gateway.process.clock())
-        gateway.process.tasks.start(revoke(live.session.grants, providers=gateway.providers))
+        gateway.revoke(live.session.grants)
     return ended
 
 

@@ -18,14 +18,17 @@ the breaker      The callback notes in a cookie when it led there, and `/login` 
 
 import re
 
-from bff.errors import BffError, PlainHttp
+from bff.errors import BffError, LoginRequired, PlainHttp, SignInLoop
 from bff.request_head import Field, RequestHead
+from bff.sessions.model import LiveSession
 from bff.web import cookies, pages
 from bff.web.answers import OwnAnswer, redirect
 from bff.web.gateway import Gateway
-from bff.web.pages import bounce_page, look_of, page_answer, question_page, requested_path
+from bff.web.pages import bounce_page, look_of, page_answer, question_page, requested_path, with_return_to
+from bff.web.problems import login_url
 from bff.web.route_policy import RoutePolicy
 
+CIRCLE_SECONDS = 10.0
 ROUNDS_SECONDS = 60
 MAX_ROUNDS = 2
 
@@ -86,6 +89,37 @@ def way_back(gateway: Gateway, head: RequestHead, return_to: str, *, more: tuple
     if policy.cross_site_pages and b"sec-fetch-site" in head.named:
         return redirect(return_to, https=https, more=marked)  # the page load that follows is repeated itself
     return page_answer(200, bounce_page(return_to, look_of(gateway.config)), https=https, more=marked)
+
+
+def signed_in_just_now(live: LiveSession | None, *, provider: str, now: float) -> bool:
+    """A sign-in there that did not help a moment ago will not help now: no navigation may run in circles."""
+    grant = live.session.grant(provider) if live is not None else None
+    return grant is not None and abs(now - grant.granted_at) < CIRCLE_SECONDS  # a clock set back lengthens no circle
+
+
+def to_our_site(gateway: Gateway, head: RequestHead, policy: RoutePolicy) -> OwnAnswer:
+    """Another origin led here: the page that goes on from our own. A provider's sign-out leads here too: the page that says so."""
+    if policy.needs_session and has_signed_out(gateway, head):
+        needed = LoginRequired("There is no session.", provider=gateway.provider(policy.provider).name)
+        return to_sign_in(gateway, needed, head)
+    return lead_on(gateway, head, at_once=policy.cross_site_pages)
+
+
+def to_sign_in(gateway: Gateway, needed: LoginRequired, head: RequestHead) -> OwnAnswer:
+    """A person waits for a page: begin the sign-in that it needs.
+
+    Raises:
+        SignInLoop: two sign-ins have just not helped.
+        LoginRequired: a failed sign-in led to this page: it must not begin the next one by itself.
+    """
+    if tells_of_failure(gateway, head):
+        raise needed
+    if goes_round(gateway, head):
+        raise SignInLoop("Two sign-ins within a minute have not helped.", provider=needed.provider)
+    url = with_return_to(login_url(gateway.site.base_path, needed), requested_path(head))
+    if has_signed_out(gateway, head):
+        return signed_out_page(gateway, url)
+    return redirect(url, https=gateway.site.https)
 
 
 def has_signed_out(gateway: Gateway, head: RequestHead) -> bool:

@@ -9,7 +9,6 @@ from bff.request_head import RequestHead
 from bff.sessions import fates
 from bff.sessions.model import LiveSession, shown_id
 from bff.tokens import grants
-from bff.tokens.revoking import revoke
 from bff.web import guards, transactions
 from bff.web.answers import OwnAnswer, answer, json_answer
 from bff.web.gateway import Gateway
@@ -87,8 +86,7 @@ def _is_of(gateway: Gateway, live: LiveSession, users: set[tuple[str, str]], cur
 async def _end(gateway: Gateway, live: LiveSession) -> None:
     if await gateway.process.store.delete(live.session.key):
         await fates.ended(gateway.process.store, live.session.key, cause="user", now=gateway.process.clock())
-        ours = [grant for grant in live.session.grants if gateway.gave(grant)]
-        gateway.process.tasks.start(revoke(ours, providers=gateway.providers))
+        gateway.revoke(live.session.grants)
 
 
 def _listed(gateway: Gateway, live: LiveSession, current: LiveSession) -> dict[str, object]:

@@ -1,4 +1,7 @@
-"""The main job at the server of Zitadel's library, in Go: sign-in, UserInfo, a second API's token, two secrets, sign-out."""
+"""The main job at the server of Zitadel's library, in Go: sign-in, UserInfo, a second API's token, two secrets, sign-out.
+
+Also without a secret, silently, and with the time of the authentication.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -9,7 +12,7 @@ import pytest
 from support import zitadel as zitadel_server
 from support.foreign_world import ForeignWorld, foreign_world
 from support.valkey_server import ValkeyServer
-from support.zitadel import CLIENT_ID, CLIENT_SECRET, USER, Zitadel
+from support.zitadel import CLIENT_ID, CLIENT_SECRET, PUBLIC_CLIENT_ID, USER, Zitadel
 
 pytestmark = pytest.mark.providers
 
@@ -19,7 +22,9 @@ async def at(valkey: ValkeyServer, **corp: Any) -> AsyncIterator[tuple[ForeignWo
     """A gateway and a server of its own, where the user is signed in; `corp` holds keys of the provider."""
     if (reason := zitadel_server.missing()) is not None:
         pytest.skip(reason)
-    secret = {} if "client_secrets" in corp else {"client_secret": {"file": "secret"}}
+    secret = (
+        {} if "client_secrets" in corp or corp.get("client_auth") == "none" else {"client_secret": {"file": "secret"}}
+    )
     with ExitStack() as servers:
         started: list[Zitadel] = []
 
@@ -90,3 +95,37 @@ async def test_sign_out_revokes(valkey: ValkeyServer) -> None:
         assert world.gateway.stop() == 0  # revocation is done by then
         assert world.gateway.events("token.revocation_failed") == []
         assert not zitadel.alive(token)
+
+
+@pytest.mark.requirement("R-001", "R-132", "R-183")
+async def test_a_client_without_a_secret(valkey: ValkeyServer) -> None:
+    """PKCE alone protects it; sign-in, a refresh and revocation need no credential."""
+    async with at(valkey, client_id=PUBLIC_CLIENT_ID, client_auth="none", insecure_public_client=True) as (
+        world,
+        zitadel,
+    ):
+        assert (await world.browser.fetch("/api/x")).status_code == 200
+        token = world.echo.seen[-1].bearer or ""
+        assert zitadel.alive(token)
+        await world.sign_out()
+        assert world.gateway.stop() == 0
+        assert world.gateway.events("token.revocation_failed") == []
+        assert not zitadel.alive(token)
+
+
+@pytest.mark.requirement("R-315")
+async def test_a_silent_sign_in_that_the_provider_declines(valkey: ValkeyServer) -> None:
+    """This server never answers `prompt=none` with a user: the browser is back where it came from, signed in as before."""
+    async with at(valkey, login_params={"prompt": ["none"]}) as (world, _):
+        page = await world.begin(more="&prompt=none")
+        assert (page.status_code, str(page.url)) == (200, world.gateway.url + "/")
+        assert (await world.user())["authenticated"] is True
+        (answered,) = [url for url in world.browser.visited if "error=login_required" in url]
+        assert answered.startswith(f"{world.gateway.url}/bff/callback/corp?")
+        assert world.gateway.events("login.declined") == []
+
+
+async def test_the_time_of_the_authentication(valkey: ValkeyServer) -> None:
+    """With `max_age` the ID token proves when the user signed in."""
+    async with at(valkey, max_age="1h") as (world, _):
+        assert (await world.user())["authenticated"] is True

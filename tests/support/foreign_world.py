@@ -71,6 +71,7 @@ async def foreign_world(
     api_sockets, echo_sockets = bind_loopback(), bind_loopback()
     api_url, echo_url = (f"http://127.0.0.1:{port_of(sockets)}" for sockets in (api_sockets, echo_sockets))
     corp = provider(url, api_url)
+    public = corp.get("client_auth") == "none"  # such a client has no token of its own
     settings = {
         "public_url": url,
         "listen": f"127.0.0.1:{port}",
@@ -79,7 +80,7 @@ async def foreign_world(
         "providers": {"corp": corp},
         "routes": [
             {"path": "/api", "upstream": api_url, **(api_route or {})},
-            {"path": "/machine", "upstream": api_url, "token": "client"},
+            *([] if public else [{"path": "/machine", "upstream": api_url, "token": "client"}]),
             {"path": "/echo", "upstream": echo_url},
             {"path": "/", "upstream": echo_url, "token": "none"},
         ],

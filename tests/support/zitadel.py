@@ -21,6 +21,7 @@ PROGRAM = Path(__file__).parents[2] / "build" / "providers" / "zitadel"
 START_TIMEOUT_SECONDS = 60.0
 CLIENT_ID = "web"
 CLIENT_SECRET = "secret"
+PUBLIC_CLIENT_ID = "native"
 USER = "test-user@localhost"
 PASSWORD = "verysecure"
 

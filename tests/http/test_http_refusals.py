@@ -123,3 +123,22 @@ async def test_a_refusal_waits_for_the_answers_before_it() -> None:
         gate.set()
         assert (await browser.reply()).body == b"fine"
         assert told(await the_only_reply(browser))["status"] == 400
+
+
+PROXY_1 = b"PROXY TCP4 192.0.2.1 127.0.0.1 40000 80\r\n"
+PROXY_2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\x7f\x00\x00\x01\x9c\x40\x00\x50"
+
+
+@pytest.mark.parametrize("proxy_header", [PROXY_1, PROXY_2, PROXY_2[:12]], ids=["version 1", "version 2", "signature"])
+@pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "bytewise"])
+async def test_proxy_protocol_is_refused(site: RawWorld, proxy_header: bytes, bytewise: bool) -> None:
+    """It is no HTTP: the connection ends with 400, what follows is not forwarded, and no address in it is believed."""
+    site.forget()
+    async with site.connect() as browser:
+        if bytewise:
+            await browser.say_bytewise(proxy_header)
+            await browser.say(site.request("GET /open/x"))
+        else:
+            await browser.say(proxy_header + site.request("GET /open/x"))
+        assert told(await the_only_reply(browser))["status"] == 400
+    assert site.seen == []

@@ -211,6 +211,34 @@ async def test_the_fapi_plan_of_plain_oauth_passes_in_one_run() -> None:
     )
 
 
+FOUND_BELOW = re.findall(r"`metadata_url: (\S+)`", page(PAGE))  # the page's, for the edition id2
+
+
+@pytest.mark.requirement("R-044", "R-052", "R-053", "R-127", "R-159")
+@pytest.mark.parametrize(
+    ("scope", "settings", "warned"),
+    [
+        ("openid accounts", {}, set()),
+        (
+            "accounts",
+            {"scope": "accounts", "discovery": "oauth", "id_token_algorithms": None, "metadata_url": FOUND_BELOW[0]},
+            {module.name for module in modules.FAPI_ID2 if module.warns},
+        ),
+    ],
+    ids=["oidc", "plain_oauth"],
+)
+async def test_the_fapi_plan_of_the_second_draft_passes_in_one_run(
+    scope: str, settings: dict[str, str | None], warned: set[str]
+) -> None:
+    """`id2` has its metadata below the issuer alone, for `plain_oauth` too."""
+    cases = [module for module in modules.FAPI_ID2 if scope != "accounts" or module in PLAIN]
+    async with suite_world(provider="fapi", **settings) as world:
+        variant = {"scope": scope, "edition": "id2"}
+        results = {module.name: await signs_in(world, module, plan="fapi", **variant) for module in cases}
+    assert {name for name, result in results.items() if result.startswith("warning: state of ")} == warned
+    assert {result for name, result in results.items() if name not in warned} == {"passed"}
+
+
 BY_CERTIFICATE: dict[str, tuple[dict[str, str], tuple[str, ...], dict[str, str | None]]] = {
     "mtls and mtls": ({"client_auth": "mtls", "sender_constrain": "mtls"}, ("fapi", "/suite/accounts"), {}),
     "private_key_jwt and mtls": (

@@ -26,6 +26,7 @@ class Judge:
     fapi: bool
     mtls: str  # where clients show a certificate; ends in a slash
     sender_constrain: str = "dpop"  # FAPI's; mtls
+    edition: str = "final"  # of FAPI 2.0; id2
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # jti of assertions and proofs, verifiers
@@ -57,6 +58,11 @@ class Judge:
             self.note(
                 [f"{name}: no certificate, or another [CheckForClientCertificate, EnsureClientCertificateMatches]"]
             )
+
+    def found_by_rfc8414(self) -> None:
+        """The metadata were asked for at RFC 8414's place, where the final edition alone has them."""
+        if self.edition != "final":
+            self.note(["the metadata lie below the issuer only [AbstractFAPI2SPID2ClientTest has no handleWellKnown]"])
 
     def note(self, failures: Iterable[str]) -> None:
         """Keep what is wrong."""

@@ -43,8 +43,9 @@ class Suite:
         request_type: str = "plain_http_request",
         response_mode: str = "query",
         sender_constrain: str = "dpop",
+        edition: str = "final",
     ) -> RunningTest:
-        """Run a module; it takes the place of the one before at its alias."""
+        """Run a module; it takes the place of the one before at its alias. `edition`: of FAPI 2.0, `final` or `id2`."""
         server_jwks = config.get("server", {}).get("jwks", {}).get("keys", [None])
         judge = Judge(
             base=f"{self.url}/test/a/{config['alias']}/",
@@ -55,6 +56,7 @@ class Suite:
             fapi="server" in config,
             mtls=f"{self.mtls_url or self.url}/test-mtls/a/{config['alias']}/",
             sender_constrain=sender_constrain,
+            edition=edition,
         )
         judge.note(conditions.public_keys(config["client"].get("jwks", {"keys": []})))
         test = RunningTest(module=module, judge=judge, server_jwk=server_jwks[0], response_mode=response_mode)
@@ -66,10 +68,13 @@ class Suite:
         if scope["type"] != "http":
             return
         path: str = scope["path"]
-        if path.startswith(OAUTH_METADATA):
+        by_rfc8414 = path.startswith(OAUTH_METADATA)
+        if by_rfc8414:
             path = f"{path.removeprefix(OAUTH_METADATA).rstrip('/')}/{METADATA}"
         by_mtls = path.startswith("/test-mtls/")
         alias, _, name = path.removeprefix("/test-mtls/a/" if by_mtls else "/test/a/").partition("/")
         test, request = self.tests.get(alias), Request({**scope, "scheme": self.url.partition(":")[0]}, receive)
+        if test is not None and by_rfc8414:
+            test.judge.found_by_rfc8414()
         answer = Response(status_code=404) if test is None else await test.answer(name, request, by_mtls=by_mtls)
         await answer(scope, receive, send)

@@ -171,8 +171,9 @@ async def suite_world(
             listeners = [tls_listener(authority, port=port_of(sockets), asks=asks) for asks in (False, True)]
             suite.url, suite.mtls_url = [await stack.enter_async_context(listener) for listener in listeners]
             text = with_certificate(text, certificate, mtls=suite.mtls_url)
-        text = _moved(text, url=url, suite=suite.url).replace("127.0.0.1:8080", f"127.0.0.1:{port_of(gateway)}")
-        _write(folder, _changed(text, provider, changes), signing_key or generate().pem())
+        text = _moved(_changed(text, provider, changes), url=url, suite=suite.url)
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port_of(gateway)}")
+        _write(folder, text, signing_key or generate().pem())
         app = create_app(load(folder / "bff.yaml"), clock=clock)
         await stack.enter_async_context(serving(suite, sockets))
         await stack.enter_async_context(serving_gateway(app, gateway))

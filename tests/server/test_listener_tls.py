@@ -103,11 +103,28 @@ async def test_a_reload_that_names_other_files_is_taken_on_at_once(tmp_path: Pat
     listener.pair = CertificateConfig(certificate=certificate, key=key)
     assert listener.tls.context() is not first
     listener.pair = None
+    listener.tls.settle()
     assert not listener.tls.is_on
     assert listener.tls.context() is None
     listener.pair = pair
+    listener.tls.settle()
     assert listener.tls.is_on
     assert listener.tls.context() is not None
+
+
+async def test_the_certificate_of_tls_that_is_turned_on_again_is_told_again(tmp_path: Path) -> None:
+    """Also where no connection came while it was off; a reload that leaves it on tells nothing."""
+    listener = Listener(tmp_path)
+    assert [entry["event"] for entry in listener.looks()] == ["tls.certificate_loaded"]
+    listener.tls.settle()
+    assert listener.looks() == []
+    pair, listener.pair = listener.pair, None
+    listener.tls.settle()
+    listener.pair = pair
+    listener.tls.settle()
+    with capture_logs() as logs:
+        listener.tls.context()
+    assert [entry["event"] for entry in logs] == ["tls.certificate_loaded"]
 
 
 async def test_without_a_usable_certificate_there_is_no_connection(tmp_path: Path) -> None:

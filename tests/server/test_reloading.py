@@ -481,3 +481,20 @@ async def test_what_a_new_file_no_longer_names_is_in_no_metric() -> None:
         )
         await site.reload(routes=routes, providers=former["providers"])
         assert REGISTRY.get_sample_value("bff_upstream_up", {"upstream": gone}) == 0
+
+
+async def test_a_certificate_that_is_shown_again_is_in_the_metrics_again() -> None:
+    """TLS is turned off and on, and no connection comes in between: the next one finds the certificate, whose end has a sample."""
+
+    async def end_of_what_is_shown() -> float | None:
+        await (await site.world.browser()).fetch("/open/x")
+        return REGISTRY.get_sample_value("bff_tls_certificate_expiry_timestamp_seconds")
+
+    async with a_site(tls=True) as site:
+        text, ends_at = site.text, await end_of_what_is_shown()
+        assert ends_at is not None
+        site.world.file.write_text(json.dumps({key: value for key, value in text.items() if key != "tls"}))
+        await site.again()
+        assert REGISTRY.get_sample_value("bff_tls_certificate_expiry_timestamp_seconds") is None
+        await site.reload(**text)
+        assert await end_of_what_is_shown() == ends_at

@@ -35,10 +35,13 @@ class ListenerTls:
     @property
     def is_on(self) -> bool:
         """Whether the listener speaks TLS."""
-        if self._pair() is not None:
-            return True
-        self._loaded = None  # if it is turned on again, that is an event again
-        return False
+        return self._pair() is not None
+
+    def settle(self) -> None:
+        """The configuration was replaced: look at its files at the next connection."""
+        self._looked_at = None
+        if self._pair() is None:
+            self._loaded = None  # nothing is shown: if it is turned on again, that is an event and a sample again
 
     def context(self) -> ssl.SSLContext | None:
         """What a connection that comes now is served with; None: there is no certificate that can be used."""

@@ -90,8 +90,11 @@ def open_connections(app: AsgiApp) -> int:
 
 
 def settle_connections(app: AsgiApp) -> None:
-    """Have the open connections of this application judge what they read from now on by the configuration that is in force now."""
-    state = _states.get(app)
+    """Have the open connections of this application judge what they read from now on by the configuration that is in force now, and
+    the next one be shown its certificate."""
+    state, served = _states.get(app), _served.get(app)
+    if served is not None and served.tls is not None:
+        served.tls.settle()
     for connection in () if state is None else tuple(state.connections):
         if isinstance(connection, BrowserConnection):
             connection.settle()

@@ -1,7 +1,7 @@
 """What an operator can do about a request that was refused or not served: one sentence for each reason, logged as `remedy` (R-363)."""
 
 _CREDENTIALS = (
-    "compare client_id, client_auth and its credential with what is registered at the provider;"
+    "compare client_id, client_secret and client_auth with what is registered at the provider;"
     " for signed assertions see assertion_audience"
 )
 

@@ -162,6 +162,26 @@ async def test_a_user_or_all_are_ended_and_nothing_is_revoked_when_told_so(world
     assert await listed(world) == []
 
 
+@pytest.mark.requirement("R-183")
+async def test_a_sign_in_under_way_of_an_ended_user_leaves_no_session(world: GatewayWorld) -> None:
+    """Its code is with the provider while the command runs: it ends on a page. A sign-in that begins afterwards is a new one."""
+    browser = await world.browser()
+    world.corp.sign_in_as = "alice"
+    begun = await browser.open_once("/bff/login", from_url=world.url + "/")
+    answered = await browser.open_once(begun.headers["location"], from_url=world.url + "/")
+    world.corp.hold("/token")
+    under_way = asyncio.create_task(browser.open_once(answered.headers["location"], from_url=world.corp.issuer))
+    await world.corp.arrived("/token", count=1)
+    ran = await sessions(world, "end", "--subject", "alice")
+    assert (ran.returncode, ran.stdout) == (0, "0 session(s) ended\n")
+    world.clock.now = time.time()
+    world.corp.release("/token")
+    assert (await under_way).status_code == 400
+    assert await listed(world) == []
+    await world.signed_in("alice")
+    assert subjects(await listed(world)) == ["alice"]
+
+
 async def test_a_provider_that_does_not_answer_is_said_and_the_sessions_are_over(world: GatewayWorld) -> None:
     """Sessions end first; what was not revoked is counted by provider, with exit code 1."""
     for _ in range(5):

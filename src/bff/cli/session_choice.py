@@ -57,7 +57,7 @@ async def chosen(store: SessionStore, choice: Choice, config: Config, *, now: fl
         StoreUnavailable: the store cannot be asked.
     """
     seen: set[str] = set()
-    issuers = _issuers(choice, config)
+    issuers = issuers_of(choice, config)
     surveys = issuers is None
     source = _surveyed(store, choice, config, now=now) if surveys else _indexed(store, choice, issuers or [], now=now)
     async for portion in source:
@@ -92,7 +92,7 @@ def _fits(grant: Grant, choice: Choice, config: Config) -> bool:
     return grant.subject == choice.subject and accepts(grant.issuer, template=settings.issuer, allowed_tenants=tenants)
 
 
-def _issuers(choice: Choice, config: Config) -> list[str] | None:
+def issuers_of(choice: Choice, config: Config) -> list[str] | None:
     """The issuers under which the index knows the user; None if there is no user, or too many issuers to list."""
     if choice.subject is None:
         return None

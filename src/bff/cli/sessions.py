@@ -13,11 +13,11 @@ import click
 from bff.cli import session_views
 from bff.cli.failures import described
 from bff.cli.revocations import revoke_all
-from bff.cli.session_choice import Choice, WrongChoice, chosen
+from bff.cli.session_choice import Choice, WrongChoice, chosen, issuers_of
 from bff.clock import wall
 from bff.config.model import Config
 from bff.errors import StoreUnavailable
-from bff.sessions import fates
+from bff.sessions import fates, sign_outs
 from bff.sessions.model import LiveSession, shown_id
 from bff.sessions.opening import PATIENCE_OF_COMMANDS_SECONDS, open_store
 from bff.sessions.store import Found, SessionStore
@@ -94,6 +94,8 @@ async def _end(store: SessionStore, config: Config, choice: Choice, *, revoke: b
         keys = [found.key async for portion in chosen(store, choice, config, now=wall()) for found in portion]
         if refusal := _not_one(keys, choice.id):
             return _error(refusal, status=1)
+    for issuer in issuers_of(choice, config) or []:  # of a user: a sign-in under way ends without a session too
+        await sign_outs.note_user(store, issuer=issuer, subject=choice.subject, now=wall())
     ended: list[Found] = []
     async for portion in chosen(store, choice, config, now=wall()):
         ended += await _ended([found for found in portion if _may_end(found, choice)], store)

@@ -26,6 +26,7 @@ UNDER_GRANIAN = {
     "test_malformed_chunks_are_refused": CLOSES,
     "test_malformed_chunks_are_refused_byte_by_byte": CLOSES,
     "test_http_2_is_refused_cleanly": CLOSES,
+    "test_proxy_protocol_is_refused": CLOSES,
     "test_length_and_coding_together_are_refused": LENIENT,
     "test_two_lengths_are_refused": LENIENT,
     "test_framing_without_content_is_bounded": LIMITS,

@@ -155,10 +155,8 @@ def each_of(things: Iterable[T]) -> Callable[[Callable[[T], None]], Callable[[],
                     broken.append(f"{thing}: {error}")
             assert not broken, "\n".join(broken)
 
-        test.__name__, test.__doc__ = (
-            rule.__name__,
-            rule.__doc__,
-        )  # without __wrapped__, whose parameters pytest takes for fixtures
+        # No functools.wraps: pytest takes the parameters of what is wrapped for fixtures.
+        test.__name__, test.__doc__ = rule.__name__, rule.__doc__
         return test
 
     return held_by_all

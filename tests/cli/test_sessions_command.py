@@ -162,7 +162,6 @@ async def test_a_user_or_all_are_ended_and_nothing_is_revoked_when_told_so(world
     assert await listed(world) == []
 
 
-@pytest.mark.requirement("R-183")
 async def test_a_sign_in_under_way_of_an_ended_user_leaves_no_session(world: GatewayWorld) -> None:
     """Its code is with the provider while the command runs: it ends on a page. A sign-in that begins afterwards is a new one."""
     browser = await world.browser()

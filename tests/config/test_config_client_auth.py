@@ -202,7 +202,7 @@ def test_assertion_that_is_none(folder: Path, content: str) -> None:
 def test_what_is_not_used_is_a_warning(folder: Path, lines: tuple[str, ...], keys: list[str]) -> None:
     """A credential that its method never sends can be run, and is told; keys may wait to be used."""
     warned = load_with_warnings(write(with_lines(*lines), folder), env=ENV).warnings
-    ours = {"client_secret", "client_keys", "client_assertion", "client_certificate", "insecure_public_client"}
-    ours.add("assertion_audience")
+    credentials = {"client_secret", "client_keys", "client_assertion", "client_certificate"}
+    ours = {*credentials, "assertion_audience", "insecure_public_client"}
     found = [warning.key.rpartition(".")[2] for warning in warned]
     assert [key for key in found if key in ours] == keys

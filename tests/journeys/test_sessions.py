@@ -235,7 +235,7 @@ async def test_whatever_the_revocation_endpoint_says_the_session_is_over(world: 
     assert (await browser.fetch("/api/x")).status_code == 401
 
 
-@pytest.mark.requirement("R-066", "R-204")
+@pytest.mark.requirement("R-066")
 async def test_what_another_user_leaves_behind_is_revoked(world: GatewayWorld) -> None:
     """Bob signs in where Alice was: her session is over, and her tokens of both providers with it; his are not touched."""
     browser = await world.signed_in()
@@ -246,7 +246,6 @@ async def test_what_another_user_leaves_behind_is_revoked(world: GatewayWorld) -
     assert (await browser.fetch("/api/x")).status_code == 200
 
 
-@pytest.mark.requirement("R-204")
 async def test_who_signs_in_again_has_nothing_revoked(world: GatewayWorld) -> None:
     """Some providers end everything that they granted to a user when one token is revoked, so the new tokens too."""
     browser = await world.signed_in()

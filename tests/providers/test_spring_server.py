@@ -10,8 +10,9 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from support import spring_server
+from support.certified_provider import submit
 from support.foreign_world import ForeignWorld, foreign_world
-from support.spring_server import CLIENT_SECRET, OTHER_SECRET, USER, SpringServer, submit
+from support.spring_server import CLIENT_SECRET, OTHER_SECRET, USER, SpringServer
 from support.valkey_server import ValkeyServer
 
 pytestmark = pytest.mark.providers

@@ -9,24 +9,21 @@ It takes a client's assertion for its token endpoint alone (`assertion_audience`
 """
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
-import time
-from html import unescape
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import urljoin
 
 import httpx2
 from joserfc.jwk import RSAKey
 
+from support.certified_provider import submit
 from support.free_ports import free_port
+from support.provider_process import ProviderProcess
 from support.strict_browser import Browser
 
 PROGRAM = Path(__file__).parents[2] / "build" / "providers" / "canaille" / "bin" / "canaille"
-START_TIMEOUT_SECONDS = 60.0
 COMMAND_TIMEOUT_SECONDS = 60.0
 PASSWORD = "alice's password"
 
@@ -36,39 +33,25 @@ def missing() -> str | None:
     return None if PROGRAM.is_file() else "Canaille is not installed: `make providers` does"
 
 
-class Canaille:
+class Canaille(ProviderProcess):
     """One server process with one database."""
 
     def __init__(self) -> None:
         self._port = free_port()
-        self.issuer = f"http://localhost:{self._port}"
         self._folder = Path(tempfile.mkdtemp(prefix="canaille-"))
-        self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx2.Client(base_url=self.issuer, trust_env=False, timeout=30)
+        super().__init__(f"http://localhost:{self._port}", userinfo="oauth/userinfo")
 
-    def __enter__(self) -> "Canaille":
+    def _start(self) -> None:
         (self._folder / "config.toml").write_text(self._configuration())
         self._command("install")
         alice = {"user-name": "alice", "password": PASSWORD, "formatted-name": "Alice Adams", "family-name": "Adams"}
         self._command("create", "user", "--quiet", *(f"--{name}={value}" for name, value in alice.items()))
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [PROGRAM, "run", "--bind", f"localhost:{self._port}"], env=self._environment, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self._folder / "log").read_text()[-2000:])
-            time.sleep(0.05)
-        return self
+        self._run([PROGRAM, "run", "--bind", f"localhost:{self._port}"], self._environment)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        super().__exit__(kind, error, trace)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def register(self, gateway: str, **settings: object) -> dict[str, str]:
@@ -90,14 +73,9 @@ class Canaille:
 
     async def sign_in(self, browser: Browser, page: httpx2.Response) -> httpx2.Response:
         """Name, password and consent, each a form of its own; ends on the app."""
-        page = await _submit(browser, page, login="alice")
-        page = await _submit(browser, page, password=PASSWORD)
-        return await _submit(browser, page, answer="accept")
-
-    def alive(self, access_token: str) -> bool:
-        """Whether its UserInfo endpoint takes this token."""
-        bearer = {"authorization": f"Bearer {access_token}"}
-        return self._client.get("/oauth/userinfo", headers=bearer).status_code == 200
+        page = await submit(browser, page, login="alice")
+        page = await submit(browser, page, password=PASSWORD)
+        return await submit(browser, page, answer="accept")
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -111,12 +89,6 @@ class Canaille:
             capture_output=True,
             timeout=COMMAND_TIMEOUT_SECONDS,
         )
-
-    def _ready(self) -> bool:
-        try:
-            return self._client.get("/.well-known/openid-configuration").status_code == 200
-        except httpx2.TransportError:
-            return False
 
     def _configuration(self) -> str:
         key = {**RSAKey.generate_key(2048, auto_kid=True).as_dict(private=True), "alg": "RS256"}
@@ -133,13 +105,3 @@ class Canaille:
             DYNAMIC_CLIENT_REGISTRATION_OPEN = true
             ACTIVE_JWKS = [{{ {jwk} }}]
         """
-
-
-async def _submit(browser: Browser, page: httpx2.Response, **fields: str) -> httpx2.Response:
-    """Send the page's form, which goes to the page's own address unless it names another."""
-    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
-    assert token is not None, f"{page.status_code} {page.url} holds no form: {page.text[-900:]}"
-    action = re.search(r'<form[^>]*\saction="([^"]*)"', page.text)
-    url = urljoin(str(page.url), unescape(action[1]) if action else "")
-    form = {"csrf_token": unescape(token[1]), **fields}
-    return await browser.navigate(url, method="POST", form=form, from_url=str(page.url))

@@ -27,6 +27,7 @@ from support.strict_browser import Browser
 
 HERE = Path(__file__).parent.parent / "node"
 START_TIMEOUT_SECONDS = 20.0
+ATTRIBUTE = re.compile(r'([a-z-]+)="([^"]*)"')
 
 
 def missing() -> str | None:
@@ -125,11 +126,11 @@ class CertifiedProvider:
 
 
 async def submit(browser: Browser, page: httpx2.Response, **fields: str) -> httpx2.Response:
-    """Send the page's form: its hidden fields and these."""
-    action = re.search(r'<form[^>]*\saction="([^"]+)"', page.text)
+    """Send the page's form: its hidden fields and these. An empty action is the page's own address."""
+    action = re.search(r'<form[^>]*\saction="([^"]*)"', page.text)
     assert action is not None, f"{page.status_code} {page.url} holds no form: {page.text[-900:]}"
-    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text))
-    form = {name: unescape(value) for name, value in hidden.items()} | fields
+    hidden = [dict(ATTRIBUTE.findall(field)) for field in re.findall(r"<input[^>]*>", page.text)]
+    form = {at["name"]: unescape(at.get("value", "")) for at in hidden if at.get("type") == "hidden"} | fields
     return await browser.navigate(
         urljoin(str(page.url), unescape(action[1])), method="POST", form=form, from_url=str(page.url)
     )

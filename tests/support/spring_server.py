@@ -8,22 +8,17 @@ seconds, refresh tokens are used once.
 """
 
 import os
-import re
 import shutil
-import subprocess
-import time
-from html import unescape
 from pathlib import Path
-from types import TracebackType
-from urllib.parse import urljoin
 
 import httpx2
 
+from support.certified_provider import submit
 from support.free_ports import free_port
+from support.provider_process import ProviderProcess
 from support.strict_browser import Browser
 
 PROGRAM = Path(__file__).parents[2] / "build" / "providers" / "spring" / "provider-1.jar"
-START_TIMEOUT_SECONDS = 120.0
 CLIENT_SECRET = "a secret: of 100 %"
 OTHER_SECRET = "another secret: of 100 %"  # each client has one of its own
 USER = "alice"
@@ -37,63 +32,17 @@ def missing() -> str | None:
     return None if PROGRAM.is_file() else "Spring Authorization Server is not built: `make providers` does, with Maven"
 
 
-class SpringServer:
+class SpringServer(ProviderProcess):
     """One server process."""
 
     def __init__(self, gateway: str, *, algorithm: str = "ES256") -> None:
-        self._port = free_port()
-        self._environment = {**os.environ, "PORT": str(self._port), "GATEWAY": gateway, "ALGORITHM": algorithm}
-        self.issuer = f"http://localhost:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx2.Client(base_url=self.issuer, trust_env=False, timeout=30)
+        self._settings = {"PORT": str(free_port()), "GATEWAY": gateway, "ALGORITHM": algorithm}
+        super().__init__(f"http://localhost:{self._settings['PORT']}", userinfo="userinfo")
 
-    def __enter__(self) -> "SpringServer":
-        self._process = subprocess.Popen(
-            ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar", PROGRAM],
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("it did not start")
-            time.sleep(0.1)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+    def _start(self) -> None:
+        command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar", PROGRAM]
+        self._run(command, {**os.environ, **self._settings})
 
     async def sign_in(self, browser: Browser, page: httpx2.Response) -> httpx2.Response:
         """Fill in the login form that `page` shows."""
         return await submit(browser, page, username=USER, password=PASSWORD)
-
-    def alive(self, access_token: str) -> bool:
-        """Whether its UserInfo endpoint takes this token."""
-        bearer = {"authorization": f"Bearer {access_token}"}
-        return self._client.get("/userinfo", headers=bearer).status_code == 200
-
-    def _ready(self) -> bool:
-        try:
-            return self._client.get("/.well-known/openid-configuration").status_code == 200
-        except httpx2.TransportError:
-            return False
-
-
-async def submit(browser: Browser, page: httpx2.Response, **fields: str) -> httpx2.Response:
-    """Send the page's form: its hidden fields and these."""
-    action = re.search(r'<form[^>]*\saction="([^"]+)"', page.text)
-    assert action is not None, f"{page.status_code} {page.url} holds no form: {page.text[-900:]}"
-    form = {}
-    for field in re.findall(r'<input[^>]*type="hidden"[^>]*>', page.text):
-        name, value = (re.search(rf'{attribute}="([^"]*)"', field) for attribute in ("name", "value"))
-        assert name is not None
-        form[name[1]] = unescape(value[1]) if value is not None else ""
-    return await browser.navigate(
-        urljoin(str(page.url), action[1]), method="POST", form={**form, **fields}, from_url=str(page.url)
-    )

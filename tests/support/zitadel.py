@@ -6,19 +6,16 @@
 Access tokens are opaque and live five minutes; refresh tokens are used once and replaced.
 """
 
-import subprocess
-import time
 from pathlib import Path
-from types import TracebackType
 
 import httpx2
 
 from support.certified_provider import submit
 from support.free_ports import free_port
+from support.provider_process import ProviderProcess
 from support.strict_browser import Browser
 
 PROGRAM = Path(__file__).parents[2] / "build" / "providers" / "zitadel"
-START_TIMEOUT_SECONDS = 60.0
 CLIENT_ID = "web"
 CLIENT_SECRET = "secret"
 PUBLIC_CLIENT_ID = "native"
@@ -31,47 +28,17 @@ def missing() -> str | None:
     return None if PROGRAM.is_file() else "the server of Zitadel's library is not built: `make providers` does, with Go"
 
 
-class Zitadel:
+class Zitadel(ProviderProcess):
     """One server process."""
 
     def __init__(self, gateway: str) -> None:
         self._port = free_port()
         self._gateway = gateway
-        self.issuer = f"http://localhost:{self._port}/"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx2.Client(base_url=self.issuer, trust_env=False, timeout=30)
+        super().__init__(f"http://localhost:{self._port}/", userinfo="userinfo")
 
-    def __enter__(self) -> "Zitadel":
-        environment = {"PORT": str(self._port), "REDIRECT_URI": f"{self._gateway}/bff/callback/corp"}
-        self._process = subprocess.Popen(
-            [PROGRAM], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("it did not start")
-            time.sleep(0.05)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+    def _start(self) -> None:
+        self._run([PROGRAM], {"PORT": str(self._port), "REDIRECT_URI": f"{self._gateway}/bff/callback/corp"})
 
     async def sign_in(self, browser: Browser, page: httpx2.Response) -> httpx2.Response:
         """Fill in the login form that `page` shows."""
         return await submit(browser, page, username=USER, password=PASSWORD)
-
-    def alive(self, access_token: str) -> bool:
-        """Whether its UserInfo endpoint takes this token."""
-        bearer = {"authorization": f"Bearer {access_token}"}
-        return self._client.get("userinfo", headers=bearer).status_code == 200
-
-    def _ready(self) -> bool:
-        try:
-            return self._client.get(".well-known/openid-configuration").status_code == 200
-        except httpx2.TransportError:
-            return False

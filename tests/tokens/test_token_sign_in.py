@@ -55,7 +55,6 @@ async def test_sign_out_of_the_previous_session_during_a_sign_in_is_final() -> N
         assert [grant.provider for grant in after.grants] == ["corp"]
 
 
-@pytest.mark.requirement("R-204")
 async def test_what_a_sign_out_ended_during_a_sign_in_is_left_to_the_sign_out() -> None:
     """Another user takes the place of a session that ends meanwhile: whoever ended it revokes its tokens, and nobody twice."""
     async with token_world() as world:

@@ -59,8 +59,8 @@ async def heard_again(heard: Heard) -> None:
 async def test_session_that_has_ended_is_ended_again(
     old: ValkeyServer, new: ValkeyServer, way: CuttingRelay, redis_store: MakeStore
 ) -> None:
-    """The server that takes the place of the primary lacks the sign-out. It is made there as well, by any process that heard of it, and
-    the log says so."""
+    """The server that takes the place of the primary lacks the sign-out. A process that only heard of it makes it there as well,
+    and the log says so."""
     store, other, heard = redis_store(way.url), redis_store(way.url), Heard()
     await store.open(Heard())
     await other.open(heard)

@@ -3,6 +3,7 @@
 import structlog
 
 from bff.telemetry import metrics
+from bff.telemetry.remedies import REMEDIES
 
 log = structlog.get_logger()
 
@@ -10,6 +11,16 @@ log = structlog.get_logger()
 def store_asked(*, operation: str, seconds: float, answered: bool) -> None:
     """A call to the store took so long; `operation` is a script's or a command's name."""
     metrics.STORE_SECONDS.tally(operation, "ok" if answered else "unavailable").observe(seconds)
+
+
+def changes_interrupted(*, reason: str) -> None:
+    """Changes that other workers make in the store do not arrive now."""
+    log.warning("store.changes_interrupted", reason=reason, remedy=REMEDIES.get(reason))
+
+
+def changes_resumed() -> None:
+    """Changes that other workers make in the store arrive (again)."""
+    log.info("store.changes_heard")
 
 
 def clock_compared(*, seconds: float, believed: bool) -> None:

@@ -72,10 +72,10 @@ return 1
 """)
 
 DELETE = Script("""\
--- ARGV: channel, message
+-- ARGV: channel, message. The session has ended also if the message may not be published (ACL).
 local found = redis.pcall('HMGET', KEYS[1], 'version', 'record')
 if redis.call('DEL', KEYS[1]) == 0 then return nil end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.pcall('PUBLISH', ARGV[1], ARGV[2])
 return found.err and {} or found
 """)
 

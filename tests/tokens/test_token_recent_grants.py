@@ -79,6 +79,18 @@ async def test_what_may_be_spent_is_not_sent_before_others_could_write(seen: str
 
 
 @pytest.mark.requirement("R-340")
+async def test_a_process_that_starts_holds_nothing_off() -> None:
+    """It hears changes for the first time: a stale token is renewed at once."""
+    async with token_world() as world:
+        session = await world.sign_in()
+        world.clock.advance(STALE_AFTER)
+        world.workers[0].shared.kept.changes_resumed()
+        await world.usable(session)
+        await world.settled()
+        assert len(world.refreshes()) == 1
+
+
+@pytest.mark.requirement("R-340")
 async def test_a_session_that_ended_stays_away() -> None:
     """A store that has lost the session, or an empty one, gets nothing back."""
     async with token_world(lifetime_seconds=SHORT) as world:

@@ -62,7 +62,7 @@ class KeptGrants:
         self._kept: dict[Place, _Kept] = {}
         self._durations = steady_beside(clock)
         self._recent = RecentGrants(clock=self._durations)
-        self._settled_at = 0.0  # by the clock of durations
+        self._settled_at: float | None = None  # by the clock of durations; None: changes were not interrupted so far
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -98,7 +98,7 @@ class KeptGrants:
     @property
     def is_settled(self) -> bool:
         """Whether all processes have had the time to write again what the store may have lost."""
-        return self._durations() >= self._settled_at
+        return self._settled_at is None or self._durations() >= self._settled_at
 
     def session_changed(self, change: Change) -> None:
         """What is kept is written on condition: a change is noticed then."""
@@ -109,7 +109,8 @@ class KeptGrants:
 
     def changes_resumed(self) -> None:
         """Look whether a new primary has what was written to the old one."""
-        self._settled_at = self._durations() + SETTLING_SECONDS
+        if self._settled_at is not None:
+            self._settled_at = self._durations() + SETTLING_SECONDS
         if not self._tasks.stopping:
             self._tasks.start(self._look())
 

@@ -224,7 +224,9 @@ async def test_two_clicks_sign_out_at_the_provider_too(window: "BrowserContext")
         )
         await page.evaluate(click_twice)
         await page.wait_for_url("**/?state=*")
-        asked = [request for request in requests if request != f"GET {world.url}/bff/user"]  # at the page's own `signedin`
+        asked = [
+            request for request in requests if request != f"GET {world.url}/bff/user"
+        ]  # at the page's own `signedin`
         assert asked[:2] == [f"POST {world.url}/bff/logout", f"GET {world.provider_url}/end_session"]
         assert requests.count(f"POST {world.url}/bff/logout") == 1
 

@@ -1,7 +1,7 @@
 """The fast lane decides nothing by itself: with it and without it a gateway does the same, and a plain call needs no task."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any, cast
@@ -21,7 +21,7 @@ from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Script, response, saying, scripted_upstream, silent
 from support.switched_lane import switched
-from support.waiting import until
+from support.waiting import standstill, until
 
 pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has a lane")
 
@@ -514,8 +514,7 @@ async def test_an_answer_is_not_read_ahead_of_its_browser(lane: str, framing: st
     async with warm(script, lane=lane) as site, site.connect() as browser:
         browser.read_no_more()
         await browser.say(site.request("GET /open/x"))
-        await settled(lambda: sent)
-        assert sent < count
+        assert await standstill(lambda: sent) < count
         assert browser.wire.transport is not None
         browser.wire.transport.resume_reading()
         assert (await browser.reply()).body == piece * count
@@ -549,8 +548,7 @@ async def test_content_is_not_read_ahead_of_the_upstream(lane: str, framing: str
             await browser.say(b"0\r\n\r\n" if framing == "chunks" else b"")
 
         uploading = asyncio.create_task(saying_all())
-        await settled(lambda: said)
-        assert said < count
+        assert await standstill(lambda: said) < count
         read.set()
         await uploading
         assert (await browser.reply()).body == b"thanks"
@@ -582,19 +580,9 @@ async def test_an_upload_that_is_held_gets_an_early_answer(lane: str, status: st
                 said += 1
 
         uploading = asyncio.create_task(saying_all())
-        await settled(lambda: said)
-        assert said < 30
+        assert await standstill(lambda: said) < 30
         full.set()
         reply = await browser.reply()
         assert (reply.status, reply.body) == (int(status[:3]), b"enough")
         await uploading  # it is read and dropped
         await until(lambda: pools_are_quiet(site))
-
-
-async def settled(count: Callable[[], int]) -> None:
-    """Returns once a count stands still for a while."""
-    seen, still = 0, 0
-    while still < 3:
-        await asyncio.sleep(0.15)
-        still = still + 1 if seen == count() > 0 else 0
-        seen = count()

@@ -74,8 +74,9 @@ async def test_provider_that_is_too_slow_ends_nothing() -> None:
         session = await world.sign_in()
         world.corp.hold("/token")
         world.clock.advance(EXPIRED_AFTER)
-        with pytest.raises(ProviderUnavailable):
+        with pytest.raises(ProviderUnavailable) as told:
             await hastened(world.usable(session))
+        assert told.value.reason == "still_asking"
         assert await world.stored(session.key) == session
 
 

@@ -87,6 +87,14 @@ def full(server: ValkeyServer) -> Iterator[None]:
 
 
 @contextmanager
+def without_replicas(server: ValkeyServer) -> Iterator[None]:
+    """It takes writes only while a replica has them too, and there is none."""
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    yield
+    server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+
+
+@contextmanager
 def in_a_script(server: ValkeyServer) -> Iterator[None]:
     """A script of another client runs without end."""
     server.ask("CONFIG", "SET", "busy-reply-threshold", "10")
@@ -112,6 +120,7 @@ REAL: dict[str, tuple[Trouble, str, tuple[str, ...]]] = {
     "no reading": (no_reading, "store_permissions", USER),
     "read-only": (demoted, "store_read_only", ()),
     "without a primary": (without_primary, "store_primary_down", ()),
+    "without replicas": (without_replicas, "store_no_replicas", ()),
     "a script runs": (in_a_script, "store_script_runs", ()),
     "loading": (loading, "store_loading", LOADS_SLOWLY),
 }
@@ -127,7 +136,7 @@ async def judged(world: GatewayWorld, browser: Browser, *, reason: str) -> None:
     assert "set-cookie" not in answer.headers
     async with http_client(timeout=20) as prober:
         ready = await prober.get(f"{world.management_url}/readyz")
-    if reason not in {"store_full", "store_permissions", "store_read_only"}:  # PING is answered
+    if reason not in {"store_full", "store_permissions", "store_read_only", "store_no_replicas"}:  # PING is answered
         assert ready.status_code == 503
         assert ready.json()["reason"] == reason
     (event,) = [line for line in logs if line["event"] == "request.not_served"]

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+from collections.abc import Iterator
 
 
 class StoreRelay:
@@ -13,6 +15,7 @@ class StoreRelay:
         self._away = False
         self._swallows = False
         self.delay_seconds = 0.0  # of each piece, in both directions
+        self._torn: Iterator[int] | None = None
         self._listening: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,13 +51,24 @@ class StoreRelay:
         """New connections work again; those that were there stay dead, with no sign of it."""
         self._swallows = False
 
+    def tear(self, *sizes: int) -> None:
+        """From now on each connection is cut after so many bytes of answers, a size after the other; without sizes none is."""
+        self._torn = itertools.cycle(sizes) if sizes else None
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._away:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self._store_port)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._store_port)
+        except ConnectionRefusedError:  # the store is down
+            writer.transport.abort()
+            return
         self._open |= {writer, back}
-        pumps = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
+        pumps = [
+            asyncio.create_task(self._pump(reader, back)),
+            asyncio.create_task(self._pump(there, writer, tears=True)),
+        ]
         self._tasks.update(pumps)
         await asyncio.wait(pumps)
         self._tasks.difference_update(pumps)
@@ -62,18 +76,27 @@ class StoreRelay:
         for end in (writer, back):
             end.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, tears: bool = False) -> None:
         loop, due, swallowed = asyncio.get_running_loop(), 0.0, False
+        left: int | None = None  # of what comes through before the connection is torn
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 swallowed = swallowed or self._swallows
                 if swallowed:
                     continue
+                if self._torn is None or not tears:
+                    left = None
+                elif left is None:
+                    left = next(self._torn)
+                if left is not None:
+                    data, left = data[:left], left - len(data)
                 due = max(
                     loop.time() + self.delay_seconds, due + 1e-6
                 )  # in their order, also when the delay gets shorter
                 loop.call_at(due, writer.write, data)
                 await writer.drain()
+                if left is not None and left <= 0:
+                    break
         if not swallowed:
             await asyncio.sleep(max(due - loop.time(), 0.0))
             writer.close()

@@ -11,18 +11,14 @@ from support.counts import counted
 
 
 def test_the_processs_outcomes_are_events() -> None:
-    """Start and stop, the store's changes, ended streams and file descriptors, each with its facts."""
+    """Start and stop, ended streams and file descriptors, each with its facts."""
     with capture_logs() as events, counted() as counts:
         telemetry.gateway_started(public_url="https://app.example")
-        telemetry.changes_interrupted()
-        telemetry.changes_resumed()
         telemetry.streams_ended(session_key="0123456789", count=2, cause="session_ended")
         telemetry.out_of_descriptors(limit=3, connections=1)
         telemetry.gateway_stopped()
     assert events == [
         {"event": "gateway.started", "log_level": "info", "public_url": "https://app.example"},
-        {"event": "store.changes_interrupted", "log_level": "warning"},
-        {"event": "store.changes_heard", "log_level": "info"},
         {"event": "streams.ended", "log_level": "info", "session": "01234567", "count": 2, "cause": "session_ended"},
         {"event": "server.out_of_descriptors", "log_level": "error", "limit": 3, "connections": 1},
         {"event": "gateway.stopped", "log_level": "info"},

@@ -199,10 +199,30 @@ async def test_a_store_in_trouble_is_not_hammered(fly: Flights[str], source: Sou
     """After a failure of the store there is a pause, which stays short."""
     source.failure = StoreUnavailable("no answer")
     for _ in range(60):
-        with pytest.raises((StoreUnavailable, ProviderUnavailable)):
+        with pytest.raises(StoreUnavailable):
             await fly.result("a", provider="corp")
         clock.advance(0.5)
     assert 12 <= len(source.calls) <= 20
+
+
+@pytest.mark.requirement("R-190")
+async def test_pause_after_a_failure_of_the_store_is_the_stores(
+    fly: Flights[str], source: Source, clock: FakeClock
+) -> None:
+    """During the pause the answer names the store and its reason, and not the provider, which was not asked."""
+    source.failure = StoreUnavailable("no answer", reason="store_full")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable) as told:
+            await fly.result("a", provider="corp")
+        assert told.value.reason == "store_full"
+    assert len(source.calls) == 1
+    clock.advance(2.0)
+    source.failure = ProviderMisbehaved("no JSON", provider="corp", reason="not_json")
+    with pytest.raises(ProviderMisbehaved):
+        await fly.result("a", provider="corp")
+    with pytest.raises(ProviderUnavailable) as paused:
+        await fly.result("a", provider="corp")
+    assert paused.value.reason == "failed_before"
 
 
 @pytest.mark.requirement("R-346")

@@ -257,6 +257,33 @@ describe("signedin", () => {
     expect(events).toEqual([[], []]);
   });
 
+  test("is not raised in a page whose first answer is under way when another tab raises it: `user()` says it", async () => {
+    const { gateway } = page();
+    gateway.signIn();
+    const back = createClient();
+    await back.user();
+    let late;
+    gateway.answers["/bff/user"] = () => new Promise((resolve) => { late = () => resolve(Response.json({ authenticated: false })); });
+    const loading = createClient();
+    const events = heard(loading);
+    const asking = loading.user();
+    await pass(); // `back` says `signedin`: no tab answered that it knew
+    delete gateway.answers["/bff/user"];
+    late();
+    expect((await asking).authenticated).toBe(true); // asked again: the first answer was older than the sign-in
+    await pass();
+    expect(events).toEqual([]);
+  });
+
+  test("is raised in a page that never asked, once another tab signs in", async () => {
+    const { gateway } = page();
+    gateway.signIn();
+    const events = heard(createClient());
+    await createClient().user();
+    await pass();
+    expect(events).toEqual(["signedin"]);
+  });
+
   test("is raised where another user signed in", async () => {
     const { gateway } = page();
     gateway.signIn("alice");

@@ -43,6 +43,7 @@ REMEDIES = {
     "store_full": "maxmemory is reached under noeviction: give the store more memory; who is signed in is served meanwhile",
     "store_cannot_save": "the store cannot write its file (MISCONF): look at its disk",
     "store_read_only": "session.store leads to a replica: to the primary's name or Sentinels, and check that a failover has ended",
+    "store_no_replicas": "the store has fewer replicas than min-replicas-to-write: start one, or lower it while one is being replaced",
     "store_primary_down": "session.store leads to a replica without a primary: wait for the failover, or promote one",
     "store_cluster_down": "slots of the Cluster have no node: CLUSTER INFO on the store",
     "store_no_primary": "no Sentinel names a primary: the service in session.store, SENTINEL MASTERS",

@@ -92,16 +92,6 @@ def gateway_stopped() -> None:
     log.info("gateway.stopped")
 
 
-def changes_interrupted() -> None:
-    """Changes that other workers make in the store do not arrive now."""
-    log.warning("store.changes_interrupted")
-
-
-def changes_resumed() -> None:
-    """Changes that other workers make in the store arrive (again)."""
-    log.info("store.changes_heard")
-
-
 def secret_used(*, provider: str, position: str, at: float) -> None:
     """A secret or key was last used at this instant."""
     metrics.SECRET_LAST_USED.labels(provider, position).set(at)

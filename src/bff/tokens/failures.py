@@ -14,11 +14,12 @@ K = TypeVar("K", bound=Hashable)
 
 
 class _Row(NamedTuple):
-    """So many failures in a row, the last one at `failed_at`; not before `due_at` the next try."""
+    """So many failures in a row, the last one at `failed_at`, and why; not before `due_at` the next try."""
 
     failures: int
     failed_at: float
     due_at: float
+    reason: str | None
 
 
 class Failures(Generic[K]):
@@ -42,13 +43,18 @@ class Failures(Generic[K]):
         # a clock set back must not lengthen a pause
         return row.due_at - now if row.failed_at <= now < row.due_at else 0.0
 
-    def note(self, key: K) -> None:
+    def reason(self, key: K) -> str | None:
+        """Why `key` failed last, if that was noted."""
+        row = self._rows.get(key)
+        return None if row is None else row.reason
+
+    def note(self, key: K, *, reason: str | None = None) -> None:
         """`key` failed: the next try is due after a pause, twice as long as the last one."""
         now = self._clock()
         last = self._rows.pop(key, None)
         counts = last is not None and now <= last.due_at + FORGOTTEN_AFTER_SECONDS
         failures = last.failures + 1 if last is not None and counts else 1
-        self._rows[key] = _Row(failures, now, now + self._backoff.pause_seconds(failures))
+        self._rows[key] = _Row(failures, now, now + self._backoff.pause_seconds(failures), reason)
         if len(self._rows) > MAX_KEYS:
             del self._rows[next(iter(self._rows))]  # the one that failed longest ago
 

@@ -114,11 +114,13 @@ class Flights(Generic[K]):
         self._under_way: dict[K, tuple[asyncio.Task[AccessToken], Sending]] = {}
         self._failures: Failures[K] = Failures(clock=durations)
         self._outages: Failures[K] = Failures(clock=durations, backoff=OUTAGE_BACKOFF)
+        self._store_outages: Failures[K] = Failures(clock=durations, backoff=OUTAGE_BACKOFF)
         self._rejections: Failures[K] = Failures(clock=durations)
 
     def begin(self, key: K) -> None:
         """Have it fetched in the background, unless it failed a moment ago or the process stops."""
-        if key not in self._under_way and not self._tasks.stopping and not self._wait_seconds(key):
+        paused = self._wait_seconds(key) or self._store_outages.wait_seconds(key)
+        if key not in self._under_way and not self._tasks.stopping and not paused:
             self._flight(key)
 
     async def result(self, key: K, *, provider: str) -> AccessToken:
@@ -126,12 +128,11 @@ class Flights(Generic[K]):
 
         Raises:
             ProviderUnavailable: it failed a moment ago, or takes longer than the provider's `timeout`.
+            StoreUnavailable: the store failed it a moment ago.
             BffError: what `fetch` raises.
         """
         if key not in self._under_way:
-            wait = self._wait_seconds(key)
-            if wait:
-                raise failed_before(provider, wait)
+            self._check_due(key, provider=provider)
         return await self._patiently(self._flight(key), key, provider=provider)
 
     async def instead_of(self, rejected: AccessToken, key: K, *, provider: str) -> AccessToken | None:
@@ -159,7 +160,20 @@ class Flights(Generic[K]):
         except TimeoutError as error:
             raise ProviderUnavailable("still asking", provider=provider, reason="still_asking") from error
 
+    def _check_due(self, key: K, *, provider: str) -> None:
+        """A pause is put down to what failed: the provider was not asked where the store did, and its circuit may be closed.
+
+        Raises:
+            ProviderUnavailable, StoreUnavailable: it failed a moment ago.
+        """
+        wait = self._wait_seconds(key)
+        if wait:
+            raise failed_before(provider, wait)
+        if not self._store_outages.permits(key):
+            raise StoreUnavailable("the session store failed a moment ago", reason=self._store_outages.reason(key))
+
     def _wait_seconds(self, key: K) -> float:
+        """How long the provider is not asked for this."""
         circuit = self._asked(key).circuit
         return max(self._failures.wait_seconds(key), self._outages.wait_seconds(key), circuit.wait_seconds(key))
 
@@ -185,8 +199,8 @@ class Flights(Generic[K]):
             if sending.admitted:
                 circuit.answered(key)
             raise
-        except StoreUnavailable:
-            self._outages.note(key)
+        except StoreUnavailable as error:
+            self._store_outages.note(key, reason=error.reason)
             circuit.not_asked(key)
             raise
         except BaseException:
@@ -194,6 +208,7 @@ class Flights(Generic[K]):
             raise
         self._failures.forget(key)
         self._outages.forget(key)
+        self._store_outages.forget(key)
         (circuit.not_asked if sending.at is None else circuit.answered)(key)
         return token
 

@@ -37,6 +37,7 @@ from bff.telemetry import tokens as telemetry
 from bff.tokens import grants
 from bff.tokens.flights import Sending
 from bff.tokens.renewing import Renewing
+from bff.tokens.revoking import revoked
 from bff.tokens.writing import grant_written, written
 
 LOOK_EVERY_SECONDS = 2.0  # while another process asks, if no message comes (R-348)
@@ -320,12 +321,8 @@ class Renewal:
     async def _discard(self, renewed: Grant, *, used: Grant) -> None:
         """The session is gone: the tokens that it would have held must not be used."""
         token = renewed.refresh_token or used.refresh_token
-        if token is None:
-            return
-        try:
-            await self._providers[renewed.provider].revoke(token, token_type_hint="refresh_token")  # noqa: S106 - a type's name
-        except ProviderError as error:
-            telemetry.revocation_failed(error, provider=renewed.provider)
+        if token is not None:
+            await revoked([(token, "refresh_token")], provider=self._providers[renewed.provider])
 
     async def _end(self, session: Session, need: Need, *, cause: ProviderError) -> None:
         """Remove a grant that is over, and the session with its last one."""

@@ -39,6 +39,7 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
   let channel;
   let started = false;
   let answered; // by another tab, to the question below
+  let asking = 0; // questions to the gateway that are under way
   let checking; // a question to the gateway that is under way: callers share it
   let leaving; // a sign-out that has begun: a second click must not lead elsewhere than the first
   let turns = 0; // sign-ins and sign-outs so far: an answer that one of them overtook is asked for again
@@ -76,8 +77,8 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
     if (type === "known?" && known === who) tell({ type: "known", who });
     if (type === "known" && known === who) answered?.();
     if (type === "signedin" && known !== who) {
-      note(who, seconds);
-      emit("signedin");
+      if (known === undefined && asking) turns += 1; // this page is being loaded: its own answer says who is signed in
+      else entered(who, seconds);
     }
     if (type === "signedout" && known !== null) leave();
   }
@@ -112,6 +113,11 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
     ends = seconds === undefined ? undefined : now() + seconds * 1000;
     warned &&= seconds * 1000 <= WARN_MS;
     arm();
+  }
+
+  function entered(who, seconds) {
+    note(who, seconds);
+    emit("signedin");
   }
 
   function leave() {
@@ -154,10 +160,15 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
 
   async function ask(query) {
     const before = turns;
-    const response = await fetch(`${base}/user${query}`, { headers: { "X-CSRF": "1" }, cache: "no-store", credentials });
-    if (!response.ok) throw new GatewayError(response);
-    const user = await response.json();
-    return turns === before ? user : ask(query);
+    asking += 1;
+    try {
+      const response = await fetch(`${base}/user${query}`, { headers: { "X-CSRF": "1" }, cache: "no-store", credentials });
+      if (!response.ok) throw new GatewayError(response);
+      const user = await response.json();
+      return turns === before ? user : await ask(query);
+    } finally {
+      asking -= 1;
+    }
   }
 
   function learn(user) {

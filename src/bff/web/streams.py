@@ -58,12 +58,10 @@ class OpenStreams:
             self._end(change.key, cause="session_ended")
 
     def changes_interrupted(self) -> None:
-        """Log it; sessions are read every `LOOK_SECONDS` all the same."""
-        telemetry.changes_interrupted()
+        """Sessions are read every `LOOK_SECONDS` all the same."""
 
     def changes_resumed(self) -> None:
-        """Log it."""
-        telemetry.changes_resumed()
+        """What was missed is found by looking."""
 
     async def look(self) -> None:
         """Look after every open stream's session, for as long as the application runs."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from bff.config.values.stores import parse_store
 from bff.sessions.redis.changes import Subscription
@@ -103,6 +104,32 @@ async def test_a_server_that_is_away_at_the_start_is_an_interruption(
     with server:
         await heard.resumed()
         assert heard.events == ["interrupted", "resumed"]
+
+
+@pytest.mark.requirement("R-190", "R-363")
+async def test_the_log_says_why_changes_are_not_heard(subscribe: Callable[[ValkeyServer], Heard]) -> None:
+    """Each reason once, until changes are heard again: the connection was lost, and then the user had no right to the channel."""
+    with ValkeyServer() as server, capture_logs() as logs:
+        heard = subscribe(server)
+        await heard.resumed()
+        for _ in range(2):
+            before = len(logs)
+            server.ask("ACL", "SETUSER", "default", "resetchannels")
+            server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+            async with asyncio.timeout(30):
+                while len(logs) < before + 2:
+                    await asyncio.sleep(0.01)
+            refused = int(server.ask("INFO", "commandstats")["cmdstat_subscribe"]["rejected_calls"])
+            async with asyncio.timeout(30):
+                while server.ask("INFO", "commandstats")["cmdstat_subscribe"]["rejected_calls"] < refused + 2:
+                    await asyncio.sleep(0.01)
+            server.ask("ACL", "SETUSER", "default", "allchannels")
+            async with asyncio.timeout(30):
+                while logs[-1]["event"] != "store.changes_heard":
+                    await asyncio.sleep(0.01)
+    lost = [line for line in logs if line["event"] == "store.changes_interrupted"]
+    assert [line["reason"] for line in lost] == ["store_connection", "store_permissions"] * 2
+    assert all(line["remedy"] for line in lost)
 
 
 @pytest.mark.requirement("R-190")

@@ -168,6 +168,18 @@ async def test_a_server_that_cannot_save_is_read_still(redis_store: MakeStore) -
                 await write
 
 
+async def test_an_end_that_may_not_be_told_is_an_end(valkey: ValkeyServer, redis_store: MakeStore) -> None:
+    """The user of the store has lost the right to the channel: who signs out is signed out, and gets no 503 for it."""
+    store = redis_store(valkey.url)
+    session = await store.create(a_session(), now=NOW)
+    valkey.ask("ACL", "SETUSER", "default", "resetchannels")
+    try:
+        assert await store.delete(session.key)
+    finally:
+        valkey.ask("ACL", "SETUSER", "default", "allchannels")
+    assert not valkey.ask("EXISTS", f"bff:s:{session.key}")
+
+
 async def test_a_demoted_primary_is_left(valkey: ValkeyServer, redis_store: MakeStore) -> None:
     """A read-only server is "cannot ask"; we connect anew until the name leads to one that takes writes."""
     store = redis_store(valkey.url)

@@ -11,6 +11,7 @@ message that a worker publishes together with a write.
     server.py      commands to one server, Sentinel or a Cluster
     pipeline.py    commands in order over one connection
     changes.py     the subscription to changes
+    recent_ends.py what has ended, for a server that goes back
     failures.py    why the store did not answer, in one word
     shared_clock.py        the server's clock, by which all processes go
     scripts.py, keys.py    Lua, and names

@@ -9,15 +9,16 @@ being closed is detected by a PING: it is sent after one second without a messag
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bff.backoff import Backoff
+from bff.sessions.redis.failures import reason_of
 from bff.sessions.redis.server import REDIS_ERRORS
 from bff.sessions.store import Change, ChangeListener, MessageListener, ignored
+from bff.telemetry import stores as telemetry
 
 SILENCE_SECONDS = 1.0
 BACKOFF = Backoff(first_seconds=0.05, longest_seconds=2.0)
@@ -43,6 +44,7 @@ class Subscription:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._silence_seconds = silence_seconds
         self._failures = 0
+        self._told: set[str] = set()  # the reasons that are in the log since changes were heard
         self._listener_knows = False  # whether the listener was called at least once
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -60,13 +62,20 @@ class Subscription:
 
     async def _subscribe_always(self) -> None:
         while True:
-            with contextlib.suppress(*REDIS_ERRORS):
+            try:
                 await self._subscribe_once()
+            except REDIS_ERRORS as error:
+                self._tell(reason_of(error))
             if not self._listener_knows:
                 self._listener_knows = True
                 self._listener.changes_interrupted()
             self._failures += 1
             await asyncio.sleep(BACKOFF.pause_seconds(self._failures))
+
+    def _tell(self, reason: str) -> None:
+        if reason not in self._told:
+            self._told.add(reason)
+            telemetry.changes_interrupted(reason=reason)
 
     async def _subscribe_once(self) -> None:
         """Connect, subscribe and read until the connection is lost."""
@@ -84,7 +93,9 @@ class Subscription:
 
     async def _read_changes(self, connection: AbstractConnection) -> None:
         self._failures = 0
+        self._told.clear()
         self._listener_knows = True
+        telemetry.changes_resumed()
         self._listener.changes_resumed()
         try:
             while True:

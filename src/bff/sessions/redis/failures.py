@@ -40,7 +40,7 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (  # a subclass stands befo
     (RedisTimeoutError, "store_timeout"),
     (TimeoutError, "store_timeout"),
 )
-_BY_CODE = {"BUSY": "store_script_runs", "MISCONF": "store_cannot_save"}
+_BY_CODE = {"BUSY": "store_script_runs", "MISCONF": "store_cannot_save", "NOREPLICAS": "store_no_replicas"}
 # NOPERM in one: of Valkey, of Redis; the code is ERR
 _NO_PERMISSION = ("ACL failure in script", "The user executing the script")
 _TOO_MANY = "max number of clients reached"  # with the code ERR

@@ -39,8 +39,8 @@ return 1
 
 READ = Script("""\
 -- ARGV: now, idle timeout (0: do not touch). A server that cannot save to its disk (MISCONF) refuses to move the deadline; the session
--- is read all the same. Any other refusal is an error: READONLY sends us to the new primary, and without
--- a right (ACL) nothing is known about the session.
+-- is read all the same. Any other refusal is an error: READONLY sends us to the new primary, a primary without replicas (NOREPLICAS)
+-- may be cut off from its successor, where the session has ended, and without a right (ACL) nothing is known about the session.
 local found = redis.pcall('HMGET', KEYS[1], 'version', 'record', 'absolute')
 if found.err and not string.find(found.err, 'WRONGTYPE', 1, true) then return found end
 if found.err or not (found[1] and found[2] and tonumber(found[3])) then return nil end
@@ -72,10 +72,10 @@ return 1
 """)
 
 DELETE = Script("""\
--- ARGV: channel, message
+-- ARGV: channel, message. The session has ended also if the message may not be published (ACL).
 local found = redis.pcall('HMGET', KEYS[1], 'version', 'record')
 if redis.call('DEL', KEYS[1]) == 0 then return nil end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.pcall('PUBLISH', ARGV[1], ARGV[2])
 return found.err and {} or found
 """)
 

@@ -16,6 +16,7 @@
 - `replace` and every other change is one script with its conditions (invariant 6), and may be sent twice
   (`scripts.py`).
 - Index entries are written before the record, so no session is missing from `find` (`indexes.py`).
+- What has ended is not read, also if the server has it again (`recent_ends.py`).
 """
 
 import asyncio
@@ -24,16 +25,18 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import cast
 
-from bff.clock import Clock
+from bff.clock import Clock, steady
 from bff.config.values.secrets import Secret
 from bff.config.values.stores import StoreLocation
 from bff.errors import StoreUnavailable
+from bff.sessions.local_copies import ChangeFanout
 from bff.sessions.model import LiveSession, Session
 from bff.sessions.records import decode_session, encode_session
 from bff.sessions.redis import keys, scripts
 from bff.sessions.redis.changes import Subscription
 from bff.sessions.redis.commands import Commands, milliseconds
 from bff.sessions.redis.indexes import Indexes
+from bff.sessions.redis.recent_ends import RecentEnds
 from bff.sessions.redis.server import open_server
 from bff.sessions.redis.shared_clock import SharedClock
 from bff.sessions.sealing import Sealer
@@ -79,15 +82,16 @@ class RedisStore:
         self._names = keys.Names(namespace)
         self._use_keys(sealer)
         self._idle_milliseconds = milliseconds(idle_timeout_seconds)
-        self._listener: ChangeListener | None = None
+        self._ends = RecentEnds(end=self.delete, clock=steady)
+        self._listener: ChangeListener = self._ends
         self._subscription: Subscription | None = None
 
     async def open(self, listener: ChangeListener, *, on_message: MessageListener = ignored) -> None:
         """Subscribe to changes and messages; the server may become reachable later."""
-        self._listener = listener
+        self._listener = ChangeFanout([self._ends, listener])
         self._subscription = Subscription(
             self._server.new_connection,
-            listener,
+            self._listener,
             on_message=on_message,
             channel=self._names.channel,
             connect_timeout_seconds=self._connect_timeout_seconds,
@@ -98,6 +102,7 @@ class RedisStore:
         """Close every connection and end every task."""
         if self._subscription is not None:
             await self._subscription.close()
+        await self._ends.close()
         await self._server.close()
 
     def change_settings(self, *, idle_timeout_seconds: float, sealing_keys: Sequence[Secret]) -> None:
@@ -133,6 +138,8 @@ class RedisStore:
 
     async def read(self, key: str, *, touch: bool, now: float) -> LiveSession | None:
         """The session, if it lives at `now`; one round trip, which also moves the idle deadline."""
+        if key in self._ends:
+            return None
         await self._compare_clocks()
         name, clock, asked_at = self._names.session(key), self._shared_clock, self._shared_clock.ours()
         server_now = milliseconds(now + clock.ahead_seconds)
@@ -150,6 +157,8 @@ class RedisStore:
 
     async def replace(self, session: Session, *, now: float) -> Session | None:
         """Write `session` if its version is still the stored one; its index entries first."""
+        if session.key in self._ends:
+            return None
         await self._compare_clocks()
         replaced = replace(session, version=session.version + 1)
         shared, server_now = self._shared_clock.to_server(replaced), now + self._shared_clock.ahead_seconds
@@ -186,8 +195,8 @@ class RedisStore:
         session_keys = await self._indexes.look_up(issuer=issuer, subject=subject, sid=sid)
         found: list[str] = []
         for first in range(0, len(session_keys), PEEKED_AT_ONCE):
-            sessions = await asyncio.gather(*(self._peek(key) for key in session_keys[first : first + PEEKED_AT_ONCE]))
-            living = [session for session in sessions if session is not None]
+            portion = [key for key in session_keys[first : first + PEEKED_AT_ONCE] if key not in self._ends]
+            living = [session for session in await asyncio.gather(*map(self._peek, portion)) if session is not None]
             found += [s.key for s in living if s.has_user(issuer=issuer, subject=subject, sid=sid)]
         return found
 
@@ -302,5 +311,4 @@ class RedisStore:
         return Found(key=key, live=await self.read(key, touch=False, now=now))
 
     def _notify(self, key: str, *, ended: bool) -> None:
-        if self._listener is not None:
-            self._listener.session_changed(Change(key=key, ended=ended))
+        self._listener.session_changed(Change(key=key, ended=ended))

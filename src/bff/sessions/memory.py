@@ -250,6 +250,10 @@ class MemoryStore:
                 self._marks.put(place, replace(known.value, free_at=now + mark), expires_at=known.expires_at, now=now)
         await self.drop_lease(name, holder)
 
+    async def shared_instant(self, instant: float) -> float:
+        """There is one process, and its clock."""
+        return instant
+
     async def remember(self, name: str, *, value: str = "", lifetime_seconds: float, now: float) -> None:
         """Mark something as done."""
         self._set_now(now)

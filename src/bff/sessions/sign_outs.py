@@ -6,7 +6,10 @@ Each side takes two steps, in this order, so that at least one of them sees the 
     sign-in    keeps its session, then looks for a sign-out that was noted since its code was sent; if there is one, the session ends
 
 A sign-out is noted under what it names: a `sid` or a subject of an issuer, or the ids of the browser whose user signed out. A note is
-no proof of anything and opens nothing. Where the store has no room for it the sign-out goes on, and an event says so: to end a session
+no proof of anything and opens nothing. `since`, as what is noted, is by the clock that all processes share
+(`SessionStore.shared_instant`), `now` by ours: with clocks a minute apart, a sign-out within that minute was missed, or a sign-in
+after it refused.
+Where the store has no room for it the sign-out goes on, and an event says so: to end a session
 takes no room.
 """
 
@@ -60,7 +63,8 @@ async def _any_since(store: SessionStore, names: list[str], *, since: float, now
 
 async def _note(store: SessionStore, name: str, *, now: float) -> None:
     try:
-        await store.remember(name, value=str(now), lifetime_seconds=KEPT_SECONDS, now=now)
+        value = str(await store.shared_instant(now))
+        await store.remember(name, value=value, lifetime_seconds=KEPT_SECONDS, now=now)
     except StoreUnavailable as unavailable:
         sign_out_not_noted(reason=unavailable.reason)
 

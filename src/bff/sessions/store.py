@@ -159,6 +159,10 @@ class SessionStore(Protocol):
         """When the secret was last used, by process."""
         ...
 
+    async def shared_instant(self, instant: float) -> float:
+        """This instant of our clock by the clock that all processes share: for what one process notes and another compares."""
+        ...
+
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are; False while another holder has it."""
         ...

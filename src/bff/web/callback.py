@@ -70,7 +70,7 @@ async def callback(gateway: Gateway, head: RequestHead, name: str) -> OwnAnswer:
     call: Callback | None = None
     try:
         call = _belonging(gateway, provider, head)
-        _judge_age(gateway, call)
+        await _judge_age(gateway, call)
         return await asyncio.shield(_under_way(gateway, call))
     except BffError as error:
         if call is not None and call.transaction.silent:  # the person asked for nothing: the event alone tells of it
@@ -90,10 +90,10 @@ def _belonging(gateway: Gateway, provider: Provider, head: RequestHead) -> Callb
     return Callback(provider=provider, head=head, parameters=parameters, browser=browser, transaction=transaction)
 
 
-def _judge_age(gateway: Gateway, call: Callback) -> None:
+async def _judge_age(gateway: Gateway, call: Callback) -> None:
     """Judged when it is known where the sign-in was to lead: a person who was too slow comes back there by the next one."""
     try:
-        transactions.in_time(gateway, call.transaction)
+        await transactions.in_time(gateway, call.transaction)
     except BffError as error:
         telemetry.login_declined(error, provider=call.provider.name)
         raise
@@ -132,7 +132,7 @@ async def _complete(gateway: Gateway, call: Callback) -> OwnAnswer:
         code = _judge_response(call, iss_supported=known.iss_parameter_supported)
     except ProviderRefused as refused:
         return await _without_code(gateway, call, refused)
-    sent_at = gateway.process.clock()
+    sent_at = await gateway.process.shared_now()
     tokens = await _redeem(gateway, call.provider, call.transaction, code)
     id_token = await _checked_id_token(gateway, call.provider, call.transaction, tokens)
     grant = await _grant(gateway, call, tokens, id_token)
@@ -178,7 +178,7 @@ async def _without_code(gateway: Gateway, call: Callback, refused: ProviderRefus
         return navigation.way_back(gateway, call.head, call.return_to, more=())
     telemetry.login_begun_again(provider=call.provider.name, reason=refused.error)
     browser = await transactions.beginning_browser(gateway, call.head)
-    again = transactions.begin(
+    again = await transactions.begin(
         gateway, call.provider, browser, return_to=call.return_to, step_up=call.transaction.step_up
     )
     again = replace(again, begun_again=True, silent=call.transaction.silent)

@@ -39,10 +39,10 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
   let channel;
   let started = false;
   let answered; // by another tab, to the question below
-  let asking = 0; // questions to the gateway that are under way
-  let checking; // a question to the gateway that is under way: callers share it
-  let leaving; // a sign-out that has begun: a second click must not lead elsewhere than the first
-  let turns = 0; // sign-ins and sign-outs so far: an answer that one of them overtook is asked for again
+  let asking = 0; // calls of `ask` under way
+  let checking; // a question to the gateway that callers share
+  let leaving; // a sign-out that has begun: a second click leads where the first does
+  let turns = 0; // sign-ins and sign-outs so far: an answer that one overtook is asked for again
 
   // Wall clocks jump, monotonic ones stand still while a machine sleeps: what has passed is the longer of the two. Too long is
   // harmless, because the gateway is asked before anything is said.
@@ -77,8 +77,10 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
     if (type === "known?" && known === who) tell({ type: "known", who });
     if (type === "known" && known === who) answered?.();
     if (type === "signedin" && known !== who) {
-      if (known === undefined && asking) turns += 1; // this page is being loaded: its own answer says who is signed in
-      else entered(who, seconds);
+      if (known !== undefined || !asking) {
+        note(who, seconds);
+        emit("signedin");
+      } else turns += 1; // its own first answer says so
     }
     if (type === "signedout" && known !== null) leave();
   }
@@ -96,7 +98,7 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
       if (!event.persisted) return;
       open();
       leaving = undefined;
-      if (known !== undefined) check(); // what happened meanwhile was not heard: a page shown again must learn of a sign-out
+      if (known !== undefined) check(); // what happened meanwhile was not heard, such as a sign-out
     });
     page?.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") look(); // timers of hidden tabs run late
@@ -113,11 +115,6 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
     ends = seconds === undefined ? undefined : now() + seconds * 1000;
     warned &&= seconds * 1000 <= WARN_MS;
     arm();
-  }
-
-  function entered(who, seconds) {
-    note(who, seconds);
-    emit("signedin");
   }
 
   function leave() {

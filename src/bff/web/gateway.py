@@ -64,6 +64,10 @@ class Process:
     tokens: TokenKeepings
     secret_uses: SecretUses
 
+    async def shared_now(self) -> float:
+        """Now by the clock that all processes share: for an instant that another one may compare."""
+        return await self.store.shared_instant(self.clock())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:

@@ -53,7 +53,7 @@ async def _begun(gateway: Gateway, head: RequestHead, asked: LoginRequest) -> Ow
     live = await guards.session(gateway, head, touch=False)
     browser = await transactions.beginning_browser(gateway, head)
     browser = replace(browser, session_key=live.session.key if live else None)
-    transaction = transactions.begin(gateway, provider, browser, return_to=return_to, step_up=asked.step_up)
+    transaction = await transactions.begin(gateway, provider, browser, return_to=return_to, step_up=asked.step_up)
     transaction = replace(transaction, silent=asked.silent)
     browser = browser.keeping(transaction, return_to=return_to, parameters=asked.parameters)
     return await to_provider(gateway, provider, head, browser, transaction, more=asked.parameters)

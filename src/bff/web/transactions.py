@@ -11,7 +11,7 @@ Why so, and why that is safe:
 - **Bound to the provider** (RFC 9700 section 4.4.2, mix-up): the transaction names the provider, and the issuer, client and redirect
   URI that the request spoke of; they are compared with those of the callback's path.
 - **Used once** (R-051): `used_states.py`.
-- **Expires**: `session.login_timeout` after it began, by the instant in the sealed text.
+- **Expires**: `session.login_timeout` after it began, by the instant in the sealed text and the clock that all processes share.
 - **Why not all in `state`**: some providers cut it at 500 or 2,000 characters, so it holds what fits in 500; a long `return_to` and
   what the page added (`login_params`) lie in the cookie. **Why not all in the cookie**: two tabs that begin at the same time
   overwrite each other's cookie, so it holds what they have in common, and what is long; a tab that lost its own comes back to its
@@ -43,7 +43,7 @@ MAX_TABS = 16  # login cookies of tabs that one request is taken to hold
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 
 
-def begin(
+async def begin(
     gateway: Gateway,
     provider: Provider,
     logins: BrowserLogins,
@@ -58,7 +58,7 @@ def begin(
         browser=logins.id,
         seed=secrets.token_bytes(32),
         return_to=values.short_way_back(return_to, step_up=step_up),
-        begun_at=gateway.process.clock(),
+        begun_at=await gateway.process.shared_now(),
         step_up=step_up,
     )
 
@@ -102,13 +102,14 @@ def opened(gateway: Gateway, provider: Provider, browser: BrowserLogins, *, stat
     return transaction
 
 
-def in_time(gateway: Gateway, transaction: LoginTransaction) -> None:
+async def in_time(gateway: Gateway, transaction: LoginTransaction) -> None:
     """The transaction began not too long ago.
 
     Raises:
         CallbackRefused: `state_expired`.
+        StoreUnavailable: the clocks have not been compared, and cannot be.
     """
-    if gateway.process.clock() - transaction.begun_at >= gateway.config.session.login_timeout:
+    if await gateway.process.shared_now() - transaction.begun_at >= gateway.config.session.login_timeout:
         raise CallbackRefused("The sign-in took too long. Sign in again.", reason="state_expired")
 
 

@@ -221,6 +221,11 @@ class RedisStore:
                 found[name] = max(float(at) / 1000, found.get(name, 0.0))
         return found
 
+    async def shared_instant(self, instant: float) -> float:
+        """By the server's clock, as near as `TOLERATED_SECONDS`."""
+        await self._compare_clocks()
+        return instant + self._shared_clock.ahead_seconds
+
     async def take_lease(self, name: str, holder: str, *, lifetime_seconds: float) -> bool:
         """Become the holder of the lease, or extend it if we are."""
         return (

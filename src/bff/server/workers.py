@@ -8,7 +8,7 @@ workers stay. The parent reads the file first:
     it cannot         the first worker alone is asked, so that what is wrong is logged and counted once
 
 SIGHUP is blocked in the parent, which waits for it between its looks at the workers, and so in a worker until it can answer. A thread
-that a library started earlier (`opentelemetry-instrument bff serve`) may take it all the same: then it comes as uvicorn's other signals.
+that a library started earlier (`opentelemetry-instrument`) may take it all the same: then it comes as uvicorn's other signals do.
 """
 
 import os

@@ -1,9 +1,13 @@
 """Which tests run when nothing is said, and that no clock decides whether a test passes."""
 
+import asyncio
 import os
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import settings
+
+from support.patient_loop import PatientLoop
 
 MADE_BY = "(make "
 
@@ -18,3 +22,10 @@ def pytest_configure(config: pytest.Config) -> None:
         lines: list[str] = config.getini("markers")
         left_out = [line.partition(":")[0] for line in lines if MADE_BY in line]
         config.option.markexpr = " and ".join(f"not {marker}" for marker in left_out)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """A loop on which no limit is reached because the machine is busy."""
+    return {"asyncio": PatientLoop}

@@ -82,10 +82,10 @@ LIBRARIES = {  # library -> the files or packages that may import it
     "websockets": ("proxy/websocket.py", "proxy/websocket_messages.py"),
     "yaml": ("config/", "cli/oauth2_proxy/"),
 }
-CALLED_BY_LIBRARIES = {  # names that asyncio, llhttp, logging and html.parser call
+CALLED_BY_LIBRARIES = {  # names that asyncio, llhttp, logging, html.parser and uvicorn call
     *("connection_made", "connection_lost", "eof_received", "resume_writing"),
     *("on_message_begin", "on_header", "on_headers_complete", "on_body", "on_message_complete"),
-    *("emit", "handle_starttag"),
+    *("emit", "handle_starttag", "handle_hup"),
 }
 CALLED_BY_SERVERS = {"app_from_environment"}  # imported by another ASGI server
 PURE = (

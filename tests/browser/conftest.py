@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from support.waiting import PATIENCE_SECONDS
+
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext
 
 CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE_MILLISECONDS = 1000 * PATIENCE_SECONDS
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -40,8 +43,9 @@ async def chromium() -> AsyncIterator["Browser"]:
     """One Chromium for all tests."""
     if (reason := missing()) is not None:
         pytest.skip(reason)
-    from playwright.async_api import async_playwright
+    from playwright.async_api import async_playwright, expect
 
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         yield browser
@@ -67,6 +71,6 @@ async def chromium_with_back_cache() -> AsyncIterator["Browser"]:
 async def window(chromium: "Browser") -> AsyncIterator["BrowserContext"]:
     """A fresh browser profile."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 810}, color_scheme="light")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
     yield context
     await context.close()

@@ -2,25 +2,128 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from support.fault_judging import LONG, SESSIONS, judge, warm
 from support.fault_world import fault_world
+from support.free_ports import free_port
+from support.valkey_server import ValkeyServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.asyncio]
 
+FEW = 30 if LONG else 14
 
-@pytest.mark.requirement("R-345")
+
+@contextmanager
+def in_a_script(valkey: ValkeyServer) -> Iterator[None]:
+    """A script of another client runs without end (BUSY)."""
+    valkey.ask("CONFIG", "SET", "busy-reply-threshold", "10")
+    with valkey.begun("EVAL", "while true do end", 0):
+        valkey.answers_with("BUSY")
+        yield
+        valkey.ask("SCRIPT", "KILL")
+
+
+@contextmanager
+def without_replicas(valkey: ValkeyServer) -> Iterator[None]:
+    """It takes writes only while a replica has them too (NOREPLICAS)."""
+    valkey.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    yield
+    valkey.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+
+
+@contextmanager
+def read_only(valkey: ValkeyServer) -> Iterator[None]:
+    """It is a replica for a time, as after a failover that was taken back (READONLY)."""
+    valkey.ask("REPLICAOF", "127.0.0.1", free_port())
+    yield
+    valkey.ask("REPLICAOF", "NO", "ONE")
+
+
+@contextmanager
+def without_a_disk(valkey: ValkeyServer) -> Iterator[None]:
+    """It cannot write its snapshot, and takes no writes (MISCONF)."""
+    valkey.lose_its_disk()
+    yield
+    valkey.ask("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+
+
+REFUSALS = (in_a_script, without_replicas, read_only, without_a_disk)
+
+
+@pytest.mark.requirement("R-183", "R-345")
 async def test_store_that_stands_still_for_five_seconds() -> None:
-    """A paused store: requests wait or are refused, and all are served soon after it goes on."""
+    """A paused store: requests wait or are refused, and all are served soon after it goes on. Who signs out meanwhile is refused until
+    the store takes it, whether or not it gets to know of the first try, and is signed out then."""
     async with fault_world(sessions=SESSIONS) as world:
+        world.provider.delay_seconds = 0.5
         await warm(world)
         world.valkey.pause()
+        leaving = asyncio.create_task(world.load.sign_out(3))
         await asyncio.sleep(5)
         world.valkey.go_on()
+        await leaving
         world.over()
         judge("store paused 5 s", await world.report())
+
+
+@pytest.mark.requirement("R-190", "R-340")
+async def test_store_that_refuses() -> None:
+    """One refusal after the other, each with its reason in the log: a script that does not end, too few replicas, a replica that takes
+    no writes, a disk that is full. Nobody is signed out who does not sign out."""
+    async with fault_world(sessions=FEW, processes=2) as world:
+        world.provider.delay_seconds = 0.5
+        await warm(world)
+        leaving = asyncio.create_task(world.load.sign_out(1))
+        for refusal in REFUSALS:
+            with refusal(world.valkey):
+                await asyncio.sleep(5 if LONG else 2)
+        world.over()
+        await leaving
+        judge("store refuses", await world.report())
+        told = {
+            event["reason"] for gateway in world.balancer.gateways for event in gateway.events("request.not_served")
+        }
+        assert told >= {"store_script_runs", "store_no_replicas", "store_read_only"}
+
+
+@pytest.mark.requirement("R-340", "R-341")
+async def test_store_whose_answers_are_torn() -> None:
+    """Each connection breaks in the middle of an answer, and the scripts are forgotten: no answer is taken for another one's."""
+    async with fault_world(sessions=FEW, processes=2) as world:
+        world.provider.delay_seconds = 0.5
+        await warm(world)
+        world.relay.tear(7, 45, 130, 401, 1009, 2503, 5003, 9973)
+        for _ in range(40 if LONG else 12):
+            await asyncio.sleep(0.5)
+            world.valkey.ask("SCRIPT", "FLUSH")
+        world.relay.tear()
+        world.over()
+        judge("store's answers torn", await world.report())
+
+
+@pytest.mark.requirement("R-183", "R-340")
+async def test_store_that_restarts_from_a_snapshot() -> None:
+    """Who has signed out since stays signed out, in a process that only heard of it too. Of those whose token was refreshed since, no
+    more are lost than that: most are written again in time."""
+    async with fault_world(sessions=SESSIONS, processes=2, lifetime_seconds=24) as world:
+        await world.refreshed(1)
+        world.valkey.ask("SAVE")
+        before = len(world.provider.uses)
+        await world.load.sign_out(3)
+        await world.refreshed(6)
+        world.valkey.stop()
+        since = {use.user for use in world.provider.uses[before:]} | set(world.provider.answering)
+        world.valkey.start()
+        world.over()
+        report = await world.report()
+        print(report.line(f"store restarts from a snapshot ({len(since)} refreshed since)"), flush=True)
+        assert (report.wrong_users, report.resurrected, report.late_tokens) == (0, 0, 0)
+        assert {seat.user for seat in world.load.lost} <= since
+        assert report.used_twice <= len(since)
 
 
 @pytest.mark.requirement("R-340", "R-341")

@@ -189,20 +189,25 @@ async def test_a_slow_body_is_refused(small: RawWorld, fields: bytes) -> None:
 @pytest.mark.requirement("R-261")
 async def test_a_slow_head_does_not_cut_an_answer(small: RawWorld) -> None:
     """While an answer is under way the next head may take its time: no refusal is written into it."""
-    gate = asyncio.Event()
+    asked, gate, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
 
     async def slow(it: object) -> None:
         request = await it.request()  # type: ignore[attr-defined]  # a Conversation
         assert request.target == b"/x"
+        asked.set()
         await gate.wait()
         await it.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine")  # type: ignore[attr-defined]  # as above
 
-    async with raw_world(slow, signed_in=False, limits={"head_timeout": "20ms"}) as site, site.connect() as browser:
+    async with raw_world(slow, signed_in=False, limits={"head_timeout": "10s"}) as site, site.connect() as browser:
         await browser.say(site.request("GET /open/x") + b"GET /open/y HT")
-        await asyncio.sleep(0.1)  # several times the head's timeout; the answer is not there yet
+        await asked.wait()
+        for _ in range(5):
+            loop.jump(5)
+            await asyncio.sleep(0.001)
         gate.set()
         reply = await browser.reply()
         assert (reply.status, reply.body) == (200, b"fine")
+        loop.jump(10)
         assert (await browser.reply()).status == 408
 
 

@@ -13,6 +13,7 @@ from support.fake_provider import Answer, oauth_error
 from support.gateway_world import SESSION_KEY, GatewayWorld, gateway_world
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer
+from support.waiting import until
 
 SESSION = "__Host-Http-bff"
 LIFETIME = 600
@@ -367,19 +368,13 @@ async def test_a_signed_out_session_is_refused_on_the_other_worker(valkey: Valke
             assert (await browser.http.get(second, headers=headers)).status_code == 200
             assert len(other.process.copies) == 1
             await browser.fetch("/bff/logout", method="POST")
-            deadline = asyncio.get_running_loop().time() + 2
-            while len(other.process.copies) and asyncio.get_running_loop().time() < deadline:
-                await asyncio.sleep(0.005)
+            await until(lambda: not len(other.process.copies))
             assert (await browser.http.get(second, headers=headers)).status_code == 401
 
 
 async def until_hearing(app: Any) -> None:
     """Wait until a worker hears of changes, so that it makes local copies."""
-    for _ in range(400):
-        if app.process.copies._receives_changes:
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("the worker never heard of changes")
+    await until(lambda: app.process.copies._receives_changes)
 
 
 @pytest.mark.requirement("R-276", "R-274")

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
+from support.patient_loop import PatientLoop
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     """`test_upstream_*` and `test_forward` on both, everything else on asyncio's."""
     if item.path.name.startswith(("test_upstream_", "test_forward.", "test_forward_canary")):
-        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    return {"asyncio": asyncio.new_event_loop}
+        return {"asyncio": PatientLoop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": PatientLoop}

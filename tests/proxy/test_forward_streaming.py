@@ -10,7 +10,7 @@ import pytest
 from support.forwarding_server import Gateway, running
 from support.scripted_upstream import Conversation, Script, chunked, echo, response, saying, scripted_upstream
 from support.streaming_browser import StreamingBrowser, streaming_browser
-from support.waiting import until
+from support.waiting import standstill
 
 MIB = 1 << 20
 PIECE = b"x" * 65536
@@ -128,12 +128,7 @@ async def test_a_browser_that_does_not_read_holds_the_upstream_back(own_server: 
         before = own_server.memory()
         browser.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's socket transports are readable
         await browser.request()
-        await until(lambda: sent > 0)
-        seen = -1
-        while seen != sent:  # until nothing moves any more
-            seen = sent
-            await asyncio.sleep(0.2)
-        assert sent < 32 * MIB
+        assert await standstill(lambda: sent) < 32 * MIB
         assert own_server.memory() - before < 4 * MIB
 
 
@@ -161,12 +156,7 @@ async def test_an_upstream_that_does_not_read_holds_the_browser_back(own_server:
                 sent += len(PIECE)
 
         uploading = asyncio.ensure_future(upload())
-        await until(lambda: sent > 0)
-        seen = -1
-        while seen != sent:  # until nothing moves any more
-            seen = sent
-            await asyncio.sleep(0.2)
-        assert sent < 32 * MIB
+        assert await standstill(lambda: sent) < 32 * MIB
         assert own_server.memory() - before < 4 * MIB
         read_on.set()
         await uploading

@@ -267,7 +267,7 @@ async def test_one_that_is_not_well_gets_no_requests(status: str) -> None:
 )
 async def test_what_is_not_well(script: Script | None, reason: str | None) -> None:
     """No answer in time, and no connection."""
-    health = HealthConfig(path="/", interval=0.01, timeout=0.1)
+    health = HealthConfig(path="/", interval=0.01, timeout=60.0 if reason is None else 0.1)
     async with scripted_upstream(script or silent) as upstream:
         url = upstream.url if script is not None else dead()
         async with forwarding(RouteConfig(path="/api", upstream=url, health=health)) as room:

@@ -34,7 +34,7 @@ from support.scripted_upstream import (
     silent,
 )
 from support.upstream_pools import LIMITS, MS, Clock, a_new_owner, a_request, an_upstream_tls, fetch, pool_to
-from support.waiting import until
+from support.waiting import standstill, until
 
 HASTY = TimeoutConfig(connect=0.2, first_byte=20.0, idle=20.0)
 QUICK = TimeoutConfig(connect=20.0, first_byte=20 * MS, idle=20 * MS)
@@ -421,11 +421,7 @@ async def test_an_upstream_that_does_not_read_holds_the_browser_back() -> None:
     async with scripted_upstream(slow) as upstream, pool_to(upstream) as pool:
         browser = AsgiBrowser([piece] * 512)  # 32 MiB
         exchange = asyncio.ensure_future(fetch(pool, a_request(b"POST", length=512 * len(piece)), browser))
-        polled = -1
-        while browser.polled != polled:  # until nothing is taken any more
-            polled = browser.polled
-            await asyncio.sleep(0.05)
-        assert 0 < browser.polled < 300
+        assert await standstill(lambda: browser.polled) < 300
         read_on.set()
         assert (await exchange).content == b"%d" % (512 * len(piece))
 
@@ -604,11 +600,7 @@ async def test_a_slow_browser_holds_the_upstream_back() -> None:
         task = asyncio.ensure_future(fetch(pool, a_request(), browser))
         await browser.got.wait()
         browser.reads.clear()
-        before = -1
-        while sent != before:  # until nothing is taken any more
-            before = sent
-            await asyncio.sleep(0.05)
-        assert sent < 24 << 20
+        assert await standstill(lambda: sent) < 24 << 20
         browser.reads.set()
         await task
         assert len(browser.content) == total
@@ -925,10 +917,7 @@ async def test_an_upstream_that_stops_reading() -> None:
     async with scripted_upstream(deaf) as upstream, pool_to(upstream, timeouts=LIMITS, clock=clock) as pool:
         browser = AsgiBrowser([b"x" * 65536] * 512)
         task = asyncio.ensure_future(fetch(pool, a_request(b"POST", length=1 << 25), browser))
-        polled = -1
-        while browser.polled != polled:  # until nothing is taken any more
-            polled = browser.polled
-            await asyncio.sleep(0.05)
+        await standstill(lambda: browser.polled)
         await _ends_with(UpstreamTimeout, task, clock)
 
 

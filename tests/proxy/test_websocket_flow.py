@@ -16,6 +16,7 @@ from bff.proxy.routes import RouteTable
 from bff.proxy.upstream_request import UpstreamRequest
 from bff.proxy.websocket import CLOSE_TIMEOUT, forward_websocket
 from support.scripted_upstream import Conversation, scripted_upstream
+from support.waiting import standstill
 from support.websocket_world import (
     close_of,
     echo,
@@ -100,16 +101,6 @@ async def forward(
             ended=ended or asyncio.Event(),
             close_seconds=close_seconds,
         )
-
-
-async def standstill(progress: Callable[[], int]) -> int:
-    """Waits until nothing has moved for a thousand turns of the event loop; how far it got."""
-    seen, still = progress(), 0
-    while still < 1000:
-        await asyncio.sleep(0)
-        still = still + 1 if progress() == seen else 0
-        seen = progress()
-    return seen
 
 
 @pytest.mark.requirement("R-262", "R-256")

@@ -26,6 +26,7 @@ from support.http_client import http_get
 from support.raw_world import raw_world
 from support.scripted_upstream import Conversation
 from support.served_gateway import ServedGateway
+from support.waiting import PATIENCE_SECONDS
 
 ANYWHERE = Addresses(gateway_port=0, provider_port=0, api_port=0)
 LIMITS = LimitsConfig(max_head=4096, max_target=1024, head_timeout=30.0)
@@ -259,15 +260,17 @@ async def test_refusal_is_one_answer() -> None:
 
 async def test_a_connection_that_rests_is_closed_and_one_that_works_is_not() -> None:
     """An idle connection ends after the keep-alive time since its last answer; each answer begins another rest."""
-    async with serving(rest_seconds=0.4) as (app, port):
+    loop = asyncio.get_running_loop()
+    async with serving(rest_seconds=600) as (app, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        began = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() < began + 1.0:  # longer than one rest, never idle for as long as that
+        for _ in range(5):  # longer than one rest, never idle for as long as that
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(0.05)
-        assert await asyncio.wait_for(reader.read(), 10) == b""
-        assert len(app.requests) > 2
+            loop.jump(400)
+        loop.jump(201)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await reader.read() == b""
+        assert len(app.requests) == 5
         writer.close()
 
 

@@ -1,7 +1,7 @@
 """The fast lane decides nothing by itself: with it and without it a gateway does the same, and a plain call needs no task."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any, cast
@@ -16,12 +16,14 @@ from bff.server.lane_call import LaneCall, LaneSide
 from bff.server.request_reader import RequestReader
 from support.gateway_world import SERVER
 from support.mixed_traffic import ROUTES, Acting, Player, an_episode, tasks_of_exchanges
+from support.patient_loop import hastened
 from support.pool_usage import usage
 from support.raw_browser import Truncated
 from support.raw_world import RawWorld, raw_world
 from support.scripted_upstream import Conversation, Script, response, saying, scripted_upstream, silent
+from support.standing_clock import loops_clock
 from support.switched_lane import switched
-from support.waiting import until
+from support.waiting import standstill, until
 
 pytestmark = pytest.mark.skipif(SERVER != "bff", reason="only our own server has a lane")
 
@@ -407,7 +409,7 @@ HASTY: list[dict[str, Any]] = [
         "path": "/hasty",
         "upstream": "{raw}",
         "token": "none",
-        "timeouts": {"connect": "5s", "first_byte": "100ms", "idle": "100ms"},
+        "timeouts": {"connect": "10s", "first_byte": "10s", "idle": "10s"},
     },
 ]
 
@@ -423,6 +425,7 @@ async def warm(*scripts: Script, lane: str, routes: list[dict[str, Any]] | None 
 
     with switched(lane):
         async with raw_world(first, *scripts[1:], routes=routes, signed_in=False) as site:
+            loops_clock(site.world.app.gateway.forwarder, site.world.app.process.pools)
             prefix = "/open" if routes is None else routes[0]["path"]
             assert (await site.ask(site.request(f"GET {prefix}/first"))).status == 200
             await until(lambda: not tasks_of_exchanges())
@@ -441,7 +444,7 @@ def pools_are_quiet(site: RawWorld) -> bool:
 async def test_an_answer_that_does_not_come_is_a_504(lane: str) -> None:
     """`first_byte` counts for the lane's calls too."""
     async with warm(silent, lane=lane, routes=HASTY) as site:
-        assert (await site.ask(site.request("GET /hasty/x"))).status == 504
+        assert (await hastened(site.ask(site.request("GET /hasty/x")))).status == 504
         assert pools_are_quiet(site)
 
 
@@ -450,7 +453,7 @@ async def test_an_answer_that_stops_is_cut(lane: str) -> None:
     """After `idle` without content the transfer breaks; what had come is delivered."""
     async with warm(saying(response(b"hello")[:-2]), lane=lane, routes=HASTY) as site:
         with pytest.raises(Truncated) as cut:
-            await site.ask(site.request("GET /hasty/x"))
+            await hastened(site.ask(site.request("GET /hasty/x")))
         assert (cut.value.status, cut.value.body) == (200, b"hel")
         assert pools_are_quiet(site)
 
@@ -460,7 +463,7 @@ async def test_an_answer_that_stops_is_cut(lane: str) -> None:
 async def test_content_that_stops_is_a_408(lane: str, first: bytes) -> None:
     """Before its first byte and after it; no place stays taken."""
     async with warm(silent, lane=lane, routes=HASTY) as site:
-        reply = await site.ask(site.request("POST /hasty/x", b"Content-Length: 5"), first)
+        reply = await hastened(site.ask(site.request("POST /hasty/x", b"Content-Length: 5"), first))
         assert reply.status == 408
         assert pools_are_quiet(site)
 
@@ -514,8 +517,7 @@ async def test_an_answer_is_not_read_ahead_of_its_browser(lane: str, framing: st
     async with warm(script, lane=lane) as site, site.connect() as browser:
         browser.read_no_more()
         await browser.say(site.request("GET /open/x"))
-        await settled(lambda: sent)
-        assert sent < count
+        assert await standstill(lambda: sent) < count
         assert browser.wire.transport is not None
         browser.wire.transport.resume_reading()
         assert (await browser.reply()).body == piece * count
@@ -549,8 +551,7 @@ async def test_content_is_not_read_ahead_of_the_upstream(lane: str, framing: str
             await browser.say(b"0\r\n\r\n" if framing == "chunks" else b"")
 
         uploading = asyncio.create_task(saying_all())
-        await settled(lambda: said)
-        assert said < count
+        assert await standstill(lambda: said) < count
         read.set()
         await uploading
         assert (await browser.reply()).body == b"thanks"
@@ -582,19 +583,9 @@ async def test_an_upload_that_is_held_gets_an_early_answer(lane: str, status: st
                 said += 1
 
         uploading = asyncio.create_task(saying_all())
-        await settled(lambda: said)
-        assert said < 30
+        assert await standstill(lambda: said) < 30
         full.set()
         reply = await browser.reply()
         assert (reply.status, reply.body) == (int(status[:3]), b"enough")
         await uploading  # it is read and dropped
         await until(lambda: pools_are_quiet(site))
-
-
-async def settled(count: Callable[[], int]) -> None:
-    """Returns once a count stands still for a while."""
-    seen, still = 0, 0
-    while still < 3:
-        await asyncio.sleep(0.15)
-        still = still + 1 if seen == count() > 0 else 0
-        seen = count()

@@ -41,7 +41,7 @@ from support.scripted_upstream import (
 )
 from support.standing_clock import standing_clock
 from support.tls_certificates import Authority
-from support.waiting import until
+from support.waiting import standstill, until
 from support.websocket_world import close_of, echo, upstream_server
 
 A, B = Subprotocol("chat.v1"), Subprotocol("chat.v2")
@@ -142,16 +142,6 @@ def masked(first: int, content: bytes) -> bytes:
     """A browser's frame, with a mask that changes nothing."""
     assert len(content) < 126
     return bytes([first, 0x80 | len(content)]) + bytes(4) + content
-
-
-async def standstill(progress: Callable[[], int]) -> int:
-    """Wait until nothing has moved for a while; how far it got."""
-    seen, still = progress(), 0
-    while still < 30:
-        await asyncio.sleep(0.01)
-        still = still + 1 if progress() == seen else 0
-        seen = progress()
-    return seen
 
 
 # --- messages -----------------------------------------------------------------------------------------------------------

@@ -4,10 +4,11 @@ import signal
 import threading
 
 import pytest
+from uvicorn.supervisors.multiprocess import SIGNALS
 
 from bff.server.process import server_config
 from bff.server.reloading import RELOAD
-from bff.server.workers import _Pause
+from bff.server.workers import Workers, _Pause
 
 pytestmark = pytest.mark.requirement("R-171")
 
@@ -25,6 +26,24 @@ def test_a_sighup_ends_the_parents_pause() -> None:
         assert not pause.hung_up
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
+
+
+def test_a_sighup_that_another_thread_takes_is_a_reload() -> None:
+    """A library that started a thread before the signal was blocked has it delivered there, to uvicorn's handler: workers stay."""
+    kept = {number: signal.getsignal(number) for number in SIGNALS}
+    read: list[str] = []
+    try:
+        workers = Workers(
+            server_config("bff.cli.serve:app_from_environment", factory=True), [], reread=lambda: read.append("file")
+        )
+        signal.raise_signal(
+            signal.SIGHUP
+        )  # as the handler is called: on the main thread, whichever thread took the signal
+        workers.handle_signals()
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert read == ["file"]
 
 
 def test_the_pause_is_the_end_once_it_is_set() -> None:

@@ -24,9 +24,9 @@ from urllib.parse import urljoin
 import httpx2
 
 from support.strict_browser import Browser
+from support.waiting import PATIENCE_SECONDS
 
 HERE = Path(__file__).parent.parent / "node"
-START_TIMEOUT_SECONDS = 20.0
 ATTRIBUTE = re.compile(r'([a-z-]+)="([^"]*)"')
 
 
@@ -72,9 +72,11 @@ class CertifiedProvider:
         assert self._process.stdin is not None
         with self._process.stdin as settings:
             settings.write(json.dumps(self._settings))
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not (lines := self._lines()):
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()
+                self._process.wait()
                 raise RuntimeError((self._directory / "errors").read_text())
             time.sleep(0.01)
         self.issuer = lines[0]["issuer"]

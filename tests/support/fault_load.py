@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,9 +95,10 @@ class Load:
         """Those whose last answer was a 401 though they did not sign out."""
         return [seat for seat in self.seats if not seat.leaving and seat.last_status == 401]
 
-    async def all_served(self, *, since: float, within_seconds: float) -> float:
-        """Wait until every session has had an answer or is lost; how long after `since` the last one had it."""
-        waiting = [seat for seat in self.seats if not seat.leaving]
+    async def all_served(self, *, since: float, within_seconds: float, without: Collection[str] = ()) -> float:
+        """Wait until every session has had an answer or is lost; how long after `since` the last one had it. `without`: users for
+        whom this does not wait."""
+        waiting = [seat for seat in self.seats if not seat.leaving and seat.user not in without]
         deadline = time.time() + within_seconds
         while time.time() < deadline:
             if all(seat.last_good_at > since or seat.last_status == 401 for seat in waiting):

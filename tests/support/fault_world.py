@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,13 @@ class FaultWorld:
         self.fault_ended_at = time.time()
         self.load.watch()
 
+    async def refreshed(self, count: int) -> None:
+        """Return once the provider has answered so many refreshes more."""
+        wanted = sum(use.served for use in self.provider.uses) + count
+        async with asyncio.timeout(120):
+            while sum(use.served for use in self.provider.uses) < wanted:
+                await asyncio.sleep(0.05)
+
     async def signed_in(self, user: str) -> Seat:
         """One more signed-in browser, at the first process."""
         return await _signed_in(self.provider, f"http://{self.load.host}", user)
@@ -86,10 +93,10 @@ class FaultWorld:
         )
         return answer.status_code == 200
 
-    async def report(self, *, within_seconds: float = 20.0) -> Report:
-        """What it did, once every session was served again or that time has passed."""
+    async def report(self, *, within_seconds: float = 20.0, without: Collection[str] = ()) -> Report:
+        """What it did, once every session was served again or that time has passed; `without` those of these users."""
         load = self.load
-        recovered = await load.all_served(since=self.fault_ended_at, within_seconds=within_seconds)
+        recovered = await load.all_served(since=self.fault_ended_at, within_seconds=within_seconds, without=without)
         return Report(
             lost=len(load.lost),
             wrong_users=load.wrong_users,

@@ -24,6 +24,7 @@ from bff.server.lane import SWITCH
 from support.forwarding import Forwarding, a_config
 from support.free_ports import free_port
 from support.upstream_pools import a_new_owner
+from support.waiting import PATIENCE_SECONDS
 
 MAX_BODY = 2 << 30
 STATUS: dict[type[BffError], int] = {ContentTooLarge: 413, RequestTimeout: 408, UpstreamTimeout: 504}
@@ -150,16 +151,16 @@ def running(server: str) -> Iterator[Gateway]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
     raise RuntimeError("the gateway did not start")

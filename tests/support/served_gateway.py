@@ -21,9 +21,7 @@ import httpx2
 
 from support.bff_command import command, environment
 from support.http_client import http_get
-
-START_TIMEOUT_SECONDS = 20.0
-STOP_TIMEOUT_SECONDS = 20.0
+from support.waiting import PATIENCE_SECONDS
 
 
 class ServedGateway:
@@ -49,9 +47,11 @@ class ServedGateway:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()  # a process that is left behind is the warning of a later test
+                self._process.wait()
                 raise RuntimeError(self.log())
             time.sleep(0.02)
         return self
@@ -67,7 +67,7 @@ class ServedGateway:
         assert self._process is not None
         self._process.terminate()
         try:
-            return self._process.wait(STOP_TIMEOUT_SECONDS)
+            return self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -11,6 +11,7 @@ import httpx2
 
 from support.bff_command import command, environment
 from support.http_client import http_get
+from support.waiting import PATIENCE_SECONDS
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def serving(file: Path, *arguments: str, management: str | None = None) -> Itera
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -34,7 +35,7 @@ def serving(file: Path, *arguments: str, management: str | None = None) -> Itera
 
 
 def _wait_until_ready(management: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if http_get(f"http://{management}/readyz").status_code == 200:

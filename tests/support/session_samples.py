@@ -9,6 +9,7 @@ from bff.errors import StoreUnavailable
 from bff.sessions.logins import LoginTransaction
 from bff.sessions.model import AccessToken, Grant, Session, Target, new_session_id, session_key
 from bff.sessions.store import Change, SessionStore
+from support.waiting import PATIENCE_SECONDS
 
 NOW = 1_800_000_000.0
 KEY = "a session key of more than 32 characters, for tests"
@@ -22,7 +23,7 @@ Answer = TypeVar("Answer")
 
 async def once_it_answers(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """The store's first answer to `ask`: on a busy machine, timeouts that are short for a test also end good calls."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 return await ask()
@@ -111,9 +112,9 @@ class Heard:
         """Remember."""
         self._add("resumed")
 
-    async def until(self, holds: Callable[[list[Change | str]], bool], *, timeout_seconds: float = 10.0) -> None:
-        """Return once `holds` of everything heard so far; the timeout only ends a test that has failed."""
-        async with asyncio.timeout(timeout_seconds):
+    async def until(self, holds: Callable[[list[Change | str]], bool]) -> None:
+        """Return once `holds` of everything heard so far."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not holds(self.events):
                 self._news.clear()
                 await self._news.wait()

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 10.0
+from support.waiting import PATIENCE_SECONDS
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def started(command: Callable[[Path], list[str]], *, files: Mapping[str, str], p
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError((folder / "log").read_text())
@@ -55,7 +54,7 @@ def _answers(port: int) -> bool:
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_TIMEOUT_SECONDS)
+        process.wait(PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

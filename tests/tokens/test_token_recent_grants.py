@@ -7,7 +7,7 @@ from bff.sessions.model import Session
 from bff.tokens.recent_grants import MAX_REMEMBERED, REMEMBERED_SECONDS, RecentGrants
 from support.fake_internet import FakeClock
 from support.session_samples import a_grant, a_session
-from support.token_world import EXPIRED_AFTER, HERE, TokenWorld, token_world
+from support.token_world import EXPIRED_AFTER, HERE, STALE_AFTER, TokenWorld, token_world
 
 SHORT = 20  # an access token's lifetime
 
@@ -48,6 +48,46 @@ async def test_what_was_lost_is_written_again_when_changes_resume() -> None:
         await world.settled()
         assert (await world.stored(before.key)).grants[0].access_token(HERE) == token
         assert await world.usable(await world.stored(before.key), worker=1) == token
+
+
+@pytest.mark.requirement("R-340", "R-341")
+@pytest.mark.parametrize("seen", ["interrupted", "resumed"])
+async def test_what_may_be_spent_is_not_sent_before_others_could_write(seen: str) -> None:
+    """A process that wrote nothing finds the older refresh token, and an access token that is stale: it uses that one for a moment, so
+    that the process that has the newer one can write it. A process that hears of no changes does not wait for ever."""
+    async with token_world(workers=2) as world:
+        before = await world.sign_in()
+        world.clock.advance(STALE_AFTER)
+        await world.usable(before)
+        await world.settled()
+        newest = await world.stored(before.key)
+        other = world.workers[1].shared.kept
+        other.changes_interrupted()
+        world.store.go_back(before)
+        if seen == "resumed":
+            other.changes_resumed()
+        assert await world.usable(before, worker=1) == before.grants[0].access_token(HERE)
+        await world.settled()
+        assert len(world.refreshes()) == 1
+        world.workers[0].shared.kept.changes_resumed()
+        await world.settled()
+        assert (await world.stored(before.key)).grants == newest.grants
+        world.clock.advance(STALE_AFTER)
+        await world.usable(await world.stored(before.key), worker=1)
+        await world.settled()
+        assert [form["refresh_token"] for form in world.refreshes()][1:] == [newest.grants[0].refresh_token]
+
+
+@pytest.mark.requirement("R-340")
+async def test_a_process_that_starts_holds_nothing_off() -> None:
+    """It hears changes for the first time: a stale token is renewed at once."""
+    async with token_world() as world:
+        session = await world.sign_in()
+        world.clock.advance(STALE_AFTER)
+        world.workers[0].shared.kept.changes_resumed()
+        await world.usable(session)
+        await world.settled()
+        assert len(world.refreshes()) == 1
 
 
 @pytest.mark.requirement("R-340")

@@ -7,7 +7,8 @@ workers stay. The parent reads the file first:
     it can be run     every worker takes it on in place (`reloading.py`). A worker that is started later begins with it too
     it cannot         the first worker alone is asked, so that what is wrong is logged and counted once
 
-SIGHUP is blocked in the parent, which waits for it between its looks at the workers, and so in a worker until it can answer.
+SIGHUP is blocked in the parent, which waits for it between its looks at the workers, and so in a worker until it can answer. A thread
+that a library started earlier (`opentelemetry-instrument`) may take it all the same: then it comes as uvicorn's other signals do.
 """
 
 import os
@@ -64,6 +65,10 @@ class Workers(Multiprocess):
             self._pause.hung_up = False
             self._reload()
         super().handle_signals()
+
+    def handle_hup(self) -> None:
+        """Of a SIGHUP that reached uvicorn's handler: a thread that was started before `hold_reloads` does not block it."""
+        self._reload()
 
     def keep_subprocess_alive(self) -> None:
         """Start another worker in the place of one that has ended, of which nothing stays in the metrics."""

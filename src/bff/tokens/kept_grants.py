@@ -4,7 +4,9 @@ The provider has spent the old refresh token, so the new one is never given up w
 every request of this process, and is written as soon as the store answers, before any lease is taken for its session. It leaves when
 it is written, when the session is gone (then its refresh token is revoked), or at the session's end.
 
-One that was written and is not in the store any more, because the store went back (`recent_grants.py`), is kept again.
+One that was written and is not in the store any more, because the store went back (`recent_grants.py`), is kept again. Only the
+process that wrote it can do that, so the others give it a moment: until the store has settled, no refresh begins for a token that
+still serves.
 """
 
 import asyncio
@@ -23,6 +25,10 @@ from bff.tokens.holder import Holder
 from bff.tokens.recent_grants import Place, RecentGrants
 from bff.tokens.writing import grant_written
 
+SETTLING_SECONDS = (
+    3.0  # after changes resume here: another process connects again within two (`sessions/redis/changes.py`)
+)
+DEAF_SECONDS = 10.0  # after an interruption: the store may be well where only changes are not heard
 WRITE_BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
 
 
@@ -54,7 +60,9 @@ class KeptGrants:
         self._tasks = tasks
         self._clock = clock
         self._kept: dict[Place, _Kept] = {}
-        self._recent = RecentGrants(clock=steady_beside(clock))
+        self._durations = steady_beside(clock)
+        self._recent = RecentGrants(clock=self._durations)
+        self._settled_at: float | None = None  # by the clock of durations; None: changes were not interrupted so far
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -87,14 +95,22 @@ class KeptGrants:
         self.keep(newer.grant, used=stored, session=session, discard=newer.discard)
         return True
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all processes have had the time to write again what the store may have lost."""
+        return self._settled_at is None or self._durations() >= self._settled_at
+
     def session_changed(self, change: Change) -> None:
         """What is kept is written on condition: a change is noticed then."""
 
     def changes_interrupted(self) -> None:
         """The store may be another one when changes resume."""
+        self._settled_at = self._durations() + DEAF_SECONDS
 
     def changes_resumed(self) -> None:
         """Look whether a new primary has what was written to the old one."""
+        if self._settled_at is not None:
+            self._settled_at = self._durations() + SETTLING_SECONDS
         if not self._tasks.stopping:
             self._tasks.start(self._look())
 

@@ -23,7 +23,7 @@ class Refresher:
         self._flights: Flights[Need] = Flights(self._renew, asked=renewal.provider, tasks=tasks, clock=clock)
 
     def at_once(self, session: Session, *, provider: str, target: Target) -> AccessToken | None:
-        """The access token while it is fresh, or stale, whose refresh then begins; None once it has expired.
+        """The access token while it is fresh, or stale, whose refresh then begins unless it is too early; None once it has expired.
 
         Raises:
             LoginRequired: there is no grant, or it has ended.
@@ -42,7 +42,7 @@ class Refresher:
             raise grants.not_renewable(grant, target, now=now)
         if state is Freshness.EXPIRED:
             return None
-        if state is Freshness.STALE:
+        if state is Freshness.STALE and self._renewal.may_begin_early:
             self._flights.begin(Need(session_key=session.key, provider=provider, target=target))
         return token
 

@@ -78,6 +78,11 @@ class Renewal:
         """Who is asked for this."""
         return self._providers[need.provider]
 
+    @property
+    def may_begin_early(self) -> bool:
+        """Whether a token that still serves may be renewed: not while another process may have a newer refresh token to write."""
+        return self._kept.is_settled
+
     def newest(self, session: Session, provider: str) -> Grant | None:
         """The session's grant from this provider: of what was renewed here and is not yet written, that."""
         return self._kept.newest(session, provider)

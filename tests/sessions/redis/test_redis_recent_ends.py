@@ -52,7 +52,7 @@ def takes_its_place(new: ValkeyServer, old: ValkeyServer, way: CuttingRelay) -> 
 
 async def heard_again(heard: Heard) -> None:
     """Return once changes are heard of the new server."""
-    await heard.until(lambda events: "interrupted" in events and events[-1] != "interrupted", timeout_seconds=30)
+    await heard.until(lambda events: "interrupted" in events and events[-1] != "interrupted")
 
 
 @pytest.mark.requirement("R-183", "R-340")

@@ -73,7 +73,7 @@ async def test_sessions_survive_a_failover(redis_store: MakeStore) -> None:
         live = await store.read(session.key, touch=True, now=NOW)
         assert live is not None
         assert live.session == replaced
-        await heard.until(_went_on, timeout_seconds=30)
+        await heard.until(_went_on)
 
 
 def _went_on(events: list[Change | str]) -> bool:

@@ -4,8 +4,8 @@
         page = await lemonldap.sign_in(browser, page)          # as its forms do: password, consent
 
 Its issuer ends in a slash. It has its demonstration's users, of whom `dwho` is used. Access tokens live four seconds. Refresh tokens
-stay the same, it has no revocation endpoint, and client credentials need a `scope`. Its end-session endpoint ends its session, and leads to
-the portal's own form (2.16), not back.
+stay the same, it has no revocation endpoint, and client credentials need a `scope`. Its end-session endpoint ends its session, and
+leads to the portal's own form (2.16), not back.
 """
 
 import json

@@ -73,6 +73,12 @@ class FaultWorld:
             while sum(use.served for use in self.provider.uses) < wanted:
                 await asyncio.sleep(0.05)
 
+    async def told(self, reason: str) -> None:
+        """Return once the log of a process gives this reason for what it could not do."""
+        async with asyncio.timeout(60):
+            while not any(f'"{reason}"' in gateway.log() for gateway in self.balancer.gateways):
+                await asyncio.sleep(0.2)
+
     async def signed_in(self, user: str) -> Seat:
         """One more signed-in browser, at the first process."""
         return await _signed_in(self.provider, f"http://{self.load.host}", user)

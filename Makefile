@@ -35,7 +35,7 @@ recipe:             ## journeys and raw HTTP once more with the lane off
 proxies:            ## smuggling through nginx, HAProxy and Envoy in front; Node, Go, uvicorn and nginx behind
 	$(PYTHON) -m pytest -m proxies -n 2 tests/proxies
 
-faults-short:       ## no fault ends a session: the fault suite's short form, for CI, under ten minutes
+faults-short:       ## no fault ends a session: the fault suite's short form, for CI, about ten minutes
 	$(PYTHON) -m pytest -m faults -n 0 -s tests/faults
 
 faults:             ## the same with long faults, and three runs in a row
@@ -54,7 +54,7 @@ KEYCLOAK ?= 26.7.3
 CANAILLE ?= 0.3.6
 COPY = mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=build/providers
 
-providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd, Canaille (Python), Zitadel's library (Go), Spring's server; what is missing is skipped
+providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd and LemonLDAP::NG, Canaille (Python), Zitadel's library (Go), Spring's server; what is missing is skipped
 	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
 	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
 	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \

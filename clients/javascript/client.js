@@ -4,7 +4,7 @@
 // clock or a 401, the gateway is asked once more (`/user?touch=0`, which does not extend the session). Nothing is asked on a timer
 // but at the two moments that the session itself names: a minute before it ends, and when it has ended.
 //
-// Tabs of one origin and base path tell each other over a BroadcastChannel. Without one (some private modes) each is alone.
+// Tabs of one origin and base path tell each other over a BroadcastChannel; without one each is alone.
 
 const BASE_PATH = "/bff"; // the gateway writes its own `base_path` here when it serves this file
 const ORIGIN = ""; // of the gateway: it writes its own here for a page of another of the site's origins; "": the page's
@@ -55,7 +55,7 @@ export function createClient({ basePath = BASE_PATH, origin = ORIGIN } = {}) {
       try {
         listener({ type, ...detail });
       } catch (error) {
-        setTimeout(() => { throw error; }); // one listener's mistake is reported, and keeps nothing from the others
+        setTimeout(() => { throw error; }); // reported, and nothing is kept from the others
       }
     }
   }

@@ -64,6 +64,7 @@ async def foreign_world(
     issuer: str | None = None,
     files: dict[str, str] | None = None,
     api_route: dict[str, Any] | None = None,
+    machine_route: dict[str, Any] | None = None,
 ) -> AsyncIterator[ForeignWorld]:
     """Start it all; `issuer` is whose tokens the API takes, the provider's own if it is not given."""
     port = free_port()
@@ -80,7 +81,11 @@ async def foreign_world(
         "providers": {"corp": corp},
         "routes": [
             {"path": "/api", "upstream": api_url, **(api_route or {})},
-            *([] if public else [{"path": "/machine", "upstream": api_url, "token": "client"}]),
+            *(
+                []
+                if public
+                else [{"path": "/machine", "upstream": api_url, "token": "client", **(machine_route or {})}]
+            ),
             {"path": "/echo", "upstream": echo_url},
             {"path": "/", "upstream": echo_url, "token": "none"},
         ],

@@ -35,7 +35,7 @@ recipe:             ## journeys and raw HTTP once more with the lane off
 proxies:            ## smuggling through nginx, HAProxy and Envoy in front; Node, Go, uvicorn and nginx behind
 	$(PYTHON) -m pytest -m proxies -n 2 tests/proxies
 
-faults-short:       ## no fault ends a session: the fault suite's short form, for CI, under ten minutes
+faults-short:       ## no fault ends a session: the fault suite's short form, for CI, about ten minutes
 	$(PYTHON) -m pytest -m faults -n 0 -s tests/faults
 
 faults:             ## the same with long faults, and three runs in a row

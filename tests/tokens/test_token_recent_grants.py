@@ -91,6 +91,19 @@ async def test_a_process_that_starts_holds_nothing_off() -> None:
 
 
 @pytest.mark.requirement("R-340")
+async def test_a_token_that_expires_before_the_store_has_settled_is_renewed() -> None:
+    """To wait would not help: its refresh token would be sent then."""
+    async with token_world(lifetime_seconds=6) as world:
+        session = await world.sign_in()
+        world.clock.advance(5)
+        world.workers[0].shared.kept.changes_interrupted()
+        world.workers[0].shared.kept.changes_resumed()
+        await world.usable(session)
+        await world.settled()
+        assert len(world.refreshes()) == 1
+
+
+@pytest.mark.requirement("R-340")
 async def test_a_session_that_ended_stays_away() -> None:
     """A store that has lost the session, or an empty one, gets nothing back."""
     async with token_world(lifetime_seconds=SHORT) as world:

@@ -6,7 +6,7 @@ it is written, when the session is gone (then its refresh token is revoked), or 
 
 One that was written and is not in the store any more, because the store went back (`recent_grants.py`), is kept again. Only the
 process that wrote it can do that, so the others give it a moment: until the store has settled, no refresh begins for a token that
-still serves.
+serves for longer than that.
 """
 
 import asyncio
@@ -96,9 +96,9 @@ class KeptGrants:
         return True
 
     @property
-    def is_settled(self) -> bool:
-        """Whether all processes have had the time to write again what the store may have lost."""
-        return self._settled_at is None or self._durations() >= self._settled_at
+    def settles_in_seconds(self) -> float:
+        """When all processes will have had the time to write again what the store may have lost; 0.0: they have had it."""
+        return 0.0 if self._settled_at is None else max(self._settled_at - self._durations(), 0.0)
 
     def session_changed(self, change: Change) -> None:
         """What is kept is written on condition: a change is noticed then."""

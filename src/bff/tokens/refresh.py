@@ -42,7 +42,7 @@ class Refresher:
             raise grants.not_renewable(grant, target, now=now)
         if state is Freshness.EXPIRED:
             return None
-        if state is Freshness.STALE and self._renewal.may_begin_early:
+        if token is not None and state is Freshness.STALE and self._renewal.may_begin(token, now=now):
             self._flights.begin(Need(session_key=session.key, provider=provider, target=target))
         return token
 

@@ -78,10 +78,11 @@ class Renewal:
         """Who is asked for this."""
         return self._providers[need.provider]
 
-    @property
-    def may_begin_early(self) -> bool:
-        """Whether a token that still serves may be renewed: not while another process may have a newer refresh token to write."""
-        return self._kept.is_settled
+    def may_begin(self, token: AccessToken, *, now: float) -> bool:
+        """Whether a token that still serves may be renewed now: another process may have a newer refresh token to write, and the token
+        may serve until it has."""
+        wait = self._kept.settles_in_seconds
+        return not wait or (token.expires_at is not None and token.expires_at - now <= wait)
 
     def newest(self, session: Session, provider: str) -> Grant | None:
         """The session's grant from this provider: of what was renewed here and is not yet written, that."""

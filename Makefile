@@ -52,9 +52,10 @@ node:               ## the certified npm `oidc-provider`
 
 KEYCLOAK ?= 26.7.3
 CANAILLE ?= 0.3.6
+DJANGO_TOOLKIT ?= 3.4.1
 COPY = mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=build/providers
 
-providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd and LemonLDAP::NG, Canaille (Python), Zitadel's library (Go), Spring's server; what is missing is skipped
+providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glewlwyd and LemonLDAP::NG, Canaille and Django OAuth Toolkit (Python), Zitadel's library (Go), Spring's server; what is missing is skipped
 	if command -v mvn >/dev/null && [ ! -d build/providers/keycloak-$(KEYCLOAK) ]; then \
 	  $(COPY) -Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK):zip \
 	  && $(PYTHON) -m zipfile -e build/providers/keycloak-quarkus-dist-$(KEYCLOAK).zip build/providers \
@@ -67,6 +68,10 @@ providers:          ## whole providers: Keycloak (Java 17, Maven), Debian's glew
 	  $(PYTHON) -m venv build/providers/canaille \
 	  && build/providers/canaille/bin/pip install -q 'canaille[front,oidc,server,sqlite]==$(CANAILLE)' \
 	  || { rm -rf build/providers/canaille; echo "Canaille $(CANAILLE) cannot be fetched"; }; fi
+	if [ ! -d build/providers/django ]; then \
+	  $(PYTHON) -m venv build/providers/django \
+	  && build/providers/django/bin/pip install -q 'django-oauth-toolkit==$(DJANGO_TOOLKIT)' \
+	  || { rm -rf build/providers/django; echo "Django OAuth Toolkit $(DJANGO_TOOLKIT) cannot be fetched"; }; fi
 	$(PYTHON) -m pytest -m providers -n 0 -rs tests/providers
 
 clients:            ## the browser client and its React binding: types and logic; the wheel's copy (needs Node)

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from support import canaille as canaille_server
+from support import django_toolkit
 from support import glewlwyd as glewlwyd_server
 from support import keycloak as keycloak_server
 from support.canaille import Canaille
+from support.django_toolkit import DjangoToolkit
 from support.glewlwyd import Glewlwyd
 from support.keycloak import Keycloak
 from support.valkey_server import ValkeyServer
@@ -51,4 +53,13 @@ def canaille() -> Iterator[Canaille]:
     if (reason := canaille_server.missing()) is not None:
         pytest.skip(reason)
     with Canaille() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def django() -> Iterator[DjangoToolkit]:
+    """One site for all of them."""
+    if (reason := django_toolkit.missing()) is not None:
+        pytest.skip(reason)
+    with DjangoToolkit() as server:
         yield server

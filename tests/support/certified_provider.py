@@ -128,11 +128,10 @@ class CertifiedProvider:
 
 
 async def submit(browser: Browser, page: httpx2.Response, **fields: str) -> httpx2.Response:
-    """Send the page's form: its hidden fields and these. An empty action is the page's own address."""
-    action = re.search(r'<form[^>]*\saction="([^"]*)"', page.text)
-    assert action is not None, f"{page.status_code} {page.url} holds no form: {page.text[-900:]}"
+    """Send the page's form: its hidden fields and these. No action, or an empty one, is the page's own address."""
+    form_tag = re.search(r"<form[^>]*>", page.text)
+    assert form_tag is not None, f"{page.status_code} {page.url} holds no form: {page.text[-900:]}"
+    action = unescape(dict(ATTRIBUTE.findall(form_tag[0])).get("action", ""))
     hidden = [dict(ATTRIBUTE.findall(field)) for field in re.findall(r"<input[^>]*>", page.text)]
     form = {at["name"]: unescape(at.get("value", "")) for at in hidden if at.get("type") == "hidden"} | fields
-    return await browser.navigate(
-        urljoin(str(page.url), unescape(action[1])), method="POST", form=form, from_url=str(page.url)
-    )
+    return await browser.navigate(urljoin(str(page.url), action), method="POST", form=form, from_url=str(page.url))

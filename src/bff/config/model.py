@@ -191,9 +191,8 @@ class ProviderConfig(Model):
     leeway: Duration = 30.0
     default_token_lifetime: Timeout | None = None  # for token responses without `expires_in`
     timeout: Timeout = 30.0  # how long a request waits for a call
-    call_limit: Timeout = (
-        180.0  # how long a token call may take once it is sent: its answer is kept, also if it is late
-    )
+    # how long a token call may take once it is sent: its answer is kept, also if it is late
+    call_limit: Timeout = 180.0
     ca_file: CaFile | None = None
     proxy: Annotated[str, Spelt(urls.proxy)] | None = None  # for every call to this provider
     proxy_credentials: ProxyCredentials | None = None  # `user:password`, for the proxy only

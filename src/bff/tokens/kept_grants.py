@@ -25,9 +25,8 @@ from bff.tokens.holder import Holder
 from bff.tokens.recent_grants import Place, RecentGrants
 from bff.tokens.writing import grant_written
 
-SETTLING_SECONDS = (
-    3.0  # after changes resume here: another process connects again within two (`sessions/redis/changes.py`)
-)
+# after changes resume here: another process connects again within two (`sessions/redis/changes.py`)
+SETTLING_SECONDS = 3.0
 DEAF_SECONDS = 10.0  # after an interruption: the store may be well where only changes are not heard
 WRITE_BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0)
 

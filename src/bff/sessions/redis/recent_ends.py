@@ -15,9 +15,8 @@ from bff.errors import StoreUnavailable
 from bff.sessions.store import Change
 from bff.telemetry.stores import ended_again
 
-REMEMBERED_SECONDS = (
-    3600.0  # `save 3600 1` is the longest of the servers' own rules: a snapshot that is due is an hour old at most
-)
+# `save 3600 1` is the longest of the servers' own rules: a snapshot that is due is an hour old at most
+REMEMBERED_SECONDS = 3600.0
 MAX_REMEMBERED = 2_000
 
 

@@ -5,6 +5,8 @@ import atexit
 import gc
 import json
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -498,3 +500,23 @@ async def test_a_certificate_that_is_shown_again_is_in_the_metrics_again() -> No
         assert REGISTRY.get_sample_value("bff_tls_certificate_expiry_timestamp_seconds") is None
         await site.reload(**text)
         assert await end_of_what_is_shown() == ends_at
+
+
+ENDING_LATE = """
+import os, signal, threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # as a library does that was started earlier
+from bff.server.reloading import hold_reloads
+signal.signal(signal.SIGHUP, print)  # as the parent of workers does
+hold_reloads()
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), hang_up=signal.SIGHUP):
+        kill(pid, hang_up)
+
+late = Late()  # is deleted when the interpreter has taken its handlers back
+"""
+
+
+def test_a_hang_up_at_the_very_end_does_not_reach_a_thread_that_did_not_hold_it() -> None:
+    """A SIGHUP to a parent of workers in whose process a library has a thread of its own: the exit status is 0."""
+    assert subprocess.run([sys.executable, "-c", ENDING_LATE], check=False, timeout=120).returncode == 0

@@ -30,6 +30,7 @@ RELOAD = frozenset({signal.SIGHUP})
 def hold_reloads() -> None:
     """Have a SIGHUP wait, here and in processes started from here, until `reload_on_sighup` is called: by itself it ends a process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, RELOAD)
+    _ignore_at_the_end()
 
 
 def reload_on_sighup(app: App, file: Path, *, adopted: Callable[[Config], None]) -> None:
@@ -49,8 +50,12 @@ def reload_on_sighup(app: App, file: Path, *, adopted: Callable[[Config], None])
 
     signal.signal(signal.SIGHUP, hung_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RELOAD)
-    # When all of these have been called the interpreter takes its handlers back, and a SIGHUP would end the process. It cannot be
-    # blocked here, because libuv has threads of its own.
+    _ignore_at_the_end()
+
+
+def _ignore_at_the_end() -> None:
+    """When what is registered here has been called the interpreter takes its handlers back, and a SIGHUP would end the process. To
+    block it is not enough: libuv, and libraries that were started earlier, have threads of their own."""
     atexit.register(signal.signal, signal.SIGHUP, signal.SIG_IGN)
 
 

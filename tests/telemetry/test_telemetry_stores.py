@@ -16,7 +16,7 @@ def test_interrupted_changes_are_an_event_with_a_remedy() -> None:
         telemetry.changes_resumed()
     interrupted = {"event": "store.changes_interrupted", "log_level": "warning"}
     assert events == [
-        {**interrupted, "reason": "store_permissions", "remedy": REMEDIES["store_no_permission"]},
+        {**interrupted, "reason": "store_permissions", "remedy": REMEDIES["store_permissions"]},
         {**interrupted, "reason": "another", "remedy": None},
         {"event": "store.changes_heard", "log_level": "info"},
     ]

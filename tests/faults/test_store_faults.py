@@ -9,38 +9,12 @@ import pytest
 
 from support.fault_judging import LONG, SESSIONS, judge, warm
 from support.fault_world import fault_world
-from support.free_ports import free_port
+from support.store_refusals import demoted, in_a_script, without_replicas
 from support.valkey_server import ValkeyServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.asyncio]
 
 FEW = 30 if LONG else 14
-
-
-@contextmanager
-def in_a_script(valkey: ValkeyServer) -> Iterator[None]:
-    """A script of another client runs without end (BUSY)."""
-    valkey.ask("CONFIG", "SET", "busy-reply-threshold", "10")
-    with valkey.begun("EVAL", "while true do end", 0):
-        valkey.answers_with("BUSY")
-        yield
-        valkey.ask("SCRIPT", "KILL")
-
-
-@contextmanager
-def without_replicas(valkey: ValkeyServer) -> Iterator[None]:
-    """It takes writes only while a replica has them too (NOREPLICAS)."""
-    valkey.ask("CONFIG", "SET", "min-replicas-to-write", "1")
-    yield
-    valkey.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-
-
-@contextmanager
-def read_only(valkey: ValkeyServer) -> Iterator[None]:
-    """It is a replica for a time, as after a failover that was taken back (READONLY)."""
-    valkey.ask("REPLICAOF", "127.0.0.1", free_port())
-    yield
-    valkey.ask("REPLICAOF", "NO", "ONE")
 
 
 @contextmanager
@@ -54,7 +28,7 @@ def without_a_disk(valkey: ValkeyServer) -> Iterator[None]:
 REFUSALS = {
     "store_script_runs": in_a_script,
     "store_no_replicas": without_replicas,
-    "store_read_only": read_only,
+    "store_read_only": demoted,
     "store_cannot_save": without_a_disk,
 }
 

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from support.free_ports import free_port
 from support.gateway_world import GatewayWorld, gateway_world
 from support.http_client import http_client
+from support.store_refusals import demoted, in_a_script, without_replicas
 from support.strict_browser import Browser
 from support.valkey_server import ValkeyServer, cluster_of_one, own_all_slots
 
@@ -63,14 +63,6 @@ def no_reading(server: ValkeyServer) -> Iterator[None]:
 
 
 @contextmanager
-def demoted(server: ValkeyServer) -> Iterator[None]:
-    """It is a replica now, that serves what it has."""
-    server.ask("REPLICAOF", "127.0.0.1", free_port())
-    yield
-    server.ask("REPLICAOF", "NO", "ONE")
-
-
-@contextmanager
 def without_primary(server: ValkeyServer) -> Iterator[None]:
     """It is a replica now, that serves nothing without its primary."""
     server.ask("CONFIG", "SET", "replica-serve-stale-data", "no")
@@ -84,24 +76,6 @@ def full(server: ValkeyServer) -> Iterator[None]:
     server.ask("CONFIG", "SET", "maxmemory", "1mb")
     yield
     server.ask("CONFIG", "SET", "maxmemory", "0")
-
-
-@contextmanager
-def without_replicas(server: ValkeyServer) -> Iterator[None]:
-    """It takes writes only while a replica has them too, and there is none."""
-    server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
-    yield
-    server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-
-
-@contextmanager
-def in_a_script(server: ValkeyServer) -> Iterator[None]:
-    """A script of another client runs without end."""
-    server.ask("CONFIG", "SET", "busy-reply-threshold", "10")
-    with server.begun("EVAL", "while true do end", 0):
-        server.answers_with("BUSY")
-        yield
-        server.ask("SCRIPT", "KILL")
 
 
 @contextmanager

@@ -8,6 +8,7 @@
 gateway's own token, `/echo` to one that notes what it got.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -49,6 +50,16 @@ class ForeignWorld:
         assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
         claims: dict[str, Any] = answer.json()["claims"]
         return claims
+
+    async def call_until_renewed(self, *, times: int) -> None:
+        """Call side by side until the access token was renewed so often; no call fails."""
+
+        async def keep_calling() -> None:
+            while len({seen.bearer for seen in self.echo.seen if seen.target == "/x"}) <= times:
+                assert (await self.browser.fetch("/echo/x")).status_code == 200
+
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(keep_calling() for _ in range(4)))
 
     async def sign_out(self) -> str:
         """End the session here; returns the provider's end-session URL, empty where there is none."""

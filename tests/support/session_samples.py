@@ -1,6 +1,7 @@
 """Sessions, grants and transactions as tests need them, and a listener that remembers what it was told."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -126,3 +127,8 @@ class Heard:
     def _add(self, event: Change | str) -> None:
         self.events.append(event)
         self._news.set()
+
+
+def ahead(seconds: float) -> Callable[[], float]:
+    """A wall clock that is wrong."""
+    return lambda: time.time() + seconds

@@ -9,8 +9,9 @@ A sign-out is noted under what it names: a `sid` or a subject of an issuer, or t
 no proof of anything and opens nothing. `since`, as what is noted, is by the clock that all processes share
 (`SessionStore.shared_instant`), `now` by ours: with clocks a minute apart, a sign-out within that minute was missed, or a sign-in
 after it refused.
-Where the store has no room for it the sign-out goes on, and an event says so: to end a session
-takes no room.
+
+Where the store has no room for it the sign-out goes on, and an event says so: to end a session takes
+no room.
 """
 
 import asyncio

@@ -7,22 +7,16 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from bff.sessions import sign_outs
 from bff.sessions.model import Session
 from bff.sessions.redis.shared_clock import TOLERATED_SECONDS, SharedClock
 from bff.sessions.redis.store import RedisStore
-from support.session_samples import ISSUER, a_grant, a_session
+from support.session_samples import a_grant, a_session, ahead
 from support.valkey_server import ValkeyServer
 
 pytestmark = pytest.mark.requirement("R-349", "R-347")
 
 MakeStore = Callable[..., RedisStore]
 CLOSE_SECONDS = 60.0  # a busy machine takes its time between two readings of one clock
-
-
-def ahead(seconds: float) -> Callable[[], float]:
-    """A wall clock that is wrong."""
-    return lambda: time.time() + seconds
 
 
 def instants(session: Session) -> list[float]:
@@ -61,22 +55,6 @@ async def test_instants_are_read_by_the_readers_clock(
         changed = await writing.replace(session, now=theirs())
         assert changed is not None
         session = changed
-
-
-@pytest.mark.requirement("R-183", "R-213")
-@pytest.mark.parametrize(("signing_out", "signing_in"), [(0, 240), (0, -240), (240, -240), (-240, 240)])
-async def test_a_sign_out_at_one_process_is_told_from_a_sign_in_at_another(
-    valkey: ValkeyServer, redis_store: MakeStore, signing_out: float, signing_in: float
-) -> None:
-    """A code that was sent a minute before the sign-out leads to no session, one that was sent a minute after it does."""
-    theirs, ours = ahead(signing_out), ahead(signing_in)
-    here, there = redis_store(valkey.url, clock=ours), redis_store(valkey.url, clock=theirs)
-    await sign_outs.note_user(there, issuer=ISSUER, subject="alice-subject", now=theirs())
-    await sign_outs.note_browser(there, [b"browser"], now=theirs())
-    for sent, ended in ((-60, True), (60, False)):
-        since = await here.shared_instant(ours() + sent)
-        assert await sign_outs.user_since(here, a_grant(), since=since, now=ours()) is ended
-        assert await sign_outs.browser_since(here, b"browser", since=since, now=ours()) is ended
 
 
 async def test_session_ends_for_all_at_its_end(valkey: ValkeyServer, redis_store: MakeStore) -> None:
